@@ -1,0 +1,55 @@
+"""What a training run is made of. All frozen and hashable.
+
+A `TrainingConfig` determines a compiled program. Learning rates and seeds are not in it: they are
+traced values (`Lane`), so that changing one never compiles anything again.
+"""
+
+from dataclasses import dataclass, field
+
+from pccore.networks import NetworkConfig
+from pccore.optimisers import Adam, Optimiser
+from pccore.rules import LearningRule
+from pccore.validation import require_at_least
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that determines a training run except its data set, learning rates and seed.
+
+    Attributes:
+        network: the network to train.
+        rule: how weight gradients come about: `PredictiveCoding(...)` or `Backpropagation()`.
+        optimiser: what turns weight gradients into weight updates.
+        batch_size: B. The activity learning rate depends on it: the energy is a batch mean.
+        steps: weight updates in all; the data set is reshuffled every floor(n / B) updates.
+        eval_every: weight updates between two evaluations on the test set (and after the last).
+
+    Raises:
+        ValueError: a count below 1.
+    """
+
+    network: NetworkConfig
+    rule: LearningRule
+    optimiser: Optimiser = field(default_factory=Adam)
+    batch_size: int = 64
+    steps: int = 937
+    eval_every: int = 300
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "batch_size", "steps", "eval_every")
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What distinguishes runs that share a compiled program.
+
+    Attributes:
+        weight_lr: eta of the optimiser, not rescaled by sqrt(N L) (thesis 5.3.1, 5.8).
+        activity_lr: beta of z <- z - beta dF/dz, F the batch-mean energy: at batch size B a sample
+            moves by beta/B of its own gradient. None for rules that infer no activities.
+        seed: determines the initial weights and the order of the data.
+    """
+
+    weight_lr: float
+    activity_lr: float | None
+    seed: int

@@ -1,0 +1,99 @@
+"""Data sets by name: `load(name)` reads one, `info(name)` describes it without reading a file.
+
+>>> from pccore import data
+>>> digits = data.load("digits")
+>>> digits.train_x.shape
+(1442, 64)
+"""
+
+from pathlib import Path
+
+from pccore.data.cifar10 import Cifar10
+from pccore.data.dataset import Dataset, DatasetError, DatasetInfo, DataSource
+from pccore.data.digits import DIGITS
+from pccore.data.files import ENVIRONMENT_VARIABLE, directory
+from pccore.data.mnist import FASHION_MNIST, MNIST
+from pccore.data.mnist1d import MNIST1D
+from pccore.data.toy import TOY_LINEAR, TOY_SINE
+from pccore.registry import Registry
+
+__all__ = [
+    "DATASETS",
+    "ENVIRONMENT_VARIABLE",
+    "DataSource",
+    "Dataset",
+    "DatasetError",
+    "DatasetInfo",
+    "directory",
+    "fetch",
+    "find",
+    "info",
+    "load",
+]
+
+DATASETS: Registry[DataSource] = Registry(
+    "data set",
+    {
+        source.info.name: source
+        for source in (
+            DIGITS,
+            MNIST1D,
+            TOY_LINEAR,
+            TOY_SINE,
+            MNIST,
+            FASHION_MNIST,
+            Cifar10(),
+        )
+    },
+)
+
+
+def info(name: str) -> DatasetInfo:
+    """What is known about the data set `name` without reading a file.
+
+    Raises:
+        UnknownNameError: no data set has this name.
+    """
+    return DATASETS[name].info
+
+
+def find(name: str, data_dir: Path | None = None) -> list[Path]:
+    """The files that `load` would read (none for an embedded data set); they are not read.
+
+    Raises:
+        UnknownNameError: no data set has this name.
+        DatasetError: a file is missing.
+    """
+    return DATASETS[name].find(data_dir)
+
+
+def load(name: str, data_dir: Path | None = None) -> Dataset:
+    """Read the data set `name`. Nothing is ever downloaded: see `fetch`.
+
+    Args:
+        name: a name in `DATASETS`.
+        data_dir: where its files are; None means the environment variable MUPC_DATA or, without
+            it, the user's cache.
+
+    Raises:
+        UnknownNameError: no data set has this name.
+        DatasetError: a file is missing or damaged.
+    """
+    return DATASETS[name].load(data_dir)
+
+
+def fetch(name: str, data_dir: Path | None = None) -> list[Path]:
+    """Download the files of `name` that are missing or damaged, verified before they appear.
+
+    Args:
+        name: a name in `DATASETS`.
+        data_dir: where to put them (in a folder named after the data set); None as for `load`.
+
+    Returns:
+        The files that `load` will read; none for an embedded data set.
+
+    Raises:
+        UnknownNameError: no data set has this name.
+        DatasetError: no mirror delivered the data, or the folder cannot be written.
+    """
+    return DATASETS[name].fetch(data_dir)

@@ -1,0 +1,33 @@
+"""scikit-learn's handwritten digits (Alpaydin and Kaynak, UCI, 1998), contained in the package."""
+
+import numpy as np
+
+from pccore.data.dataset import Dataset, DatasetInfo, Embedded, every_fifth
+
+_INFO = DatasetInfo(
+    name="digits",
+    description="8 x 8 handwritten digits, contained in scikit-learn",
+    task="classification",
+    input_size=64,
+    output_size=10,
+    train_size=1442,
+    test_size=355,
+    embedded=True,
+)
+
+
+def _build() -> Dataset:
+    """Split 80/20 within each class: every fifth sample of a class, in file order, tests."""
+    from sklearn.datasets import load_digits
+
+    x, labels = load_digits(return_X_y=True)
+    test = np.zeros(len(labels), bool)
+    for label in range(_INFO.output_size):
+        of_class = np.flatnonzero(labels == label)
+        test[of_class] = every_fifth(len(of_class))
+    x, y = x.astype(np.float32), labels.astype(np.int32)
+    # Pixels are 0..16; these are the mean and standard deviation over all of them.
+    return Dataset(_INFO.name, _INFO.task, x[~test], y[~test], x[test], y[test], 4.8842, 6.0168)
+
+
+DIGITS = Embedded(_INFO, _build)

@@ -1,0 +1,27 @@
+"""The general layer: what a network is a sequence of."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+
+class Layer(eqx.Module):
+    """f(z) = a W phi(z) + tau z (thesis eq. 5.1). The activation comes before the weights.
+
+    Attributes:
+        weight: W.
+        scale: the premultiplier a.
+        phi: the activation function.
+        skip: tau, whether the layer adds its input to its output.
+    """
+
+    weight: Float[Array, "N_out N_in"]
+    scale: float = eqx.field(static=True)
+    phi: Callable[[Array], Array] = eqx.field(static=True)
+    skip: bool = eqx.field(static=True)
+
+    def __call__(self, z: Float[Array, "B N_in"]) -> Float[Array, "B N_out"]:
+        """The prediction of the next layer's activities."""
+        prediction = self.scale * (self.phi(z) @ self.weight.T)
+        return prediction + z if self.skip else prediction

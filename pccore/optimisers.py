@@ -1,0 +1,45 @@
+"""Weight optimisers with a traced learning rate: optax transformations chosen by class."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import optax
+
+from pccore.registry import Registry
+
+
+class Optimiser(Protocol):
+    """Turns gradients into a descent direction, which training multiplies by -eta."""
+
+    def transformation(self) -> optax.GradientTransformation:
+        """The optax transformation, without its learning rate."""
+        ...
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma and Ba, 2015).
+
+    `eps` can matter at large depth, where the gradients of muPC's lowest layers are tiny
+    (thesis 5.8): it is added to the root of the second moment.
+    """
+
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+
+    def transformation(self) -> optax.GradientTransformation:
+        return optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps)
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Gradient descent, with heavy-ball momentum when `momentum` > 0."""
+
+    momentum: float = 0.0
+
+    def transformation(self) -> optax.GradientTransformation:
+        return optax.trace(self.momentum) if self.momentum else optax.identity()
+
+
+OPTIMISERS: Registry[type[Optimiser]] = Registry("optimiser", {"adam": Adam, "sgd": SGD})

@@ -1,0 +1,50 @@
+"""Names to things: one registry per kind, and one sentence when a name is unknown."""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class UnknownNameError(ValueError):
+    """A name that its registry does not hold; the message names what is allowed."""
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """An immutable mapping from a name (as written in YAML) to the thing it names.
+
+    `registry["name"]` raises `UnknownNameError` with the kind, the value received, the names
+    allowed and the nearest of them.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, T]) -> None:
+        self.kind = kind
+        self._entries = dict(entries)
+
+    def __getitem__(self, name: str) -> T:
+        try:
+            return self._entries[name]
+        except (KeyError, TypeError):
+            raise UnknownNameError(self._unknown(name)) from None
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def name_of(self, thing: T) -> str:
+        """The name under which `thing` (or its class) is registered."""
+        for name, entry in self._entries.items():
+            if entry is thing or entry is type(thing):
+                return name
+        raise KeyError(f"{thing!r} is not a registered {self.kind}")
+
+    def _unknown(self, name: object) -> str:
+        near = get_close_matches(str(name), self._entries, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"unknown {self.kind} {name!r}: choose from {', '.join(self._entries)}{hint}"

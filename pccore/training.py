@@ -1,0 +1,281 @@
+"""Training: many runs of one shape as the lanes of one compiled program.
+
+The data set lives on the device; batches are gathered there, losses are collected there, and leave
+it once per evaluation. Learning rates and seeds are traced: a program compiles once per shape.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from threading import Lock
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from pccore.assessment import Chance, assess
+from pccore.configs import Lane, TrainingConfig
+from pccore.data import Dataset
+from pccore.networks import Network
+from pccore.outcomes import Outcome
+
+# A loss this many times the larger of its first value and that of predicting zero has blown up.
+# Not only NaN: blow-ups also end in huge finite losses.
+DIVERGENCE_FACTOR = 1e3
+TEST_CHUNK = 1000
+
+
+class Samples(NamedTuple):
+    """Samples on the device, as stored: inputs raw, targets as labels or vectors."""
+
+    inputs: Array
+    targets: Array
+    mean: Array
+    std: Array
+
+    def take(self, index: Int[Array, " B"], outputs: int) -> tuple[Array, Array]:
+        """Standardised inputs (B, D) and target vectors (B, K), labels one-hot."""
+        x = (self.inputs[index].astype(float) - self.mean) / self.std
+        y = self.targets[index]
+        return x, jax.nn.one_hot(y, outputs) if y.ndim == 1 else y
+
+
+class LaneState(NamedTuple):
+    """One lane's part of the program's state."""
+
+    network: Network
+    optimiser: optax.OptState
+    losses: Float[Array, " steps"]
+    limit: Float[Array, ""]
+    alive: Bool[Array, ""]
+
+
+class Rates(NamedTuple):
+    """The traced hyperparameters of a lane."""
+
+    weight: Float[Array, ""]
+    activity: Float[Array, ""]
+
+
+def fit(
+    config: TrainingConfig,
+    dataset: Dataset,
+    lane: Lane,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Train one network. See `fit_many`."""
+    return fit_many(config, dataset, [lane], on_progress=on_progress)[0]
+
+
+def fit_many(
+    config: TrainingConfig,
+    dataset: Dataset,
+    lanes: Sequence[Lane],
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[Outcome]:
+    """Train one network per lane, all in one compiled program.
+
+    A lane and a lone run agree to float32 rounding. A lane that diverges ends in `Status.DIVERGED`
+    and does not disturb the others; when all have, training stops.
+
+    Args:
+        config: what the runs share.
+        dataset: what they learn; it stays on the device for the next call.
+        lanes: what tells them apart.
+        on_progress: called with the number of weight updates done at every evaluation; what it
+            raises ends the training.
+
+    Returns:
+        One outcome per lane, in their order. Numerical failure is an outcome, not an exception.
+
+    Raises:
+        ValueError: no lanes; the data set does not fit the network; fewer samples than one batch; a
+            lane without the activity learning rate that the rule needs.
+    """
+    _check(config, dataset, lanes)
+    train, test = _on_device(dataset)
+    seeds = jnp.array([lane.seed for lane in lanes], jnp.uint32)
+    rates = Rates(
+        jnp.array([lane.weight_lr for lane in lanes], float),
+        jnp.array([lane.activity_lr or 0.0 for lane in lanes], float),
+    )
+    state = _start(config, seeds)
+    per_epoch = len(dataset.train_x) // config.batch_size
+    evaluated: list[tuple[int, Array, Array]] = []
+    for start, stop in _segments(config, per_epoch):
+        if start % per_epoch == 0:
+            order = _shuffle(seeds, start // per_epoch, len(dataset.train_x))
+        state = _train(config, state, rates, train, order, start, stop, per_epoch)
+        if stop % config.eval_every == 0 or stop == config.steps:
+            evaluated.append((stop, *_evaluate(state.network, test)))
+            alive = bool(jnp.any(state.alive))
+            if on_progress is not None:
+                on_progress(stop)
+            if not alive:
+                break
+    losses, limits = np.asarray(state.losses), np.asarray(state.limit)
+    steps = np.array([step for step, _, _ in evaluated])
+    test_loss = np.array([loss for _, loss, _ in evaluated]).T
+    accuracy = np.array([accuracy for _, _, accuracy in evaluated]).T
+    chance = Chance.of(dataset)
+    return [
+        assess(losses[i], limits[i], steps, test_loss[i], accuracy[i], chance)
+        for i in range(len(lanes))
+    ]
+
+
+def _check(config: TrainingConfig, dataset: Dataset, lanes: Sequence[Lane]) -> None:
+    network = config.network
+    sizes = (network.input_size, network.output_size)
+    if not lanes:
+        raise ValueError("there are no lanes to train")
+    if sizes != (dataset.input_size, dataset.output_size):
+        raise ValueError(
+            f"the network takes {sizes[0]} inputs and {sizes[1]} outputs, data set "
+            f"{dataset.name!r} has {dataset.input_size} and {dataset.output_size}"
+        )
+    if config.batch_size > len(dataset.train_x):
+        raise ValueError(
+            f"batch_size {config.batch_size} exceeds the {len(dataset.train_x)} training samples "
+            f"of data set {dataset.name!r}"
+        )
+    if config.rule.infers and any(lane.activity_lr is None for lane in lanes):
+        raise ValueError("predictive coding needs an activity_lr in every lane, got None")
+
+
+def _segments(config: TrainingConfig, per_epoch: int) -> Iterator[tuple[int, int]]:
+    """Stretches of steps that no evaluation and no reshuffling interrupts."""
+    start = 0
+    while start < config.steps:
+        stop = min(
+            config.steps,
+            (start // config.eval_every + 1) * config.eval_every,
+            (start // per_epoch + 1) * per_epoch,
+        )
+        yield start, stop
+        start = stop
+
+
+_placing = Lock()
+
+
+@lru_cache(maxsize=4)
+def _placed(dataset: Dataset, device: jax.Device) -> tuple[Samples, Samples]:
+    mean, std = (jax.device_put(np.asarray(v, float), device) for v in (dataset.mean, dataset.std))
+    train = jax.device_put((dataset.train_x, dataset.train_y), device)
+    test = jax.device_put((dataset.test_x, dataset.test_y), device)
+    return Samples(train[0], train[1], mean, std), Samples(test[0], test[1], mean, std)
+
+
+def _on_device(dataset: Dataset) -> tuple[Samples, Samples]:
+    """The training and the test set on the current default device, placed there once."""
+    with _placing:  # threads that train side by side share one copy
+        return _placed(dataset, jnp.zeros(()).device)
+
+
+@partial(jax.jit, static_argnames="config")
+def _start(config: TrainingConfig, seeds: Int[Array, " lanes"]) -> LaneState:
+    def start(seed: Array) -> LaneState:
+        network = Network.create(config.network, jax.random.key(seed))
+        return LaneState(
+            network=network,
+            optimiser=config.optimiser.transformation().init(network),
+            losses=jnp.full(config.steps, jnp.nan),
+            limit=jnp.array(jnp.inf),
+            alive=jnp.array(True),
+        )
+
+    return jax.vmap(start)(seeds)
+
+
+@partial(jax.jit, static_argnames="samples")
+def _shuffle(seeds: Int[Array, " lanes"], epoch: int, samples: int) -> Int[Array, "lanes n"]:
+    """The order of the training set in one epoch, by seed alone: all cells of a seed share it."""
+
+    def order(seed: Array) -> Array:
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), epoch)
+        return jax.random.permutation(key, samples)
+
+    return jax.vmap(order)(seeds)
+
+
+@partial(jax.jit, static_argnames="config", donate_argnames="state")
+def _train(
+    config: TrainingConfig,
+    state: LaneState,
+    rates: Rates,
+    train: Samples,
+    order: Int[Array, "lanes n"],
+    start: Int[Array, ""],
+    stop: Int[Array, ""],
+    per_epoch: Int[Array, ""],
+) -> LaneState:
+    """Weight updates `start` to `stop` of every lane, while any of them is alive."""
+
+    def body(carry: tuple[Array, LaneState]) -> tuple[Array, LaneState]:
+        step, state = carry
+        at = (step % per_epoch) * config.batch_size
+        index = jax.lax.dynamic_slice_in_dim(order, at, config.batch_size, axis=1)
+        update = partial(_update, config, train, step)
+        return step + 1, jax.vmap(update)(state, rates, index)
+
+    def unfinished(carry: tuple[Array, LaneState]) -> Array:
+        step, state = carry
+        return (step < stop) & jnp.any(state.alive)
+
+    return jax.lax.while_loop(unfinished, body, (jnp.asarray(start), state))[1]
+
+
+def _update(
+    config: TrainingConfig,
+    train: Samples,
+    step: Int[Array, ""],
+    state: LaneState,
+    rates: Rates,
+    index: Int[Array, " B"],
+) -> LaneState:
+    """One weight update of one lane."""
+    network, output = state.network, config.network.output_energy
+    x, y = train.take(index, config.network.output_size)
+    loss, gradients = config.rule.gradients(network, x, y, rates.activity)
+    transformation = config.optimiser.transformation()
+    direction, optimiser = transformation.update(gradients, state.optimiser, network)
+    null = jnp.mean(output.per_sample(y, jnp.zeros_like(y)))
+    limit = jnp.where(step == 0, DIVERGENCE_FACTOR * jnp.maximum(loss, null), state.limit)
+    alive = state.alive & (loss <= limit)
+    return LaneState(
+        network=jax.tree.map(lambda w, d: w - rates.weight * d, network, direction),
+        optimiser=optimiser,
+        losses=state.losses.at[step].set(jnp.where(alive, loss, jnp.nan)),
+        limit=limit,
+        alive=alive,
+    )
+
+
+@jax.jit
+def _evaluate(
+    network: Network, test: Samples
+) -> tuple[Float[Array, " lanes"], Float[Array, " lanes"]]:
+    """Mean loss and accuracy of every lane on the test set (accuracy NaN for regressions)."""
+    n, classify = len(test.inputs), test.targets.ndim == 1
+
+    def lane(network: Network) -> tuple[Array, Array]:
+        config = network.config
+
+        def chunk(index: Array) -> tuple[Array, Array]:
+            x, y = test.take(jnp.minimum(index, n - 1), config.output_size)
+            prediction = network.predict(x)
+            correct = jnp.argmax(prediction, axis=-1) == jnp.argmax(y, axis=-1)
+            loss = config.output_energy.per_sample(y, prediction)
+            real = index < n
+            return jnp.sum(jnp.where(real, loss, 0)), jnp.sum(jnp.where(real, correct, 0))
+
+        size = min(n, TEST_CHUNK)
+        losses, corrects = jax.lax.map(chunk, jnp.arange(-(-n // size) * size).reshape(-1, size))
+        return jnp.sum(losses) / n, jnp.sum(corrects) / n if classify else jnp.array(jnp.nan)
+
+    return jax.vmap(lane)(network)

@@ -1,0 +1,197 @@
+"""Closed-form local gradients and the wave against automatic differentiation of the energy."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pccore
+from pccore.local import activity_gradients
+
+ACTIVATIONS = sorted(pccore.ACTIVATIONS)
+CONFIG = pccore.NetworkConfig(input_size=7, output_size=3, width=6, depth=4)
+BATCH = 5
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def problem(config, seed=0, batch=BATCH):
+    """A network, a forward pass, an input and a (one-hot) target, in float64."""
+    keys = jax.random.split(jax.random.key(seed), 4)
+    network = pccore.Network.create(config, keys[0])
+    network = jax.tree.map(lambda w: w.astype(jnp.float64), network)
+    x = jax.random.normal(keys[1], (batch, config.input_size), jnp.float64)
+    labels = jax.random.randint(keys[2], (batch,), 0, config.output_size)
+    y = jax.nn.one_hot(labels, config.output_size, dtype=jnp.float64)
+    return network, x, y
+
+
+def reference_energy(network, z, x, y):
+    return pccore.energy(network.layers(), list(z), x, y, network.config.output_energy)
+
+
+activity_slopes = jax.jit(jax.grad(reference_energy, argnums=1))
+weight_slopes = jax.jit(jax.grad(reference_energy))
+
+
+@partial(jax.jit, static_argnums=0)
+def infer_and_learn(scheme, network, x, y, beta):
+    """Weight gradients and activities after inference."""
+    z, errors = scheme.infer(network, network.forward(x), x, y, beta)
+    return pccore.weight_gradients(network, z, errors, x, y), z
+
+
+@partial(jax.jit, static_argnums=0)
+def learn(rule, network, x, y, beta):
+    return rule.gradients(network, x, y, beta)
+
+
+def reference_descent(network, z, x, y, beta, steps):
+    """T steps of gradient descent on the energy by automatic differentiation."""
+    for _ in range(steps):
+        z = z - beta * activity_slopes(network, z, x, y)
+    return z
+
+
+def variants():
+    for activation in ACTIVATIONS:
+        yield replace(CONFIG, activation=activation)
+    for parameterisation in pccore.PARAMETERISATIONS:
+        for residual in (True, False):
+            for output in pccore.OUTPUTS:
+                yield replace(
+                    CONFIG,
+                    parameterisation=parameterisation,
+                    residual=residual,
+                    output=output,
+                    activation="tanh",
+                )
+
+
+def name(config):
+    skip = "residual" if config.residual else "plain"
+    return f"{config.parameterisation}-{config.activation}-{skip}-{config.output}"
+
+
+def assert_close(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("config", list(variants()), ids=name)
+class TestAgainstAutodiff:
+    def test_forward_pass_is_what_the_layers_compute(self, config):
+        network, x, _ = problem(config)
+        z = jax.jit(pccore.Network.forward)(network, x)
+        expected = x
+        for layer, activities in zip(network.layers(), z, strict=False):
+            expected = layer(expected)
+            assert_close(activities, expected)
+        assert_close(network.predict(x), network.layers()[-1](expected))
+
+    def test_activity_gradients_anywhere(self, config):
+        network, x, y = problem(config)
+        z = network.forward(x)
+        departure = 0.3 * jax.random.normal(jax.random.key(9), z.shape, z.dtype)
+        actual = activity_gradients(network, z, departure, y)
+        z = z + departure
+        assert_close(actual, BATCH * activity_slopes(network, z, x, y))
+
+    @pytest.mark.parametrize("steps", [2, 5])
+    def test_inference_and_weight_gradients(self, config, steps):
+        network, x, y = problem(config)
+        beta = jnp.asarray(0.5)
+        actual, z = infer_and_learn(pccore.GradientDescent(steps), network, x, y, beta)
+        expected = reference_descent(network, network.forward(x), x, y, beta, steps)
+        assert_close(z, expected)
+        slopes = weight_slopes(network, expected, x, y)
+        jax.tree.map(assert_close, actual, slopes)
+
+    def test_weights_after_several_training_steps(self, config):
+
+        network, x, y = problem(config)
+        reference, rule = network, pccore.PredictiveCoding(pccore.GradientDescent(config.depth))
+        adam = pccore.Adam().transformation()
+        ours, theirs = adam.init(network), adam.init(network)
+        for _ in range(3):
+            loss, gradients = learn(rule, network, x, y, jnp.asarray(0.5))
+            step, ours = adam.update(gradients, ours)
+            z = reference_descent(reference, reference.forward(x), x, y, 0.5, config.depth)
+            slopes = weight_slopes(reference, z, x, y)
+            expected_step, theirs = adam.update(slopes, theirs)
+            prediction = reference.predict(x)
+            energies = config.output_energy.per_sample(y, prediction)
+            assert_close(loss, jnp.mean(energies))
+            network = jax.tree.map(lambda w, d: w - 0.01 * d, network, step)
+            reference = jax.tree.map(lambda w, d: w - 0.01 * d, reference, expected_step)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9), network, reference
+        )
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    depth=st.integers(1, 20),
+    width=st.integers(1, 5),
+    steps=st.integers(1, 25),
+    residual=st.booleans(),
+    batch=st.integers(1, 4),
+)
+def test_wave_equals_full_descent_at_any_shape(depth, width, steps, residual, batch):
+    config = replace(CONFIG, depth=depth, width=width, residual=residual, activation="tanh")
+    with jax.enable_x64(True):
+        network, x, y = problem(config, seed=depth, batch=batch)
+        scheme = pccore.GradientDescent(steps)
+        _, z = infer_and_learn(scheme, network, x, y, jnp.asarray(0.4))
+        assert_close(z, reference_descent(network, network.forward(x), x, y, 0.4, steps))
+
+
+def test_layers_that_the_wave_has_not_reached_keep_exact_zeros():
+    config = replace(CONFIG, depth=10, activation="tanh")
+    network, x, y = problem(config)
+    gradients, _ = infer_and_learn(pccore.GradientDescent(3), network, x, y, jnp.asarray(1.0))
+    touched = np.abs(np.asarray(gradients.hidden)).max(axis=(1, 2)) > 0
+    # W_l has a gradient when z_l moved; W_L always. Hidden index i holds W_{i+2}.
+    assert list(touched) == [False] * 6 + [True] * 3
+    assert not np.any(gradients.first)
+
+
+def test_backpropagation_is_the_gradient_of_the_loss():
+    network, x, y = problem(CONFIG)
+
+    def loss(network):
+        z = x
+        for layer in network.layers():
+            z = layer(z)
+        return 0.5 * jnp.mean(jnp.sum((y - z) ** 2, axis=-1))
+
+    value, gradients = pccore.Backpropagation().gradients(network, x, y, jnp.asarray(0.0))
+    assert_close(value, loss(network))
+    jax.tree.map(assert_close, gradients, jax.grad(loss)(network))
+
+
+def test_float32_wave_keeps_the_tiny_gradients_that_full_descent_loses_in_noise():
+    """Recomputing an error that is zero leaves rounding noise of 1e-7 where, in the lower half of a
+    deep network, the exact error is far smaller (SPEED.md)."""
+    config = replace(CONFIG, depth=32, width=8, activation="tanh")
+    exact_problem, scheme = problem(config), pccore.GradientDescent(32)
+
+    def lower_half(gradients):
+        return np.asarray(gradients.hidden[:15], np.float64)
+
+    exact = lower_half(infer_and_learn(scheme, *exact_problem, jnp.asarray(0.3))[0])
+    with jax.enable_x64(False):
+        network, x, y = jax.tree.map(lambda w: w.astype(jnp.float32), exact_problem)
+        ours = lower_half(infer_and_learn(scheme, network, x, y, jnp.float32(0.3))[0])
+        z = reference_descent(network, network.forward(x), x, y, jnp.float32(0.3), 32)
+        full = lower_half(weight_slopes(network, z, x, y))
+    assert np.linalg.norm(ours - exact) < 1e-3 * np.linalg.norm(full - exact)
+    assert np.linalg.norm(ours - exact) < 1e-4 * np.linalg.norm(exact)

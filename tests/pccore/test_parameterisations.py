@@ -1,0 +1,61 @@
+"""Premultipliers and initial laws against thesis table 5.1."""
+
+import jax
+import numpy as np
+import pytest
+
+import pccore
+
+D, K, N, H = 50, 10, 200, 9
+
+
+def config(**options):
+    return pccore.NetworkConfig(D, K, N, H, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"parameterisation": "sp"}, (1, 1, 1)),
+        ({"parameterisation": "sp_gaussian"}, (1, 1, 1)),
+        ({"parameterisation": "mupc"}, (D**-0.5, (N * (H + 1)) ** -0.5, 1 / N)),
+        ({"parameterisation": "mupc", "residual": False}, (D**-0.5, N**-0.5, 1 / N)),
+    ],
+)
+def test_premultipliers_are_those_of_table_5_1(options, expected):
+    a = config(**options).scalings
+    assert (a.first, a.hidden, a.last) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "variance"),
+    [("mupc", lambda fan_in: 1.0), ("sp_gaussian", lambda n: 1 / n), ("sp", lambda n: 1 / (3 * n))],
+)
+def test_initial_variance_of_every_layer(name, variance):
+    network = pccore.Network.create(config(parameterisation=name), jax.random.key(0))
+    for weights, fan_in in ((network.first, D), (network.hidden, N), (network.last, N)):
+        assert np.var(weights) == pytest.approx(variance(fan_in), rel=0.08)
+        assert abs(np.mean(weights)) < 0.1 * np.std(weights)
+    assert network.hidden.shape == (H - 1, N, N)
+
+
+def test_kaiming_uniform_stays_within_its_bound():
+    network = pccore.Network.create(config(parameterisation="sp"), jax.random.key(0))
+    assert np.abs(network.hidden).max() <= N**-0.5
+    assert np.abs(network.first).max() == pytest.approx(D**-0.5, rel=1e-2)
+
+
+@pytest.mark.parametrize("depth", [4, 64])
+def test_mupc_forward_pass_is_stable_in_depth(depth):
+    """Desideratum 1 (thesis 5.5): activities of order one at every layer, at any depth."""
+    wide = pccore.NetworkConfig(D, K, 256, depth, activation="linear")
+    network = pccore.Network.create(wide, jax.random.key(1))
+    z = network.forward(jax.random.normal(jax.random.key(2), (64, D)))
+    sizes = np.sqrt(np.mean(np.asarray(z) ** 2, axis=(1, 2)))
+    # a linear residual network's variance grows by (1 + 1/L)^(H-1) < e
+    assert 0.8 < sizes.min() <= sizes.max() < 2.0
+
+
+def test_parameters_counts_the_weights():
+    network = pccore.Network.create(config(), jax.random.key(0))
+    assert config().parameters == sum(w.size for w in jax.tree.leaves(network))

@@ -1,0 +1,171 @@
+"""Training on real (embedded) data: lanes, divergence, chance, resources, and what it learns."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+import pccore
+from pccore.training import _train
+
+DIGITS = pccore.data.load("digits")
+NETWORK = pccore.NetworkConfig(DIGITS.input_size, DIGITS.output_size, width=16, depth=3)
+CONFIG = pccore.TrainingConfig(
+    NETWORK, pccore.PredictiveCoding(pccore.GradientDescent(3)), steps=60, eval_every=25
+)
+BACKPROP = replace(CONFIG, rule=pccore.Backpropagation())
+LANES = [pccore.Lane(0.05, 5.0, 0), pccore.Lane(0.1, 1.0, 1), pccore.Lane(0.02, 20.0, 2)]
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    return pccore.fit_many(CONFIG, DIGITS, LANES)
+
+
+class TestLanes:
+    def test_a_lane_and_a_lone_run_agree_to_rounding(self, outcomes):
+        for lane, outcome in zip(LANES, outcomes, strict=True):
+            alone = pccore.fit(CONFIG, DIGITS, lane)
+            assert alone.status is outcome.status is pccore.Status.TRAINED
+            assert alone.final_train_loss == pytest.approx(outcome.final_train_loss, rel=2e-3)
+            np.testing.assert_allclose(alone.curve.train_loss, outcome.curve.train_loss, rtol=2e-3)
+
+    def test_a_diverging_lane_is_typed_and_does_not_disturb_the_others(self, outcomes):
+        wild = pccore.Lane(1e4, 5.0, 0)
+        mixed = pccore.fit_many(CONFIG, DIGITS, [LANES[0], wild, LANES[2]])
+        diverged = mixed[1]
+        assert diverged.status is pccore.Status.DIVERGED
+        assert 1 < diverged.diverged_step <= CONFIG.steps
+        assert diverged.final_train_loss is diverged.test_loss is diverged.test_accuracy is None
+        assert diverged.min_train_loss > 0
+        for kept, expected in ((mixed[0], outcomes[0]), (mixed[2], outcomes[2])):
+            assert kept.final_train_loss == pytest.approx(expected.final_train_loss, rel=1e-5)
+
+    def test_training_stops_early_when_every_lane_has_diverged(self):
+        steps = []
+        config = replace(CONFIG, steps=1000)
+        outcome = pccore.fit(config, DIGITS, pccore.Lane(1e4, 5.0, 0), on_progress=steps.append)
+        assert outcome.status is pccore.Status.DIVERGED
+        assert steps == [25]
+
+    def test_nothing_recompiles_when_rates_seeds_or_equal_data_change(self, outcomes):
+        before = _train._cache_size()
+        pccore.fit_many(CONFIG, DIGITS, [pccore.Lane(0.3, 7.0, seed) for seed in (5, 6, 7)])
+        swapped = replace(DIGITS, train_x=DIGITS.train_x[::-1].copy(), name="reversed")
+        pccore.fit_many(CONFIG, swapped, LANES)
+        assert _train._cache_size() == before
+
+    def test_equal_seeds_give_equal_results(self, outcomes):
+        again = pccore.fit_many(CONFIG, DIGITS, LANES)
+        assert [o.final_train_loss for o in again] == [o.final_train_loss for o in outcomes]
+
+
+class TestOutcome:
+    def test_curve_has_one_entry_per_evaluation_and_matches_the_result(self, outcomes):
+        for outcome in outcomes:
+            assert list(outcome.curve.step) == [25, 50, 60]
+            assert outcome.curve.test_accuracy[-1] == pytest.approx(outcome.test_accuracy)
+            assert outcome.curve.test_loss[-1] == pytest.approx(outcome.test_loss)
+            assert outcome.min_train_loss <= outcome.final_train_loss
+
+    def test_no_learning_is_chance(self):
+        outcome = pccore.fit(CONFIG, DIGITS, pccore.Lane(1e-12, 1.0, 0))
+        assert outcome.status is pccore.Status.AT_CHANCE
+        # muPC's outputs vanish as 1/sqrt(N), so the loss is near that of predicting zero, 1/2
+        assert outcome.final_train_loss == pytest.approx(0.5, abs=0.1)
+
+    def test_regression_at_chance_by_the_variance_of_the_targets(self):
+        data = pccore.data.load("toy_linear")
+        network = pccore.NetworkConfig(
+            data.input_size, data.output_size, width=16, depth=2, activation="linear"
+        )
+        config = replace(CONFIG, network=network, steps=200, eval_every=200)
+        idle, learner = pccore.fit_many(
+            config, data, [pccore.Lane(1e-12, 1.0, 0), pccore.Lane(0.02, 5.0, 0)]
+        )
+        assert idle.status is pccore.Status.AT_CHANCE
+        assert learner.status is pccore.Status.TRAINED
+        assert idle.test_accuracy is learner.test_accuracy is None
+        assert np.isnan(learner.curve.test_accuracy).all()
+        variance = 0.5 * np.var(data.train_y, axis=0).sum()
+        assert learner.final_train_loss < 0.5 * variance <= idle.final_train_loss
+
+
+@pytest.mark.parametrize(
+    ("config", "lane"),
+    [
+        (CONFIG, pccore.Lane(0.05, 5.0, 0)),
+        (BACKPROP, pccore.Lane(0.02, None, 0)),
+        (
+            replace(CONFIG, network=replace(NETWORK, parameterisation="sp")),
+            pccore.Lane(0.01, 2.0, 0),
+        ),
+        (
+            replace(CONFIG, network=replace(NETWORK, output="cross_entropy", residual=False)),
+            pccore.Lane(0.05, 5.0, 0),
+        ),
+        (replace(BACKPROP, optimiser=pccore.SGD(momentum=0.9)), pccore.Lane(1.0, None, 0)),
+    ],
+    ids=["mupc", "bp", "sp", "cross-entropy", "sgd"],
+)
+def test_learns_digits_far_above_chance(config, lane):
+    outcome = pccore.fit(replace(config, steps=200), DIGITS, lane)
+    assert outcome.status is pccore.Status.TRAINED
+    assert outcome.test_accuracy > 0.75
+
+
+def test_mupc_trains_128_layers_where_sp_does_not():
+    network = replace(NETWORK, depth=128)
+    config = replace(
+        CONFIG, network=network, rule=pccore.PredictiveCoding(pccore.GradientDescent(128))
+    )
+    lane = pccore.Lane(0.1, 10.0, 0)
+    mupc = pccore.fit(config, DIGITS, lane)
+    sp = pccore.fit(replace(config, network=replace(network, parameterisation="sp")), DIGITS, lane)
+    assert mupc.status is pccore.Status.TRAINED
+    assert sp.status in (pccore.Status.DIVERGED, pccore.Status.AT_CHANCE)
+
+
+def test_compiled_program_does_not_grow_with_depth():
+    def operations(depth):
+        network = replace(NETWORK, depth=depth)
+        rule = pccore.PredictiveCoding(pccore.GradientDescent(depth))
+
+        def gradients(key, x, y):
+            return rule.gradients(pccore.Network.create(network, key), x, y, 1.0)
+
+        arguments = jax.random.key(0), np.ones((4, 64), np.float32), np.ones((4, 10), np.float32)
+        return jax.jit(gradients).lower(*arguments).as_text().count("\n")
+
+    assert operations(128) == pytest.approx(operations(8), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((CONFIG, DIGITS, []), "no lanes"),
+        ((CONFIG, DIGITS, [pccore.Lane(0.1, None, 0)]), "activity_lr"),
+        ((replace(CONFIG, batch_size=5000), DIGITS, LANES), "batch_size 5000 exceeds"),
+        ((replace(CONFIG, network=replace(NETWORK, input_size=3)), DIGITS, LANES), "3 inputs"),
+    ],
+)
+def test_wrong_use_is_one_clear_sentence(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        pccore.fit_many(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: replace(NETWORK, width=0), "width must be at least 1, got 0"),
+        (lambda: replace(NETWORK, activation="rleu"), "did you mean 'relu'"),
+        (lambda: replace(NETWORK, output="mae"), "output energy 'mae'"),
+        (lambda: replace(NETWORK, parameterisation="mup"), "did you mean 'mupc'"),
+        (lambda: replace(CONFIG, steps=0), "steps must be at least 1"),
+        (lambda: pccore.GradientDescent(0), "steps must be at least 1"),
+    ],
+)
+def test_wrong_configurations_fail_where_they_are_built(build, words):
+    with pytest.raises(ValueError, match=words):
+        build()
