@@ -6,6 +6,7 @@ from typing import Protocol
 import optax
 
 from pccore.registry import Registry
+from pccore.validation import require_decay_rates
 
 
 class Optimiser(Protocol):
@@ -22,11 +23,19 @@ class Adam:
 
     `eps` can matter at large depth, where the gradients of muPC's lowest layers are tiny
     (thesis 5.8): it is added to the root of the second moment.
+
+    Raises:
+        ValueError: `b1` or `b2` outside [0, 1), or an `eps` that is not positive.
     """
 
     b1: float = 0.9
     b2: float = 0.999
     eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        require_decay_rates(self, "b1", "b2")
+        if not self.eps > 0:
+            raise ValueError(f"eps must be positive, got {self.eps}")
 
     def transformation(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps)
@@ -34,9 +43,16 @@ class Adam:
 
 @dataclass(frozen=True)
 class SGD:
-    """Gradient descent, with heavy-ball momentum when `momentum` > 0."""
+    """Gradient descent, with heavy-ball momentum when `momentum` > 0.
+
+    Raises:
+        ValueError: `momentum` outside [0, 1).
+    """
 
     momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_decay_rates(self, "momentum")
 
     def transformation(self) -> optax.GradientTransformation:
         return optax.trace(self.momentum) if self.momentum else optax.identity()

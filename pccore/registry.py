@@ -37,8 +37,8 @@ class Registry(Mapping[str, T], Generic[T]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def name_of(self, thing: T) -> str:
-        """The name under which `thing` (or its class) is registered."""
+    def name_of(self, thing: object) -> str:
+        """The name under which `thing`, or its class, is registered."""
         for name, entry in self._entries.items():
             if entry is thing or entry is type(thing):
                 return name

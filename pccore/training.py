@@ -165,10 +165,14 @@ _placing = Lock()
 
 @lru_cache(maxsize=4)
 def _placed(dataset: Dataset, device: jax.Device) -> tuple[Samples, Samples]:
-    mean, std = (jax.device_put(np.asarray(v, float), device) for v in (dataset.mean, dataset.std))
-    train = jax.device_put((dataset.train_x, dataset.train_y), device)
-    test = jax.device_put((dataset.test_x, dataset.test_y), device)
-    return Samples(train[0], train[1], mean, std), Samples(test[0], test[1], mean, std)
+    # Not committed to the device: committed data would commit the state that a program returns, and
+    # the next call would compile it again.
+    with jax.default_device(device):
+        mean, std = jnp.asarray(dataset.mean, float), jnp.asarray(dataset.std, float)
+        return (
+            Samples(jnp.asarray(dataset.train_x), jnp.asarray(dataset.train_y), mean, std),
+            Samples(jnp.asarray(dataset.test_x), jnp.asarray(dataset.test_y), mean, std),
+        )
 
 
 def _on_device(dataset: Dataset) -> tuple[Samples, Samples]:
@@ -184,8 +188,8 @@ def _start(config: TrainingConfig, seeds: Int[Array, " lanes"]) -> LaneState:
         return LaneState(
             network=network,
             optimiser=config.optimiser.transformation().init(network),
-            losses=jnp.full(config.steps, jnp.nan),
-            limit=jnp.array(jnp.inf),
+            losses=jnp.full(config.steps, jnp.nan, float),
+            limit=jnp.array(jnp.inf, float),
             alive=jnp.array(True),
         )
 

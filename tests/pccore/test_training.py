@@ -56,6 +56,12 @@ class TestLanes:
         pccore.fit_many(CONFIG, swapped, LANES)
         assert _train._cache_size() == before
 
+    def test_a_shape_compiles_once_however_often_training_is_interrupted(self):
+        before = _train._cache_size()
+        config = replace(CONFIG, network=replace(NETWORK, width=9), eval_every=7)
+        pccore.fit_many(config, DIGITS, LANES)
+        assert _train._cache_size() == before + 1
+
     def test_equal_seeds_give_equal_results(self, outcomes):
         again = pccore.fit_many(CONFIG, DIGITS, LANES)
         assert [o.final_train_loss for o in again] == [o.final_train_loss for o in outcomes]
@@ -163,6 +169,9 @@ def test_wrong_use_is_one_clear_sentence(arguments, words):
         (lambda: replace(NETWORK, output="mae"), "output energy 'mae'"),
         (lambda: replace(NETWORK, parameterisation="mup"), "did you mean 'mupc'"),
         (lambda: replace(CONFIG, steps=0), "steps must be at least 1"),
+        (lambda: pccore.Adam(b1=1.0), "b1 must be at least 0 and below 1, got 1.0"),
+        (lambda: pccore.Adam(eps=0.0), "eps must be positive, got 0.0"),
+        (lambda: pccore.SGD(momentum=-0.1), "momentum must be at least 0"),
         (lambda: pccore.GradientDescent(0), "steps must be at least 1"),
     ],
 )

@@ -1,0 +1,64 @@
+"""The specs in examples/ load, and ask for the number of runs that their settings multiply to."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import pccore
+import transfer
+from transfer.plan import Plan
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def plan(name: str) -> Plan:
+    experiment = transfer.load(EXAMPLES / f"{name}.yaml")
+    return Plan(experiment, pccore.data.info(experiment.dataset), digest="0" * 64)
+
+
+def full_grid(name: str) -> Counter[str]:
+    """How many different runs every variant takes with all its cells at every shape."""
+    job = plan(name)
+    shapes = {job.experiment.tune.shape, *job.experiment.targets}
+    ids = {
+        (run.variant, run.run_id)
+        for arm in job.arms
+        for shape in shapes
+        for run in job.runs(arm, shape, arm.space.cells)
+    }
+    return Counter(variant for variant, _ in ids)
+
+
+def test_the_thesis_takes_3564_runs_of_mupc() -> None:
+    assert plan("thesis").experiment.transfer.neighbourhood == "all"
+    # 4 x 11 cells, 3 seeds, 9 shapes, 3 activations (FACTS: "3,564 runs").
+    assert full_grid("thesis") == {"mupc": 3564, "sp": 3564, "bp": 9 * 3 * 9 * 3}
+
+
+def test_the_thesis_trains_for_one_epoch() -> None:
+    experiment = plan("thesis").experiment
+    assert experiment.steps == 60_000 // 64
+    assert {shape.width for shape in experiment.targets if shape.depth == 8} == {
+        2**i for i in range(6, 11)
+    }
+    assert {shape.depth for shape in experiment.targets if shape.width == 512} == {
+        2**i for i in range(3, 8)
+    }
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_small_examples_search_the_grid_of_the_thesis(name: str) -> None:
+    job = plan(name)
+    arms = {arm.variant.name: arm for arm in job.arms}
+    assert set(arms) == {"mupc", "sp", "bp"}
+    small = job.experiment.tune.shape
+    counts = {variant: len(job.runs(arm, small, arm.space.cells)) for variant, arm in arms.items()}
+    assert counts == {"mupc": 4 * 11 * 3, "sp": 4 * 11 * 3, "bp": 9 * 3}
+    assert [shape.depth for shape in job.experiment.targets] == [16, 32, 64, 128]
+    assert {shape.width for shape in job.experiment.targets} == {small.width}
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_example_loads_and_can_be_built(path: Path) -> None:
+    plan(path.stem).check()

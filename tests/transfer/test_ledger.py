@@ -1,0 +1,74 @@
+"""The road of a trial on the real ledger: what is written is what is read, and continued from."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transfer_fakes import FormulaPool, Killed, spec
+
+import results
+from pccore import Outcome, Status, TrainingConfig
+from transfer import Cell, Experiment, run
+
+
+def response(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
+    """Some of everything; the numbers have no short decimal form."""
+    if cell.weight_lr >= 1:
+        return Outcome(Status.DIVERGED, steps=3, diverged_step=3)
+    if cell == Cell(0.01, 100) and config.network.depth == 4:
+        return Outcome.failed("the machine caught fire")
+    if cell == Cell(0.01, 0.1):
+        return Outcome(Status.AT_CHANCE, 2.3, 2.2, 2.3, 0.1, steps=10)
+    return (1 + seed / 7) / (3 if cell == Cell(0.1, 10) else 1.3)
+
+
+def without_time(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "created"} for row in rows]
+
+
+@pytest.mark.parametrize("sampler", [{}, {"sampler": "tpe", "trials": 10}], ids=["grid", "tpe"])
+def test_a_killed_job_continues_from_the_files(tmp_path: Path, sampler: dict[str, Any]) -> None:
+    experiment = Experiment.from_dict(spec(tune=sampler, variants=["mupc", "bp"]))
+    pool = FormulaPool(response)
+    whole = run(experiment, results.open(tmp_path / "whole", create=True), pool)
+    trained: list[str] = []
+    for groups in (0, 1, 5, 3, 4):
+        part = FormulaPool(response, results=groups)
+        with pytest.raises(Killed):
+            run(experiment, results.open(tmp_path / "parts", create=True), part)
+        trained += part.trained
+    rest = FormulaPool(response)
+    resumed = run(experiment, results.open(tmp_path / "parts"), rest)
+    failed = {row for row in trained if trained.count(row) > 1}
+    assert Counter(trained + rest.trained).keys() == Counter(pool.trained).keys()
+    frame = results.open(tmp_path / "parts").runs()
+    assert set(frame.loc[frame["run_id"].isin(failed), "outcome"]) <= {"failed"}
+    assert sorted(frame["run_id"]) == sorted(pool.trained)
+    assert without_time(resumed.verdicts) == without_time(whole.verdicts)
+
+
+def test_verdicts_and_runs_come_back_as_they_were(tmp_path: Path) -> None:
+    ledger = results.open(tmp_path, create=True)
+    experiment = Experiment.from_dict(spec(name="first"))
+    judged = run(experiment, ledger, FormulaPool(response)).verdicts
+    rows = ledger.verdicts(experiment="first").to_dict("records")
+    for row, expected in zip(rows, sorted(judged, key=lambda row: row["depth"]), strict=True):
+        assert {key: row[key] for key in ("verdict", "reason", "cells", "loss", "seeds")} == {
+            key: expected[key] for key in ("verdict", "reason", "cells", "loss", "seeds")
+        }
+        assert Experiment.from_dict(json.loads(row["spec"])) == experiment
+
+    again = FormulaPool(response)
+    run(Experiment.from_dict(spec(name="second")), ledger, again)
+    first, second = ledger.runs(experiment="first"), ledger.runs(experiment="second")
+    # Only what failed was trained again; the rest is there under both names, once each.
+    assert len(again.trained) == len(first[first["outcome"] == "failed"]) == 3
+    assert sorted(first["run_id"]) == sorted(second["run_id"])
+    assert len(ledger.runs()) == len(first)
+    for column in ("final_train_loss", "diverged_step", "seconds", "started", "activity_lr"):
+        done = [
+            frame[frame["outcome"] != "failed"].set_index("run_id") for frame in (first, second)
+        ]
+        assert done[0][column].sort_index().equals(done[1][column].sort_index())

@@ -1,0 +1,332 @@
+"""The whole road with a formula for a network: what is trained, in which order, what is found."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from transfer_fakes import FormulaPool, Killed, MemoryLedger, Response, outcome, spec
+
+from pccore import Outcome, Status, TrainingConfig
+from transfer import Cell, Experiment, Silent, run
+from transfer.driver import TransferResult
+
+DIVERGED = Outcome(Status.DIVERGED, steps=3, diverged_step=3)
+AT_CHANCE = Outcome(Status.AT_CHANCE, 2.3, 2.2, 2.3, 0.1, steps=10)
+
+
+def bowl(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
+    """A loss with its optimum at eta 0.1 and beta 10 at every shape; eta 1 diverges."""
+    if cell.weight_lr >= 1:
+        return DIVERGED
+    away = abs(math.log10(cell.weight_lr / 0.1)) + abs(math.log10((cell.activity_lr or 10) / 10))
+    return (1 + seed / 100) * (0.1 + away)
+
+
+def drifting(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
+    """The optimal beta is divided by ten with every doubling of depth above 2."""
+    shift = 10 ** math.log2(config.network.depth / 2)
+    return bowl(config, Cell(cell.weight_lr, (cell.activity_lr or 10) * shift), seed)
+
+
+def carry_out(
+    values: dict[str, Any],
+    response: Response = bowl,
+    ledger: MemoryLedger | None = None,
+    **pool: Any,
+) -> tuple[TransferResult, FormulaPool, MemoryLedger]:
+    ledger = ledger or MemoryLedger()
+    formula = FormulaPool(response, **pool)
+    return run(Experiment.from_dict(values), ledger, formula), formula, ledger
+
+
+def judged(result: TransferResult) -> list[dict[str, Any]]:
+    """The verdicts without the time at which they were made."""
+    return [{k: v for k, v in row.items() if k != "created"} for row in result.verdicts]
+
+
+def test_every_cell_of_the_grid_is_trained_exactly_once() -> None:
+    _, pool, ledger = carry_out(spec())
+    tuned = [row for row in ledger.appended if row["phase"] == "tune"]
+    cells = Counter((row["weight_lr"], row["activity_lr"], row["seed"]) for row in tuned)
+    expected = {
+        (eta, beta, s) for eta in (0.01, 0.1, 1) for beta in (0.1, 1, 10, 100) for s in range(3)
+    }
+    assert set(cells) == expected
+    assert set(cells.values()) == {1}
+    assert len(pool.trained) == len(set(pool.trained))
+
+
+def test_the_optimum_and_its_neighbourhood_run_at_every_target() -> None:
+    result, _, ledger = carry_out(spec())
+    assert result.optima["mupc"].cell == Cell(0.1, 10)
+    assert result.optima["mupc"].loss == pytest.approx(0.1 * 1.01)
+    for depth in (4, 8):
+        rows = [row for row in ledger.appended if row["depth"] == depth]
+        assert {(row["weight_lr"], row["activity_lr"]) for row in rows} == {
+            (eta, beta) for eta in (0.01, 0.1, 1) for beta in (1, 10, 100)
+        }
+        assert {row["phase"] for row in rows} == {"transfer"}
+    assert [(row["depth"], row["verdict"]) for row in result.verdicts] == [(4, "held"), (8, "held")]
+
+
+def test_a_drifting_optimum_is_found_out() -> None:
+    result, _, _ = carry_out(spec(transfer={"depths": [4], "neighbourhood": "all"}), drifting)
+    (row,) = result.verdicts
+    assert row["verdict"] == "drifted"
+    assert row["drift_activity_lr"] == pytest.approx(-math.log2(10))
+    assert row["drift_weight_lr"] == 0
+    assert row["regret"] == pytest.approx(math.log(1.1 / 0.1))
+
+
+def test_several_groups_are_in_flight_and_never_more_than_slots() -> None:
+    _, pool, _ = carry_out(spec(), slots=3, lanes=4)
+    assert pool.most_in_flight == 3
+    assert max(len(group.lanes) for group in pool.submitted) == 4
+
+
+def test_groups_share_a_config() -> None:
+    _, pool, ledger = carry_out(spec(variants=["mupc", "sp", "bp"]))
+    by_id = {row["run_id"]: row for row in ledger.appended}
+    for group in pool.submitted:
+        network = group.config.network
+        for lane, run_id in zip(group.lanes, group.run_ids, strict=True):
+            row = by_id[run_id]
+            assert (row["depth"], row["parameterisation"]) == (
+                network.depth,
+                network.parameterisation,
+            )
+            assert (row["weight_lr"], row["seed"]) == (lane.weight_lr, lane.seed)
+
+
+def test_deeper_targets_are_sent_first() -> None:
+    _, pool, _ = carry_out(spec(transfer={"depths": [4, 32, 8]}), slots=1, lanes=100)
+    assert [group.config.network.depth for group in pool.submitted] == [2, 32, 8, 4]
+
+
+def test_no_slot_waits_for_another_variant_to_be_tuned() -> None:
+    """With more slots than one variant's search can fill, targets run beside the other's search."""
+    values = spec(variants=["bp", "mupc"], transfer={"depths": [4]})
+    _, _, ledger = carry_out(values, slots=2, lanes=3)
+    phases = [row["phase"] for row in ledger.appended]
+    assert "transfer" in phases[: len(phases) - phases[::-1].index("tune")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"variants": ["mupc", {"name": "bp", "weight_lr": [0.01, 0.1]}]},
+        {"tune": {"sampler": "tpe", "trials": 12, "in_flight": 3}, "transfer": {"depths": [4]}},
+    ],
+    ids=["grid", "tpe"],
+)
+def test_a_job_killed_anywhere_continues_to_the_same_verdict(changes: dict[str, Any]) -> None:
+    values = spec(**changes)
+    whole, pool, _ = carry_out(values)
+    for results in range(len(pool.submitted)):
+        ledger = MemoryLedger()
+        with pytest.raises(Killed):
+            carry_out(values, ledger=ledger, results=results)
+        before = [row["run_id"] for row in ledger.appended]
+        # Another pool, another order: neither may matter.
+        resumed, rest, _ = carry_out(values, ledger=ledger, slots=1, lanes=5)
+        assert Counter(before + rest.trained) == Counter(pool.trained)
+        assert judged(resumed) == judged(whole)
+        assert resumed.optima == whole.optima
+
+
+def test_a_finished_experiment_trains_nothing_again() -> None:
+    first, _, ledger = carry_out(spec())
+    rows = len(ledger.appended)
+    second, pool, _ = carry_out(spec(), ledger=ledger)
+    assert pool.trained == []
+    assert len(ledger.appended) == rows
+    assert judged(second) == judged(first)
+
+
+def test_runs_of_another_experiment_are_copied_under_this_name() -> None:
+    _, _, ledger = carry_out(spec(name="first"))
+    rows = {row["run_id"]: row for row in ledger.appended}
+    _, pool, _ = carry_out(spec(name="second", transfer={"depths": [4]}), ledger=ledger)
+    assert pool.trained == []
+    copies = [row for row in ledger.appended if row["experiment"] == "second"]
+    assert Counter(row["run_id"] for row in copies) == Counter(
+        key for key, row in rows.items() if row["depth"] in (2, 4)
+    )
+    for copy in copies:
+        assert copy == {**rows[copy["run_id"]], "experiment": "second"}
+
+
+def test_another_setting_is_another_run() -> None:
+    _, _, ledger = carry_out(spec())
+    for changes in (
+        {"training": {"steps": 11}},
+        {"training": {"optimiser": {"name": "adam", "eps": 1e-6}}},
+        {"training": {"inference": {"steps": 7}}},
+        {"network": {"residual": False}},
+        {"network": {"output": "cross_entropy"}},
+        {"dataset": "mnist1d"},
+        {"tune": {"seeds": [3, 4, 5]}},
+    ):
+        _, pool, _ = carry_out(spec(**changes), ledger=ledger)
+        assert len(pool.trained) == (12 + 2 * 9) * 3, changes
+
+
+def test_diverged_and_chance_level_runs_are_never_averaged_in() -> None:
+    def response(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
+        if cell == Cell(0.01, 1) and seed == 0:
+            return DIVERGED  # its other seeds are the best of all
+        if cell == Cell(0.01, 1):
+            return 1e-6
+        if cell == Cell(0.01, 10):
+            return Outcome(Status.AT_CHANCE, 0.0, 0.0, 0.0, 0.1, steps=10)
+        if cell == Cell(0.01, 100):
+            return Outcome(Status.TRAINED, math.nan, math.nan, math.nan, math.nan, steps=10)
+        return bowl(config, cell, seed)
+
+    result, _, _ = carry_out(spec(), response)
+    assert result.optima["mupc"].cell == Cell(0.1, 10)
+    assert result.verdicts[0]["loss"] == pytest.approx(0.1 * 1.01)
+    assert result.verdicts[0]["runs_at_chance"] == 3
+    assert result.verdicts[0]["runs_diverged"] == 9 + 1 + 3
+
+
+def test_nothing_trains_at_the_tuned_shape() -> None:
+    result, pool, _ = carry_out(spec(), lambda *_: DIVERGED)
+    assert len(pool.trained) == 36
+    assert result.optima["mupc"].cell is None
+    assert [row["verdict"] for row in result.verdicts] == ["inconclusive", "inconclusive"]
+    assert "36 diverged" in result.verdicts[0]["reason"]
+    assert result.verdicts[0]["loss"] is None
+
+
+def test_failed_runs_are_retried_by_the_next_process_only() -> None:
+    def broken(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
+        if config.network.depth == 8:
+            return Outcome.failed("the machine caught fire")
+        return bowl(config, cell, seed)
+
+    first, _, ledger = carry_out(spec(), broken)
+    assert [row["verdict"] for row in first.verdicts] == ["held", "inconclusive"]
+    assert first.verdicts[1]["runs_failed"] == 27
+    second, pool, _ = carry_out(spec(), ledger=ledger)
+    assert len(pool.trained) == 27
+    assert [row["verdict"] for row in second.verdicts] == ["held", "held"]
+
+
+def test_backpropagation_has_no_activity_rate() -> None:
+    values = spec(variants=["bp"], tune={"activity_lr": None})
+    result, _, ledger = carry_out(values)
+    assert {row["activity_lr"] for row in ledger.appended} == {None}
+    assert {(row["rule"], row["inference"], row["inference_steps"]) for row in ledger.appended} == {
+        ("bp", None, None)
+    }
+    assert result.optima["bp"].cell == Cell(0.1, None)
+    assert result.verdicts[0]["drift_activity_lr"] is None
+
+
+def test_inference_takes_as_many_steps_as_hidden_layers() -> None:
+    _, _, ledger = carry_out(spec())
+    assert {(row["depth"], row["inference_steps"]) for row in ledger.appended} == {
+        (2, 2),
+        (4, 4),
+        (8, 8),
+    }
+
+
+def test_every_activation_is_tuned_by_itself() -> None:
+    result, _, ledger = carry_out(spec(network={"activation": ["relu", "tanh"]}))
+    assert set(result.optima) == {"mupc relu", "mupc tanh"}
+    assert Counter(row["activation"] for row in ledger.appended) == {"relu": 90, "tanh": 90}
+    assert [(row["activation"], row["depth"]) for row in result.verdicts] == [
+        ("relu", 4),
+        ("relu", 8),
+        ("tanh", 4),
+        ("tanh", 8),
+    ]
+
+
+def test_a_range_runs_octaves_at_the_target() -> None:
+    tune = {
+        "sampler": "random",
+        "trials": 20,
+        "weight_lr": {"low": 1e-3, "high": 0.5},
+        "activity_lr": {"low": 1e-2, "high": 1e3},
+    }
+    result, _, ledger = carry_out(spec(tune=tune, transfer={"depths": [4]}))
+    cell = result.optima["mupc"].cell
+    assert cell is not None
+    at_target = {row["weight_lr"] for row in ledger.appended if row["depth"] == 4}
+    assert {round(math.log2(eta / cell.weight_lr), 9) for eta in at_target} <= {-1, 0, 1}
+
+
+@dataclass
+class Listener(Silent):
+    """Keeps what it was told."""
+
+    phases: list[tuple[str, int, int]] = field(default_factory=list)
+    works: list[tuple[float, float]] = field(default_factory=list)
+    heard: Counter[str] = field(default_factory=Counter)
+
+    def phase(self, name: str, total_runs: int, already_done: int) -> None:
+        self.phases.append((name, total_runs, already_done))
+
+    def workload(self, done: float, total: float) -> None:
+        self.works.append((done, total))
+
+    def finished(self, *_: Any) -> None:
+        self.heard["finished"] += 1
+
+    def optimum(self, *_: Any) -> None:
+        self.heard["optimum"] += 1
+
+    def verdict(self, *_: Any) -> None:
+        self.heard["verdict"] += 1
+
+
+def test_progress_hears_of_everything() -> None:
+    listener, ledger = Listener(), MemoryLedger()
+    experiment = Experiment.from_dict(spec(variants=["mupc", "bp"]))
+    run(experiment, ledger, FormulaPool(bowl), progress=listener)
+    total = (12 + 2 * 9 + 3 + 2 * 3) * 3
+    assert listener.heard == {"finished": total, "optimum": 2, "verdict": 4}
+    assert listener.phases[0] == ("tune", total, 0)  # the bound is exact away from edges
+    assert listener.phases[-1] == ("transfer", total, total)
+    done = [done for _, _, done in listener.phases]
+    assert done == sorted(done)
+    assert listener.works[-1][0] == listener.works[-1][1] > 0
+
+    again = Listener()
+    run(experiment, ledger, FormulaPool(bowl), progress=again)
+    assert again.heard == {"optimum": 2, "verdict": 4}
+    assert again.phases == [("transfer", total, total)]
+    assert again.works == [(0, 0)]
+
+
+def test_a_mistake_shows_before_anything_is_trained_or_written(tmp_path: Any) -> None:
+    ledger, pool = MemoryLedger(), FormulaPool(bowl)
+    experiment = Experiment.from_dict(spec(dataset="mnist"))
+    with pytest.raises(ValueError, match="mnist"):
+        run(experiment, ledger, pool, data_dir=tmp_path)
+    assert pool.submitted == []
+    assert ledger.appended == []
+
+
+def test_the_ledger_gets_curves_with_their_runs() -> None:
+    ledger = MemoryLedger()
+
+    def with_curve(config: TrainingConfig, cell: Cell, seed: int) -> Outcome:
+        import numpy as np
+
+        from pccore import Curve
+
+        ones = np.ones(2, np.float32)
+        curve = Curve(np.array([5, 10]), ones, ones, ones * np.nan)
+        return Outcome(Status.TRAINED, 1.0, 1.0, 1.0, None, steps=10, curve=curve)
+
+    run(Experiment.from_dict(spec()), ledger, FormulaPool(with_curve))
+    steps = Counter((row["run_id"], row["step"]) for row in ledger.curves)
+    assert set(steps) == {(row["run_id"], step) for row in ledger.appended for step in (5, 10)}
+    assert set(steps.values()) == {1}
+    assert outcome(0.5).final_train_loss == 0.5

@@ -1,0 +1,130 @@
+"""Every sampler finds a known optimum with several cells in flight, and survives what diverges."""
+
+import logging
+import math
+import warnings
+from collections import deque
+
+import numpy as np
+import optuna
+import pytest
+
+from pccore import Status
+from transfer import Cell
+from transfer.landscape import Landscape
+from transfer.samplers import SAMPLERS, WORST_LOSS, Search, Trial, told
+from transfer.space import Grid, Range, Space
+
+GRID = Space(Grid((0.01, 0.05, 0.1, 0.5)), Grid(tuple(10.0**k for k in range(-2, 4))))
+PLANE = Space(Range(1e-4, 1), Range(1e-3, 1e3))
+LADDER = Space(Grid(tuple(10 ** (-k / 4) for k in range(16, -1, -1))), PLANE.activity_lr)
+OTHERS = [name for name in SAMPLERS if name != "grid"]
+
+
+def bowl(cell: Cell) -> float:
+    """Optimum 0.1 at eta 0.01 and beta 1; grows with squared decades; eta above 0.3 diverges."""
+    if cell.weight_lr > 0.3:
+        return WORST_LOSS
+    beta = cell.activity_lr if cell.activity_lr is not None else 1.0
+    return 0.1 + math.log10(cell.weight_lr / 0.01) ** 2 + math.log10(beta) ** 2
+
+
+def search(space: Space, sampler: str, trials: int | None, in_flight: int = 4) -> list[Trial]:
+    """All trials of a search in which `in_flight` cells always wait for their losses."""
+    study, asked, waiting = Search(space, sampler, trials), [], deque[Trial]()
+    while (trial := study.ask()) is not None:
+        asked.append(trial)
+        waiting.append(trial)
+        if len(waiting) == in_flight:
+            first = waiting.popleft()
+            study.tell(first, bowl(first.cell))
+    return asked
+
+
+@pytest.mark.parametrize("in_flight", [1, 5, 99])
+def test_the_grid_takes_every_cell_once(in_flight: int) -> None:
+    cells = [trial.cell for trial in search(GRID, "grid", None, in_flight)]
+    assert len(cells) == 24
+    assert set(cells) == set(GRID.cells)
+
+
+@pytest.mark.parametrize("sampler", OTHERS)
+@pytest.mark.parametrize("space", [PLANE, LADDER], ids=["ranges", "list"])
+def test_a_sampler_finds_the_optimum(sampler: str, space: Space) -> None:
+    trials = search(space, sampler, 120)
+    assert [trial.number for trial in trials] == list(range(120))
+    best = min((trial.cell for trial in trials), key=bowl)
+    # 120 uniform draws from 4 x 6 decades come within half a decade of a point with 98% odds.
+    assert math.hypot(math.log10(best.weight_lr / 0.01), math.log10(best.activity_lr or 0)) < 0.5
+    for cell in (trial.cell for trial in trials):
+        assert 1e-4 <= cell.weight_lr <= 1
+        assert 1e-3 <= (cell.activity_lr or 0) <= 1e3
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+def test_a_sampler_learns(sampler: str) -> None:
+    """Its last cells are better than those of a search that draws blindly."""
+    last = [bowl(trial.cell) for trial in search(PLANE, sampler, 120)[-40:]]
+    blind = [bowl(trial.cell) for trial in search(PLANE, "random", 120)[-40:]]
+    assert np.median(last) < 0.25 * np.median(blind)
+
+
+@pytest.mark.parametrize("sampler", OTHERS)
+def test_one_rate_is_searched_as_well(sampler: str) -> None:
+    trials = search(Space(Range(1e-4, 1), None), sampler, 60)
+    assert {trial.cell.activity_lr for trial in trials} == {None}
+    best = min((trial.cell for trial in trials), key=bowl)
+    assert abs(math.log10(best.weight_lr / 0.01)) < 0.3
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_same_search_asks_for_the_same_cells(sampler: str) -> None:
+    trials = None if sampler == "grid" else 30
+    assert search(GRID, sampler, trials) == search(GRID, sampler, trials)
+
+
+@pytest.mark.parametrize("sampler", OTHERS)
+def test_a_list_gives_its_own_values(sampler: str) -> None:
+    assert {trial.cell for trial in search(GRID, sampler, 30)} <= set(GRID.cells)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_optuna_is_quiet(sampler: str, caplog: pytest.LogCaptureFixture) -> None:
+    before = optuna.logging.get_verbosity()
+    optuna.logging.enable_propagation()
+    try:
+        with warnings.catch_warnings(), caplog.at_level(logging.DEBUG):
+            warnings.simplefilter("error")
+            search(GRID, sampler, None if sampler == "grid" else 20)
+    finally:
+        optuna.logging.disable_propagation()
+    assert caplog.records == []
+    assert optuna.logging.get_verbosity() == before
+
+
+def one_cell(*outcomes: tuple[Status, float | None]) -> Landscape:
+    rows = [
+        {
+            "outcome": status,
+            "final_train_loss": loss,
+            "min_train_loss": loss,
+            "test_accuracy": None,
+        }
+        for status, loss in outcomes
+    ]
+    return Landscape.of([Cell(0.1, 1)], [rows])
+
+
+def test_what_a_search_is_told_is_finite_and_ordered() -> None:
+    trained, diverged = (Status.TRAINED, 1.0), (Status.DIVERGED, None)
+    losses = [
+        told(one_cell(trained, (Status.TRAINED, 2.0), trained)),
+        told(one_cell((Status.TRAINED, 900.0), trained, trained)),
+        told(one_cell(trained, (Status.AT_CHANCE, 0.1), trained)),
+        told(one_cell(trained, diverged, (Status.FAILED, None))),
+        told(one_cell(diverged, (Status.TRAINED, math.nan), (Status.TRAINED, -math.inf))),
+    ]
+    assert losses[0] == pytest.approx(4 / 3)
+    assert losses == sorted(losses)
+    assert losses[-1] == WORST_LOSS
+    assert np.isfinite(losses).all()

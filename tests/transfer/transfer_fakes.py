@@ -1,0 +1,132 @@
+"""A ledger in memory and a pool that computes losses by formula, to test the road of a trial."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import pandas as pd
+
+from pccore import Outcome, Status, TrainingConfig
+from transfer.pool import Group, GroupResult, Worker
+from transfer.runs import Cell
+
+Response = Callable[[TrainingConfig, Cell, int], Outcome | float]
+"""The outcome of a config, cell and seed; a number is the final loss of a trained run."""
+
+COLUMNS = ["run_id", "experiment", "dataset_digest", "outcome"]
+
+
+class Killed(BaseException):
+    """Stands for a process that ends there and then."""
+
+
+class MemoryLedger:
+    """Keeps rows like `results.Ledger`: one per run and experiment, what failed is replaced."""
+
+    def __init__(self) -> None:
+        self.appended: list[dict[str, Any]] = []
+        self.curves: list[dict[str, Any]] = []
+        self.verdicts: list[dict[str, Any]] = []
+
+    def append(self, runs: list[dict[str, Any]], curves: Any = ()) -> None:
+        self.appended += runs
+        self.curves += curves
+
+    def append_verdicts(self, rows: list[dict[str, Any]]) -> None:
+        self.verdicts += rows
+
+    def runs(self, **filters: Any) -> pd.DataFrame:
+        frame = pd.DataFrame(self.appended, columns=None if self.appended else COLUMNS)
+        for column, wanted in filters.items():
+            values = wanted if isinstance(wanted, list) else [wanted]
+            frame = frame[frame[column].isin(values)]
+        return frame.drop_duplicates("run_id", keep="last")
+
+
+class FormulaPool:
+    """Trains by formula. Finishes the newest group first, so that results come out of order.
+
+    Attributes:
+        trained: run id of every run trained, in order of finishing.
+        most_in_flight: the most groups that were ever waiting.
+    """
+
+    def __init__(
+        self, response: Response, slots: int = 2, lanes: int = 4, results: int | None = None
+    ) -> None:
+        self.response, self.slots, self._lanes, self._left = response, slots, lanes, results
+        self.waiting: list[Group] = []
+        self.submitted: list[Group] = []
+        self.trained: list[str] = []
+        self.most_in_flight = 0
+
+    def lanes(self, config: TrainingConfig) -> int:
+        return self._lanes
+
+    def submit(self, group: Group) -> None:
+        self.waiting.append(group)
+        self.submitted.append(group)
+        self.most_in_flight = max(self.most_in_flight, len(self.waiting))
+
+    def collect(self, timeout: float | None = None) -> list[GroupResult]:
+        if self._left is not None:
+            if self._left == 0:
+                raise Killed
+            self._left -= 1
+        group = self.waiting.pop()
+        self.trained += group.run_ids
+        worker = Worker("cpu", "here", 1)
+        return [GroupResult(group, self._outcomes(group), 1.0, datetime.now(UTC), worker)]
+
+    def _outcomes(self, group: Group) -> tuple[Outcome, ...]:
+        return tuple(
+            outcome(self.response(group.config, Cell(lane.weight_lr, lane.activity_lr), lane.seed))
+            for lane in group.lanes
+        )
+
+    def close(self) -> None:
+        self.waiting = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def outcome(value: Outcome | float) -> Outcome:
+    """`value` as an outcome."""
+    if isinstance(value, Outcome):
+        return value
+    return Outcome(
+        Status.TRAINED,
+        final_train_loss=value,
+        min_train_loss=value / 2,
+        test_loss=value,
+        test_accuracy=1 / (1 + value),
+        steps=10,
+    )
+
+
+def spec(**changes: Mapping[str, Any] | Any) -> dict[str, Any]:
+    """A small valid experiment; `tune={...}` changes keys of a section, other values replace."""
+    values: dict[str, Any] = {
+        "name": "test",
+        "dataset": "digits",
+        "variants": ["mupc"],
+        "training": {"steps": 10},
+        "tune": {
+            "width": 8,
+            "depth": 2,
+            "weight_lr": [0.01, 0.1, 1],
+            "activity_lr": [0.1, 1, 10, 100],
+        },
+        "transfer": {"depths": [4, 8]},
+    }
+    for key, change in changes.items():
+        inner = values.get(key)
+        merged = (
+            {**inner, **change} if isinstance(inner, dict) and isinstance(change, dict) else change
+        )
+        values[key] = merged
+    return values

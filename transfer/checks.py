@@ -1,0 +1,128 @@
+"""What must hold between the keys of an experiment, each already valid by itself."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pccore
+from transfer.fields import LARGEST_COUNT
+from transfer.samplers import SAMPLERS
+from transfer.space import Grid, Range
+from transfer.variants import VARIANTS
+
+if TYPE_CHECKING:
+    from transfer.spec import Experiment
+
+MOST_CELLS = 10_000
+
+
+def problems(experiment: "Experiment") -> Iterator[str]:
+    """One sentence per contradiction."""
+    yield from _training(experiment)
+    yield from _variants(experiment)
+    yield from _sampler(experiment)
+    yield from _size(experiment)
+    yield from _transfer(experiment)
+
+
+def _training(experiment: "Experiment") -> Iterator[str]:
+    training, info = experiment.training, pccore.data.info(experiment.dataset)
+    if (training.epochs is None) == (training.steps is None):
+        given = "neither" if training.epochs is None else "both"
+        yield f"training must have either epochs or steps, got {given}"
+    if training.batch_size > info.train_size:
+        yield (
+            f"training.batch_size must be at most {info.train_size:,}, the training samples of "
+            f"{info.name}, got {training.batch_size:,}"
+        )
+    elif training.epochs is not None and experiment.steps < 1:
+        yield f"training.epochs must amount to at least one step, got {training.epochs:g}"
+    elif experiment.steps > LARGEST_COUNT:
+        yield f"training.epochs must amount to at most {LARGEST_COUNT:,} steps"
+    if experiment.network.output == "cross_entropy" and info.task != "classification":
+        yield (
+            f"network.output must be 'mse' for {info.name}, which is a {info.task}, "
+            f"got {experiment.network.output!r}"
+        )
+
+
+def _variants(experiment: "Experiment") -> Iterator[str]:
+    names = [variant.name for variant in experiment.variants]
+    for place, variant in enumerate(experiment.variants):
+        infers = VARIANTS[variant.name].infers
+        if variant.name in names[:place]:
+            yield f"variants[{place}] must not be given twice, got {variant.name!r}"
+        if variant.activity_lr is not None and not infers:
+            yield (
+                f"variants[{place}].activity_lr must be left out: "
+                f"{variant.name} infers no activities"
+            )
+    without = [
+        variant.name
+        for variant in experiment.variants
+        if VARIANTS[variant.name].infers and variant.activity_lr is None
+    ]
+    if without and experiment.tune.activity_lr is None:
+        yield (
+            "tune.activity_lr is missing: give a list of learning rates, or a range, for "
+            f"{' and '.join(without)}"
+        )
+
+
+def _sampler(experiment: "Experiment") -> Iterator[str]:
+    tune = experiment.tune
+    exhaustive = SAMPLERS[tune.sampler].exhaustive
+    if not exhaustive and tune.trials is None:
+        yield f"tune.trials is missing: sampler {tune.sampler} needs the number of cells to try"
+    for key in ("trials", "in_flight"):
+        value = getattr(tune, key)
+        if exhaustive and value is not None:
+            yield (
+                f"tune.{key} must be left out, as sampler {tune.sampler} tries every cell, "
+                f"got {value}"
+            )
+    if tune.trials is not None and tune.trials > MOST_CELLS:
+        yield f"tune.trials must be at most {MOST_CELLS:,}, got {tune.trials:,}"
+    others = [name for name, sampler in SAMPLERS.items() if not sampler.exhaustive]
+    for key, values in _searched(experiment):
+        if exhaustive and not isinstance(values, Grid):
+            yield (
+                f"{key} must be a list for sampler {tune.sampler}, got a range: give a list, or "
+                f"choose from {', '.join(others)}"
+            )
+
+
+def _size(experiment: "Experiment") -> Iterator[str]:
+    for variant in experiment.variants:
+        space = experiment.space(variant)
+        cells = len(space.cells) if space.enumerable else 0
+        if cells > MOST_CELLS:
+            yield (
+                f"the learning rates of {variant.name} must make at most {MOST_CELLS:,} cells, "
+                f"got {cells:,}"
+            )
+
+
+def _transfer(experiment: "Experiment") -> Iterator[str]:
+    transfer = experiment.transfer
+    lists = [key for key in ("depths", "widths") if getattr(transfer, key) is not None]
+    if transfer.targets is None and not lists:
+        yield "transfer must have depths, widths or targets, got none of them"
+    if transfer.targets is not None and lists:
+        yield f"transfer.{lists[0]} must be left out when transfer.targets lists the shapes"
+    if transfer.neighbourhood != "all":
+        return
+    for key, values in _searched(experiment):
+        if not isinstance(values, Grid):
+            yield f"{key} must be a list for transfer.neighbourhood 'all', got a range"
+
+
+def _searched(experiment: "Experiment") -> Iterator[tuple[str, Grid | Range]]:
+    """The rates that variants search, each with its key, once."""
+    seen = set()
+    for place, variant in enumerate(experiment.variants):
+        for name, values in experiment.space(variant).searched.items():
+            own = getattr(variant, name) is not None
+            key = (f"variants[{place}]" if own else "tune") + f".{name}"
+            if key not in seen:
+                yield key, values
+            seen.add(key)

@@ -1,0 +1,141 @@
+"""Runs wanted in, rows out: between those who want runs, the ledger that knows, and the pool."""
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from pccore import Outcome, Status
+from transfer.grouping import by_config, cut, work
+from transfer.plan import Plan
+from transfer.pool import Group, Pool
+from transfer.runs import Run
+
+if TYPE_CHECKING:
+    from results import Ledger
+
+TUNE, TRANSFER = "tune", "transfer"
+
+FINISHED = [str(status) for status in Status if status is not Status.FAILED]
+
+
+class Dispatcher:
+    """Trains each run that is asked for once, unless the ledger already knows how it ended.
+
+    A run that failed counts as unknown in the ledger, and as done here: it is tried again by the
+    next process. Rows of other experiments are copied under this one's name.
+
+    Args:
+        plan: of the experiment.
+        ledger: where runs are looked up and recorded.
+        pool: trains what is unknown.
+    """
+
+    def __init__(self, plan: Plan, ledger: "Ledger", pool: Pool) -> None:
+        self.plan, self.ledger, self.pool = plan, ledger, pool
+        self.name = plan.experiment.name
+        self._known = ledger.runs(dataset_digest=plan.digest, outcome=FINISHED)
+        self._places = {run_id: place for place, run_id in enumerate(self._known["run_id"])}
+        self._own = set(ledger.runs(experiment=self.name, outcome=FINISHED)["run_id"])
+        self._rows: dict[str, Mapping[str, Any]] = {}  # done, by run id
+        self._copies: list[dict[str, Any]] = []
+        self._new: dict[str, tuple[Run, str]] = {}  # wanted, not yet in a group; with its phase
+        self._ready: list[tuple[tuple[bool, float, int], Group]] = []  # a heap
+        self._training: dict[str, tuple[Run, str]] = {}  # in a group; with its phase
+        self._submitted = 0
+        self._order = count()
+        self.work_done = self.work_wanted = 0.0
+
+    @property
+    def wanted(self) -> int:
+        """How many different runs have been asked for."""
+        return len(self._rows) + len(self._new) + len(self._training)
+
+    @property
+    def done(self) -> int:
+        """How many of them are done."""
+        return len(self._rows)
+
+    def request(self, runs: Iterable[Run], phase: str) -> None:
+        """Ask for runs; asking again changes nothing."""
+        for run in runs:
+            key = run.run_id
+            if key in self._rows or key in self._new or key in self._training:
+                continue
+            if key not in self._places:
+                self._new[key] = run, phase
+                self.work_wanted += work(run.config)
+                continue
+            row = self._rows[key] = self._known_row(self._places[key])
+            if key not in self._own:
+                copy = {**row, "experiment": self.name, "phase": phase, "variant": run.variant}
+                self._copies.append(copy)
+
+    def has(self, runs: Iterable[Run]) -> bool:
+        """Whether all `runs` are done."""
+        return all(run.run_id in self._rows for run in runs)
+
+    def rows(self, runs: Iterable[Run]) -> list[Mapping[str, Any]]:
+        """The rows of runs that are done."""
+        return [self._rows[run.run_id] for run in runs]
+
+    def dispatch(self) -> None:
+        """Record what was found under other names, and give the pool work for all its slots."""
+        self._record_copies()
+        self._group()
+        while self._ready and self._submitted < self.pool.slots:
+            self.pool.submit(heapq.heappop(self._ready)[1])
+            self._submitted += 1
+
+    def collect(self) -> list[tuple[Run, Outcome]]:
+        """Wait for a group, record what is done, and return it."""
+        finished = []
+        for result in self.pool.collect():
+            self._submitted -= 1
+            runs = [self._training.pop(key) for key in result.group.run_ids]
+            pairs = list(zip(runs, result.outcomes, strict=True))
+            rows = [run.row(outcome, result, self.name, phase) for (run, phase), outcome in pairs]
+            curves = [row for (run, _), outcome in pairs for row in run.curve_rows(outcome)]
+            self.ledger.append(rows, curves)
+            self._rows.update((row["run_id"], row) for row in rows)
+            self.work_done += len(rows) * work(result.group.config)
+            finished += [(run, outcome) for (run, _), outcome in pairs]
+        return finished
+
+    def record_verdicts(self, rows: list[dict[str, Any]]) -> None:
+        """Append rows of the `verdicts` table, after the runs that they are about."""
+        self._record_copies()
+        self.ledger.append_verdicts(rows)
+
+    def _record_copies(self) -> None:
+        if self._copies:
+            self.ledger.append(self._copies)
+            self._copies = []
+
+    def _group(self) -> None:
+        """Cut the new runs into groups, the longest first and tuning before transfer."""
+        share = (self.work_wanted - self.work_done) / self.pool.slots
+        for config, runs in by_config(run for run, _ in self._new.values()).items():
+            for group in cut(runs, self.pool.lanes(config), share):
+                phase = self._new[group[0].run_id][1]
+                priority = phase != TUNE, -work(config), next(self._order)
+                heapq.heappush(self._ready, (priority, self._as_group(group)))
+        self._training |= self._new
+        self._new = {}
+
+    def _known_row(self, place: int) -> dict[str, Any]:
+        """A row of the ledger as Python values, None where there is none."""
+        (row,) = self._known.iloc[[place]].to_dict("records")
+        return {str(name): None if pd.isna(value) else value for name, value in row.items()}
+
+    def _as_group(self, runs: Sequence[Run]) -> Group:
+        data_dir = self.plan.data_dir
+        return Group(
+            dataset=runs[0].dataset,
+            data_dir=None if data_dir is None else str(data_dir),
+            config=runs[0].config,
+            lanes=tuple(run.lane for run in runs),
+            run_ids=tuple(run.run_id for run in runs),
+        )

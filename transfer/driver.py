@@ -1,0 +1,112 @@
+"""Runs an experiment: drives the road of every arm until all have arrived."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfer.dispatch import TRANSFER, TUNE, Dispatcher
+from transfer.plan import Plan
+from transfer.pool import Pool
+from transfer.progress import Progress, Silent
+from transfer.road import Optimum, Road
+from transfer.runs import Run
+from transfer.spec import Experiment
+from transfer.verdict_rows import summary
+
+if TYPE_CHECKING:
+    from results import Ledger
+
+
+@dataclass(frozen=True)
+class TransferResult:
+    """What became of an experiment.
+
+    Attributes:
+        optima: of every arm, by its label: "mupc", or "mupc tanh" with several activations.
+        verdicts: rows of the `verdicts` table, one per arm and target.
+    """
+
+    optima: dict[str, Optimum]
+    verdicts: list[dict[str, Any]]
+
+    @property
+    def summary(self) -> str:
+        """The verdicts in plain text, a line each."""
+        return summary(self.verdicts)
+
+
+def run(
+    experiment: Experiment,
+    ledger: "Ledger",
+    pool: Pool,
+    *,
+    progress: Progress | None = None,
+    data_dir: Path | str | None = None,
+) -> TransferResult:
+    """Tune, transfer and judge every variant of `experiment`.
+
+    Runs that the ledger has are not trained again, so that an interrupted call is continued by the
+    same call, to the same verdicts.
+
+    Args:
+        experiment: what to do.
+        ledger: where every run, curve and verdict goes; see `results.open`.
+        pool: trains the runs; it is left open.
+        progress: told what happens.
+        data_dir: where the data set's files are; None means the default place.
+
+    Raises:
+        ValueError: the data set is missing or damaged, or cannot be trained as asked. Nothing has
+            been trained or written then.
+    """
+    plan = Plan.of(experiment, None if data_dir is None else Path(data_dir))
+    plan.check()
+    dispatcher = Dispatcher(plan, ledger, pool)
+    journey = _Journey(plan, dispatcher, progress or Silent())
+    while journey.advance():
+        dispatcher.dispatch()
+        journey.announce()
+        journey.collect()
+    journey.announce()
+    roads = journey.roads
+    return TransferResult(
+        {road.arm.label: road.optimum for road in roads if road.optimum is not None},
+        [row for road in roads for row in road.verdicts],
+    )
+
+
+class _Journey:
+    """All roads, and the runs that each waits for."""
+
+    def __init__(self, plan: Plan, dispatcher: Dispatcher, progress: Progress) -> None:
+        self.dispatcher, self.progress = dispatcher, progress
+        self.roads = [Road(plan, arm, dispatcher, progress) for arm in plan.arms]
+        self._steps = {road: road.travel() for road in self.roads}
+        self._waits: dict[Road, Sequence[Run]] = dict.fromkeys(self.roads, ())
+
+    def advance(self) -> bool:
+        """Let every road go on as far as it can; whether one is still on its way."""
+        for road, wait in list(self._waits.items()):
+            while self.dispatcher.has(wait):
+                try:
+                    wait = self._waits[road] = next(self._steps[road])
+                except StopIteration:
+                    del self._waits[road]
+                    break
+        return bool(self._waits)
+
+    def collect(self) -> None:
+        """Wait for what the pool finishes next."""
+        for run, outcome in self.dispatcher.collect():
+            self.progress.finished(run, outcome)
+
+    def announce(self) -> None:
+        """Tell the progress how much is done and expected."""
+        ahead = [road.ahead() for road in self.roads]
+        dispatcher = self.dispatcher
+        phase = TUNE if any(road.optimum is None for road in self.roads) else TRANSFER
+        total = dispatcher.wanted + sum(runs for runs, _ in ahead)
+        self.progress.phase(phase, total, dispatcher.done)
+        work = dispatcher.work_wanted + sum(work for _, work in ahead)
+        self.progress.workload(dispatcher.work_done, work)

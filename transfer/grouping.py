@@ -1,0 +1,53 @@
+"""Runs into groups: what a run costs, and how runs of one shape are cut into programs."""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from pccore import TrainingConfig
+from transfer.runs import Run
+
+
+def work(config: TrainingConfig) -> float:
+    """Multiply-adds of one training, roughly: what it costs relative to others.
+
+    A weight matrix takes three products per batch to learn (prediction, error, gradient), and two
+    per inference step while its layer moves. After t steps only the top t layers have moved, so
+    T <= H steps move T (T + 1) / 2 of the T H layers there are.
+    """
+    network = config.network
+    inference = getattr(config.rule, "inference", None)
+    steps = inference.steps if inference else 0
+    wave = min(steps, network.depth)
+    moves = wave * (wave + 1) / 2 + (steps - wave) * network.depth
+    passes = 3 + 2 * moves / network.depth
+    return float(network.parameters * config.batch_size * config.steps * passes)
+
+
+def by_config(runs: Iterable[Run]) -> dict[TrainingConfig, list[Run]]:
+    """The runs that can share a program, which are those that share a config."""
+    groups: dict[TrainingConfig, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.config, []).append(run)
+    return groups
+
+
+def cut(runs: Sequence[Run], most: int, share: float) -> list[list[Run]]:
+    """Cut runs of one config into groups of equal size if possible, as every size is a program.
+
+    Args:
+        runs: all of one config.
+        most: lanes that a group may have.
+        share: work that a group should not exceed (a slot's fair share of all there is to do), lest
+            one slot be still busy when the others have nothing left.
+    """
+    count = len(runs)
+    pieces = math.ceil(count / most)
+    by_work = min(count, math.ceil(count * work(runs[0].config) / share - 1e-9))
+    if by_work > pieces:
+        pieces = by_work
+    elif pieces > 1:
+        size = next((size for size in range(most, most // 2, -1) if count % size == 0), most)
+        pieces = math.ceil(count / size)
+    bounds = [count * piece // pieces for piece in range(pieces + 1)]
+    return [list(runs[start:stop]) for start, stop in pairwise(bounds)]

@@ -1,0 +1,146 @@
+"""A spec resolved against its data set: which runs each step of the experiment needs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import pccore
+from transfer.runs import Cell, Run
+from transfer.samplers import SAMPLERS
+from transfer.space import Space
+from transfer.spec import DEFAULT_IN_FLIGHT, Experiment, Shape, VariantSpec
+from transfer.variants import VARIANTS
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A variant with an activation: what is tuned, transferred and judged by itself.
+
+    Attributes:
+        variant: the variant.
+        activation: a name in `pccore.ACTIVATIONS`.
+        space: the cells it may take.
+        label: the variant's name, with the activation where an experiment has several.
+    """
+
+    variant: VariantSpec
+    activation: str
+    space: Space
+    label: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment with its data set.
+
+    Attributes:
+        experiment: the spec.
+        data: what is known about the data set.
+        digest: SHA-256 of its content.
+        data_dir: where its files are; None means the default place.
+    """
+
+    experiment: Experiment
+    data: pccore.data.DatasetInfo
+    digest: str
+    data_dir: Path | None = None
+
+    @classmethod
+    def of(cls, experiment: Experiment, data_dir: Path | None = None) -> Self:
+        """The plan of `experiment`, which reads its data set.
+
+        Raises:
+            pccore.data.DatasetError: the data set is missing or damaged.
+        """
+        name = experiment.dataset
+        digest = pccore.data.load(name, data_dir).digest
+        return cls(experiment, pccore.data.info(name), digest, data_dir)
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """Every variant with every activation, in the order of the spec."""
+        experiment = self.experiment
+        activations = experiment.network.activation
+        return tuple(
+            Arm(
+                variant,
+                activation,
+                experiment.space(variant),
+                variant.name if len(activations) == 1 else f"{variant.name} {activation}",
+            )
+            for activation in activations
+            for variant in experiment.variants
+        )
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of every cell."""
+        return self.experiment.tune.seeds
+
+    def config(self, arm: Arm, shape: Shape) -> pccore.TrainingConfig:
+        """What the runs of `arm` at `shape` share."""
+        experiment, variant = self.experiment, VARIANTS[arm.variant.name]
+        training = experiment.training
+        network = pccore.NetworkConfig(
+            input_size=self.data.input_size,
+            output_size=self.data.output_size,
+            width=shape.width,
+            depth=shape.depth,
+            activation=arm.activation,
+            residual=experiment.network.residual,
+            parameterisation=variant.parameterisation,
+            output=experiment.network.output,
+        )
+        return pccore.TrainingConfig(
+            network=network,
+            rule=variant.rule(training.inference.build(shape.depth)),
+            optimiser=training.optimiser,
+            batch_size=training.batch_size,
+            steps=experiment.steps,
+            eval_every=training.eval_every,
+        )
+
+    def check(self) -> None:
+        """Build the config of every arm at every shape, so that a mistake shows before training.
+
+        Raises:
+            ValueError: a config that pccore does not accept.
+        """
+        for arm in self.arms:
+            for shape in (self.experiment.tune.shape, *self.experiment.targets):
+                self.config(arm, shape)
+
+    def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> list[Run]:
+        """The runs of `cells`: cell by cell, each with every seed."""
+        config = self.config(arm, shape)
+        return [
+            Run(
+                self.experiment.dataset,
+                self.digest,
+                arm.variant.name,
+                config,
+                pccore.Lane(cell.weight_lr, cell.activity_lr, seed),
+            )
+            for cell in cells
+            for seed in self.seeds
+        ]
+
+    def neighbourhood(self, arm: Arm, cell: Cell) -> tuple[Cell, ...]:
+        """The cells that run at the targets when `cell` is the optimum."""
+        reach = self.experiment.transfer.neighbourhood
+        return arm.space.cells if reach == "all" else arm.space.near(cell, reach)
+
+    def most_neighbours(self, arm: Arm) -> int:
+        """How many cells `neighbourhood` gives at most."""
+        reach = self.experiment.transfer.neighbourhood
+        return len(arm.space.cells) if reach == "all" else arm.space.most_near(reach)
+
+    @property
+    def in_flight(self) -> int | None:
+        """How many cells are asked for before the first is done; None for no limit."""
+        tune = self.experiment.tune
+        if SAMPLERS[tune.sampler].exhaustive:
+            return None
+        return tune.in_flight or DEFAULT_IN_FLIGHT

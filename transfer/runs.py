@@ -1,0 +1,141 @@
+"""One network to train: its learning rates, its id, and its row in the ledger."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from importlib.metadata import version
+from typing import Any
+
+import jax
+
+import pccore
+from pccore import Lane, Outcome, TrainingConfig
+from transfer.pool import GroupResult
+
+ID_LENGTH = 20
+"""Hexadecimal digits of a run id: 80 bits, so that a clash among 10^9 runs has odds below 10^-6."""
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """A point of the search space.
+
+    Attributes:
+        weight_lr: eta, the optimiser's learning rate.
+        activity_lr: beta, the learning rate of inference; None for rules that infer no activities.
+    """
+
+    weight_lr: float
+    activity_lr: float | None
+
+    def __str__(self) -> str:
+        beta = "" if self.activity_lr is None else f", beta {self.activity_lr:.4g}"
+        return f"eta {self.weight_lr:.4g}{beta}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that determines one training run.
+
+    Attributes:
+        dataset: name of the data set.
+        digest: SHA-256 of its content.
+        variant: a name in `transfer.VARIANTS`; what it stands for is in `config`.
+        config: the compiled program.
+        lane: learning rates and seed.
+    """
+
+    dataset: str
+    digest: str
+    variant: str
+    config: TrainingConfig
+    lane: Lane
+
+    @cached_property
+    def run_id(self) -> str:
+        """A prefix of the SHA-256 of `determinants`: the same in whatever experiment."""
+        text = json.dumps(self.determinants, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+    @property
+    def cell(self) -> Cell:
+        """Its point of the search space."""
+        return Cell(self.lane.weight_lr, self.lane.activity_lr)
+
+    @cached_property
+    def determinants(self) -> dict[str, Any]:
+        """The columns of the `runs` table that determine the others.
+
+        The variant is not one of them: it stands for a parameterisation and a rule.
+        """
+        config, network, lane = self.config, self.config.network, self.lane
+        inference: Any = getattr(config.rule, "inference", None)
+        optimiser: Any = config.optimiser
+        return {
+            "dataset": self.dataset,
+            "dataset_digest": self.digest,
+            "activation": network.activation,
+            "width": network.width,
+            "depth": network.depth,
+            "residual": network.residual,
+            "parameterisation": network.parameterisation,
+            "output": network.output,
+            "rule": "pc" if config.rule.infers else "bp",
+            "inference": pccore.INFERENCE.name_of(type(inference)) if inference else None,
+            "inference_steps": inference.steps if inference else None,
+            "optimiser": pccore.OPTIMISERS.name_of(type(optimiser)),
+            "optimiser_options": json.dumps(asdict(optimiser), sort_keys=True),
+            "batch_size": config.batch_size,
+            "steps": config.steps,
+            "eval_every": config.eval_every,
+            "weight_lr": lane.weight_lr,
+            "activity_lr": lane.activity_lr,
+            "seed": lane.seed,
+            "conventions": pccore.CONVENTIONS,
+        }
+
+    def row(
+        self, outcome: Outcome, result: GroupResult, experiment: str, phase: str
+    ) -> dict[str, Any]:
+        """The run's row of the `runs` table, once its group is done."""
+        return {
+            "run_id": self.run_id,
+            "experiment": experiment,
+            "phase": phase,
+            "variant": self.variant,
+            **self.determinants,
+            "outcome": str(outcome.status),
+            "final_train_loss": outcome.final_train_loss,
+            "min_train_loss": outcome.min_train_loss,
+            "test_accuracy": outcome.test_accuracy,
+            "test_loss": outcome.test_loss,
+            "steps_done": outcome.steps,
+            "diverged_step": outcome.diverged_step,
+            "cause": outcome.cause,
+            "seconds": result.seconds / len(result.group.lanes),
+            "lanes": len(result.group.lanes),
+            "started": result.started,
+            **asdict(result.worker),
+            **_versions(),
+        }
+
+    def curve_rows(self, outcome: Outcome) -> list[dict[str, Any]]:
+        """The run's rows of the `curves` table, one per evaluation."""
+        curve = outcome.curve
+        columns = (curve.step, curve.train_loss, curve.test_loss, curve.test_accuracy)
+        return [
+            {
+                "run_id": self.run_id,
+                "step": int(step),
+                "train_loss": float(train_loss),
+                "test_loss": float(test_loss),
+                "test_accuracy": float(test_accuracy),
+            }
+            for step, train_loss, test_loss, test_accuracy in zip(*columns, strict=True)
+        ]
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"mupc_version": version("mupc"), "jax_version": jax.__version__}

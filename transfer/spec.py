@@ -1,0 +1,287 @@
+"""An experiment as its author writes it: YAML or Python, validated where it is built."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
+
+import pccore
+from transfer import fields
+from transfer.checks import problems
+from transfer.problems import SpecError, spec_error
+from transfer.samplers import SAMPLERS
+from transfer.space import Grid, Range, Space
+from transfer.variants import VARIANTS
+from transfer.yamltext import parse_yaml, read_yaml, write_yaml
+
+Width = Annotated[int, PlainValidator(fields.width)]
+Depth = Annotated[int, PlainValidator(fields.depth)]
+Widths = Annotated[
+    tuple[int, ...], PlainValidator(fields.list_of(fields.width)), PlainSerializer(list)
+]
+Depths = Annotated[
+    tuple[int, ...], PlainValidator(fields.list_of(fields.depth)), PlainSerializer(list)
+]
+Count = Annotated[int, PlainValidator(fields.count)]
+Flag = Annotated[bool, PlainValidator(fields.flag)]
+Rates = Annotated[Grid | Range, PlainValidator(fields.rates), PlainSerializer(fields.rates_as_yaml)]
+
+DEFAULT_IN_FLIGHT = 8
+
+
+class Section(BaseModel):
+    """Part of a spec: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Shape(Section):
+    """A network's size: `width` N units in each of `depth` H hidden layers."""
+
+    width: Width = Field(description="a number of units per hidden layer")
+    depth: Depth = Field(description="a number of hidden layers")
+
+    def __str__(self) -> str:
+        return f"width {self.width}, depth {self.depth}"
+
+
+class NetworkSpec(Section):
+    """The networks of an experiment, but for their size and parameterisation.
+
+    Attributes:
+        activation: names in `pccore.ACTIVATIONS`, one or a list: each variant is tuned for each.
+        residual: skip connections between hidden layers.
+        output: the output energy, a name in `pccore.OUTPUTS`.
+    """
+
+    activation: Annotated[
+        tuple[str, ...],
+        PlainValidator(fields.activations),
+        PlainSerializer(fields.activations_as_yaml),
+    ] = ("relu",)
+    residual: Flag = True
+    output: Annotated[str, PlainValidator(fields.name_in(pccore.OUTPUTS))] = "mse"
+
+
+class VariantSpec(Section):
+    """One of the variants compared; in YAML its name, or a mapping.
+
+    Attributes:
+        name: a name in `transfer.VARIANTS`.
+        weight_lr: searched instead of `tune.weight_lr`.
+        activity_lr: searched instead of `tune.activity_lr`.
+    """
+
+    name: Annotated[str, PlainValidator(fields.name_in(VARIANTS))] = Field(
+        description=f"one of {', '.join(VARIANTS)}"
+    )
+    weight_lr: Rates | None = None
+    activity_lr: Rates | None = None
+
+
+class InferenceSpec(Section):
+    """How activities are inferred.
+
+    Attributes:
+        scheme: a name in `pccore.INFERENCE`.
+        steps: T, or "depth" for T = H (thesis C.4), resolved for every shape.
+    """
+
+    scheme: Annotated[str, PlainValidator(fields.name_in(pccore.INFERENCE))] = "gradient_descent"
+    steps: Annotated[int | Literal["depth"], PlainValidator(fields.inference_steps)] = "depth"
+
+    def build(self, depth: int) -> pccore.InferenceScheme:
+        """The scheme for networks of `depth` hidden layers."""
+        scheme: Any = pccore.INFERENCE[self.scheme]
+        return scheme(steps=depth if self.steps == "depth" else self.steps)
+
+
+class TrainingSpec(Section):
+    """How every network is trained.
+
+    Attributes:
+        batch_size: B, on which the meaning of activity learning rates depends.
+        epochs: passes over the training set, each of floor(n / B) weight updates; or else
+        steps: weight updates.
+        optimiser: a name in `pccore.OPTIMISERS`, in YAML also a mapping with its options.
+        inference: of variants that infer activities.
+        eval_every: weight updates between two evaluations on the test set (thesis C.4: 300).
+    """
+
+    batch_size: Count = 64
+    epochs: Annotated[float, PlainValidator(fields.epochs)] | None = None
+    steps: Count | None = None
+    optimiser: Annotated[
+        pccore.Optimiser,
+        PlainValidator(fields.optimiser),
+        PlainSerializer(fields.optimiser_as_yaml),
+    ] = pccore.Adam()
+    inference: InferenceSpec = InferenceSpec()
+    eval_every: Count = 300
+
+
+class TuneSpec(Section):
+    """The search on the small network.
+
+    Attributes:
+        width: N of the small network.
+        depth: H of the small network.
+        weight_lr: eta, a list or a range.
+        activity_lr: beta, a list or a range; needed unless every variant has its own or none.
+        sampler: a name in `transfer.samplers.SAMPLERS`; "grid" takes every cell of two lists.
+        trials: cells to ask another sampler for.
+        in_flight: cells that another sampler is asked for before the first of them is done; default
+            8. It is a setting, and not the pool's, so that every pool finds the same cells.
+        seeds: of the tuning and of the transfer. In YAML a count n for 0 .. n - 1, or a list.
+    """
+
+    width: Width = Field(description="a number of units per hidden layer")
+    depth: Depth = Field(description="a number of hidden layers")
+    weight_lr: Rates = Field(description="a list of learning rates, or a range")
+    activity_lr: Rates | None = None
+    sampler: Annotated[str, PlainValidator(fields.name_in(SAMPLERS))] = "grid"
+    trials: Count | None = None
+    in_flight: Count | None = None
+    seeds: Annotated[
+        tuple[int, ...], PlainValidator(fields.seeds), PlainSerializer(fields.seeds_as_yaml)
+    ] = (0, 1, 2)
+
+    @property
+    def shape(self) -> Shape:
+        """The small network's size."""
+        return Shape(width=self.width, depth=self.depth)
+
+
+class TransferSpec(Section):
+    """Where the optimum is rerun, and how it is judged.
+
+    Attributes:
+        depths: with `widths`: the targets are every depth at every width.
+        widths: a missing list means the tuned width, or the tuned depth.
+        targets: the targets one by one, instead of `depths` and `widths`.
+        neighbourhood: how many places around the optimum, in each rate, run at the target too (in a
+            range a place is an octave), so that the claim can fail; "all" means every cell.
+        tolerance: by how much, relatively, the loss at the transferred cell may exceed the best
+            found at the target for the optimum to have held.
+    """
+
+    depths: Depths | None = None
+    widths: Widths | None = None
+    targets: Annotated[tuple[Shape, ...], BeforeValidator(fields.sections)] | None = None
+    neighbourhood: Annotated[int | Literal["all"], PlainValidator(fields.neighbourhood)] = 1
+    tolerance: Annotated[float, PlainValidator(fields.tolerance)] = 0.1
+
+
+class Experiment(Section):
+    """Tune each variant on a small network, rerun its optimum on large ones, judge.
+
+    Build one with `from_dict`, `from_yaml` or `transfer.load`, whose errors are sentences.
+
+    Attributes:
+        name: of the experiment, in the ledger.
+        dataset: a name in `pccore.data.DATASETS`.
+        network: what the networks are, but for their size.
+        variants: what is compared.
+        training: how every network is trained.
+        tune: the search on the small network.
+        transfer: where the optimum is rerun.
+    """
+
+    name: Annotated[str, PlainValidator(fields.label)] = Field(description="a name")
+    dataset: Annotated[str, PlainValidator(fields.name_in(pccore.data.DATASETS))] = Field(
+        description=f"one of {', '.join(pccore.data.DATASETS)}"
+    )
+    network: NetworkSpec = NetworkSpec()
+    variants: Annotated[tuple[VariantSpec, ...], BeforeValidator(fields.variants)] = (
+        VariantSpec(name="mupc"),
+    )
+    training: TrainingSpec = Field(description="a mapping with epochs or steps")
+    tune: TuneSpec = Field(description="a mapping with width, depth and learning rates")
+    transfer: TransferSpec = Field(description="a mapping with depths, widths or targets")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        found = list(problems(self))
+        if found:
+            raise SpecError(found)
+        return self
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The experiment that a mapping with the keys of the YAML describes.
+
+        Raises:
+            SpecError: one sentence per problem.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise spec_error(error, cls) from None
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """The experiment that YAML `text` describes.
+
+        Raises:
+            SpecError: one sentence per problem.
+        """
+        return cls.from_dict(parse_yaml(text))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `from_dict` reads back as this experiment: mappings, lists, numbers and strings."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        values["variants"] = [
+            variant["name"] if len(variant) == 1 else variant for variant in values["variants"]
+        ]
+        return values
+
+    def to_yaml(self) -> str:
+        """What `from_yaml` reads back as this experiment."""
+        return write_yaml(self.to_dict())
+
+    @property
+    def targets(self) -> tuple[Shape, ...]:
+        """The shapes at which the optimum is rerun, in the order of the spec."""
+        transfer = self.transfer
+        if transfer.targets is not None:
+            return transfer.targets
+        return tuple(
+            Shape(width=width, depth=depth)
+            for width in transfer.widths or (self.tune.width,)
+            for depth in transfer.depths or (self.tune.depth,)
+        )
+
+    @property
+    def steps(self) -> int:
+        """Weight updates of every training."""
+        training = self.training
+        if training.steps is not None:
+            return training.steps
+        per_epoch = pccore.data.info(self.dataset).train_size // training.batch_size
+        # 0.29 x 100 is 28.999...: a whole number of batches must not lose one.
+        return int((training.epochs or 0) * per_epoch + 1e-9)
+
+    def space(self, variant: VariantSpec) -> Space:
+        """The cells that `variant` may take."""
+        weight_lr = variant.weight_lr or self.tune.weight_lr
+        activity_lr = variant.activity_lr or self.tune.activity_lr
+        return Space(weight_lr, activity_lr if VARIANTS[variant.name].infers else None)
+
+
+def load(path: Path | str) -> Experiment:
+    """The experiment that a YAML file describes.
+
+    Raises:
+        SpecError: the file cannot be read, or one sentence per problem in it.
+    """
+    return Experiment.from_dict(read_yaml(path))
