@@ -178,7 +178,7 @@ def test_backpropagation_is_the_gradient_of_the_loss():
     jax.tree.map(assert_close, gradients, jax.grad(loss)(network))
 
 
-def test_float32_wave_keeps_the_tiny_gradients_that_full_descent_loses_in_noise():
+def test_float32_keeps_the_tiny_gradients_that_plain_descent_loses_in_noise():
     """Recomputing an error that is zero leaves rounding noise of 1e-7 where, in the lower half of a
     deep network, the exact error is far smaller (SPEED.md)."""
     config = replace(CONFIG, depth=32, width=8, activation="tanh")

@@ -1,0 +1,205 @@
+"""The catalogue of columns: name, type, unit and meaning of everything that the ledger keeps.
+
+A null means that the value does not exist: it is never written as zero, and NaN stays NaN.
+"""
+
+from dataclasses import dataclass
+
+OUTCOMES = ("trained", "at_chance", "diverged", "failed")
+PHASES = ("tune", "transfer")
+VERDICT_WORDS = ("held", "drifted", "inconclusive", "edge")
+
+LOSS = "loss per sample"
+"""0.5 squared error summed over outputs, or cross-entropy in nats, as the run's `output` says."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        name: its name.
+        type: "string", "int64", "float64", "bool" or "timestamp" (microseconds, UTC).
+        description: what it holds, and where a null comes from.
+        unit: of its numbers; empty where there is none.
+        fixed: whether it is the same in all rows that the table's key makes one.
+        required: whether a row without it is refused.
+        allowed: the values that it may take, if only some.
+        since: the first schema version that has it.
+    """
+
+    name: str
+    type: str
+    description: str
+    unit: str = ""
+    fixed: bool = False
+    required: bool = False
+    allowed: tuple[str, ...] = ()
+    since: int = 1
+
+
+def _key(name: str, type: str, description: str, unit: str = "") -> Column:
+    """A column of every row, by which rows are told apart."""
+    return Column(name, type, description, unit, fixed=True, required=True)
+
+
+def _setting(name: str, type: str, description: str, unit: str = "") -> Column:
+    """A column that was decided before anything ran."""
+    return Column(name, type, description, unit, fixed=True)
+
+
+_WEIGHT_LR = "eta, the learning rate of the weight optimiser"
+_ACTIVITY_LR = (
+    "beta, the step size of inference on the energy, a mean over the batch: compare it only at "
+    "one batch_size; null for rules that infer no activities"
+)
+_MIN_TRAIN_LOSS = "the smallest single-batch training loss, the thesis's metric"
+
+RUNS = (
+    _key("run_id", "string", "hash of everything that determines the run's result"),
+    _key("experiment", "string", "name of the experiment that asked for the run"),
+    Column(
+        "phase",
+        "string",
+        "whether it belongs to the search or to the target shapes",
+        required=True,
+        allowed=PHASES,
+    ),
+    _setting("variant", "string", "name of the parameterisation and rule in the experiment"),
+    _setting("dataset", "string", "name of the data set"),
+    _setting("activation", "string", "name of the activation"),
+    _setting("width", "int64", "N, units per hidden layer", "units"),
+    _setting("depth", "int64", "H, hidden layers", "layers"),
+    _setting("weight_lr", "float64", _WEIGHT_LR, "per weight update"),
+    _setting("activity_lr", "float64", _ACTIVITY_LR, "per inference step"),
+    _setting("batch_size", "int64", "B, samples per weight update", "samples"),
+    _setting("seed", "int64", "of the weights and of the order of the data"),
+    Column("outcome", "string", "how the run ended", required=True, allowed=OUTCOMES),
+    Column(
+        "final_train_loss",
+        "float64",
+        "mean training loss over the last tenth of the updates; null if diverged or failed",
+        LOSS,
+    ),
+    Column("min_train_loss", "float64", _MIN_TRAIN_LOSS, LOSS),
+    Column(
+        "test_accuracy",
+        "float64",
+        "share of test samples classified correctly after the last update; null for regressions",
+        "fraction",
+    ),
+    Column("seconds", "float64", "time of the run's group divided by its lanes", "s"),
+    Column("test_loss", "float64", "loss on the test set after the last update", LOSS),
+    Column("steps_done", "int64", "weight updates done", "weight updates"),
+    Column(
+        "diverged_step",
+        "int64",
+        "first update, counted from 1, whose batch loss had blown up; null if none had",
+        "weight updates",
+    ),
+    Column("cause", "string", "why a failed run failed; null for the others"),
+    _setting("residual", "bool", "whether hidden layers have skip connections"),
+    _setting("parameterisation", "string", "name of the scalings and initial distribution"),
+    _setting("output", "string", "output loss: mse or cross_entropy"),
+    _setting("rule", "string", "learning rule: pc (predictive coding) or bp (backpropagation)"),
+    _setting("inference", "string", "name of the inference scheme; null for bp"),
+    _setting("inference_steps", "int64", "inference steps per update; null for bp", "steps"),
+    _setting("optimiser", "string", "name of the weight optimiser"),
+    _setting("optimiser_options", "string", "its options except the learning rate, as JSON"),
+    _setting("steps", "int64", "weight updates asked for", "weight updates"),
+    _setting("eval_every", "int64", "updates between two points of the curve", "weight updates"),
+    _setting("dataset_digest", "string", "SHA-256 of the data set's content, hexadecimal"),
+    _setting("conventions", "int64", "version of everything numerical in pccore"),
+    Column("device", "string", "the device that trained it"),
+    Column("host", "string", "name of the machine that trained it"),
+    Column("pid", "int64", "process that trained it"),
+    Column("started", "timestamp", "when its group started", "UTC"),
+    Column("lanes", "int64", "runs trained together in its program", "runs"),
+    Column("mupc_version", "string", "version of mupc that trained it"),
+    Column("jax_version", "string", "version of JAX that trained it"),
+    Column("group", "string", "id of the append that holds its curve; null without a curve"),
+)
+
+CURVES = (
+    _key("run_id", "string", "the run, as in runs"),
+    _key("step", "int64", "weight updates done", "weight updates"),
+    Column("train_loss", "float64", "mean training loss since the last point", LOSS),
+    Column("test_loss", "float64", "loss on the test set", LOSS),
+    Column("test_accuracy", "float64", "share of test samples classified correctly", "fraction"),
+    Column("group", "string", "id of the append, as in runs"),
+)
+
+
+def _interval(name: str, what: str, unit: str) -> tuple[Column, ...]:
+    """A quantity and the bounds of its 95% bootstrap interval over seeds."""
+    return (
+        Column(name, "float64", what, unit),
+        Column(f"{name}_low", "float64", f"lower 95% bootstrap bound of {name} over seeds", unit),
+        Column(f"{name}_high", "float64", f"upper 95% bootstrap bound of {name} over seeds", unit),
+    )
+
+
+VERDICTS = (
+    _key("experiment", "string", "name of the experiment"),
+    _key("variant", "string", "name of the parameterisation and rule in the experiment"),
+    _key("dataset", "string", "name of the data set"),
+    _key("activation", "string", "name of the activation"),
+    Column("tune_width", "int64", "N where it was tuned", "units"),
+    Column("tune_depth", "int64", "H where it was tuned", "layers"),
+    _key("width", "int64", "N of the target", "units"),
+    _key("depth", "int64", "H of the target", "layers"),
+    Column("weight_lr", "float64", f"{_WEIGHT_LR}, transferred", "per weight update"),
+    Column("activity_lr", "float64", f"{_ACTIVITY_LR}; transferred", "per inference step"),
+    Column(
+        "loss", "float64", "mean final training loss at the transferred cell; null if none", LOSS
+    ),
+    Column("accuracy", "float64", "mean test accuracy at the transferred cell", "fraction"),
+    Column("accuracy_std", "float64", "its standard deviation over seeds", "fraction"),
+    Column("best_weight_lr", "float64", "eta of the best target cell", "per weight update"),
+    Column("best_activity_lr", "float64", "beta of the best target cell", "per inference step"),
+    Column("best_loss", "float64", "mean final training loss at the best target cell", LOSS),
+    *_interval("regret", "log(loss at the transferred cell / best loss at the target)", "nats"),
+    *_interval("drift_weight_lr", "log2 shift of the best eta, from tuned to target", "octaves"),
+    *_interval("drift_activity_lr", "log2 shift of the best beta, from tuned to target", "octaves"),
+    Column("min_train_loss", "float64", f"{_MIN_TRAIN_LOSS}, at the transferred cell", LOSS),
+    Column("seeds", "int64", "seeds per cell", "seeds"),
+    Column("cells", "int64", "cells run at the target", "cells"),
+    Column("runs_trained", "int64", "runs at the target that trained", "runs"),
+    Column("runs_at_chance", "int64", "runs at the target that stayed at chance", "runs"),
+    Column("runs_diverged", "int64", "runs at the target that diverged", "runs"),
+    Column("runs_failed", "int64", "runs at the target that failed", "runs"),
+    Column("verdict", "string", "the verdict in one word", required=True, allowed=VERDICT_WORDS),
+    Column("reason", "string", "why, in one sentence with the numbers"),
+    Column("created", "timestamp", "when it was reached; the newest counts", "UTC", required=True),
+    Column("spec", "string", "the experiment, as JSON"),
+)
+
+MEASUREMENTS = (
+    _key("quantity", "string", "what was measured, e.g. activity_hessian_condition_number"),
+    _setting("experiment", "string", "name of the experiment; null if none"),
+    _setting("run_id", "string", "the trained run it was measured on; null if none"),
+    _setting("variant", "string", "name of the parameterisation and rule in the experiment"),
+    _setting("dataset", "string", "name of the data set"),
+    _setting("activation", "string", "name of the activation"),
+    _setting("residual", "bool", "whether hidden layers have skip connections"),
+    _setting("parameterisation", "string", "name of the scalings and initial distribution"),
+    _setting("width", "int64", "N, units per hidden layer", "units"),
+    _setting("depth", "int64", "H, hidden layers", "layers"),
+    _setting("batch_size", "int64", "B, samples that it is a mean over", "samples"),
+    _setting("weight_lr", "float64", _WEIGHT_LR, "per weight update"),
+    _setting("activity_lr", "float64", _ACTIVITY_LR, "per inference step"),
+    _setting("seed", "int64", "of the weights and of the data"),
+    _setting("step", "int64", "weight updates done before it", "weight updates"),
+    _setting("inference_step", "int64", "inference steps done before it", "steps"),
+    _setting("layer", "int64", "the layer it is about, from 1; null for the network"),
+    _setting("settings", "string", "whatever else determines it, as JSON"),
+    _setting("conventions", "int64", "version of everything numerical in pccore"),
+    Column("value", "float64", "the measured value, in `unit`"),
+    Column("unit", "string", "unit of the value; null for pure numbers"),
+    Column("seconds", "float64", "time it took", "s"),
+    Column("source", "string", "where it is defined, e.g. a thesis section"),
+    Column("device", "string", "the device it was measured on"),
+    Column("mupc_version", "string", "version of mupc that measured it"),
+    Column("jax_version", "string", "version of JAX that measured it"),
+    Column("created", "timestamp", "when it was measured; the newest counts", "UTC", required=True),
+)

@@ -1,0 +1,68 @@
+"""Merging small files, so that questions stay fast after thousands of groups."""
+
+from collections.abc import Iterator
+
+from results.choosing import distinct, in_order
+from results.files import File, encode
+from results.reading import Reader
+from results.schema import Table
+
+MERGED_BYTES = 64 * 2**20
+"""Files are merged up to this size together, which bounds the memory that it takes."""
+
+SMALL_BYTES = MERGED_BYTES // 4
+"""Files from this size on are left as they are."""
+
+
+def compact(reader: Reader, table: Table) -> int:
+    """Merge the small files of a table; the number of files that are gone.
+
+    First the merged file is published, then its sources are deleted: killed in between, rows are
+    there twice, which every answer and the next compaction see through. Only what is in a merged
+    file is deleted, so several compactions at once waste work, and nothing else. All rows are
+    kept, those that no answer shows included; damaged files stay where they are.
+
+    Raises:
+        LedgerError: the folder cannot be written to.
+        OSError, pyarrow.ArrowException: it cannot be read.
+    """
+    gone = 0
+    for batch in _batches(reader.files(table)):
+        merged = _merge(reader, table, batch)
+        if merged:
+            reader.announce_deletion()
+        for file in merged:
+            reader.folder.remove(file.path)
+        gone += max(len(merged) - 1, 0)
+    reader.folder.sweep(table.name)
+    return gone
+
+
+def _batches(files: list[File]) -> Iterator[list[File]]:
+    """Small files, as many at a time as may be merged."""
+    batch: list[File] = []
+    total = 0
+    for file in sorted(files, key=lambda file: file.size):
+        if file.size >= SMALL_BYTES:
+            break
+        if total + file.size > MERGED_BYTES:
+            yield batch
+            batch, total = [], 0
+        batch.append(file)
+        total += file.size
+    yield batch
+
+
+def _merge(reader: Reader, table: Table, batch: list[File]) -> list[File]:
+    """Publish one file with the rows of the sound ones of `batch`; return these."""
+    damaged = reader.faults(batch)
+    sound = [file for file in batch if file.path not in damaged]
+    if len(sound) < 2:
+        return []
+    try:
+        rows = reader.scan(table, sound)
+    except FileNotFoundError:  # another process is merging them
+        return []
+    merged, data = encode(table, in_order(table, distinct(rows)))
+    reader.folder.publish(merged.path, data)
+    return sound

@@ -1,0 +1,182 @@
+"""The loss landscape over (eta, beta): one panel per shape, one loss scale for the whole variant.
+
+Cells of a grid are tiles on log axes, each reaching half-way (in the logarithm) to its neighbours;
+other samplers leave scattered points. Diverged and at-chance cells have no loss to colour: they are
+regions, hatched and dotted. A tile with both colour and pattern is a cell where only some seeds
+trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from results.figures import marks, style
+from results.figures.cells import Panel, records
+from results.figures.layout import (
+    BETA_LABEL,
+    arrange,
+    edges,
+    log_length,
+    open_axes,
+    rate_axis,
+    subplots,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
+
+TILE_EDGE: marks.Look = {"edgecolors": "white", "linewidth": 0.5}
+
+
+def is_grid(cells: pd.DataFrame) -> bool:
+    """Whether a sampler walked a grid: at least half of the product at its fullest shape."""
+    sizes = cells.groupby(["width", "depth"]).agg(
+        tried=("weight_lr", "size"), etas=("weight_lr", "nunique"), betas=("activity_lr", "nunique")
+    )
+    fullest = records(sizes.nlargest(1, "tried"))[0]
+    return bool(fullest["tried"] >= 0.5 * fullest["etas"] * fullest["betas"])
+
+
+def draw(panels: Sequence[Panel]) -> Figure:
+    """The landscape of one variant that has activity learning rates (beta); at least one panel."""
+    import pandas as pd
+    from matplotlib.colors import LogNorm
+
+    cells = pd.concat([p.cells for p in panels])
+    grid = is_grid(cells)
+    etas = sorted(cells["weight_lr"].unique())
+    betas = sorted(cells["activity_lr"].unique())
+    rows, columns, _ = arrange([p.shape for p in panels])
+    wide, high = log_length(etas, 0.95, 1.7, 2.6), log_length(betas, 0.85, 2.0, 4.2)
+    norm = LogNorm(*style.loss_range(list(cells["loss"].dropna())))
+    with style.styled():
+        figure = style.new_figure(max(columns * (wide + 0.15) + 2, 5.4), rows * (high + 0.95) + 0.9)
+        used: list[Axes] = []
+        for panel, axes in subplots(figure, panels, BETA_LABEL):
+            if grid:
+                _tiles(axes, panel.cells, etas, betas, norm)
+            else:
+                _points(axes, panel.cells, norm)
+            _marks(axes, panel)
+            used.append(axes)
+        for axes in used:
+            if grid:
+                rate_axis(axes, "x", etas, wide)
+                rate_axis(axes, "y", betas, high)
+            else:
+                open_axes(axes, etas, betas)
+        if cells["loss"].notna().any():  # without a loss a scale would be an invention
+            _colour_bar(figure, used, norm)
+        blank = grid and any(len(p.cells) < len(etas) * len(betas) for p in panels)
+        marks.legend(figure, panels, [_blank()] if blank else [])
+    return figure
+
+
+def _tiles(
+    axes: Axes, cells: pd.DataFrame, etas: list[float], betas: list[float], norm: LogNorm
+) -> None:
+    import numpy as np
+
+    xs, ys = edges(etas), edges(betas)
+    colour = np.full((len(betas), len(etas)), np.nan)
+    outcome = np.full(colour.shape, "", dtype=object)
+    for cell in records(cells):
+        place = betas.index(cell["activity_lr"]), etas.index(cell["weight_lr"])
+        colour[place], outcome[place] = cell["loss"], cell["outcome"]
+    axes.spines[:].set(visible=True, color="#c8c8c8")
+    losses = np.ma.masked_invalid(colour)
+    axes.pcolormesh(xs, ys, losses, norm=norm, cmap=style.CMAP, zorder=1, **TILE_EDGE)
+    for kind in style.REGIONS:
+        _region(axes, outcome == kind, np.isfinite(colour), xs, ys, kind)
+    for row, column in np.argwhere(outcome == "failed"):
+        marks.put(axes, "failed", etas[column], betas[row])
+
+
+def _region(
+    axes: Axes, inside: np.ndarray, coloured: np.ndarray, xs: np.ndarray, ys: np.ndarray, kind: str
+) -> None:
+    """Draw the tiles of the mask `inside` (betas, etas) as one region with the pattern of `kind`.
+
+    The pattern has no inner borders: only the region's outline is a line. Tiles that are `coloured`
+    too keep their colour under the pattern.
+    """
+    import numpy as np
+    from matplotlib.collections import LineCollection
+    from matplotlib.patches import Rectangle
+
+    face, hatch = style.REGIONS[kind]
+    for row, column in np.argwhere(inside):
+        tile = Rectangle(
+            (xs[column], ys[row]),
+            xs[column + 1] - xs[column],
+            ys[row + 1] - ys[row],
+            facecolor="none" if coloured[row, column] else face,
+            edgecolor="white" if coloured[row, column] else style.REGION_EDGE,
+            hatch=hatch,
+            linewidth=0,
+            zorder=2,
+        )
+        axes.add_patch(tile)
+    border = LineCollection(
+        outline(inside, xs, ys), colors=style.REGION_EDGE, linewidths=1.2, zorder=3
+    )
+    axes.add_collection(border, autolim=False)
+
+
+def outline(inside: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> list[list[tuple[float, float]]]:
+    """The border of the mask `inside` (len(ys) - 1, len(xs) - 1) as segments [(x, y), (x, y)]."""
+    import numpy as np
+
+    padded = np.pad(inside, 1)
+    beside = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])
+    above = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    upright = [[(xs[c], ys[r]), (xs[c], ys[r + 1])] for r, c in beside]
+    level = [[(xs[c], ys[r]), (xs[c + 1], ys[r])] for r, c in above]
+    return upright + level
+
+
+def _points(axes: Axes, cells: pd.DataFrame, norm: LogNorm) -> None:
+    look: marks.Look = {"s": 110, "linewidths": 0.7, "zorder": 2}
+    shown = cells[cells["loss"].notna()]
+    x, y = shown["weight_lr"], shown["activity_lr"]
+    axes.scatter(x, y, c=shown["loss"], norm=norm, cmap=style.CMAP, edgecolors="white", **look)
+    for kind, (face, hatch) in style.REGIONS.items():
+        rest = cells[cells["outcome"].eq(kind)]
+        shape: marks.Look = {"marker": "s" if kind == "diverged" else "o", "hatch": hatch * 2}
+        for some, colour in (
+            (rest[rest["loss"].isna()], face),
+            (rest[rest["loss"].notna()], "none"),
+        ):
+            x, y = some["weight_lr"], some["activity_lr"]
+            axes.scatter(x, y, facecolors=colour, edgecolors=style.REGION_EDGE, **shape, **look)
+    for cell in records(cells[cells["outcome"].eq("failed")]):
+        marks.put(axes, "failed", cell["weight_lr"], cell["activity_lr"])
+
+
+def _marks(axes: Axes, panel: Panel) -> None:
+    for name, rates in (("transferred", panel.transferred), ("optimum", panel.optimum)):
+        if rates is not None:
+            marks.put(axes, name, rates.weight_lr, rates.activity_lr, clip_on=False)
+
+
+def _colour_bar(figure: Figure, axes: list[Axes], norm: LogNorm) -> None:
+    from matplotlib.cm import ScalarMappable
+
+    scale = ScalarMappable(norm, style.CMAP)
+    bar = figure.colorbar(scale, ax=axes, pad=0.015, aspect=28, fraction=0.05)
+    bar.set_label("final training loss, mean over seeds")
+    ticks = style.log_ticks(norm.vmin or 0.1, norm.vmax or 1.0)
+    bar.set_ticks(ticks, labels=[f"{t:.3g}" for t in ticks])
+    bar.ax.minorticks_off()
+    bar.ax.spines[:].set_visible(False)
+
+
+def _blank() -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(facecolor="white", edgecolor="#c8c8c8", label="blank: not tried")

@@ -1,0 +1,70 @@
+"""Marks that landscapes share: optimum, transferred cell, failed cells, and their legend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from results.figures import style
+from results.figures.cells import Panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Look = dict[str, Any]
+"""Keyword arguments of a Matplotlib artist."""
+
+OPTIMUM: Look = {"marker": "*", "ms": 17, "mfc": "white", "mec": "black", "mew": 1.1, "ls": "none"}
+TRANSFERRED: Look = {  # wide enough to hold the star
+    "marker": "o", "ms": 22, "mfc": "none", "mec": "#D55E00", "mew": 2.6, "ls": "none",
+}  # fmt: skip
+FAILED: Look = {"marker": "x", "ms": 8, "mec": style.INK, "mew": 1.6, "ls": "none"}
+
+_TEXTS = {
+    "optimum": "best cell found at the shape",
+    "transferred": "transferred cell",
+    "diverged": "diverged",
+    "at_chance": "at chance",
+    "failed": "every run failed",
+}
+_MARKS = {"optimum": OPTIMUM, "transferred": TRANSFERRED, "failed": FAILED}
+
+
+def put(axes: Axes, name: str, x: float, y: float, **options: Any) -> None:
+    """Draw the mark `name` ("optimum", "transferred" or "failed") at a point."""
+    look = _MARKS[name]
+    if name == "transferred":  # a halo, for a ring on any colour
+        halo = look | {"mec": "white", "mew": look["mew"] + 2.2}
+        axes.plot(x, y, zorder=5, **halo, **options)
+    axes.plot(x, y, zorder=6, **look, **options)
+
+
+def entries(panels: Sequence[Panel]) -> list[str]:
+    """What the panels show, hence what their legend names: keys of the legend's texts, in order."""
+    seen = {outcome for panel in panels for outcome in panel.cells["outcome"]}
+    shown = [name for name in ("optimum", "transferred") if any(getattr(p, name) for p in panels)]
+    return shown + [kind for kind in (*style.REGIONS, "failed") if kind in seen]
+
+
+def legend(figure: Figure, panels: Sequence[Panel], extra: Sequence[Any] = ()) -> None:
+    """A legend below the panels for what they show, and for the handles in `extra`."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = []
+    for name in entries(panels):
+        if name in style.REGIONS:
+            face, hatch = style.REGIONS[name]
+            look: Look = {"facecolor": face, "hatch": hatch * 2, "edgecolor": style.REGION_EDGE}
+            handles.append(Patch(**look, label=_TEXTS[name]))
+        else:
+            handles.append(Line2D([], [], **(_MARKS[name] | {"ms": 13}), label=_TEXTS[name]))
+    handles += extra
+    below(figure, handles, 2.9)
+
+
+def below(figure: Figure, handles: Sequence[Any], inches: float) -> None:
+    """A legend under everything, in as many columns of `inches` as the figure is wide."""
+    columns = max(1, min(len(handles), int(figure.get_figwidth() // inches)))
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)

@@ -1,0 +1,196 @@
+"""A folder on a local disk or in an object store: files appear in it whole, or not at all."""
+
+import errno
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from results.errors import LedgerError, because
+
+OBJECT_STORES = frozenset({"s3", "gcs", "abfs"})
+"""Where an object appears only when it is complete, and folders need not be made."""
+
+STALE_SECONDS = 86_400.0
+"""Age from which a temporary file belongs to nobody any more."""
+
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+class Folder:
+    """Reading and atomic writing under one folder.
+
+    Args:
+        place: a local path, or a URI that pyarrow knows (`s3://bucket/runs`, `gs://...`).
+        filesystem: where `place` is a path of, instead of the local disk.
+
+    Raises:
+        LedgerError: the URI is not one that pyarrow knows.
+    """
+
+    def __init__(
+        self, place: str | os.PathLike[str], filesystem: pafs.FileSystem | None = None
+    ) -> None:
+        place = os.fspath(place)
+        self.shown = re.sub(r"(?<=://)[^/@]*@", "", place)  # without a user's name and secret
+        if filesystem is not None:
+            self.filesystem, self.root = filesystem, place
+        elif "://" in place:
+            try:
+                self.filesystem, self.root = pafs.FileSystem.from_uri(place)
+            except (OSError, ValueError, pa.ArrowException) as error:
+                reason = because(error).replace(place, self.shown)
+                raise LedgerError(f"cannot open {self.shown!r}: {reason}") from error
+        else:
+            self.filesystem = pafs.LocalFileSystem()
+            self.root = str(Path(place).expanduser().absolute())
+        self.local = isinstance(self.filesystem, pafs.LocalFileSystem)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Turns the errors of reading into one sentence."""
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise LedgerError(f"cannot read {self.shown!r}: {because(error)}") from error
+
+    def path(self, name: str) -> str:
+        """The path of a file on the filesystem."""
+        return f"{self.root.rstrip('/')}/{name}" if name else self.root
+
+    def kind(self) -> pafs.FileType:
+        """What is at the folder's place."""
+        return self.filesystem.get_file_info(self.root).type
+
+    def entries(self, name: str = "") -> list[pafs.FileInfo]:
+        """What the folder, or a folder in it, holds; nothing if it does not exist."""
+        selector = pafs.FileSelector(self.path(name), allow_not_found=True)
+        return self.filesystem.get_file_info(selector)
+
+    def read(self, name: str, last: int | None = None) -> bytes:
+        """The bytes of a file, or the `last` of them."""
+        with self.filesystem.open_input_file(self.path(name)) as source:
+            if last is not None:
+                source.seek(max(source.size() - last, 0))
+            return source.read()
+
+    def remove(self, name: str) -> None:
+        """Delete a file; no matter if another process did already."""
+        with suppress(FileNotFoundError):
+            self.filesystem.delete_file(self.path(name))
+
+    def publish(self, name: str, data: bytes, replace: bool = False) -> None:
+        """Write a file that appears in one step, complete and on disk; folders are made as needed.
+
+        Args:
+            name: its path in the folder.
+            data: its bytes.
+            replace: whether to take the place of a file of that name, if there is one.
+
+        Raises:
+            FileExistsError: there is one, and `replace` is false.
+            LedgerError: it cannot be written, and nothing has changed.
+        """
+        try:
+            if self.local:
+                _publish_local(Path(self.path(name)), data, replace)
+            else:
+                self._publish_elsewhere(self.path(name), data, replace)
+        except FileExistsError:
+            raise
+        except (OSError, pa.ArrowException) as error:
+            raise LedgerError(f"cannot write to {self.shown!r}: {because(error)}") from error
+
+    def sweep(self, name: str) -> None:
+        """Delete the temporary files in a folder that writers killed long ago have left."""
+        for info in self.entries(name):
+            hidden = info.base_name.startswith(".") and info.base_name.endswith(".tmp")
+            if hidden and info.mtime_ns and time.time() - info.mtime_ns / 1e9 > STALE_SECONDS:
+                self.remove(f"{name}/{info.base_name}")
+
+    def _publish_elsewhere(self, path: str, data: bytes, replace: bool) -> None:
+        # Not atomic, and need not be: only names that cannot collide are published without replace,
+        # and the ledger's marker, which every writer writes alike.
+        if not replace and self.filesystem.get_file_info(path).type != pafs.FileType.NotFound:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        if self.filesystem.type_name in OBJECT_STORES:
+            self._write(path, data)
+            return
+        parent, _, base = path.rpartition("/")
+        if parent:
+            try:
+                self.filesystem.create_dir(parent, recursive=True)
+            except FileExistsError:
+                raise _not_a_folder(parent) from None
+        temporary = f"{parent}/{_temporary(base)}"
+        self._write(temporary, data)
+        self.filesystem.move(temporary, path)
+
+    def _write(self, path: str, data: bytes) -> None:
+        with self.filesystem.open_output_stream(path) as sink:
+            sink.write(data)
+
+
+def _temporary(name: str) -> str:
+    """A name that no reader looks at and no other writer uses."""
+    return f".{name}.{uuid4().hex[:8]}.tmp"
+
+
+def _publish_local(path: Path, data: bytes, replace: bool) -> None:
+    _make_folder(path.parent)
+    temporary = path.with_name(_temporary(path.name))
+    try:
+        with temporary.open("xb") as sink:
+            sink.write(data)
+            sink.flush()
+            os.fsync(sink.fileno())
+        if replace:
+            temporary.replace(path)
+        else:
+            _link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, unless the name is taken."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from error
+        temporary.rename(path)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder and those above it, so that they survive a crash of the machine too."""
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    try:
+        path.mkdir()
+    except FileExistsError:
+        if not path.is_dir():
+            raise _not_a_folder(path) from None
+    _sync(path.parent)
+
+
+def _not_a_folder(path: str | Path) -> NotADirectoryError:
+    return NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,261 @@
+"""The report: one self-contained HTML page, and its figures as PNG files, from the ledger alone."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from results.errors import because
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from results.page.sections import Section, Source
+    from results.page.tables import Table, VerdictGroup
+    from results.page.wording import Headline
+
+CSS_PIXELS_PER_INCH = 100
+
+
+class ReportError(ValueError):
+    """The report cannot be written where it was asked for."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A figure of the page.
+
+    Attributes:
+        name: its file name.
+        png: its bytes.
+        width: its width on the page, in CSS pixels.
+        alt: what it shows, for who cannot see it.
+        caption: how to read it.
+    """
+
+    name: str
+    png: bytes
+    width: int
+    alt: str
+    caption: str
+
+    @property
+    def uri(self) -> str:
+        """The image as a data URI."""
+        return f"data:image/png;base64,{b64encode(self.png).decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class View:
+    """A section as the template shows it."""
+
+    anchor: str
+    section: Section
+    headlines: list[Headline]
+    verdicts: list[VerdictGroup]
+    landscapes: list[Image]
+    scaling: Image | None
+    training: Image | None
+    moved: Table
+    counts: Table
+    failures: Table | None
+    settings: Table
+
+
+def report(ledger: Source, out_dir: str | Path, experiment: str | None = None) -> Path:
+    """Write `index.html` and its PNG files into `out_dir`; return the path of the page.
+
+    Everything is drawn before anything is written, files appear whole and the page last: a report
+    that fails leaves what was there before. Nothing in the page is loaded from elsewhere.
+
+    Args:
+        ledger: an open ledger, `results.open(path)`.
+        out_dir: a local folder, made if missing; other files in it are left alone.
+        experiment: the experiment to report; None for all, a section each.
+
+    Raises:
+        LedgerError: the ledger holds no such experiment, or nothing at all.
+        ReportError: `out_dir` cannot be written.
+    """
+    from results.page.sections import collect
+
+    out = Path(out_dir)
+    _check_writable(out)
+    sections = collect(ledger, experiment)
+    views = [_view(*pair) for pair in zip(sections, _anchors(sections), strict=True)]
+    html = _render(views).encode("utf-8")
+    images = {image.name: image.png for view in views for image in _images(view)}
+    _publish(out, images, html)
+    return out / "index.html"
+
+
+def _view(section: Section, anchor: str) -> View:
+    from results.page import tables, wording
+
+    return View(
+        anchor=anchor,
+        section=section,
+        headlines=wording.headlines(section),
+        verdicts=tables.verdict_groups(section),
+        landscapes=_landscapes(section, anchor),
+        scaling=_scaling(section, anchor),
+        training=_training(section, anchor),
+        moved=tables.moved_table(section),
+        counts=tables.counts_table(section.runs),
+        failures=tables.failures_table(section.runs),
+        settings=tables.settings_table(section),
+    )
+
+
+def _landscapes(section: Section, anchor: str) -> list[Image]:
+    from results.figures import landscape, profile
+    from results.figures.cells import panels
+    from results.figures.style import label
+    from results.page.wording import landscape_alt
+
+    images = []
+    for i, variant in enumerate(section.variants):
+        drawn = panels(section.runs, section.verdicts, variant)
+        if not drawn:  # a verdict without runs
+            continue
+        if any(panel.cells["activity_lr"].notna().any() for panel in drawn):
+            figure = landscape.draw(drawn)
+            caption = (
+                "Colour is the final training loss, on one scale for all panels; a pattern over a "
+                "colour, a cell where only some seeds trained."
+            )
+        else:
+            mine = section.runs[section.runs["variant"].eq(variant)]
+            figure = profile.draw(drawn, mine)
+            caption = (
+                "Without an activity learning rate, the loss is drawn against η alone; a pattern "
+                "over points, a rate where only some seeds trained."
+            )
+        slug = _slug(variant) or f"variant-{i + 1}"
+        images.append(
+            _image(
+                f"{anchor}-landscape-{i + 1}-{slug}.png",
+                figure,
+                landscape_alt(variant, drawn),
+                f"{label(variant)}: loss by learning rate and shape. {caption}",
+            )
+        )
+    return images
+
+
+def _scaling(section: Section, anchor: str) -> Image | None:
+    from results.figures import scaling
+    from results.figures.cells import lowest, shapes
+    from results.page.wording import scaling_alt
+
+    moved, tuned = section.moved, section.tuned
+    if tuned is None or len(shapes(moved)) < 2:
+        return None
+    along = scaling.sweeps(moved, tuned)
+    best = lowest(section.runs)
+    figure = scaling.draw(moved, best, along, scaling.chance_level(section.runs))
+    alt = scaling_alt(moved)
+    caption = (
+        "Means over the seeds that trained, bars one standard deviation. A star is the lowest loss "
+        "another cell reached at that shape: its distance from the line is the regret."
+    )
+    return _image(f"{anchor}-scaling.png", figure, alt, caption)
+
+
+def _training(section: Section, anchor: str) -> Image | None:
+    from results.figures import training
+    from results.page.wording import training_alt
+
+    if section.curves.empty:
+        return None
+    figure = training.draw(section.curves, section.moved)
+    caption = (
+        "Means over the seeds that trained, bands their range; thin lines are single seeds that "
+        "stayed at chance or, ending in a cross, diverged."
+    )
+    return _image(f"{anchor}-training.png", figure, training_alt(section.moved), caption)
+
+
+def _image(name: str, figure: Figure, alt: str, caption: str) -> Image:
+    from results.figures.style import png
+
+    width = round(figure.get_figwidth() * CSS_PIXELS_PER_INCH)
+    return Image(name, png(figure), width, alt, caption)
+
+
+def _images(view: View) -> list[Image]:
+    others = [image for image in (view.scaling, view.training) if image is not None]
+    return view.landscapes + others
+
+
+def _render(views: list[View]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from results.page.tables import VERDICT_COLUMNS
+
+    environment = Environment(
+        loader=PackageLoader("results", "templates"),
+        autoescape=True,  # every name in a ledger may be hostile
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("report.html.j2")
+    created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return template.render(views=views, created=created, verdict_columns=VERDICT_COLUMNS).lstrip()
+
+
+def _anchors(sections: list[Section]) -> list[str]:
+    """A distinct name per section, for links and file names."""
+    names: list[str] = []
+    for section in sections:
+        base = _slug(section.experiment) or "experiment"
+        taken = sum(name == base or name.startswith(f"{base}.") for name in names)
+        names.append(f"{base}.{taken + 1}" if taken else base)
+    return names
+
+
+def _slug(text: str) -> str:
+    """`text` as a file name's part: letters, digits and hyphens, at most 60 characters."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-")
+
+
+def _check_writable(out: Path) -> None:
+    """Refuse early what can be refused early: drawing takes seconds."""
+    for place in (out, *out.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise ReportError(f"cannot write the report into {str(out)!r}: {place} is a file")
+            return
+
+
+def _publish(out: Path, images: dict[str, bytes], html: bytes) -> None:
+    """Write whole files under hidden names, then rename: figures first, the page last."""
+    files = {**images, "index.html": html}
+    hidden = {name: out / f".{name}.part" for name in files}
+    made = [place for place in (out, *out.parents) if not place.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            hidden[name].write_bytes(content)
+        for name in files:
+            hidden[name].replace(out / name)
+    except OSError as error:
+        _withdraw(list(hidden.values()), made)
+        raise ReportError(f"cannot write the report into {str(out)!r}: {because(error)}") from error
+
+
+def _withdraw(parts: list[Path], folders: list[Path]) -> None:
+    """Remove what a failed `_publish` left: its partial files, and folders it made if empty."""
+    from contextlib import suppress
+
+    for part in parts:
+        with suppress(OSError):
+            part.unlink()
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()

@@ -1,0 +1,224 @@
+"""Processes killed, and processes at once: nothing lost, nothing twice, nothing in part."""
+
+import os
+import random
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+import pytest
+from ledger_processes import (
+    GROUP,
+    POINTS,
+    POINTS_OF_DEATH,
+    compact,
+    compact_and_die,
+    group,
+    received,
+    start,
+    write,
+)
+from ledger_rows import assert_same, counted, everything, files, run_row
+
+import results
+from results import Ledger
+from results import folder as folders
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "ledger"
+
+
+def groups_in(ledger: Ledger) -> set[str]:
+    """The groups that the ledger holds, each found to be whole and there once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        runs, curves = ledger.runs(), ledger.curves()
+    assert runs["run_id"].is_unique
+    groups = Counter(run_id.rpartition("-")[0] for run_id in runs["run_id"])
+    assert set(groups.values()) <= {GROUP}
+    points = Counter(curves["run_id"])
+    assert set(points.values()) <= {POINTS}
+    # Curves are read after runs, so that newer ones may be among them.
+    assert points.keys() >= set(runs["run_id"])
+    return set(groups)
+
+
+def test_a_writer_killed_at_any_moment(place: Path) -> None:
+    chance = random.Random(2)
+    finished: set[str] = set()
+    for attempt in range(15):
+        writer, reports = start(write, place, f"{attempt}", 10**9)
+        finished.add(reports.recv())
+        begun = time.monotonic()
+        finished.add(reports.recv())
+        # Anywhere in the appends that follow, as long as they take on this machine.
+        time.sleep(chance.uniform(0, 2) * (time.monotonic() - begun))
+        writer.kill()
+        writer.join()
+        finished.update(received(reports))
+        ledger = results.open(place)
+        found = groups_in(ledger)
+        assert found >= finished
+        # At most the append that was under way is there without having been reported.
+        assert len(found) <= len(finished) + attempt + 1
+        assert ledger.check() == []
+    before = counted(ledger)
+    ledger.compact()
+    assert_same(counted(ledger), before)
+
+
+def test_writers_readers_and_compactions_at_the_same_time(place: Path) -> None:
+    groups = 60
+    results.open(place, create=True)
+    writers = [start(write, place, name, groups) for name in ("x", "y")]
+    compactors = [start(compact, place) for _ in range(2)]
+    ledger, seen, looks = results.open(place), set[str](), 0
+    while any(process.is_alive() for process, _ in writers):
+        finished = set()
+        for _, reports in writers:
+            while reports.poll():
+                try:
+                    finished.add(reports.recv())
+                except EOFError:
+                    break
+        now = groups_in(ledger)
+        assert now >= seen | finished
+        seen, looks = now, looks + 1
+    for process, _ in compactors:
+        process.kill()
+        process.join()
+    assert looks > 3
+    assert sum(merged for _, reports in compactors for merged in received(reports)) > 0
+    everyone = {f"{name}.{number}" for name in ("x", "y") for number in range(groups)}
+    assert groups_in(ledger) == everyone
+    ledger.compact()
+    assert groups_in(ledger) == everyone
+    assert len(files(place)) == len(files(place, "curves")) == 1
+    assert ledger.check() == []
+
+
+@pytest.fixture
+def four(place: Path) -> Ledger:
+    """A ledger of four groups."""
+    ledger = results.open(place, create=True)
+    for number in range(4):
+        ledger.append(*group(f"g.{number}"))
+    return ledger
+
+
+@pytest.mark.parametrize("point", POINTS_OF_DEATH)
+def test_a_compaction_killed_at_a_point(place: Path, four: Ledger, point: str) -> None:
+    before = counted(four)
+    process, reports = start(compact_and_die, place, point)
+    process.join()
+    assert received(reports) == []
+    assert process.exitcode == -9
+    assert_same(counted(four), before)
+    assert four.check() == []
+    four.compact()
+    assert_same(counted(four), before)
+    assert_same(counted(results.open(place)), before)
+    [merged], [curves] = files(place), files(place, "curves")
+    assert pq.read_metadata(merged).num_rows == 4 * GROUP
+    assert pq.read_metadata(curves).num_rows == 4 * GROUP * POINTS
+
+
+def test_what_a_killed_writer_left_is_swept_once_it_is_old(place: Path, four: Ledger) -> None:
+    process, _ = start(compact_and_die, place, "before it has its name")
+    process.join()
+    [left] = [place / name for name in everything(place) if name.endswith(".tmp")]
+    foreign = left.with_name(".notes.swp")
+    foreign.touch()
+    four.compact()
+    assert left.exists()  # it may be another process's that is still at it
+    yesterday = time.time() - 25 * 3600
+    for path in (left, foreign):
+        os.utime(path, (yesterday, yesterday))
+    four.compact()
+    assert not left.exists()
+    assert foreign.exists()
+
+
+def test_a_listing_that_misses_both_the_merged_file_and_its_sources(
+    place: Path, four: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder is not listed in an instant: here everything happens in the middle of it."""
+    before = four.runs()
+    other = results.open(place)
+    real = folders.Folder.entries
+    listings = []
+
+    def slow(self: folders.Folder, name: str = "") -> list[pafs.FileInfo]:
+        if self is not four._folder or name != "runs":
+            return real(self, name)
+        listed = real(self, name)
+        listings.append(listed)
+        if len(listings) > 1:
+            return listed
+        other.compact()
+        still_there = {info.path for info in real(self, name)}
+        return [info for info in listed if info.path in still_there]
+
+    monkeypatch.setattr(folders.Folder, "entries", slow)
+    answer = four.runs()
+    assert len(listings) == 2
+    assert_same((answer,), (before,))
+
+
+def test_files_that_go_between_listing_and_reading(
+    place: Path, four: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = four.runs()
+    other = results.open(place)
+    scan, scans = four._reader.scan, []
+
+    def late(*arguments: object) -> object:
+        if not scans:
+            other.append([run_row("new")])
+            other.compact()
+        scans.append(arguments)
+        return scan(*arguments)
+
+    monkeypatch.setattr(four._reader, "scan", late)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answer = four.runs()
+    assert len(scans) == 2
+    assert_same((answer[answer["run_id"] != "new"].reset_index(drop=True),), (before,))
+
+
+def test_a_compaction_that_another_overtakes(
+    place: Path, four: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = counted(four)
+    other = results.open(place)
+    scan = four._reader.scan
+
+    def overtaken(*arguments: object) -> object:
+        other.compact()
+        return scan(*arguments)
+
+    monkeypatch.setattr(four._reader, "scan", overtaken)
+    assert four.compact() == 0
+    monkeypatch.undo()
+    assert_same(counted(four), before)
+
+
+def test_large_files_are_left_alone_and_batches_are_bounded(
+    place: Path, four: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = counted(four)
+    size = files(place)[0].stat().st_size
+    monkeypatch.setattr("results.compaction.SMALL_BYTES", 2 * size)
+    monkeypatch.setattr("results.compaction.MERGED_BYTES", int(2.5 * size))
+    four.compact()
+    assert len(files(place)) == 2  # two batches of two
+    assert_same(counted(four), before)
+    monkeypatch.setattr("results.compaction.SMALL_BYTES", 1)
+    assert four.compact() == 0
+    assert_same(counted(four), before)

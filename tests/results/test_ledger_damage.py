@@ -1,0 +1,301 @@
+"""Files that are not what was written: found, named, and left out without losing the rest."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ledger_rows import counted, curve_rows, files, run_row, verdict_row
+
+import results
+from results import DamagedFileWarning, Ledger, LedgerError
+from results import files as formats
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "ledger"
+
+
+def ledger_of(folder: Path, *depths: int, runs_each: int = 1) -> Ledger:
+    """A ledger with one file of runs per depth."""
+    ledger = results.open(folder, create=True)
+    for depth in depths:
+        ledger.append([run_row(f"{depth}-{k}", depth=depth) for k in range(runs_each)])
+    return ledger
+
+
+def file_of(folder: Path, depth: int) -> Path:
+    """The file of runs that holds a depth."""
+    [path] = [path for path in files(folder) if pq.read_table(path)["depth"][0].as_py() == depth]
+    return path
+
+
+def flip(path: Path, byte: int, bit: int = 0) -> None:
+    data = bytearray(path.read_bytes())
+    data[byte] ^= 1 << bit
+    path.write_bytes(data)
+
+
+def page_of(path: Path, column: str, row_group: int = 0) -> int:
+    """The position of a byte in the middle of a column's pages."""
+    metadata = pq.read_metadata(path)
+    chunk = metadata.row_group(row_group).column(metadata.schema.names.index(column))
+    return chunk.data_page_offset + chunk.total_compressed_size - 2
+
+
+def depths(frame: pd.DataFrame) -> list[int]:
+    return sorted(frame["depth"])
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def cut_to_nothing(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flip_in_footer(path: Path) -> None:
+    flip(path, path.stat().st_size - 200)
+
+
+def flip_in_page(path: Path) -> None:
+    flip(path, page_of(path, "run_id"))
+
+
+def other_text(path: Path) -> None:
+    path.write_text("not Parquet at all\n" * 900)
+
+
+Damage = Callable[[Path], None]
+DAMAGES: list[Damage] = [cut, cut_to_nothing, flip_in_footer, flip_in_page, other_text]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_named_and_the_rest_is_read(folder: Path, damage: Damage) -> None:
+    ledger_of(folder, 8, 16, 32)
+    victim = file_of(folder, 16)
+    damage(victim)
+    ledger = results.open(folder)
+    for _ in range(2):
+        with pytest.warns(
+            DamagedFileWarning, match=f"left out runs/{victim.name} of .*damaged"
+        ) as w:
+            assert depths(ledger.runs()) == [8, 32]
+        assert len(w) == 1
+        assert "\n" not in str(w[0].message)
+        assert w[0].filename == __file__
+    [found] = ledger.check()
+    assert found.path == f"runs/{victim.name}"
+    assert found.cause in str(found)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_compaction_leaves_a_damaged_file_where_it_is(folder: Path, damage: Damage) -> None:
+    ledger_of(folder, 8, 16, 32)
+    victim = file_of(folder, 16)
+    damage(victim)
+    ledger = results.open(folder)
+    assert ledger.compact() == 1
+    assert len(files(folder)) == 2
+    assert victim in files(folder)
+    with pytest.warns(DamagedFileWarning):
+        assert depths(ledger.runs()) == [8, 32]
+
+
+def test_damage_in_one_table_does_not_touch_the_others(folder: Path) -> None:
+    ledger = results.open(folder, create=True)
+    ledger.append([run_row("a")], curve_rows("a"))
+    ledger.append_verdicts([verdict_row()])
+    cut(files(folder, "curves")[0])
+    assert len(ledger.runs()) == 1
+    assert len(ledger.verdicts()) == 1
+    with pytest.warns(DamagedFileWarning, match="left out curves/"):
+        assert ledger.curves().empty
+
+
+def test_a_damaged_run_can_be_run_again(folder: Path) -> None:
+    ledger = ledger_of(folder, 8, 16)
+    cut(file_of(folder, 16))
+    ledger.append([run_row("16-0", depth=16)])
+    with pytest.warns(DamagedFileWarning):
+        assert depths(ledger.runs()) == [8, 16]
+
+
+@pytest.fixture(params=[2, formats.LARGE], ids=["plain", "compressed"])
+def one_file(folder: Path, request: pytest.FixtureRequest) -> tuple[Ledger, Path]:
+    """A ledger whose only runs are in one file, which the test may spoil."""
+    rows = [
+        run_row(f"{k}", depth=k % 7, weight_lr=0.1, cause="x" * k) for k in range(request.param)
+    ]
+    results.open(folder, create=True).append(rows)
+    [path] = files(folder)
+    return results.open(folder), path
+
+
+def outcome(folder: Path) -> pd.DataFrame | None:
+    """What a fresh ledger answers; None if it left the file out."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        answer = results.open(folder).runs(depth=[0, 1])
+    if caught:
+        assert {w.category for w in caught} == {DamagedFileWarning}
+        assert answer.empty
+        return None
+    return answer
+
+
+def test_no_flipped_bit_is_believed(folder: Path, one_file: tuple[Ledger, Path]) -> None:
+    ledger, path = one_file
+    whole, right = path.read_bytes(), ledger.runs(depth=[0, 1])
+    left_out = 0
+    step = len(whole) // 160
+    for byte in range(0, len(whole), step):
+        flip(path, byte, bit=byte // step % 8)
+        assert [found.path for found in ledger.check()] == [f"runs/{path.name}"]
+        answer = outcome(folder)
+        if answer is None:
+            left_out += 1
+        else:  # a bit that no reader looks at
+            pd.testing.assert_frame_equal(answer, right)
+        path.write_bytes(whole)
+    assert left_out > 60
+    assert ledger.check() == []
+
+
+def test_no_truncated_file_is_believed(folder: Path, one_file: tuple[Ledger, Path]) -> None:
+    ledger, path = one_file
+    whole = path.read_bytes()
+    sizes = {0, 1, 4, 7, 8, 9, 12, len(whole) - 1, len(whole) - 4, len(whole) - 8}
+    for size in sorted(sizes | set(range(0, len(whole), len(whole) // 40))):
+        path.write_bytes(whole[:size])
+        assert outcome(folder) is None
+        assert len(ledger.check()) == 1
+    path.write_bytes(whole + b"\0")
+    assert outcome(folder) is None
+
+
+def test_a_long_footer_is_checked_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that the first read of a file's end does not reach the start of."""
+    monkeypatch.setattr(formats, "ROWS_PER_GROUP", 1)
+    ledger = ledger_of(folder, 8, runs_each=60)
+    [path] = files(folder)
+    data = path.read_bytes()
+    assert formats.footer_size(data[-8:]) > 2 * 16_384
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(ledger.runs()) == 60
+    flip(path, len(data) - formats.footer_size(data[-8:]) + 9)
+    with pytest.warns(DamagedFileWarning, match="its footer does not match"):
+        assert results.open(folder).runs().empty
+
+
+def test_a_file_that_no_read_succeeds_on_is_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = ledger_of(folder, 8, 16)
+    victim = file_of(folder, 16)
+    read = ledger._folder.read
+
+    def bad_sector(name: str, last: int | None = None) -> bytes:
+        if name.endswith(victim.name):
+            raise OSError(5, "Input/output error")
+        return read(name, last)
+
+    monkeypatch.setattr(ledger._folder, "read", bad_sector)
+    with pytest.warns(DamagedFileWarning, match="cannot be read: Input/output error"):
+        assert depths(ledger.runs()) == [8]
+    assert [found.cause for found in ledger.check()] == ["it cannot be read: Input/output error"]
+
+
+def test_foreign_files_are_no_part_of_a_ledger(folder: Path) -> None:
+    ledger = results.open(folder, create=True)
+    ledger.append([run_row("a")], curve_rows("a"))
+    before = counted(ledger)
+    [real] = files(folder)
+    foreign = {
+        "notes.txt": b"hello",
+        "data.parquet": b"PAR1",
+        real.name + ".bak": real.read_bytes()[:99],
+        "v1-short.parquet": b"",
+        ".DS_Store": b"\0\0",
+        "_SUCCESS": b"",
+        f".{real.name}.12345678.tmp": real.read_bytes()[:500],
+        "v1-" + "g" * 16 + real.name[19:]: b"",
+    }
+    for name, data in foreign.items():
+        (folder / "runs" / name).write_bytes(data)
+        (folder / name).write_bytes(data)
+    pq.write_table(pa.table({"other": [1]}), folder / "runs" / "mine.parquet")
+    (folder / "runs" / "folder.parquet").mkdir()
+    (folder / "other").mkdir()
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for a, b in zip(counted(ledger), before, strict=True):
+                pd.testing.assert_frame_equal(a, b)
+        assert ledger.check() == []
+        ledger.compact()
+    assert all((folder / "runs" / name).read_bytes() == data for name, data in foreign.items())
+
+
+def test_a_file_that_the_filter_rules_out_is_not_read(folder: Path) -> None:
+    """Its pages are damaged, and nobody notices until they are asked for."""
+    ledger_of(folder, 8, 128)
+    flip(file_of(folder, 8), page_of(file_of(folder, 8), "run_id"))
+    ledger = results.open(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert depths(ledger.runs(depth=128)) == [128]
+        assert depths(ledger.runs(depth=[64, 128])) == [128]
+        assert depths(ledger.runs(run_id="128-0")) == [128]
+    with pytest.warns(DamagedFileWarning):
+        assert depths(ledger.runs(depth=8)) == []
+
+
+def test_a_row_group_that_the_filter_rules_out_is_not_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "ROWS_PER_GROUP", 10)
+    ledger = ledger_of(folder, 8, 128, runs_each=10)
+    ledger.compact()
+    [merged] = files(folder)
+    metadata = pq.read_metadata(merged)
+    assert metadata.num_row_groups == 2
+    by_depth = metadata.schema.names.index("depth")
+    assert [metadata.row_group(k).column(by_depth).statistics.max for k in (0, 1)] == [8, 128]
+    flip(merged, page_of(merged, "cause", row_group=0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert depths(ledger.runs(depth=128)) == [128] * 10
+    with pytest.warns(DamagedFileWarning):
+        assert depths(ledger.runs(depth=8)) == []
+
+
+def test_curves_of_other_runs_are_not_read(folder: Path) -> None:
+    ledger = results.open(folder, create=True)
+    for name in ("a", "b"):
+        ledger.append([run_row(name, depth=ord(name))], curve_rows(name))
+    for path in files(folder, "curves"):
+        if pq.read_table(path)["run_id"][0].as_py() == "b":
+            flip(path, page_of(path, "train_loss"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(ledger.curves(run_id="a")) == 3
+        assert len(ledger.curves(depth=ord("a"))) == 3
+    with pytest.warns(DamagedFileWarning):
+        assert len(ledger.curves()) == 3
+
+
+def test_a_newer_schema_is_refused(folder: Path) -> None:
+    ledger = ledger_of(folder, 8)
+    [path] = files(folder)
+    path.rename(path.with_name("v2" + path.name[2:]))
+    for ask in (ledger.runs, ledger.check, ledger.compact, ledger.experiments):
+        with pytest.raises(LedgerError, match="has runs of schema version 2, newer than 1, the ne"):
+            ask()
+    assert ledger.verdicts().empty

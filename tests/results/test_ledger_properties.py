@@ -1,0 +1,213 @@
+"""Any rows come back as they were, and any history gives the answer that a plain model gives."""
+
+import math
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ledger_rows import curve_rows, later, run_row
+
+import results
+from results import Ledger
+from results.catalogue import Column
+from results.schema import TABLES
+
+Row = dict[str, Any]
+
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "string": st.text(st.characters(codec="utf-8"), max_size=8),
+    "int64": st.integers(-(2**63), 2**63 - 1),
+    "float64": st.floats(width=64),
+    "bool": st.booleans(),
+    "timestamp": st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)),
+}
+
+
+def values(column: Column) -> st.SearchStrategy[Any]:
+    """Whatever the column may hold."""
+    present = st.sampled_from(column.allowed) if column.allowed else VALUES[column.type]
+    return present if column.required else st.none() | present
+
+
+def rows(table: str) -> st.SearchStrategy[list[Row]]:
+    """Rows about different things."""
+    row = st.fixed_dictionaries({c.name: values(c) for c in TABLES[table].columns})
+    key = TABLES[table].key
+    return st.lists(row, max_size=5, unique_by=lambda row: tuple(repr(row[name]) for name in key))
+
+
+@contextmanager
+def new_ledger() -> Iterator[Ledger]:
+    with tempfile.TemporaryDirectory() as place:
+        yield results.open(Path(place), create=True)
+
+
+def comparable(rows: list[Row]) -> list[str]:
+    """Rows with their exact values, in an order of their own."""
+    return sorted(
+        repr([(name, _exact(value)) for name, value in sorted(row.items())]) for row in rows
+    )
+
+
+def _exact(value: Any) -> Any:
+    if value is None or value is pd.NaT:
+        return None
+    if isinstance(value, float):
+        return "nan" if math.isnan(value) else value.hex()
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    return frame.to_dict("records")
+
+
+@settings(max_examples=25)
+@given(rows("runs"))
+def test_runs_come_back(given_rows: list[Row]) -> None:
+    alone = list({row["run_id"]: row for row in given_rows}.values())
+    with new_ledger() as ledger:
+        ledger.append(alone)
+        assert comparable(records(ledger.runs())) == comparable(alone)
+        ledger.compact()
+        assert comparable(records(ledger.runs())) == comparable(alone)
+        for row in alone:
+            [again] = records(ledger.runs(run_id=row["run_id"], experiment=row["experiment"]))
+            assert comparable([again]) == comparable([row])
+
+
+@settings(max_examples=30)
+@given(rows("curves"))
+def test_curves_come_back(given_rows: list[Row]) -> None:
+    with new_ledger() as ledger:
+        names = {row["run_id"] for row in given_rows}
+        ledger.append([run_row(name) for name in names], given_rows)
+        expected = [{k: v for k, v in row.items() if k != "group"} for row in given_rows]
+        assert comparable(records(ledger.curves().drop(columns="group"))) == comparable(expected)
+
+
+@settings(max_examples=25)
+@given(rows("verdicts"), rows("measurements"))
+def test_verdicts_and_measurements_come_back(verdicts: list[Row], measured: list[Row]) -> None:
+    with new_ledger() as ledger:
+        ledger.append_verdicts(verdicts)
+        ledger.append_measurements(measured)
+        ledger.append_measurements(measured)
+        for latest in (True, False):
+            found = records(ledger.measurements(latest=latest))
+            assert comparable(found) == comparable(measured)
+            assert comparable(records(ledger.verdicts(latest=latest))) == comparable(verdicts)
+
+
+# A small world, in which everything happens several times.
+history_row = st.builds(
+    lambda experiment, run_id, outcome, seconds, loss: run_row(
+        run_id,
+        experiment=experiment,
+        outcome=outcome,
+        depth={"a": 8, "b": 8, "c": None}[run_id],
+        started=later(seconds),
+        final_train_loss=loss,
+    ),
+    st.sampled_from(["one", "two"]),
+    st.sampled_from(["a", "b", "c"]),
+    st.sampled_from(["trained", "diverged", "failed"]),
+    st.integers(0, 5),
+    st.sampled_from([None, 0.5, 1.0]),
+)
+
+FILTERS: list[Row] = [
+    {},
+    {"experiment": "one"},
+    {"run_id": ["a", "b"]},
+    {"depth": 8},
+    {"depth": None, "experiment": "two"},
+    {"outcome": "failed"},
+    {"outcome": ["trained", "diverged"], "depth": 8},
+    {"final_train_loss": [0.5, None]},
+    {"started": later(2)},
+]
+
+
+def rank(row: Row) -> tuple[Any, ...]:
+    """Smallest for the row that counts; `loss` decides where nothing else does, nulls last."""
+    failed = row["outcome"] == "failed"
+    seconds = row["started"].timestamp()
+    loss = math.inf if row["final_train_loss"] is None else row["final_train_loss"]
+    return failed, -seconds if failed else seconds, row["experiment"], row["outcome"], loss
+
+
+def first(rows: list[Row], *key: str) -> list[Row]:
+    chosen: dict[tuple[Any, ...], Row] = {}
+    for row in sorted(rows, key=rank):
+        chosen.setdefault(tuple(row[name] for name in key), row)
+    return list(chosen.values())
+
+
+def model(rows: list[Row], filters: Row) -> list[Row]:
+    """What `runs` promises, in a few lines of Python."""
+    counting = first(rows, "experiment", "run_id")
+    for name, wanted in filters.items():
+        allowed = wanted if isinstance(wanted, list) else [wanted]
+        counting = [row for row in counting if row[name] in allowed]
+    return first(counting, "run_id")
+
+
+@settings(max_examples=30)
+@given(st.lists(history_row | st.just("compact"), max_size=12))
+def test_any_history_gives_the_answer_of_the_model(history: list[Row | str]) -> None:
+    with new_ledger() as ledger:
+        told: list[Row] = []
+        for event in history:
+            if isinstance(event, str):
+                ledger.compact()
+            else:
+                ledger.append([event], curve_rows(event["run_id"], points=1))
+                told.append(event)
+        for filters in FILTERS:
+            found = records(ledger.runs(**filters))
+            expected = model(told, filters)
+            names = list(told[0]) if told else []
+            got = [{name: row[name] for name in names} for row in found]
+            assert comparable(got) == comparable([{n: r[n] for n in names} for r in expected])
+        assert len(ledger.curves()) == len({row["run_id"] for row in told})
+
+
+@settings(max_examples=15)
+@given(rows("runs"), st.randoms(use_true_random=False), st.booleans())
+def test_the_answer_does_not_depend_on_how_rows_came(
+    given_rows: list[Row], chance: Any, compacted: bool
+) -> None:
+    with new_ledger() as one, new_ledger() as other:
+        one.append(given_rows)
+        shuffled = chance.sample(given_rows, len(given_rows))
+        for row in shuffled:
+            other.append([row])
+            if compacted:
+                other.compact()
+        pd.testing.assert_frame_equal(one.runs(), other.runs(), check_exact=True)
+
+
+@pytest.mark.parametrize("column", [c for c in TABLES["runs"].columns if c.type == "float64"])
+@pytest.mark.parametrize(
+    "value", [0.1, 0.0, -0.0, 5e-324, 1.7976931348623157e308, math.inf, math.nan]
+)
+def test_a_float_is_found_by_its_value(column: Column, value: float) -> None:
+    with new_ledger() as ledger:
+        ledger.append([run_row("a", **{column.name: value}), run_row("b", **{column.name: 7.0})])
+        assert [row["run_id"] for row in records(ledger.runs(**{column.name: value}))] == ["a"]
+        both = ledger.runs(**{column.name: [value, 7.0, 8.0]})
+        assert sorted(both["run_id"]) == ["a", "b"]
+
+
+def test_zero_has_no_sign() -> None:
+    with new_ledger() as ledger:
+        ledger.append([run_row("a", weight_lr=0.0), run_row("b", weight_lr=-0.0)])
+        assert set(ledger.runs(weight_lr=0)["run_id"]) == {"a", "b"}
+        assert set(ledger.runs(weight_lr=-0.0)["run_id"]) == {"a", "b"}

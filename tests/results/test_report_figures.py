@@ -1,0 +1,345 @@
+"""What is drawn where: tile borders, regions, marks, ticks, and PNG files of the promised size."""
+
+import io
+from math import log10, nan, sqrt
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from PIL import Image
+from synthetic_ledger import at_chance, curve, frame, run, seeds, verdicts
+
+from results.figures import landscape, layout, marks, profile, scaling, style, training
+from results.figures.cells import Shape, lowest, panels
+
+GRID = [
+    *seeds(0.01, 1, 0.4),
+    *seeds(0.1, 1, 0.1),
+    *seeds(1.0, 1, "diverged"),
+    at_chance(0.01, 10),
+    *seeds(0.1, 10, 0.2, "diverged"),
+    *seeds(1.0, 10, "failed"),
+    *seeds(0.01, 1, 0.3, depth=64),
+    *seeds(0.1, 1, 0.35, depth=64),
+]
+BP = [
+    *seeds(0.001, None, 0.3, 0.5, variant="bp"),
+    *seeds(0.01, None, 0.1, 0.2, variant="bp"),
+    *seeds(0.1, None, "diverged", "diverged", variant="bp"),
+    at_chance(1e-4, None, variant="bp"),
+]
+
+
+def drawn(rows, variant="mupc"):
+    return panels(frame(*rows), verdicts(), variant)
+
+
+def patterned(axes, hatch):
+    """Centres (eta, beta) of the tiles drawn with `hatch`, on log axes, and whether filled."""
+    found = {}
+    for patch in axes.patches:
+        if patch.get_hatch() == hatch:
+            x0, y0 = patch.get_xy()
+            x1, y1 = x0 + patch.get_width(), y0 + patch.get_height()
+            centre = round(sqrt(x0 * x1), 6), round(sqrt(y0 * y1), 6)
+            found[centre] = patch.get_facecolor()[3] > 0
+    return found
+
+
+def marked(axes, marker):
+    lines = [line for line in axes.lines if line.get_marker() == marker]
+    return {(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lines}
+
+
+def test_regions_and_marks_stand_on_their_cells():
+    figure = landscape.draw(drawn(GRID))
+    at8, at64 = figure.axes[:2]
+    # tiles are decades, hence their centres are the cells; a coloured tile is not filled again
+    assert patterned(at8, "////") == {(1.0, 1.0): True, (0.1, 10.0): False}
+    assert patterned(at8, "...") == {(0.01, 10.0): True}
+    assert patterned(at64, "////") == patterned(at64, "...") == {}
+    assert marked(at8, "x") == {(1.0, 10.0)}
+    assert marked(at8, "*") == marked(at8, "o") == marked(at64, "o") == {(0.1, 1.0)}
+    assert marked(at64, "*") == {(0.01, 1.0)}
+
+
+def test_tiles_are_coloured_by_loss_on_one_log_scale_for_all_shapes():
+    figure = landscape.draw(drawn(GRID))
+    at8, at64 = (axes.collections[0] for axes in figure.axes[:2])
+    losses = [[0.4, 0.1, nan], [nan, 0.2, nan]]  # rows are betas
+    np.testing.assert_allclose(at8.get_array().filled(nan), losses)
+    np.testing.assert_allclose(at64.get_array().filled(nan), [[0.3, 0.35, nan], [nan] * 3])
+    assert at8.norm is at64.norm
+    assert (at8.norm.vmin, at8.norm.vmax) == (0.1, 0.4)
+    assert at8.norm(0.2) == pytest.approx(0.5)  # half-way in the logarithm
+    assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
+
+
+def test_the_legend_names_what_is_there_and_nothing_else():
+    def texts(rows):
+        [legend] = landscape.draw(drawn(rows)).legends
+        return [text.get_text() for text in legend.get_texts()]
+
+    assert texts(GRID) == [
+        "best cell found at the shape", "transferred cell", "diverged", "at chance",
+        "every run failed", "blank: not tried",
+    ]  # fmt: skip
+    assert texts(seeds(0.1, 1, 0.2)) == ["best cell found at the shape"]
+    assert texts(seeds(0.1, 1, "diverged")) == ["diverged"]
+    assert marks.entries(drawn(GRID)) == [
+        "optimum", "transferred", "diverged", "at_chance", "failed",
+    ]  # fmt: skip
+
+
+def test_a_landscape_without_a_trained_cell_has_no_colour_scale():
+    figure = landscape.draw(drawn(seeds(0.1, 1, "diverged")))
+    assert len(figure.axes) == 1
+    assert len(landscape.draw(drawn(seeds(0.1, 1, 0.1))).axes) == 2
+
+
+def test_scattered_points_are_drawn_where_they_were_tried():
+    rows = [run(10**-k, 10 ** (0.3 * k), 0.1 * k) for k in range(1, 6)]
+    rows += [run(0.7, 0.02, None, outcome="diverged"), run(0.3, 7.0, None, outcome="failed")]
+    [panel] = drawn(rows)
+    assert not landscape.is_grid(panel.cells)
+    axes = landscape.draw([panel]).axes[0]
+    points = axes.collections[0]
+    assert {round(log10(x)) for x, _ in points.get_offsets()} == {-1, -2, -3, -4, -5}
+    np.testing.assert_allclose(sorted(points.get_array()), [0.1, 0.2, 0.3, 0.4, 0.5])
+    hatched = [c for c in axes.collections if c.get_hatch() == "////" * 2 and len(c.get_offsets())]
+    np.testing.assert_allclose(hatched[0].get_offsets(), [[0.7, 0.02]])
+    assert marked(axes, "x") == {(0.3, 7.0)}
+    assert marked(axes, "*") == {(0.1, 10**0.3)}
+    low, high = axes.get_xlim()
+    assert low < 1e-5
+    assert high > 0.7  # nothing is cut by the frame
+
+
+def test_a_neighbourhood_of_a_grid_is_still_a_grid():
+    full = [run(e, b) for e in (0.01, 0.1, 1.0) for b in (1, 10, 100)]
+    target = [run(0.1, b, depth=64) for b in (1, 10)]
+    assert landscape.is_grid(pd.concat([p.cells for p in drawn([*full, *target])]))
+
+
+def test_the_profile_marks_bands_and_rates():
+    rows = frame(*BP)
+    figure = profile.draw(panels(rows, verdicts(), "bp"), rows)
+    axes = figure.axes[0]
+    bands = {
+        (patch.get_hatch(), round(sqrt(patch.get_x() * (patch.get_x() + patch.get_width())), 8))
+        for patch in axes.patches
+    }
+    assert bands == {("////", 0.1), ("...", 1e-4)}
+    [(eta, loss)] = marked(axes, "*")
+    assert (eta, loss) == (0.01, pytest.approx(0.15))
+    mean = next(line for line in axes.lines if line.get_linewidth() == 1.8)
+    np.testing.assert_allclose(mean.get_xdata(), [0.001, 0.01])
+    np.testing.assert_allclose(mean.get_ydata(), [0.4, 0.15])
+    assert axes.get_yscale() == "log"
+
+
+@pytest.mark.parametrize("outcome", ["diverged", "at_chance", "failed"])
+def test_a_profile_without_a_trained_run_can_be_drawn(outcome):
+    rows = frame(run(0.1, None, 0.45, outcome=outcome, variant="bp"))
+    assert style.png(profile.draw(panels(rows, verdicts(), "bp"), rows))
+
+
+def test_edges_are_geometric_means():
+    np.testing.assert_allclose(layout.edges([0.01, 0.1, 1.0]), 10.0 ** np.arange(-2.5, 1.0))
+    np.testing.assert_allclose(layout.edges([4.0]), [4 / sqrt(2), 4 * sqrt(2)])
+    np.testing.assert_allclose(layout.edges([1.0, 4.0]), [0.5, 2.0, 8.0])
+
+
+def test_the_outline_of_a_region_is_its_border_without_inner_lines():
+    ell = np.array(
+        [[True, True, False], [True, False, False]]
+    )  # perimeter of three tiles in an L: 8
+    segments = landscape.outline(ell, np.arange(4.0), np.arange(3.0))
+    assert len(segments) == 8
+    assert [(1.0, 0.0), (1.0, 1.0)] not in segments  # between the two tiles of the lower row
+    assert [(1.0, 1.0), (2.0, 1.0)] in segments
+    ring = np.ones((3, 3), bool)
+    ring[1, 1] = False
+    assert len(landscape.outline(ring, np.arange(4.0), np.arange(4.0))) == 12 + 4
+
+
+@pytest.mark.parametrize(
+    ("shapes", "rows", "columns"),
+    [
+        ([(32, 8)], 1, 1),
+        ([(32, 2**k) for k in range(3, 8)], 1, 5),
+        ([(2**k, 8) for k in range(6, 11)], 5, 1),
+        ([(w, d) for w in (32, 64) for d in (8, 16, 32)], 2, 3),
+        ([(2**k, 8) for k in range(6, 11)] + [(512, 2**k) for k in range(4, 8)], 2, 5),
+        ([(32, d) for d in range(1, 8)], 2, 5),
+    ],
+)
+def test_every_shape_has_a_place_of_its_own(shapes, rows, columns):
+    found_rows, found_columns, places = layout.arrange([Shape(*s) for s in shapes])
+    assert (found_rows, found_columns) == (rows, columns)
+    assert len(set(places.values())) == len(shapes)
+    assert all(0 <= r < rows and 0 <= c < columns for r, c in places.values())
+
+
+def test_a_product_of_shapes_stands_as_a_grid():
+    shapes = [Shape(w, d) for w in (32, 64) for d in (8, 16)]
+    assert layout.arrange(shapes)[2] == {
+        Shape(32, 8): (0, 0), Shape(32, 16): (0, 1), Shape(64, 8): (1, 0), Shape(64, 16): (1, 1),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.5, "0.5"), (1000.0, "1000"), (0.01, "0.01"), (1e-4, "0.0001"), (1e-5, "1e-5"),
+        (2.5e-6, "2.5e-6"), (1e6, "1e6"), (0.123456, "0.123"), (1.0, "1"),
+    ],
+)  # fmt: skip
+def test_rates_are_written_short(value, text):
+    assert style.rate_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.05, 0.45), (1e-3, 1e3), (0.101, 0.109), (0.09, 0.11), (2.0, 7.0)]
+)
+def test_log_ticks_are_inside_and_at_least_two(low, high):
+    ticks = style.log_ticks(low, high)
+    assert 2 <= len(ticks) <= 9
+    assert all(low <= t <= high for t in ticks)
+    assert ticks == sorted(ticks)
+
+
+def test_crowded_ticks_are_thinned_and_the_ends_stay():
+    assert style.thin([0.0, 0.1, 0.2, 0.3, 1.0], 0.2) == [0, 2, 4]
+    assert style.thin([0.0, 1.0, 2.0], 0.5) == [0, 1, 2]
+    assert style.thin([0.0], 0.5) == [0]
+    assert style.thin([], 0.5) == []
+
+
+@pytest.mark.parametrize(
+    "values", [[], [nan], [0.0], [0.3], [0.3, 0.3], [0.1, 0.4, nan, float("inf"), -1.0]]
+)
+def test_a_loss_range_is_positive_and_not_empty(values):
+    low, high = style.loss_range(values)
+    assert 0 < low < high
+    assert all(low <= v <= high for v in values if 0 < v < 1e9)
+
+
+def test_lines_differ_in_colour_and_marker_and_a_variant_keeps_its_look():
+    looks = style.looks(["mupc", "sp", "bp", "mine", "yours"])
+    assert len({look.color for look in looks.values()}) == 5
+    assert len({look.marker for look in looks.values()}) == 5
+    assert style.looks(["bp"])["bp"] == looks["bp"]
+    many = style.sequence(7)
+    assert len({look.marker for look in many}) == 7
+    assert len({to_hex(look.color) for look in many}) == 7
+
+
+MOVED = [
+    *seeds(0.1, 1, 0.1, 0.3),
+    *seeds(0.1, 1, 0.2, "diverged", depth=64),
+    *[at_chance(0.1, 1, seed, depth=128) for seed in (0, 1)],
+    *seeds(0.1, 1, "diverged", depth=256),
+    *seeds(0.1, 1, 0.05, width=64),
+]
+
+
+def test_points_are_means_over_trained_seeds_and_say_what_else_happened():
+    table = scaling.points(frame(*MOVED), "final_train_loss").set_index(["width", "depth"])
+    expected = {
+        (32, 8): (0.2, sqrt(0.02), "trained", 0, 2),
+        (32, 64): (0.2, nan, "trained", 1, 2),
+        (32, 128): (0.45, 0.0, "at_chance", 0, 2),
+        (32, 256): (nan, nan, "none", 1, 1),
+        (64, 8): (0.05, nan, "trained", 0, 1),
+    }
+    assert set(table.index) == set(expected)
+    for shape, (mean, std, kind, diverged, count) in expected.items():
+        row = table.loc[shape]
+        assert row["mean"] == pytest.approx(mean, nan_ok=True)
+        assert row["std"] == pytest.approx(std, nan_ok=True)
+        assert (row["kind"], row["diverged"], row["seeds"]) == (kind, diverged, count)
+
+
+def test_accuracy_is_in_per_cent():
+    table = scaling.points(frame(run(0.1, 1, 0.2, test_accuracy=0.875)), "test_accuracy")
+    assert list(table["mean"]) == [87.5]
+
+
+def test_chance_is_what_the_runs_at_chance_reach():
+    assert scaling.chance_level(frame(*MOVED)) == pytest.approx(0.1)
+    assert scaling.chance_level(frame(run(0.1, 1, 0.2))) is None
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        ([(32, 8), (32, 64)], ["N = 32"]),
+        ([(32, 8), (64, 8)], ["H = 8"]),
+        ([(32, 8), (32, 64), (64, 8)], ["N = 32", "H = 8"]),
+        ([(64, 16), (64, 32)], ["N = 64"]),
+    ],
+)
+def test_sweeps_go_through_the_tuned_shape(shapes, expected):
+    rows = frame(*[run(width=w, depth=d) for w, d in shapes])
+    assert [sweep.title for sweep in scaling.sweeps(rows, Shape(32, 8))] == expected
+
+
+def test_a_star_stands_only_where_another_cell_was_better():
+    rows = frame(*seeds(0.1, 1, 0.1), *seeds(0.1, 1, 0.3, depth=64))
+    better = frame(*seeds(0.1, 1, 0.1), *seeds(0.5, 1, 0.2, depth=64))
+    along = scaling.sweeps(rows, Shape(32, 8))
+    figure = scaling.draw(rows, lowest(better), along, None)
+    [(depth, loss)] = marked(figure.axes[0], "*")
+    assert (depth, loss) == (pytest.approx(64), pytest.approx(0.2))
+
+
+def curves_of(rows):
+    return pd.DataFrame([point for row in rows for point in curve(row)])
+
+
+def test_training_curves_average_trained_seeds_and_end_diverged_ones_in_a_cross():
+    rows = [*seeds(0.1, 1, 0.1, 0.3, "diverged")]
+    data = curves_of(rows)
+    figure = training.draw(data, frame(*rows))
+    axes = figure.axes[0]
+    trained = data[data["run_id"].isin([rows[0]["run_id"], rows[1]["run_id"]])]
+    mean = next(line for line in axes.lines if line.get_linewidth() == 1.8)
+    expected = trained.groupby("step")["train_loss"].mean()
+    np.testing.assert_allclose(mean.get_ydata(), expected)
+    crosses = [line for line in axes.lines if line.get_marker() == "x"]
+    assert [float(line.get_xdata()[0]) for line in crosses] == [80.0]
+
+
+FIGURES = {
+    "landscape": lambda: landscape.draw(drawn(GRID)),
+    "profile": lambda: profile.draw(panels(frame(*BP), verdicts(), "bp"), frame(*BP)),
+    "scaling": lambda: scaling.draw(
+        frame(*MOVED), lowest(frame(*MOVED)), scaling.sweeps(frame(*MOVED), Shape(32, 8)), 0.1
+    ),
+    "training": lambda: training.draw(curves_of(MOVED), frame(*MOVED)),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_png_is_an_image_of_the_figures_size(name):
+    figure = FIGURES[name]()
+    content = style.png(figure)
+    image = Image.open(io.BytesIO(content))
+    image.load()
+    assert image.format == "PNG"
+    inches = figure.get_size_inches() * style.PIXELS_PER_INCH
+    assert image.size == tuple(int(side) for side in inches)
+    assert len(image.convert("RGB").getcolors(maxcolors=2**24)) > 20  # something is drawn
+    assert figure.get_figwidth() <= 12.4  # the page shows it at full size
+    smallest = min(
+        text.get_fontsize() for axes in figure.axes for text in [*axes.texts, axes.title]
+    )
+    assert smallest >= 8.5
+
+
+def test_names_with_dollar_signs_are_drawn_as_they_are():
+    rows = frame(*[r | {"variant": "$\\frac{"} for r in MOVED])
+    figure = scaling.draw(rows, lowest(rows), scaling.sweeps(rows, Shape(32, 8)), None)
+    assert style.png(figure)
