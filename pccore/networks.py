@@ -94,13 +94,14 @@ class Network(eqx.Module):
     @classmethod
     def create(cls, config: NetworkConfig, key: Array) -> "Network":
         """Draw initial weights by the law of `config.parameterisation`."""
-        draw = PARAMETERISATIONS[config.parameterisation].draw
-        N = config.width
-        first, hidden, last = jax.random.split(key, 3)
+        parameterisation = PARAMETERISATIONS[config.parameterisation]
+        N, D, K, H = config.width, config.input_size, config.output_size, config.depth
+        noise = parameterisation.noise(key, (config.parameters,))
+        first, hidden, last = jnp.split(noise, [N * D, N * D + (H - 1) * N * N])
         return cls(
-            first=draw(first, (N, config.input_size)),
-            hidden=draw(hidden, (config.depth - 1, N, N)),
-            last=draw(last, (config.output_size, N)),
+            first=parameterisation.weights(first.reshape(N, D)),
+            hidden=parameterisation.weights(hidden.reshape(H - 1, N, N)),
+            last=parameterisation.weights(last.reshape(K, N)),
             config=config,
         )
 

@@ -42,7 +42,7 @@ class Dispatcher:
         self._rows: dict[str, Mapping[str, Any]] = {}  # done, by run id
         self._copies: list[dict[str, Any]] = []
         self._new: dict[str, tuple[Run, str]] = {}  # wanted, not yet in a group; with its phase
-        self._ready: list[tuple[tuple[bool, float, int], Group]] = []  # a heap
+        self._ready: list[tuple[tuple[bool, bool, float, int], Group]] = []  # a heap
         self._training: dict[str, tuple[Run, str]] = {}  # in a group; with its phase
         self._submitted = 0
         self._order = count()
@@ -115,12 +115,16 @@ class Dispatcher:
             self._copies = []
 
     def _group(self) -> None:
-        """Cut the new runs into groups, the longest first and tuning before transfer."""
+        """Cut the new runs into groups: tuning before transfer, the longest first.
+
+        The first group of every shape goes before all others, so that the slots compile different
+        programs rather than the same one at the same time.
+        """
         share = (self.work_wanted - self.work_done) / self.pool.slots
         for config, runs in by_config(run for run, _ in self._new.values()).items():
-            for group in cut(runs, self.pool.lanes(config), share):
+            for place, group in enumerate(cut(runs, self.pool.lanes(config), share)):
                 phase = self._new[group[0].run_id][1]
-                priority = phase != TUNE, -work(config), next(self._order)
+                priority = phase != TUNE, place > 0, -work(config), next(self._order)
                 heapq.heappush(self._ready, (priority, self._as_group(group)))
         self._training |= self._new
         self._new = {}
