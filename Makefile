@@ -1,0 +1,55 @@
+# Every target sets up what it needs in .venv, once; see CONTRIBUTING.md for what each check is.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check check-all lint types format bench
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 16
+
+install: $(READY)  ## set everything up in .venv
+
+run: $(READY)  ## the main job on the embedded digits: tune, transfer to 128 layers, judge, report
+	$(BIN)/mupc run examples/digits.yaml
+
+test: $(READY)  ## the tests, without those that take minutes
+	$(BIN)/pytest -m "not slow"
+
+check: lint types test  ## what must hold before a commit: lint, types, layer rules, tests
+
+check-all: lint types  ## the same with the tests that take minutes
+	$(BIN)/pytest
+
+lint: $(READY)  ## ruff's rules and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY)  ## mypy over the four packages
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(READY)  ## measure what the documentation claims
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# A set-up that was cut short has no stamp, so the next command repeats it.
+$(READY): pyproject.toml constraints.txt
+	@python=; \
+	for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    python=$$candidate; break; \
+	  fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "mupc needs Python 3.11 or newer, and none is on PATH (python3 is $$(python3 --version 2>&1));" \
+	    "install one, or name it: make install PYTHON=/path/to/python3.11" >&2; \
+	  exit 1; \
+	fi; \
+	[ -x $(BIN)/pip ] || $$python -m venv --clear $(VENV)
+	@echo "Setting up $(VENV) with $$($(BIN)/python --version): once, for a few minutes ..."
+	@$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,157 @@
+"""The command `mupc`: parse, call, exit. Nothing heavy is imported before a command needs it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.commands.options import PoolKind, ResultsOptions, RunOptions, TableName
+
+app = typer.Typer(
+    help="Tune learning rates on small predictive-coding networks, transfer them to deep ones, "
+    "and judge whether they held.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _count(text: str) -> int:
+    """A whole number of at least 1; the parser's own sentence would not say what it was given."""
+    if text.isdecimal() and int(text) >= 1:
+        return int(text)
+    raise typer.BadParameter(f"must be a whole number of at least 1, got {text!r}")
+
+
+Ledger = Annotated[str, typer.Option(help="Folder (or URI) of the ledger.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(envvar="MUPC_DATA", help="Folder that holds the files of data sets."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """Say the version, or what the commands are."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"mupc {version_of('mupc')}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def run(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment, a YAML file.")],
+    ledger: Ledger = "runs",
+    report: Annotated[
+        Path | None, typer.Option(help="Folder of the report.", show_default="report/NAME")
+    ] = None,
+    pool: Annotated[PoolKind, typer.Option(help="Where runs are trained.")] = PoolKind.LOCAL,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            parser=_count, metavar="N", help="Groups trained at a time.", show_default="all cores"
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster to join: auto or an address.", show_default="a local one"),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Tune, transfer, judge and report an experiment; run again to continue one."""
+    from jobs.commands.run import run_experiment
+
+    options = RunOptions(spec, ledger, report, pool, workers, address, data_dir, as_json)
+    raise typer.Exit(run_experiment(options))
+
+
+@app.command()
+def results(
+    ledger: Ledger = "runs",
+    table: Annotated[TableName, typer.Option(help="What to show.")] = TableName.RUNS,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=VALUE", help="Only these rows; a,b for either; repeatable."),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these columns, in this order.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(parser=_count, metavar="N", help="At most this many rows.")
+    ] = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Answer in CSV.")] = False,
+) -> None:
+    """Ask the ledger."""
+    from jobs.commands.results import show_results
+
+    show_results(ResultsOptions(ledger, table, where or [], columns, limit, as_json, as_csv))
+
+
+@app.command()
+def report(
+    ledger: Ledger = "runs",
+    experiment: Annotated[
+        str | None, typer.Option(help="Name of one experiment.", show_default="all")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
+) -> None:
+    """Draw the report of a ledger."""
+    from jobs.commands.results import draw_report
+
+    draw_report(ledger, out, experiment)
+
+
+@app.command()
+def datasets(
+    fetch: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Download this data set.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """List the data sets and which of them are here, or fetch one."""
+    from jobs.commands.datasets import fetch_dataset, list_datasets
+
+    if fetch is not None:
+        fetch_dataset(fetch, data_dir)
+    else:
+        list_datasets(data_dir, as_json=as_json)
+
+
+@app.command()
+def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Say what this machine has: versions, devices, memory, data, speed."""
+    from jobs.commands.doctor import show_facts
+
+    show_facts(data_dir, as_json=as_json)
+
+
+def main() -> None:
+    """Entry point of the command. Mistakes of the user end in a sentence and status 2."""
+    from jobs.errors import is_users
+
+    try:
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as error:
+        _refuse(error.format_message())
+    except typer.Abort:
+        sys.exit(130)
+    except (ValueError, RuntimeError) as error:
+        if not is_users(error):
+            raise
+        _refuse(str(error))
+
+
+def _refuse(message: str) -> None:
+    typer.echo(f"mupc: {message}", err=True)
+    sys.exit(2)

@@ -1,0 +1,48 @@
+"""What the command line hands to the commands. Light: it is imported for `--help`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class PoolKind(StrEnum):
+    """Where runs are trained."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+class TableName(StrEnum):
+    """The ledger's tables."""
+
+    RUNS = "runs"
+    CURVES = "curves"
+    VERDICTS = "verdicts"
+    MEASUREMENTS = "measurements"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of `mupc run`; None stands for the default that depends on the experiment."""
+
+    spec: Path
+    ledger: str
+    report: Path | None
+    pool: PoolKind
+    workers: int | None
+    address: str | None
+    data_dir: Path | None
+    as_json: bool
+
+
+@dataclass(frozen=True)
+class ResultsOptions:
+    """Options of `mupc results`."""
+
+    ledger: str
+    table: TableName
+    where: list[str]
+    columns: str | None
+    limit: int | None
+    as_json: bool
+    as_csv: bool

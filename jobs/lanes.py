@@ -1,0 +1,36 @@
+"""How many runs share one compiled program on a device."""
+
+import pccore
+from jobs.worker import Device
+
+MOST_LANES = 132  # the thesis's grid of 4 x 11 learning rates and 3 seeds, in one program
+SMALL_WEIGHTS = 64 * 64 * 8  # hidden weights up to which a CPU lane is mostly overhead
+SMALL_CPU_LANES = 4
+UNKNOWN_MEMORY = 8 * 2**30
+USABLE = 0.6  # share of the memory for lanes; the data set and XLA's scratch need the rest
+FLOAT_BYTES = 4
+WEIGHT_COPIES = 5  # weights, their gradient, Adam's two moments, the update
+ACTIVITY_COPIES = 6  # activities, errors, predictions, gradients, and two while they are updated
+
+
+def most_lanes(config: pccore.TrainingConfig, device: Device) -> int:
+    """The most lanes that a group of this shape should have on `device`.
+
+    A CPU core computes one lane as fast alone as in company, except that small networks share the
+    cost of each operation's launch. A GPU takes as many as fit.
+    """
+    if device.kind == "cpu":
+        network = config.network
+        hidden_weights = network.width**2 * network.depth
+        return SMALL_CPU_LANES if hidden_weights <= SMALL_WEIGHTS else 1
+    memory = device.memory or UNKNOWN_MEMORY
+    return max(1, min(MOST_LANES, int(USABLE * memory) // lane_bytes(config)))
+
+
+def lane_bytes(config: pccore.TrainingConfig) -> int:
+    """Estimated device memory of one lane while it trains, in bytes."""
+    network = config.network
+    N, H = network.width, network.depth
+    weights = network.input_size * N + (H - 1) * N * N + N * network.output_size
+    activities = config.batch_size * (H * N + network.input_size + network.output_size)
+    return FLOAT_BYTES * (WEIGHT_COPIES * weights + ACTIVITY_COPIES * activities)

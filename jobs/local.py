@@ -1,0 +1,142 @@
+"""A pool in this process: one thread per CPU core, or one per GPU."""
+
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import jax
+
+import pccore
+from jobs import environment
+from jobs.lanes import most_lanes
+from jobs.worker import Stopped, describe, failed_group, one_sentence, train_group
+from transfer.pool import Group, GroupResult
+
+LocalTrainer = Callable[..., GroupResult]
+
+
+@dataclass
+class _Shared:
+    """What the threads see. They must not hold the pool itself, or it would never be collected."""
+
+    train: LocalTrainer
+    waiting: "queue.SimpleQueue[Group | None]" = field(default_factory=queue.SimpleQueue)
+    finished: "queue.SimpleQueue[GroupResult]" = field(default_factory=queue.SimpleQueue)
+    closing: threading.Event = field(default_factory=threading.Event)
+
+
+class LocalPool:
+    """Trains groups in threads of this process (`transfer.Pool`).
+
+    XLA computes outside Python's lock, so threads keep all cores busy and share one copy of the
+    data set and of every compiled program. They use one core each, provided that nothing has
+    touched a JAX device before the first pool is made.
+
+    Args:
+        workers: threads; by default one per CPU core that this process may use, or one per GPU.
+        train: what a thread does with a group, called as train(group, on_progress=...).
+
+    Raises:
+        ValueError: fewer than one worker.
+    """
+
+    def __init__(self, workers: int | None = None, *, train: LocalTrainer = train_group) -> None:
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers must be at least 1, got {workers}")
+        environment.prepare(programs=workers or usable_cpus())
+        devices = jax.local_devices()
+        self.device = describe(devices[0])
+        self.slots = workers or (usable_cpus() if self.device.kind == "cpu" else len(devices))
+        self._pending = 0
+        self._shared = _Shared(train)
+        threads = [
+            threading.Thread(
+                target=_work,
+                args=(self._shared, devices[i % len(devices)]),
+                name=f"mupc-worker-{i}",
+                daemon=True,
+            )
+            for i in range(self.slots)
+        ]
+        for thread in threads:
+            thread.start()
+        # Runs at close, when the pool is forgotten, or before the interpreter ends: a thread that
+        # is still inside XLA while Python shuts down would abort the process.
+        self._finalizer = weakref.finalize(self, _stop, self._shared, threads)
+
+    def lanes(self, config: pccore.TrainingConfig) -> int:
+        """The most lanes a group of this shape should have here."""
+        return most_lanes(config, self.device)
+
+    def submit(self, group: Group) -> None:
+        """Queue a group. Raises `ValueError` on a closed pool."""
+        if not self._finalizer.alive:
+            raise ValueError("the pool is closed")
+        self._pending += 1
+        self._shared.waiting.put(group)
+
+    def collect(self, timeout: float | None = None) -> list[GroupResult]:
+        """Wait until a group is done and return all that are.
+
+        Returns an empty list after `timeout` seconds, or at once when nothing is pending.
+        """
+        if not self._pending:
+            return []
+        results: list[GroupResult] = []
+        try:
+            results.append(self._shared.finished.get(timeout=timeout))
+            while True:
+                results.append(self._shared.finished.get_nowait())
+        except queue.Empty:
+            self._pending -= len(results)
+            return results
+
+    def close(self) -> None:
+        """Drop pending groups and wait until the running ones reach their next evaluation."""
+        self._pending = 0
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def usable_cpus() -> int:
+    """CPU cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _work(shared: _Shared, device: jax.Device) -> None:
+    def on_progress(steps_done: int) -> None:
+        if shared.closing.is_set():
+            raise Stopped
+
+    with jax.default_device(device):
+        while (group := shared.waiting.get()) is not None and not shared.closing.is_set():
+            try:
+                result = shared.train(group, on_progress=on_progress)
+            except Stopped:
+                return
+            except Exception as error:
+                result = failed_group(group, one_sentence(error))
+            shared.finished.put(result)
+
+
+def _stop(shared: _Shared, threads: list[threading.Thread]) -> None:
+    shared.closing.set()
+    for _ in threads:
+        shared.waiting.put(None)
+    for thread in threads:
+        thread.join()

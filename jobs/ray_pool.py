@@ -1,0 +1,258 @@
+"""A pool of Ray actors: one per CPU core or per GPU, on this machine or on a cluster.
+
+The driver owns all retries. A dead worker is replaced; the group that it was running is given to
+another (`jobs.recovery`), what it had queued is simply queued again.
+"""
+
+import logging
+import os
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+import pccore
+from jobs import ray_actor
+from jobs.errors import PoolError
+from jobs.lanes import most_lanes
+from jobs.local import usable_cpus
+from jobs.ray_actor import Slot
+from jobs.recovery import Part, Ticket
+from jobs.worker import Device, failed_group, load_dataset, one_sentence, train_group
+from transfer.pool import Group, GroupResult
+
+ANSWER_SECONDS = 10.0  # after which a cluster that is joined counts as absent, or as still starting
+MOST_FAILED_STARTS = 3  # workers in a row that die before they answer: the cluster is unusable
+
+
+def _announce(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+class RayPool:
+    """Trains groups in Ray actors (`transfer.Pool`).
+
+    Data sets are read once, here, and reach every node once through Ray's object store.
+
+    Args:
+        address: "local" (or None) starts a cluster on this machine, without dashboard; "auto" or an
+            address joins one. A Ray that this process has started already is used as it is.
+        workers: actors; by default one per GPU of the cluster, or per CPU core if it has none.
+        train: what a worker does with a group, called as train(group, load=...).
+        announce: shown what is being waited for; starting Ray takes many seconds.
+
+    Raises:
+        ValueError: fewer than one worker.
+        PoolError: no cluster at `address`, or no worker starts on it.
+    """
+
+    def __init__(
+        self,
+        address: str | None = "local",
+        workers: int | None = None,
+        *,
+        train: Callable[..., GroupResult] = train_group,
+        announce: Callable[[str], None] = _announce,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers must be at least 1, got {workers}")
+        self._train = train
+        self._owns_ray = not ray.is_initialized()
+        self._closed = False
+        if self._owns_ray:
+            _connect(address or "local", workers, announce)
+        resources = ray.cluster_resources()
+        self._gpu = resources.get("GPU", 0) >= 1
+        self.slots = workers or max(1, int(resources.get("GPU" if self._gpu else "CPU", 1)))
+        self._waiting: deque[Part] = deque()
+        self._finished: list[GroupResult] = []
+        self._pending = 0
+        self._failed_starts = 0
+        self._datasets: dict[tuple[str, str | None], ray.ObjectRef] = {}
+        self._slots = [self._start() for _ in range(self.slots)]
+        self.device = self._first_device(announce)
+
+    def lanes(self, config: pccore.TrainingConfig) -> int:
+        """The most lanes a group of this shape should have on a worker."""
+        return most_lanes(config, self.device)
+
+    def submit(self, group: Group) -> None:
+        """Queue a group. Raises `ValueError` on a closed pool."""
+        if self._closed:
+            raise ValueError("the pool is closed")
+        self._pending += 1
+        try:
+            self._share(group)
+        except Exception as error:  # an unreadable data set is the group's fault, not the pool's
+            self._finished.append(failed_group(group, one_sentence(error)))
+            return
+        self._waiting.append(Ticket(group).whole())
+        self._dispatch()
+
+    def collect(self, timeout: float | None = None) -> list[GroupResult]:
+        """Wait until a group is done and return all that are.
+
+        Returns an empty list after `timeout` seconds, or at once when nothing is pending.
+
+        Raises:
+            PoolError: workers no longer start.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._pending > len(self._finished):
+            slots = {ref: slot for slot in self._slots for ref in slot.references}
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            wait = 0.0 if self._finished else left
+            ready, _ = ray.wait(list(slots), num_returns=1, timeout=wait)
+            if not ready:
+                break
+            self._answer(slots[ready[0]])
+            self._dispatch()
+        results, self._finished = self._finished, []
+        self._pending -= len(results)
+        return results
+
+    def close(self) -> None:
+        """Drop pending groups, end the workers, and Ray if this pool started it."""
+        if self._closed:
+            return
+        self._closed = True
+        self._pending = 0
+        for slot in self._slots:
+            ray.kill(slot.actor)
+        if self._owns_ray:
+            ray.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _start(self) -> Slot:
+        return ray_actor.start(self._train, gpu=self._gpu)
+
+    def _first_device(self, announce: Callable[[str], None]) -> Device:
+        while True:
+            slots = {ref: slot for slot in self._slots for ref in slot.references}
+            ready, _ = ray.wait(list(slots), num_returns=1, timeout=ANSWER_SECONDS)
+            if not ready:
+                announce("waiting for the cluster's first worker")
+                continue
+            device = self._greet(slots[ready[0]], ready[0])
+            if device is not None:
+                return device
+
+    def _share(self, group: Group) -> None:
+        key = (group.dataset, group.data_dir)
+        if key not in self._datasets:
+            self._datasets[key] = ray.put(load_dataset(*key))
+
+    def _dispatch(self) -> None:
+        """Give waiting parts to workers, those with the least to do first.
+
+        A part is queued behind a running one only while more wait than there are workers: near the
+        end it could be stuck behind a slow one while another worker idles.
+        """
+        alive = [slot for slot in self._slots if slot.greeting is None]
+        for depth in (0, 1):
+            for slot in alive:
+                enough = len(self._waiting) > (0 if depth == 0 else self.slots)
+                if enough and len(slot.parts) == depth:
+                    part = self._waiting.popleft()
+                    dataset = self._datasets[part.group.dataset, part.group.data_dir]
+                    slot.parts.append((slot.actor.run.remote(part.group, [dataset]), part))
+
+    def _answer(self, slot: Slot) -> None:
+        """Take what the slot's worker has to say: its greeting, its oldest result, or its death."""
+        if slot.greeting is not None:
+            self._greet(slot, slot.greeting)
+            return
+        reference, part = slot.parts[0]
+        try:
+            result = ray.get(reference)
+        except RayTaskError as error:
+            result = failed_group(part.group, one_sentence(error.cause or error))
+        except RayError as error:
+            self._bury(slot, error)
+            return
+        slot.parts.popleft()
+        self._settle(part, result)
+
+    def _greet(self, slot: Slot, greeting: ray.ObjectRef) -> Device | None:
+        """Open the slot for work, or replace its worker if that died at start."""
+        try:
+            device: Device = ray.get(greeting)
+        except RayError as error:
+            self._failed_starts += 1
+            if self._failed_starts >= MOST_FAILED_STARTS:
+                self.close()
+                raise PoolError(f"no Ray worker starts: {one_sentence(error)}") from None
+            self._replace(slot)
+            return None
+        self._failed_starts = 0
+        slot.greeting = None
+        return device
+
+    def _bury(self, slot: Slot, error: RayError) -> None:
+        """A worker died: blame what it was running, queue the rest again, start another."""
+        (_, running), *queued = slot.parts
+        again = running.lost()
+        if not again:
+            cause = f"its worker died {running.losses} times, last of {one_sentence(error)}"
+            self._settle(running, failed_group(running.group, cause))
+        self._waiting.extendleft(reversed([*again, *(part for _, part in queued)]))
+        self._replace(slot)
+
+    def _replace(self, slot: Slot) -> None:
+        ray.kill(slot.actor)  # unreachable is not dead: a late result must have nowhere to go
+        self._slots[self._slots.index(slot)] = self._start()
+
+    def _settle(self, part: Part, result: GroupResult) -> None:
+        whole = part.settle(result)
+        if whole is not None:
+            self._finished.append(whole)
+
+
+def _connect(address: str, workers: int | None, announce: Callable[[str], None]) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address == "local":
+        announce("starting Ray on this machine (up to half a minute)")
+        ray.init(
+            "local",
+            num_cpus=workers or usable_cpus(),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+        return
+    announce(f"joining the Ray cluster at {address}")
+    try:
+        if address != "auto":
+            _knock(address)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise PoolError(f"no Ray cluster at {address!r}: {one_sentence(error)}") from None
+
+
+def _knock(address: str) -> None:
+    """Find out whether anything listens there: Ray itself would try for many minutes.
+
+    Raises:
+        ValueError: not "auto", "host:port" or "ray://host:port".
+        OSError: nothing answers.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("an address is auto, host:port or ray://host:port")
+    socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()

@@ -1,0 +1,149 @@
+"""What a worker does with a group: load its data, train its lanes, turn faults into outcomes."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+import jax
+import jax.numpy as jnp
+
+import pccore
+from pccore.data import Dataset
+from transfer.pool import Group, GroupResult, Worker
+
+Loader = Callable[[str, str | None], Dataset]
+LONGEST_CAUSE = 300  # characters of an error's text that are kept
+
+
+class Stopped(BaseException):
+    """Raised by `on_progress` when the pool is closing: the group is given up, not failed.
+
+    Like KeyboardInterrupt it is no `Exception`, so nothing between takes it for a fault.
+    """
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that groups train on.
+
+    Attributes:
+        kind: "cpu" or "gpu".
+        name: its model, as JAX names it.
+        memory: bytes that JAX may use, None where the platform does not say.
+    """
+
+    kind: str
+    name: str
+    memory: int | None
+
+
+def default_device() -> jax.Device:
+    """The device on which this thread's arrays are placed."""
+    return next(iter(jnp.zeros(()).devices()))
+
+
+def describe(device: jax.Device) -> Device:
+    """What kind of device it is, its model and its memory."""
+    statistics = device.memory_stats() or {}
+    kind = "cpu" if device.platform == "cpu" else "gpu"
+    return Device(kind, device.device_kind, statistics.get("bytes_limit"))
+
+
+_loading = Lock()
+
+
+def load_dataset(name: str, data_dir: str | None) -> Dataset:
+    """Load a data set once per process, however many threads ask. Raises `DatasetError`."""
+    with _loading:
+        return _load(name, data_dir)
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, data_dir: str | None) -> Dataset:
+    return pccore.data.load(name, Path(data_dir) if data_dir else None)
+
+
+def train_group(
+    group: Group,
+    *,
+    load: Loader = load_dataset,
+    on_progress: Callable[[int], None] | None = None,
+) -> GroupResult:
+    """Train a group on this thread's default device.
+
+    Whatever goes wrong with the group becomes outcomes: a group of several lanes that fails is
+    halved and trained again, until the memory suffices or the guilty lane stands alone.
+
+    Args:
+        group: what to train.
+        load: how to obtain its data set.
+        on_progress: called with the steps done at each evaluation; it may raise `Stopped`.
+
+    Raises:
+        Stopped: `on_progress` said so.
+    """
+    started = datetime.now(UTC)
+    clock = time.perf_counter()
+    try:
+        dataset = load(group.dataset, group.data_dir)
+    except Exception as error:  # a worker must outlive whatever a file does to it
+        outcomes = [pccore.Outcome.failed(one_sentence(error))] * len(group.lanes)
+    else:
+        outcomes = _train_lanes(group.config, dataset, group.lanes, on_progress)
+    return GroupResult(
+        group=group,
+        outcomes=tuple(outcomes),
+        seconds=time.perf_counter() - clock,
+        started=started,
+        worker=this_worker(),
+    )
+
+
+def failed_group(group: Group, cause: str, *, worker: Worker | None = None) -> GroupResult:
+    """The result of a group that never trained: every lane failed with `cause`."""
+    return GroupResult(
+        group=group,
+        outcomes=(pccore.Outcome.failed(cause),) * len(group.lanes),
+        seconds=0.0,
+        started=datetime.now(UTC),
+        worker=worker or Worker(device="none", host=socket.gethostname(), pid=os.getpid()),
+    )
+
+
+def this_worker() -> Worker:
+    """The process and device that are training, as they are recorded with each run."""
+    return Worker(device=default_device().device_kind, host=socket.gethostname(), pid=os.getpid())
+
+
+def one_sentence(error: BaseException) -> str:
+    """An error's class and the first line of its text, cut to a length fit for a table."""
+    lines = str(error).strip().splitlines()
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return text if len(text) <= LONGEST_CAUSE else text[: LONGEST_CAUSE - 3] + "..."
+
+
+def _train_lanes(
+    config: pccore.TrainingConfig,
+    dataset: Dataset,
+    lanes: Sequence[pccore.Lane],
+    on_progress: Callable[[int], None] | None,
+) -> list[pccore.Outcome]:
+    try:
+        return pccore.fit_many(config, dataset, lanes, on_progress=on_progress)
+    except Exception as error:  # out of memory, a fault in XLA: typed outcomes, never a dead worker
+        cause = one_sentence(error)
+    # Outside the handler: the error's traceback would keep the failed attempt's arrays alive.
+    if len(lanes) == 1:
+        return [pccore.Outcome.failed(cause)]
+    middle = len(lanes) // 2
+    return [
+        outcome
+        for half in (lanes[:middle], lanes[middle:])
+        for outcome in _train_lanes(config, dataset, half, on_progress)
+    ]

@@ -1,0 +1,40 @@
+"""One Ray cluster for the whole test session, and the two pools behind one fixture."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pool_trainers
+import pytest
+from pool_trainers import MakePool
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """Ray on this machine with two CPU slots, ended by `ray.shutdown` (never by name)."""
+    import ray
+
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.cloudpickle.register_pickle_by_value(pool_trainers)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.ray)])
+def make_pool(request: pytest.FixtureRequest) -> Iterator[MakePool]:
+    """A function that makes a pool of the parameter's kind; pools are closed after the test."""
+    if request.param == "ray":
+        request.getfixturevalue("ray_cluster")
+        from jobs import RayPool as Kind
+    else:
+        from jobs import LocalPool as Kind
+    with ExitStack() as pools:
+        yield lambda *args, **options: pools.enter_context(Kind(*args, **options))
+
+
+@pytest.fixture
+def make_ray_pool(ray_cluster: None) -> Iterator[MakePool]:
+    """The same for tests of Ray alone."""
+    from jobs import RayPool
+
+    with ExitStack() as pools:
+        yield lambda **options: pools.enter_context(RayPool(**options))

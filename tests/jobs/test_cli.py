@@ -1,0 +1,178 @@
+"""The commands as their users see them: every one once, on a finished tiny experiment."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command import MUPC, mupc, write_spec
+
+import pccore
+import results
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `mupc run` has run the tiny experiment."""
+    home = tmp_path_factory.mktemp("home")
+    write_spec(home)
+    done = mupc(home, "run", "spec.yaml")
+    assert done.returncode == 0, done.stderr
+    (home / "out").write_text(done.stdout)
+    (home / "err").write_text(done.stderr)
+    return home
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = ["jax", "ray", "pandas", "optuna", "pyarrow", "numpy", "matplotlib"]
+    script = (
+        "import sys, jobs.cli\n"
+        "sys.argv = ['mupc', '--help']\n"
+        "try: jobs.cli.main()\n"
+        "except SystemExit: pass\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    for command in ("run", "results", "report", "datasets", "doctor"):
+        assert command in done.stdout
+
+
+def test_version() -> None:
+    done = subprocess.run([*MUPC, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("mupc ")
+
+
+def test_run_ends_with_the_verdicts_and_where_everything_is(home: Path) -> None:
+    out = (home / "out").read_text()
+    assert "Did the optimum transfer?" in out
+    assert "Test accuracy" in out
+    for variant in ("mupc", "bp"):
+        assert variant in out
+    assert "report: report/tiny/index.html" in out
+    assert (home / "report" / "tiny" / "index.html").exists()
+    assert "ledger: runs" in out
+    line = next(line for line in out.splitlines() if line.startswith("python: "))
+    asked = f"{line.removeprefix('python: ')}.to_csv('asked.csv')"
+    subprocess.run([sys.executable, "-c", asked], cwd=home, check=True)
+    # 6 cells of muPC and 2 of BP at the tuned shape, 2 seeds each; more at the target
+    assert len((home / "asked.csv").read_text().splitlines()) > 1 + 16
+
+
+def test_progress_is_shown_in_a_log(home: Path) -> None:
+    last = (home / "err").read_text().strip().splitlines()[-1]
+    done, total = last.split(" runs")[0].split("| ")[-1].split("/")
+    assert done == total
+    assert int(total) > 16
+    assert "0 s left" in last
+    assert "mupc: optimum" in last
+
+
+def test_running_again_trains_nothing_and_says_the_same(home: Path) -> None:
+    again = mupc(home, "run", "spec.yaml", "--json")
+    assert again.returncode == 0, again.stderr
+    facts = json.loads(again.stdout)
+    assert facts["ledger"] == "runs"
+    assert len(facts["verdicts"]) == 2
+    words = {row["variant"]: row["verdict"] for row in facts["verdicts"]}
+    assert set(words) == {"mupc", "bp"}
+    ledger = results.open(str(home / "runs"))
+    assert len(ledger.verdicts(latest=False)) == 4
+    assert len(ledger.runs()) == len((home / "asked.csv").read_text().splitlines()) - 1
+
+
+def test_results_filters_selects_and_limits(home: Path) -> None:
+    arguments = ["results", "--where", "variant=bp", "--where", "depth=2,3", "--csv"]
+    done = mupc(home, *arguments, "--columns", "run_id,depth,weight_lr", "--limit", "5")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert len(rows) == 5
+    assert set(rows[0]) == {"run_id", "depth", "weight_lr"}
+    expected = results.open(str(home / "runs")).runs(variant="bp", depth=[2, 3])
+    assert [row["run_id"] for row in rows] == list(expected["run_id"][:5])
+
+
+def test_results_as_json_keep_missing_values_null(home: Path) -> None:
+    done = mupc(home, "results", "--json", "--where", "activity_lr=null")
+    rows = json.loads(done.stdout)
+    assert {row["variant"] for row in rows} == {"bp"}
+    assert {row["activity_lr"] for row in rows} == {None}
+
+
+@pytest.mark.parametrize("table", ["runs", "curves", "verdicts", "measurements"])
+def test_every_table_can_be_looked_at(home: Path, table: str) -> None:
+    done = mupc(home, "results", "--table", table)
+    assert done.returncode == 0, done.stderr
+    rows = done.stdout.splitlines()
+    assert rows == ["no rows"] if table == "measurements" else len(rows) > 2
+
+
+def test_curves_are_filtered_by_their_runs(home: Path) -> None:
+    arguments = ["results", "--table", "curves", "--where", "depth=2", "--where", "step=60"]
+    rows = json.loads(mupc(home, *arguments, "--json").stdout)
+    wanted = results.open(str(home / "runs")).runs(depth=2)
+    assert {row["run_id"] for row in rows} == set(wanted["run_id"])
+    assert {row["step"] for row in rows} == {60}
+
+
+def test_report_is_drawn_from_the_ledger_alone(home: Path) -> None:
+    done = mupc(home, "report", "--experiment", "tiny", "--out", "again")
+    assert done.stdout.strip() == "again/index.html"
+    assert "tiny" in (home / "again" / "index.html").read_text()
+    unknown = mupc(home, "report", "--experiment", "tinny")
+    assert unknown.returncode == 2
+    assert "tinny" in unknown.stderr
+
+
+def test_datasets_say_what_is_here(tmp_path: Path) -> None:
+    done = mupc(tmp_path, "datasets", "--json", "--data-dir", str(tmp_path))
+    facts = {fact["name"]: fact for fact in json.loads(done.stdout)["datasets"]}
+    assert set(facts) == set(pccore.data.DATASETS)
+    assert facts["digits"]["available"] == "embedded"
+    assert facts["mnist"]["available"] == "no"
+    assert facts["mnist"]["input_size"] == 28 * 28
+    table = mupc(tmp_path, "datasets").stdout
+    assert all(name in table for name in facts)
+
+
+def test_doctor_measures_this_machine(tmp_path: Path) -> None:
+    done = mupc(tmp_path, "doctor", "--json")
+    facts = json.loads(done.stdout)
+    assert facts["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert facts["cores"] >= 1
+    assert facts["devices"]
+    assert facts["versions"]["jax"] != "missing"
+    assert facts["matmul_gflops"] > 0
+    assert facts["datasets"]["digits"] == "embedded"
+
+
+@pytest.mark.ray
+def test_a_ray_cluster_is_joined_and_finds_the_same(
+    home: Path, tmp_path: Path, ray_cluster: None
+) -> None:
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    write_spec(tmp_path)
+    done = mupc(tmp_path, "run", "spec.yaml", "--pool", "ray", "--address", address, "--json")
+    assert done.returncode == 0, done.stderr
+    assert f"joining the Ray cluster at {address}" in done.stderr
+    local = results.open(str(home / "runs")).verdicts()
+    ours = results.open(str(tmp_path / "runs")).verdicts()
+    for column in ("variant", "depth", "weight_lr", "activity_lr", "verdict"):
+        assert ours[column].to_list() == local[column].to_list()
+    pids = results.open(str(tmp_path / "runs")).runs()["pid"]
+    assert len(set(pids)) == 2  # both workers trained
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "somewhere"])
+def test_no_cluster_at_an_address_is_a_sentence(tmp_path: Path, address: str) -> None:
+    write_spec(tmp_path)
+    done = mupc(tmp_path, "run", "spec.yaml", "--pool", "ray", "--address", address)
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"mupc: no Ray cluster at {address!r}")

@@ -1,0 +1,132 @@
+"""The contract that every pool keeps, run over both."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pool_trainers as trainers
+import pytest
+from pool_trainers import SMALL, MakePool, collect_all, facts_of, group
+
+import pccore
+from transfer.pool import Group
+
+
+def test_every_group_comes_back_once_with_its_lanes_in_order(make_pool: MakePool) -> None:
+    pool = make_pool(workers=2, train=trainers.echo)
+    groups = [group(f"g{i}", tuple(range(i, i + 1 + i % 3))) for i in range(20)]
+    for submitted in groups:
+        pool.submit(submitted)
+    results = collect_all(pool, len(groups))
+    assert {r.group for r in results} == set(groups)
+    for r in results:
+        assert [facts_of(outcome) for outcome in r.outcomes] == [
+            lane.seed for lane in r.group.lanes
+        ]
+
+
+def test_results_do_not_depend_on_the_order_of_submission(make_pool: MakePool) -> None:
+    pool = make_pool(workers=2)
+    groups = [group(f"g{i}", (i, i + 10)) for i in range(3)]
+
+    def losses(submitted: list[Group]) -> dict[str, float | None]:
+        for g in submitted:
+            pool.submit(g)
+        return {
+            run_id: outcome.final_train_loss
+            for r in collect_all(pool, len(submitted))
+            for run_id, outcome in zip(r.group.run_ids, r.outcomes, strict=True)
+        }
+
+    assert losses(groups) == losses(groups[::-1])
+
+
+def test_a_pool_trains_as_pccore_does(make_pool: MakePool) -> None:
+    pool = make_pool(workers=1)
+    submitted = group("real", (3, 4))
+    pool.submit(submitted)
+    (trained,) = collect_all(pool, 1)
+    direct = pccore.fit_many(SMALL, pccore.data.load("digits"), submitted.lanes)
+    for ours, theirs in zip(trained.outcomes, direct, strict=True):
+        assert ours.status is theirs.status
+        assert ours.steps == SMALL.steps
+        np.testing.assert_allclose(ours.curve.train_loss, theirs.curve.train_loss, rtol=1e-4)
+    assert trained.seconds > 0
+    assert trained.started.tzinfo is not None
+    assert trained.worker.device
+
+
+@pytest.mark.parametrize(
+    ("dataset", "options", "cause"),
+    [
+        ("no_such_data", {}, "no_such_data"),
+        ("mnist", {}, "DatasetError"),
+        ("digits", {"train": trainers.fails}, "RuntimeError: boom"),
+    ],
+)
+def test_faults_are_failed_outcomes(
+    make_pool: MakePool, tmp_path: Path, dataset: str, options: dict[str, Any], cause: str
+) -> None:
+    pool = make_pool(workers=1, **options)
+    pool.submit(group("bad", (0, 1), dataset=dataset, scratch=tmp_path))
+    (result,) = collect_all(pool, 1)
+    assert [outcome.status for outcome in result.outcomes] == [pccore.Status.FAILED] * 2
+    for outcome in result.outcomes:
+        assert cause in str(outcome.cause)
+        assert "\n" not in str(outcome.cause)
+
+
+def test_two_workers_run_at_the_same_time(make_pool: MakePool, tmp_path: Path) -> None:
+    pool = make_pool(workers=2, train=trainers.meets_another)
+    for name in ("a", "b"):
+        pool.submit(group(name, scratch=tmp_path))
+    for result in collect_all(pool, 2):
+        assert result.outcomes[0].status is pccore.Status.TRAINED
+
+
+def test_by_default_there_is_a_worker_per_core(make_pool: MakePool) -> None:
+    from jobs.local import usable_cpus
+
+    pool = make_pool(train=trainers.echo)
+    assert pool.slots in (usable_cpus(), 2)  # the test cluster has two slots on any machine
+    assert 1 <= pool.lanes(SMALL) <= 132
+
+
+def test_collect_waits_no_longer_than_it_is_told(make_pool: MakePool) -> None:
+    pool = make_pool(workers=1, train=trainers.naps)
+    assert pool.collect() == []  # nothing pending: waiting would never end
+    pool.submit(group("slow"))
+    clock = time.perf_counter()
+    assert pool.collect(timeout=0.05) == []
+    assert time.perf_counter() - clock < 0.4
+    assert len(pool.collect()) == 1
+
+
+def test_closing_drops_what_is_pending_and_is_idempotent(make_pool: MakePool) -> None:
+    pool = make_pool(workers=1, train=trainers.naps)
+    for i in range(100):
+        pool.submit(group(f"g{i}"))
+    clock = time.perf_counter()
+    pool.close()
+    pool.close()
+    assert time.perf_counter() - clock < 5  # one nap, not a hundred
+    assert pool.collect() == []
+    with pytest.raises(ValueError, match="closed"):
+        pool.submit(group("late"))
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_there_must_be_a_worker(make_pool: MakePool, workers: int) -> None:
+    with pytest.raises(ValueError, match=f"workers must be at least 1, got {workers}"):
+        make_pool(workers=workers)
+
+
+def test_workers_share_one_copy_of_the_data_set(make_pool: MakePool) -> None:
+    pool = make_pool(workers=2, train=trainers.describes_dataset)
+    for i in range(6):
+        pool.submit(group(f"g{i}"))
+    facts = [facts_of(result.outcomes[0]) for result in collect_all(pool, 6)]
+    one_process = len({fact["id"] for fact in facts}) == 1
+    shared_memory = all("plasma" in fact["in"] and not fact["writeable"] for fact in facts)
+    assert one_process or shared_memory

@@ -1,0 +1,136 @@
+"""What the displays show: counts, the time left, the best so far, on a terminal and in a log."""
+
+import io
+import time
+from collections.abc import Callable
+
+import pytest
+from command import TINY
+from rich.console import Console
+
+import pccore
+from jobs.progress import LineDisplay, LiveDisplay, display, drawing, line
+from jobs.tally import Tally, duration
+from pccore import Outcome, Status
+from transfer import Cell, Experiment, Run
+
+EXPERIMENT = Experiment.from_dict(TINY)
+
+
+def run(variant: str = "mupc", *, eta: float = 0.1, depth: int = 2) -> Run:
+    network = pccore.NetworkConfig(64, 10, width=8, depth=depth)
+    config = pccore.TrainingConfig(network, pccore.Backpropagation(), steps=60)
+    return Run("digits", "0" * 64, variant, config, pccore.Lane(eta, 1.0, seed=0))
+
+
+def trained(loss: float) -> Outcome:
+    return Outcome(Status.TRAINED, final_train_loss=loss)
+
+
+@pytest.fixture
+def clock() -> Callable[[], float]:
+    """A clock that advances by ten seconds whenever it is read."""
+    times = iter(range(0, 10_000, 10))
+    return lambda: float(next(times))
+
+
+def test_counts_follow_the_job() -> None:
+    tally = Tally(EXPERIMENT)
+    tally.phase("tune", 20, 5)
+    for outcome in (trained(0.4), Outcome(Status.DIVERGED), Outcome.failed("no memory")):
+        tally.finished(run(), outcome)
+    assert (tally.done, tally.total, tally.trained_here) == (8, 20, 3)
+    assert tally.troubles == "1 diverged, 1 failed"
+
+
+def test_the_best_is_the_lowest_loss_at_the_tuned_shape() -> None:
+    tally = Tally(EXPERIMENT)
+    for loss, eta, depth in ((0.5, 0.3, 2), (0.2, 0.1, 2), (0.3, 0.03, 2), (0.01, 0.1, 3)):
+        tally.finished(run(eta=eta, depth=depth), trained(loss))
+    tally.finished(run(eta=9.0), Outcome(Status.DIVERGED, min_train_loss=0.001))
+    best = tally.standings["mupc"]
+    assert (best.loss, best.cell) == (0.2, Cell(0.1, 1.0))
+    tally.optimum("mupc", Cell(0.3, 1.0), 0.25)
+    tally.finished(run(eta=0.1), trained(0.1))  # a late seed does not change the optimum
+    assert str(tally.standings["mupc"]) == "optimum loss 0.25 at eta 0.3, beta 1"
+    tally.optimum("bp", None, None)
+    assert str(tally.standings["bp"]) == "optimum nothing trained"
+
+
+def test_activations_are_told_apart_when_there_are_several() -> None:
+    several = EXPERIMENT.to_dict() | {"network": {"activation": ["relu", "tanh"]}}
+    tally = Tally(Experiment.from_dict(several))
+    tally.finished(run(), trained(0.5))
+    assert list(tally.standings) == ["mupc relu"]
+
+
+def test_time_left_assumes_a_constant_pace(clock: Callable[[], float]) -> None:
+    tally = Tally(EXPERIMENT, clock)  # reads 0
+    tally.phase("tune", 8, 0)
+    assert tally.time_left is None
+    tally.workload(0.0, 100.0)  # training starts at 10
+    tally.workload(25.0, 100.0)
+    assert tally.time_left == pytest.approx((20 - 10) * 75 / 25)
+    tally.phase("transfer", 8, 8)
+    assert tally.time_left == 0.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "?"),
+        (0.4, "0 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 05 min"),
+    ],
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_terminal_gets_a_live_display_and_a_log_gets_lines() -> None:
+    tally = Tally(EXPERIMENT)
+    terminal = Console(file=io.StringIO(), force_terminal=True)
+    assert isinstance(display(tally, terminal), LiveDisplay)
+    assert isinstance(display(tally, Console(file=io.StringIO())), LineDisplay)
+
+
+def test_lines_keep_coming_and_the_last_is_up_to_date() -> None:
+    log = io.StringIO()
+    tally = Tally(EXPERIMENT)
+    tally.phase("tune", 4, 1)
+    with LineDisplay(tally, Console(file=log, width=200), interval=0.01):
+        patience = time.monotonic() + 10
+        while log.getvalue().count("\n") < 2 and time.monotonic() < patience:
+            time.sleep(0.01)
+        tally.finished(run(), trained(0.25))
+    lines = log.getvalue().splitlines()
+    assert len(lines) >= 3
+    assert "tune | 1/4 runs" in lines[0]
+    assert lines[-1].startswith(line(tally).split(" | ")[0].split("]")[0][:2])
+    assert "2/4 runs" in lines[-1]
+    assert "mupc: best loss 0.25 at eta 0.1, beta 1" in lines[-1]
+
+
+def test_the_drawing_shows_phase_counts_and_verdicts() -> None:
+    tally = Tally(EXPERIMENT)
+    tally.phase("transfer", 10, 7)
+    tally.optimum("mupc", Cell(0.1, 1.0), 0.25)
+    tally.verdict({"variant": "mupc", "width": 8, "depth": 128, "verdict": "held"})
+    out = io.StringIO()
+    Console(file=out, width=120).print(drawing(tally))
+    shown = out.getvalue()
+    for text in ("transfer", "7 of 10 runs", "optimum loss 0.25", "held at width 8, depth 128"):
+        assert text in shown
+
+
+def test_the_live_display_leaves_the_terminal_as_it_was() -> None:
+    out = io.StringIO()
+    tally = Tally(EXPERIMENT)
+    tally.phase("tune", 4, 1)
+    with LiveDisplay(tally, Console(file=out, force_terminal=True, width=100)):
+        pass
+    shown = out.getvalue()
+    assert "1 of 4 runs" in shown
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is visible again
