@@ -1,7 +1,7 @@
 """A pool of Ray actors: one per CPU core or per GPU, on this machine or on a cluster.
 
-The driver owns all retries. A dead worker is replaced; the group that it was running is given to
-another (`jobs.recovery`), what it had queued is simply queued again.
+The driver owns all retries: a dead worker is replaced, and what it had is run again by another
+(`jobs.recovery`).
 """
 
 import logging
@@ -23,7 +23,7 @@ from jobs.errors import PoolError
 from jobs.lanes import most_lanes
 from jobs.local import usable_cpus
 from jobs.ray_actor import Slot
-from jobs.recovery import Part, Ticket
+from jobs.recovery import Part, Ticket, lost_together
 from jobs.worker import Device, failed_group, load_dataset, one_sentence, train_group
 from transfer.pool import Group, GroupResult
 
@@ -159,19 +159,25 @@ class RayPool:
             self._datasets[key] = ray.put(load_dataset(*key))
 
     def _dispatch(self) -> None:
-        """Give waiting parts to workers, those with the least to do first.
+        """Give waiting parts to idle workers, then queue one behind each running part.
 
-        A part is queued behind a running one only while more wait than there are workers: near the
-        end it could be stuck behind a slow one while another worker idles.
+        The latter only while more wait than there are workers: near the end a part could be stuck
+        behind a slow one while another worker idles. Suspects share a worker with nobody.
         """
         alive = [slot for slot in self._slots if slot.greeting is None]
-        for depth in (0, 1):
-            for slot in alive:
-                enough = len(self._waiting) > (0 if depth == 0 else self.slots)
-                if enough and len(slot.parts) == depth:
-                    part = self._waiting.popleft()
-                    dataset = self._datasets[part.group.dataset, part.group.data_dir]
-                    slot.parts.append((slot.actor.run.remote(part.group, [dataset]), part))
+        for slot in alive:
+            if self._waiting and not slot.parts:
+                self._give(slot)
+        for slot in alive:
+            if len(self._waiting) <= self.slots or len(slot.parts) != 1:
+                continue
+            if not (self._waiting[0].suspect or slot.parts[0][1].suspect):
+                self._give(slot)
+
+    def _give(self, slot: Slot) -> None:
+        part = self._waiting.popleft()
+        dataset = self._datasets[part.group.dataset, part.group.data_dir]
+        slot.parts.append((slot.actor.run.remote(part.group, [dataset]), part))
 
     def _answer(self, slot: Slot) -> None:
         """Take what the slot's worker has to say: its greeting, its oldest result, or its death."""
@@ -205,13 +211,13 @@ class RayPool:
         return device
 
     def _bury(self, slot: Slot, error: RayError) -> None:
-        """A worker died: blame what it was running, queue the rest again, start another."""
-        (_, running), *queued = slot.parts
-        again = running.lost()
+        """A worker died: decide what becomes of what it had, and start another."""
+        again = lost_together([part for _, part in slot.parts])
         if not again:
-            cause = f"its worker died {running.losses} times, last of {one_sentence(error)}"
-            self._settle(running, failed_group(running.group, cause))
-        self._waiting.extendleft(reversed([*again, *(part for _, part in queued)]))
+            part = slot.parts[0][1]
+            cause = f"its worker died {part.losses} times, last of {one_sentence(error)}"
+            self._settle(part, failed_group(part.group, cause))
+        self._waiting.extendleft(reversed(again))
         self._replace(slot)
 
     def _replace(self, slot: Slot) -> None:

@@ -31,11 +31,17 @@ class Ticket:
 
 @dataclass(eq=False)
 class Part:
-    """Lanes `start` to `stop` of a ticket, and how many workers they were lost with."""
+    """Lanes `start` to `stop` of a ticket.
+
+    Attributes:
+        suspect: a worker died that had it: from now on it must have a worker to itself.
+        losses: how many workers died that had nothing else.
+    """
 
     ticket: Ticket
     start: int
     stop: int
+    suspect: bool = False
     losses: int = 0
 
     @property
@@ -62,16 +68,31 @@ class Part:
             started=ticket.started,
         )
 
-    def lost(self) -> list["Part"]:
-        """Note that a worker died with this part; returns what to run instead.
+    def lost_alone(self) -> list["Part"]:
+        """Note that a worker died with nothing but this part; returns what to run instead.
 
         The same part until it has cost `MOST_LOSSES` workers, then its halves. An empty list means
         that the one run left is guilty.
         """
+        self.suspect = True
         self.losses += 1
         if self.losses < MOST_LOSSES:
             return [self]
         if self.stop - self.start == 1:
             return []
         middle = (self.start + self.stop) // 2
-        return [Part(self.ticket, self.start, middle), Part(self.ticket, middle, self.stop)]
+        bounds = ((self.start, middle), (middle, self.stop))
+        return [Part(self.ticket, start, stop, suspect=True) for start, stop in bounds]
+
+
+def lost_together(parts: list[Part]) -> list[Part]:
+    """What to run again of all that a dead worker had; empty if its one run is guilty.
+
+    A worker may die of its second part before the result of its first has left it. So with several
+    nobody is blamed: each is run again by itself.
+    """
+    if len(parts) == 1:
+        return parts[0].lost_alone()
+    for part in parts:
+        part.suspect = True
+    return parts

@@ -115,10 +115,9 @@ class Network(eqx.Module):
 
     def forward(self, x: Float[Array, "B D"]) -> Float[Array, "H B N"]:
         """Activities of a forward pass: z_1 = f_1(x), z_l = f_l(z_{l-1})."""
-        a, phi, residual = self.config.scalings.hidden, self.config.phi.phi, self.config.residual
 
         def layer(z: Array, W: Array) -> tuple[Array, Array]:
-            z = a * (phi(z) @ W.T) + (z if residual else 0)
+            z = self._step(z, W)
             return z, z
 
         first = self.drive(x)
@@ -126,8 +125,18 @@ class Network(eqx.Module):
         return jnp.concatenate([first[None], rest])
 
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
-        """The output of a forward pass."""
-        return self.readout(self.forward(x)[-1])
+        """The output of a forward pass, in the memory of one layer."""
+
+        def layer(z: Array, W: Array) -> tuple[Array, None]:
+            return self._step(z, W), None
+
+        last, _ = jax.lax.scan(layer, self.drive(x), self.hidden)
+        return self.readout(last)
+
+    def _step(self, z: Float[Array, "B N"], W: Float[Array, "N N"]) -> Float[Array, "B N"]:
+        """f_l(z) of a hidden layer with weights W."""
+        prediction = self.config.scalings.hidden * (self.config.phi.phi(z) @ W.T)
+        return prediction + z if self.config.residual else prediction
 
     def layers(self) -> list[Layer]:
         """The same network as a general sequence of layers, the form that `pccore.energy` takes."""

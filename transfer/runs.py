@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -128,12 +129,17 @@ class Run:
             {
                 "run_id": self.run_id,
                 "step": int(step),
-                "train_loss": float(train_loss),
-                "test_loss": float(test_loss),
-                "test_accuracy": float(test_accuracy),
+                "train_loss": _number(train_loss),
+                "test_loss": _number(test_loss),
+                "test_accuracy": _number(test_accuracy),
             }
             for step, train_loss, test_loss, test_accuracy in zip(*columns, strict=True)
         ]
+
+
+def _number(value: float) -> float | None:
+    """A number of a curve, None where it does not exist."""
+    return None if math.isnan(value) else float(value)
 
 
 @cache

@@ -40,6 +40,7 @@ def run_experiment(options: RunOptions) -> int:
             result = transfer.run(
                 experiment, ledger, pool, progress=progress, data_dir=options.data_dir
             )
+        ledger.compact()  # a query over thousands of small files takes seconds
         page = results.report(ledger, report, experiment.name)
     except KeyboardInterrupt:
         safe = len(ledger.runs(experiment=experiment.name))

@@ -97,7 +97,11 @@ def test_a_damaged_entry_is_compiled_again_and_replaced(tmp_path: Path) -> None:
         "    print(pool.collect()[0].outcomes[0].final_train_loss)\n"
     )
     variables = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
-    variables |= {"PYTHONPATH": str(Path(__file__).parent), "MUPC_CACHE": str(tmp_path)}
+    variables |= {
+        "PYTHONPATH": str(Path(__file__).parent),
+        "MUPC_CACHE": str(tmp_path),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # all programs, however quick to compile
+    }
 
     def train() -> str:
         return subprocess.run(

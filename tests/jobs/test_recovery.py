@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pool_trainers import facts_of, group, told
 
-from jobs.recovery import MOST_LOSSES, Part, Ticket
+from jobs.recovery import MOST_LOSSES, Part, Ticket, lost_together
 from jobs.worker import failed_group
 from pccore import Status
 from transfer.pool import Group, GroupResult
@@ -26,7 +26,7 @@ def simulate(lanes: int, guilty: set[int], unlucky: set[int]) -> tuple[list[Grou
         part = waiting.pop(0)
         attempts += 1
         if attempts in unlucky or guilty & {lane.seed for lane in part.group.lanes}:
-            again = part.lost()
+            again = lost_together([part])
             waiting = again + waiting
             result = None if again else part.settle(failed_group(part.group, "died"))
         else:
@@ -70,3 +70,9 @@ def test_seconds_add_up_and_the_start_is_the_first() -> None:
     assert results[1] is not None
     assert results[1].group is ticket.group
     assert (results[1].seconds, results[1].started) == (5.0, early)
+
+
+def test_parts_lost_together_are_suspects_that_nobody_blames() -> None:
+    parts = [Ticket(group(name)).whole() for name in "ab"]
+    assert lost_together(list(parts)) == parts
+    assert [(part.suspect, part.losses) for part in parts] == [(True, 0), (True, 0)]

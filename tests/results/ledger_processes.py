@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -34,14 +35,21 @@ def start(work: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Conn
     return process, ours
 
 
-def received(connection: Connection) -> list[str]:
-    """All that a process, dead by now, has reported."""
+def waiting(connection: Connection) -> list[Any]:
+    """What a live process has reported since we last asked."""
     messages = []
-    try:
+    while connection.poll():
+        messages.append(connection.recv())
+    return messages
+
+
+def received(connection: Connection) -> list[Any]:
+    """What a process, dead by now, has reported since we last asked."""
+    messages = []
+    with suppress(EOFError, OSError):  # the last may be there in part
         while True:
             messages.append(connection.recv())
-    except (EOFError, OSError):
-        return messages
+    return messages
 
 
 def group(name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
