@@ -31,7 +31,6 @@ CONFINED: dict[str, set[str]] = {
     "pooch": {"pccore"},
     "pyarrow": {"results"},
     "matplotlib": {"results"},
-    "plotly": {"results"},
     "jinja2": {"results"},
     "pandas": {"results", "transfer", "jobs"},
     "optuna": {"transfer"},
@@ -47,7 +46,7 @@ CONFINED: dict[str, set[str]] = {
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "pydantic_core": "pydantic"}
 
 # What runs in a fresh process -> what it must not have loaded.
-HEAVY = ("jax", "ray", "optuna", "pandas", "pyarrow", "matplotlib", "plotly", "sklearn")
+HEAVY = ("jax", "ray", "optuna", "pandas", "pyarrow", "matplotlib", "sklearn")
 FRESH: dict[str, tuple[str, ...]] = {
     "import pccore": ("ray", "optuna", "pandas", "pyarrow", "results", "transfer", "jobs"),
     "import results": ("jax", "ray", "optuna", "pccore", "transfer", "jobs"),
