@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 TUNE, TRANSFER = "tune", "transfer"
 
+# One that trains and one that waits: a slot need not idle while a group's rows are being written.
+GROUPS_PER_SLOT = 2
+
 FINISHED = [str(status) for status in Status if status is not Status.FAILED]
 
 
@@ -85,7 +88,7 @@ class Dispatcher:
         """Record what was found under other names, and give the pool work for all its slots."""
         self._record_copies()
         self._group()
-        while self._ready and self._submitted < self.pool.slots:
+        while self._ready and self._submitted < GROUPS_PER_SLOT * self.pool.slots:
             self.pool.submit(heapq.heappop(self._ready)[1])
             self._submitted += 1
 

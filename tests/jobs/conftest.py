@@ -1,11 +1,26 @@
-"""One Ray cluster for the whole test session, and the two pools behind one fixture."""
+"""What the whole session shares: a finished experiment, one Ray cluster; and the two pools."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pool_trainers
 import pytest
+from command import mupc, write_spec
 from pool_trainers import MakePool
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `mupc run` has run the tiny experiment undisturbed; what it said is in
+    `out` and `err`."""
+    home = tmp_path_factory.mktemp("home")
+    write_spec(home)
+    done = mupc(home, "run", "spec.yaml")
+    assert done.returncode == 0, done.stderr
+    (home / "out").write_text(done.stdout)
+    (home / "err").write_text(done.stderr)
+    return home
 
 
 @pytest.fixture(scope="session")

@@ -14,18 +14,6 @@ import pccore
 import results
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which `mupc run` has run the tiny experiment."""
-    home = tmp_path_factory.mktemp("home")
-    write_spec(home)
-    done = mupc(home, "run", "spec.yaml")
-    assert done.returncode == 0, done.stderr
-    (home / "out").write_text(done.stdout)
-    (home / "err").write_text(done.stderr)
-    return home
-
-
 def test_help_loads_nothing_heavy() -> None:
     heavy = ["jax", "ray", "pandas", "optuna", "pyarrow", "numpy", "matplotlib"]
     script = (

@@ -78,14 +78,10 @@ def same(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
                 assert a is b or a == b, column
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> results.Ledger:
+@pytest.fixture
+def undisturbed(home: Path) -> results.Ledger:
     """The ledger of a run that nobody killed."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    write_spec(folder)
-    done = mupc(folder, "run", "spec.yaml")
-    assert done.returncode == 0, done.stderr
-    return results.open(str(folder / "runs"))
+    return results.open(str(home / "runs"))
 
 
 def check_finished(folder: Path, undisturbed: results.Ledger) -> None:
