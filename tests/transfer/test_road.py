@@ -80,9 +80,9 @@ def test_a_drifting_optimum_is_found_out() -> None:
     assert row["regret"] == pytest.approx(math.log(1.1 / 0.1))
 
 
-def test_several_groups_are_in_flight_and_never_more_than_slots() -> None:
+def test_every_slot_has_a_group_to_train_and_one_waiting_and_no_more() -> None:
     _, pool, _ = carry_out(spec(), slots=3, lanes=4)
-    assert pool.most_in_flight == 3
+    assert pool.most_in_flight == 2 * 3
     assert max(len(group.lanes) for group in pool.submitted) == 4
 
 
