@@ -11,6 +11,9 @@ from transfer.runs import Cell, Run
 from transfer.spec import Experiment
 
 
+TELLING_SHARE = 0.05  # of the work, from which its pace says how long the rest will take
+
+
 @dataclass
 class Standing:
     """One variant's search: the best run so far, or the optimum once it is known."""
