@@ -10,7 +10,6 @@ from transfer.progress import Silent
 from transfer.runs import Cell, Run
 from transfer.spec import Experiment
 
-
 TELLING_SHARE = 0.05  # of the work, from which its pace says how long the rest will take
 
 
