@@ -143,7 +143,7 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:
-        _refuse(error.format_message())
+        _refuse(error.format_message().replace("Value error, ", ""))
     except typer.Abort:
         sys.exit(130)
     except (ValueError, RuntimeError) as error:
