@@ -115,7 +115,7 @@ def test_killed_at_random_moments(tmp_path: Path, undisturbed: results.Ledger, s
     chance = random.Random(seed)
     for _ in range(3):
         end = time.monotonic() + chance.uniform(2, 6)
-        kill_when(tmp_path, lambda _, end=end: time.monotonic() > end)  # type: ignore[misc]
+        kill_when(tmp_path, lambda _, end=end: time.monotonic() > end)
     check_finished(tmp_path, undisturbed)
 
 

@@ -121,6 +121,13 @@ def test_learns_digits_far_above_chance(config, lane):
     assert outcome.test_accuracy > 0.75
 
 
+def test_the_example_in_the_packages_docstring_runs():
+    names = {}
+    exec(pccore.__doc__.partition("\n")[2], names)
+    assert names["outcome"].status is pccore.Status.TRAINED
+    assert names["outcome"].test_accuracy > 0.9
+
+
 def test_mupc_trains_128_layers_where_sp_does_not():
     network = replace(NETWORK, depth=128)
     config = replace(

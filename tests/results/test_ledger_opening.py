@@ -102,8 +102,9 @@ def test_it_is_made_where_there_is_nothing(tmp_path: Path) -> None:
 
 def test_it_is_made_in_an_empty_folder_that_hides_something(tmp_path: Path) -> None:
     (tmp_path / ".gitkeep").touch()
-    results.open(tmp_path, create=True)
-    results.open(tmp_path)
+    results.open(tmp_path, create=True).append([run_row("a")])
+    assert len(results.open(tmp_path).runs()) == 1
+    assert (tmp_path / ".gitkeep").exists()
 
 
 def test_many_may_make_it_at_once(tmp_path: Path) -> None:

@@ -61,4 +61,6 @@ def test_small_examples_search_the_grid_of_the_thesis(name: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_example_loads_and_can_be_built(path: Path) -> None:
-    plan(path.stem).check()
+    job = plan(path.stem)
+    job.check()
+    assert max(shape.depth for shape in job.experiment.targets) == 128

@@ -21,7 +21,7 @@ from transfer.grouping import by_config, cut, work
 def config(depth: int = 4, width: int = 8, **changes: object) -> TrainingConfig:
     network = NetworkConfig(input_size=10, output_size=2, width=width, depth=depth)
     rule = PredictiveCoding(GradientDescent(depth))
-    return TrainingConfig(**{"network": network, "rule": rule, "steps": 5, **changes})  # type: ignore[arg-type]
+    return TrainingConfig(**{"network": network, "rule": rule, "steps": 5, **changes})
 
 
 def runs(count: int, shared: TrainingConfig | None = None) -> list[Run]:

@@ -90,7 +90,7 @@ def test_a_variant_may_have_its_own_rates() -> None:
 def test_an_experiment_never_changes() -> None:
     experiment = Experiment.from_dict(spec())
     with pytest.raises(ValueError, match="frozen"):
-        experiment.name = "other"  # type: ignore[misc]
+        experiment.name = "other"
     assert hash(experiment) == hash(Experiment.from_dict(spec()))
 
 
