@@ -15,13 +15,13 @@ from pccore.configs import Lane, TrainingConfig
 from pccore.energies import energy, layer_energies
 from pccore.inference import INFERENCE, GradientDescent, Inference, InferenceScheme
 from pccore.layers import Layer
-from pccore.local import weight_gradients
 from pccore.losses import OUTPUTS, OutputEnergy
-from pccore.networks import Network, NetworkConfig
+from pccore.networks import Biases, Network, NetworkConfig
 from pccore.optimisers import OPTIMISERS, SGD, Adam, Optimiser
 from pccore.outcomes import Curve, Outcome, Status
 from pccore.parameterisations import PARAMETERISATIONS, Parameterisation, Scalings
 from pccore.registry import Registry, UnknownNameError
+from pccore.relaxation import Relaxation
 from pccore.rules import Backpropagation, LearningRule, PredictiveCoding
 from pccore.training import fit, fit_many
 
@@ -39,6 +39,7 @@ __all__ = [
     "Activation",
     "Adam",
     "Backpropagation",
+    "Biases",
     "Curve",
     "GradientDescent",
     "Inference",
@@ -54,6 +55,7 @@ __all__ = [
     "Parameterisation",
     "PredictiveCoding",
     "Registry",
+    "Relaxation",
     "Scalings",
     "Status",
     "TrainingConfig",
@@ -63,5 +65,4 @@ __all__ = [
     "fit",
     "fit_many",
     "layer_energies",
-    "weight_gradients",
 ]

@@ -1,10 +1,12 @@
 """The predictive-coding energy of any sequence of layers: the reference for everything faster.
 
-F = (1/B) sum_i [ sum_{l=1}^{H} 0.5 ||z_l - f_l(z_{l-1})||^2 + E(y, f_L(z_H)) ]   (thesis eq. 5.1)
+F = (1/B) sum_i [ sum_{l=1}^{H} p_l/2 ||z_l - f_l(z_{l-1})||^2 + p_L E(y, f_L(z_H))
+                  + sum_{l=1}^{H} alpha/2 ||z_l||^2 ]                              (thesis eq. 5.1)
 
-with z_0 = x and E the output energy, by default 0.5 ||y - f_L(z_H)||^2. Gradients of this function
-by automatic differentiation define what inference and learning do; the stacked closed forms in
-`pccore.local` are tested against them.
+with z_0 = x, E the output energy, by default 0.5 ||y - f_L(z_H)||^2, precisions p_l = 1 (figure
+A.5) and activity decay alpha = 0 (C.3.3) unless given. Gradients of this function by automatic
+differentiation define what inference and learning do; the stacked closed forms in `pccore.local`
+are tested against them.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,10 +21,14 @@ Map = Callable[[Array], Array]
 
 def layer_energies(
     layers: Sequence[Map],
-    activities: Sequence[Float[Array, "B _"]],
-    x: Float[Array, "B D"],
+    activities: Sequence[Float[Array, "B *_"]],
+    x: Float[Array, "B *D"],
     y: Float[Array, "B K"],
     output: OutputEnergy = OUTPUTS["mse"],
+    *,
+    precisions: Sequence[float] = (),
+    activity_decay: float = 0.0,
+    skip: int | None = None,
 ) -> Float[Array, " L"]:
     """The energy of each layer, averaged over the batch.
 
@@ -32,29 +38,60 @@ def layer_energies(
         x: the clamped input.
         y: the clamped output.
         output: the energy of the output layer.
+        precisions: p_1 .. p_L; none stands for ones.
+        activity_decay: alpha.
+        skip: n, for z_{l-n} to be added to the prediction of every hidden layer l > n (eq. C.20);
+            None where the layers themselves hold all skip connections.
 
     Raises:
-        ValueError: as many activities as layers less one are needed.
+        ValueError: as many activities as layers less one are needed; or one precision a layer.
     """
     if len(activities) != len(layers) - 1:
         raise ValueError(
             f"{len(layers)} layers have {len(layers) - 1} activities between them, "
             f"got {len(activities)}"
         )
+    if precisions and len(precisions) != len(layers):
+        raise ValueError(f"{len(layers)} layers have as many precisions, got {len(precisions)}")
     predictions = [f(z) for f, z in zip(layers, [x, *activities], strict=True)]
-    hidden = [
-        0.5 * jnp.mean(jnp.sum((z - p) ** 2, axis=-1))
-        for z, p in zip(activities, predictions[:-1], strict=True)
-    ]
-    return jnp.stack([*hidden, jnp.mean(output.per_sample(y, predictions[-1]))])
+    for place in range(skip or len(layers), len(activities)):
+        predictions[place] = predictions[place] + activities[place - (skip or 0)]
+    hidden = [0.5 * _mean_square(z - p) for z, p in zip(activities, predictions[:-1], strict=True)]
+    energies = jnp.stack([*hidden, jnp.mean(output.per_sample(y, predictions[-1]))])
+    if precisions:
+        energies = energies * jnp.array(precisions, energies.dtype)
+    if activity_decay:
+        decay = jnp.stack([0.5 * activity_decay * _mean_square(z) for z in activities])
+        energies = energies.at[:-1].add(decay)
+    return energies
 
 
 def energy(
     layers: Sequence[Map],
-    activities: Sequence[Float[Array, "B _"]],
-    x: Float[Array, "B D"],
+    activities: Sequence[Float[Array, "B *_"]],
+    x: Float[Array, "B *D"],
     y: Float[Array, "B K"],
     output: OutputEnergy = OUTPUTS["mse"],
+    *,
+    precisions: Sequence[float] = (),
+    activity_decay: float = 0.0,
+    skip: int | None = None,
 ) -> Float[Array, ""]:
     """The total energy F, the sum of `layer_energies` (same arguments, same errors)."""
-    return jnp.sum(layer_energies(layers, activities, x, y, output))
+    return jnp.sum(
+        layer_energies(
+            layers,
+            activities,
+            x,
+            y,
+            output,
+            precisions=precisions,
+            activity_decay=activity_decay,
+            skip=skip,
+        )
+    )
+
+
+def _mean_square(values: Float[Array, "B *_"]) -> Float[Array, ""]:
+    """||values||^2 of a sample, averaged over the batch."""
+    return jnp.sum(values**2) / len(values)

@@ -1,93 +1,175 @@
 """Closed-form local gradients of the stacked network's energy: all layers in a few products.
 
 The activities are written z_l = zbar_l + d_l: a forward pass, whose hidden errors are exactly zero,
-and the departure from it. Then, per sample, with tau and a_l as in thesis eq. 5.1,
+and the departure from it. Then, per sample, with tau, a_l as in thesis eq. 5.1, p_l the precisions,
+alpha the activity decay, and skips over n layers (n = 1 in the documents' experiments),
 
-    e_l         =  d_l - tau d_{l-1} - a_l W_l [phi(zbar_{l-1} + d_{l-1}) - phi(zbar_{l-1})]
-    B dF/dz_l   =  e_l - tau e_{l+1} - phi'(z_l) * a_{l+1} W_{l+1}^T e_{l+1}
-    B dF/dW_l   = -a_l sum_i e_l phi(z_{l-1})^T
+    e_l         =  p_l (d_l - tau d_{l-n} - a_l W_l [phi(zbar_{l-1} + d_{l-1}) - phi(zbar_{l-1})])
+    B dF/dz_l   =  e_l - tau e_{l+n} - phi'(z_l) * a_{l+1} W_{l+1}^T e_{l+1} + alpha z_l
+    B dF/dW_l   = -a_l sum_i e_l phi(z_{l-1})^T            B dF/db_l = -sum_i e_l
 
-with d_0 = 0 and e_L the output error. Subtracting predictions from activities instead would leave
-rounding noise of 1e-7 where a deep network's errors are far smaller, and Adam would scale it up.
-Tested against automatic differentiation of `pccore.energy`.
+with d_l = 0 for l < 1 and e_L the output error. Subtracting predictions from activities instead
+would leave rounding noise of 1e-7 where a deep network's errors are far smaller, and Adam would
+scale it up. Tested against automatic differentiation of `pccore.energy`.
 """
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pccore.networks import Network
+if TYPE_CHECKING:
+    from pccore.networks import Biases, Network
+
+# The moving top of the network is handled in at most this many static blocks, so that the time to
+# compile does not grow with depth. Eight blocks do 9/16 of the full arithmetic when T = H.
+MOST_BLOCKS = 8
 
 
-def errors(
-    network: Network, departure: Float[Array, "m B N"], change: Float[Array, "m B N"]
-) -> Float[Array, "m B N"]:
-    """e_l of the top m hidden layers, when the layers below have not moved.
+class StackedRelaxation(eqx.Module):
+    """The `Relaxation` of a stacked network whose input and output are clamped.
 
-    Args:
+    A departure may have entries for the topmost m hidden layers only, those that can have moved.
+
+    Attributes:
         network: the weights.
-        departure: d_l of the top m hidden layers.
-        change: phi(zbar_l + d_l) - phi(zbar_l) of the same layers.
-    """
-    config = network.config
-    W = network.hidden[config.depth - len(departure) :]
-    passed_on = config.scalings.hidden * jnp.einsum("lbn,lmn->lbm", change[:-1], W)
-    if config.residual:
-        passed_on = passed_on + departure[:-1]
-    return jnp.concatenate([departure[:1], departure[1:] - passed_on])
-
-
-def activity_gradients(
-    network: Network,
-    start: Float[Array, "m B N"],
-    departure: Float[Array, "m B N"],
-    y: Float[Array, "B K"],
-) -> Float[Array, "m B N"]:
-    """B dF/dz_l of the top m hidden layers, when the layers below have not moved.
-
-    Args:
-        network: the weights.
-        start: zbar_l, activities of a forward pass, of the top m hidden layers.
-        departure: d_l of the same layers.
-        y: the clamped output.
-    """
-    config = network.config
-    a, W = config.scalings, network.hidden[config.depth - len(departure) :]
-    change, slope = config.phi.respond(start, departure)
-    e = errors(network, departure, change)
-    e_last = config.output_energy.error(y, network.readout(start[-1] + departure[-1]))
-    from_hidden = a.hidden * jnp.einsum("lbm,lmn->lbn", e[1:], W)
-    feedback = slope * jnp.concatenate([from_hidden, a.last * (e_last @ network.last)[None]])
-    if config.residual:
-        feedback = feedback + jnp.concatenate([e[1:], jnp.zeros_like(e[:1])])
-    return e - feedback
-
-
-def weight_gradients(
-    network: Network,
-    z: Float[Array, "H B N"],
-    e: Float[Array, "m B N"],
-    x: Float[Array, "B D"],
-    y: Float[Array, "B K"],
-) -> Network:
-    """dF/dW_l of every layer; exactly zero for those below the top m hidden layers.
-
-    Args:
-        network: the weights.
-        z: activities.
-        e: errors of the top m hidden layers; those below are zero.
+        start: zbar_1 .. zbar_H, activities of a forward pass.
         x: the clamped input.
         y: the clamped output.
     """
-    config = network.config
-    a, phi, B, untouched = config.scalings, config.phi.phi, len(x), config.depth - len(e)
-    above_first = e if untouched else e[1:]
-    below = phi(z[config.depth - 1 - len(above_first) : -1])
-    hidden = jnp.einsum("lbm,lbn->lmn", above_first, below) * (-a.hidden / B)
-    blank = jnp.zeros((len(network.hidden) - len(hidden), *network.hidden.shape[1:]), hidden.dtype)
-    e_last = config.output_energy.error(y, network.readout(z[-1]))
-    return Network(
-        first=jnp.zeros_like(network.first) if untouched else e[0].T @ x * (-a.first / B),
-        hidden=jnp.concatenate([blank, hidden]),
-        last=e_last.T @ phi(z[-1]) * (-a.last / B),
-        config=config,
-    )
+
+    network: "Network"
+    start: Float[Array, "H B N"]
+    x: Float[Array, "B D"]
+    y: Float[Array, "B K"]
+
+    @property
+    def batch_size(self) -> int:
+        return len(self.x)
+
+    def origin(self, reach: int | None = None) -> Float[Array, "reach B N"]:
+        return jnp.zeros_like(self.start[len(self.start) - (reach or len(self.start)) :])
+
+    def loss(self) -> Float[Array, ""]:
+        prediction = self.network.readout(self.start[-1])
+        return jnp.mean(self.network.config.output_energy.per_sample(self.y, prediction))
+
+    def gradient(self, departure: Float[Array, "m B N"]) -> Float[Array, "m B N"]:
+        config, network = self.network.config, self.network
+        start = self._top(departure)
+        a, W = config.scalings, network.hidden[config.depth - len(departure) :]
+        change, slope = config.phi.respond(start, departure)
+        e = self._errors(departure, change)
+        e_last = self._output_error(start[-1] + departure[-1])
+        from_hidden = a.hidden * jnp.einsum("lbm,lmn->lbn", e[1:], W)
+        feedback = slope * jnp.concatenate([from_hidden, a.last * (e_last @ network.last)[None]])
+        if config.residual:
+            feedback = feedback + _shifted(e, -config.skip)
+        if config.activity_decay:
+            feedback = feedback - config.activity_decay * (start + departure)
+        return e - feedback
+
+    def energies(self, departure: Float[Array, "m B N"]) -> Float[Array, " L"]:
+        config = self.network.config
+        departure = self.reaching(departure, config.depth)
+        change, _ = config.phi.respond(self.start, departure)
+        e, z = self._errors(departure, change), self.activities(departure)
+        hidden = 0.5 * jnp.mean(jnp.sum(e**2, axis=-1), axis=-1)
+        if config.precisions:
+            hidden = hidden / jnp.array(config.precisions[:-1], hidden.dtype)
+        if config.activity_decay:
+            decay = 0.5 * config.activity_decay
+            hidden = hidden + decay * jnp.mean(jnp.sum(z**2, axis=-1), axis=-1)
+        output = config.output_energy.per_sample(self.y, self.network.readout(z[-1]))
+        return jnp.append(hidden, config.output_precision * jnp.mean(output))
+
+    def activities(self, departure: Float[Array, "m B N"]) -> Float[Array, "H B N"]:
+        untouched = self.start[: len(self.start) - len(departure)]
+        return jnp.concatenate([untouched, self._top(departure) + departure])
+
+    def weight_gradients(self, departure: Float[Array, "m B N"]) -> "Network":
+        """dF/dW; exactly zero for the layers below the topmost m."""
+        config, network = self.network.config, self.network
+        a, phi, B = config.scalings, config.phi.phi, self.batch_size
+        change, _ = config.phi.respond(self._top(departure), departure)
+        e, z = self._errors(departure, change), self.activities(departure)
+        untouched = config.depth - len(e)
+        above_first = e if untouched else e[1:]
+        below = phi(z[config.depth - 1 - len(above_first) : -1])
+        hidden = jnp.einsum("lbm,lbn->lmn", above_first, below) * (-a.hidden / B)
+        e_last = self._output_error(z[-1])
+        return replace(
+            network,
+            first=jnp.zeros_like(network.first) if untouched else e[0].T @ self.x * (-a.first / B),
+            hidden=_below(hidden, len(network.hidden)),
+            last=e_last.T @ phi(z[-1]) * (-a.last / B),
+            biases=self._bias_gradients(e, e_last),
+        )
+
+    def wave(self, steps: int) -> list[tuple[int, int]]:
+        """An error travels one layer a step, or as far as a skip goes; decay moves all at once."""
+        config = self.network.config
+        if config.activity_decay:
+            return [(config.depth, steps)]
+        stride = config.skip if config.residual else 1
+        most = min(config.depth, 1 + (steps - 1) * stride)
+        return [
+            (reach, steps if reach == most else 1 + (reach - 1) // stride)
+            for reach in _block_sizes(most)
+        ]
+
+    def reaching(self, departure: Float[Array, "m B N"], reach: int) -> Float[Array, "reach B N"]:
+        return _below(departure, reach)
+
+    def _top(self, departure: Float[Array, "m B N"]) -> Float[Array, "m B N"]:
+        """zbar of the layers that `departure` is for."""
+        return self.start[len(self.start) - len(departure) :]
+
+    def _errors(
+        self, departure: Float[Array, "m B N"], change: Float[Array, "m B N"]
+    ) -> Float[Array, "m B N"]:
+        """e_l, when the layers below have not moved."""
+        config = self.network.config
+        W = self.network.hidden[config.depth - len(departure) :]
+        passed_on = config.scalings.hidden * jnp.einsum("lbn,lmn->lbm", change[:-1], W)
+        e = jnp.concatenate([departure[:1], departure[1:] - passed_on])
+        if config.residual:
+            e = e - _shifted(departure, config.skip)
+        if config.precisions:
+            p = jnp.array(config.precisions[-1 - len(departure) : -1], e.dtype)
+            e = p[:, None, None] * e
+        return e
+
+    def _output_error(self, z: Float[Array, "B N"]) -> Float[Array, "B K"]:
+        config = self.network.config
+        error = config.output_energy.error(self.y, self.network.readout(z))
+        return config.output_precision * error if config.precisions else error
+
+    def _bias_gradients(self, e: Array, e_last: Array) -> "Biases | None":
+        biases = self.network.biases
+        if biases is None:
+            return None
+        hidden = _below(-jnp.mean(e, axis=1), self.network.config.depth)
+        return replace(biases, hidden=hidden, last=-jnp.mean(e_last, axis=0))
+
+
+def _below(values: Float[Array, "m *rest"], depth: int) -> Float[Array, "depth *rest"]:
+    """Values of the topmost layers, with zeros for the layers below them."""
+    blank = jnp.zeros((depth - len(values), *values.shape[1:]), values.dtype)
+    return jnp.concatenate([blank, values])
+
+
+def _shifted(values: Float[Array, "m *rest"], by: int) -> Float[Array, "m *rest"]:
+    """Each layer's value moved up by `by` layers (down if negative); zeros follow."""
+    edge = jnp.zeros_like(values[: abs(by)])
+    if by > 0:
+        return jnp.concatenate([edge, values[:-by]])
+    return jnp.concatenate([values[-by:], edge])
+
+
+def _block_sizes(moved: int) -> list[int]:
+    """Sizes of the growing block of moving layers, in about equal strides up to `moved`."""
+    stride = -(-moved // MOST_BLOCKS)
+    return [*range(stride, moved, stride), moved]

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from pccore.activations import ACTIVATIONS, Activation
 from pccore.layers import Layer
+from pccore.local import StackedRelaxation
 from pccore.losses import OUTPUTS, OutputEnergy
 from pccore.parameterisations import PARAMETERISATIONS, Scalings
 from pccore.validation import require_at_least
@@ -18,9 +19,10 @@ from pccore.validation import require_at_least
 class NetworkConfig:
     """A fully connected network of `depth` = H hidden layers of `width` = N units.
 
-    It has L = H + 1 weight matrices: W_1 (N, D), H - 1 hidden ones (N, N), W_L (K, N); no biases.
+    It has L = H + 1 weight matrices: W_1 (N, D), H - 1 hidden ones (N, N), W_L (K, N).
     Layer l is f_l(z) = a_l W_l phi(z) + tau_l z, with phi the identity in the first layer and
-    tau = 1 between hidden layers when `residual` (thesis eq. 5.1).
+    tau = 1 between hidden layers when `residual` (thesis eq. 5.1). With width 1 it is a chain
+    (section 3.6.1).
 
     Attributes:
         input_size: D.
@@ -31,9 +33,15 @@ class NetworkConfig:
         residual: skip connections between hidden layers.
         parameterisation: a name in `pccore.PARAMETERISATIONS`.
         output: the output energy, a name in `pccore.OUTPUTS`.
+        skip: n, how many layers a skip connection spans: z_{l-n} is added to the prediction of
+            hidden layer l, for l > n (eq. C.20).
+        bias: whether every layer adds a bias, zero at first.
+        precisions: p_1 .. p_L, the weight of each layer's energy (figure A.5); () stands for ones.
+        activity_decay: alpha of the term alpha/2 ||z_l||^2 of every hidden layer (C.3.3).
 
     Raises:
-        ValueError: a size below 1, or a name that its registry does not hold.
+        ValueError: a size below 1, a name that its registry does not hold, precisions that are not
+            L positive numbers, a negative decay, or `skip` without `residual`.
     """
 
     input_size: int
@@ -44,9 +52,22 @@ class NetworkConfig:
     residual: bool = True
     parameterisation: str = "mupc"
     output: str = "mse"
+    skip: int = 1
+    bias: bool = False
+    precisions: tuple[float, ...] = ()
+    activity_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "input_size", "output_size", "width", "depth")
+        require_at_least(self, 1, "input_size", "output_size", "width", "depth", "skip")
+        require_at_least(self, 0, "activity_decay")
+        if self.skip > 1 and not self.residual:
+            raise ValueError(f"skip {self.skip} needs residual, which is false")
+        if self.precisions and len(self.precisions) != self.depth + 1:
+            raise ValueError(
+                f"precisions must be one per layer, {self.depth + 1}, got {len(self.precisions)}"
+            )
+        if any(not p > 0 for p in self.precisions):
+            raise ValueError(f"precisions must be positive, got {self.precisions}")
         for registry, name in (
             (ACTIVATIONS, self.activation),
             (PARAMETERISATIONS, self.parameterisation),
@@ -70,10 +91,26 @@ class NetworkConfig:
         return OUTPUTS[self.output]
 
     @property
-    def parameters(self) -> int:
-        """How many weights the network has."""
+    def output_precision(self) -> float:
+        """p_L."""
+        return self.precisions[-1] if self.precisions else 1.0
+
+    @property
+    def weights(self) -> int:
+        """How many weights the network has, biases not counted."""
         N = self.width
         return N * self.input_size + (self.depth - 1) * N * N + self.output_size * N
+
+    def build(self, key: Array) -> "Network":
+        """A network with initial weights by the law of its parameterisation."""
+        return Network.create(self, key)
+
+
+class Biases(eqx.Module):
+    """Biases of the hidden layers, b_1 .. b_H, and of the output, b_L."""
+
+    hidden: Float[Array, "H N"]
+    last: Float[Array, " K"]
 
 
 class Network(eqx.Module):
@@ -83,12 +120,14 @@ class Network(eqx.Module):
         first: W_1.
         hidden: W_2 .. W_H, stacked.
         last: W_L.
+        biases: b_1 .. b_L, or None.
         config: sizes, activation, scalings (static).
     """
 
     first: Float[Array, "N D"]
     hidden: Float[Array, "H-1 N N"]
     last: Float[Array, "K N"]
+    biases: Biases | None
     config: NetworkConfig = eqx.field(static=True)
 
     @classmethod
@@ -96,51 +135,81 @@ class Network(eqx.Module):
         """Draw initial weights by the law of `config.parameterisation`."""
         parameterisation = PARAMETERISATIONS[config.parameterisation]
         N, D, K, H = config.width, config.input_size, config.output_size, config.depth
-        noise = parameterisation.noise(key, (config.parameters,))
+        noise = parameterisation.noise(key, (config.weights,))
         first, hidden, last = jnp.split(noise, [N * D, N * D + (H - 1) * N * N])
         return cls(
-            first=parameterisation.weights(first.reshape(N, D)),
-            hidden=parameterisation.weights(hidden.reshape(H - 1, N, N)),
-            last=parameterisation.weights(last.reshape(K, N)),
+            first=parameterisation.initial(first.reshape(N, D), config),
+            hidden=parameterisation.initial(hidden.reshape(H - 1, N, N), config),
+            last=parameterisation.initial(last.reshape(K, N), config),
+            biases=Biases(jnp.zeros((H, N)), jnp.zeros(K)) if config.bias else None,
             config=config,
         )
 
+    def relaxation(self, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> StackedRelaxation:
+        """The energy of a batch, to be lowered by inference from the forward pass of `x`."""
+        return StackedRelaxation(self, self.forward(x), x, y)
+
     def drive(self, x: Float[Array, "B D"]) -> Float[Array, "B N"]:
         """f_1(x), the prediction of the first hidden layer; it never changes during inference."""
-        return self.config.scalings.first * (x @ self.first.T)
+        prediction = self.config.scalings.first * (x @ self.first.T)
+        return prediction if self.biases is None else prediction + self.biases.hidden[0]
 
     def readout(self, z: Float[Array, "B N"]) -> Float[Array, "B K"]:
         """f_L(z), the prediction of the output by the last hidden layer."""
-        return self.config.scalings.last * (self.config.phi.phi(z) @ self.last.T)
+        prediction = self.config.scalings.last * (self.config.phi.phi(z) @ self.last.T)
+        return prediction if self.biases is None else prediction + self.biases.last
 
     def forward(self, x: Float[Array, "B D"]) -> Float[Array, "H B N"]:
         """Activities of a forward pass: z_1 = f_1(x), z_l = f_l(z_{l-1})."""
 
-        def layer(z: Array, W: Array) -> tuple[Array, Array]:
-            z = self._step(z, W)
-            return z, z
+        def step(below: Array, layer: tuple[Array, Array | None]) -> tuple[Array, Array]:
+            return self._step(below, layer)
 
-        first = self.drive(x)
-        _, rest = jax.lax.scan(layer, first, self.hidden)
-        return jnp.concatenate([first[None], rest])
+        below = self._below_second(x)
+        _, rest = jax.lax.scan(step, below, self._stack())
+        return jnp.concatenate([below[-1:], rest])
 
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
         """The output of a forward pass, in the memory of one layer."""
 
-        def layer(z: Array, W: Array) -> tuple[Array, None]:
-            return self._step(z, W), None
+        def step(below: Array, layer: tuple[Array, Array | None]) -> tuple[Array, None]:
+            return self._step(below, layer)[0], None
 
-        last, _ = jax.lax.scan(layer, self.drive(x), self.hidden)
-        return self.readout(last)
+        top, _ = jax.lax.scan(step, self._below_second(x), self._stack())
+        return self.readout(top[-1])
 
-    def _step(self, z: Float[Array, "B N"], W: Float[Array, "N N"]) -> Float[Array, "B N"]:
-        """f_l(z) of a hidden layer with weights W."""
-        prediction = self.config.scalings.hidden * (self.config.phi.phi(z) @ W.T)
-        return prediction + z if self.config.residual else prediction
+    def _below_second(self, x: Float[Array, "B D"]) -> Float[Array, "n B N"]:
+        """What the second hidden layer sees: z_1, and zeros where skips begin below it."""
+        first = self.drive(x)[None]
+        return jnp.pad(first, ((self.config.skip - 1, 0), (0, 0), (0, 0)))
+
+    def _stack(self) -> tuple[Array, Array | None]:
+        """Weights and biases of the layers between hidden ones."""
+        return self.hidden, None if self.biases is None else self.biases.hidden[1:]
+
+    def _step(
+        self, below: Float[Array, "n B N"], layer: tuple[Array, Array | None]
+    ) -> tuple[Float[Array, "n B N"], Float[Array, "B N"]]:
+        """z_l = f_l(z_{l-1}) of a hidden layer from the n activities below it; the next n."""
+        W, b = layer
+        z = self.config.scalings.hidden * (self.config.phi.phi(below[-1]) @ W.T)
+        if b is not None:
+            z = z + b
+        if self.config.residual:
+            z = z + below[0]
+        return jnp.concatenate([below[1:], z[None]]), z
 
     def layers(self) -> list[Layer]:
-        """The same network as a general sequence of layers, the form that `pccore.energy` takes."""
+        """The same network as a general sequence of layers, the form that `pccore.energy` takes.
+
+        Skips over several layers are not in it: `pccore.energy` takes them as `skip`.
+        """
         a, config = self.config.scalings, self.config
-        first = Layer(self.first, a.first, ACTIVATIONS["linear"].phi, skip=False)
-        hidden = [Layer(W, a.hidden, config.phi.phi, skip=config.residual) for W in self.hidden]
-        return [first, *hidden, Layer(self.last, a.last, config.phi.phi, skip=False)]
+        hidden_biases = [None] * config.depth if self.biases is None else [*self.biases.hidden]
+        first = Layer(self.first, hidden_biases[0], a.first, ACTIVATIONS["linear"].phi, skip=False)
+        hidden = [
+            Layer(W, b, a.hidden, config.phi.phi, skip=config.residual and config.skip == 1)
+            for W, b in zip(self.hidden, hidden_biases[1:], strict=True)
+        ]
+        last_bias = None if self.biases is None else self.biases.last
+        return [first, *hidden, Layer(self.last, last_bias, a.last, config.phi.phi, skip=False)]

@@ -3,16 +3,19 @@
 A layer computes a_l W_l phi(z) + tau_l z (thesis eq. 5.1); table 5.1 defines SP and muPC.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.registry import Registry
 
 if TYPE_CHECKING:
-    from pccore.configs import NetworkConfig
+    from pccore.networks import NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Parameterisation(Protocol):
         """
         ...
 
-    def weights(self, noise: Float[Array, "... N_out N_in"]) -> Float[Array, "... N_out N_in"]:
+    def initial(
+        self, noise: Float[Array, "... N_out N_in"], network: "NetworkConfig"
+    ) -> Float[Array, "... N_out N_in"]:
         """Initial weights of one layer, or of a stack of layers, from their noise."""
         ...
 
@@ -57,7 +62,7 @@ class Standard:
     def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
         return jax.random.uniform(key, shape, minval=-1.0)
 
-    def weights(self, noise: Array) -> Array:
+    def initial(self, noise: Array, network: "NetworkConfig") -> Array:
         return noise * noise.shape[-1] ** -0.5
 
 
@@ -87,11 +92,49 @@ class MuPC:
     def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
         return jax.random.normal(key, shape)
 
-    def weights(self, noise: Array) -> Array:
+    def initial(self, noise: Array, network: "NetworkConfig") -> Array:
         return noise
+
+
+@dataclass(frozen=True)
+class NeuralTangent(MuPC):
+    """NTP: muPC with a_L = N^(-1/2), the last layer of the neural tangent limit (table 5.1)."""
+
+    def scalings(self, network: "NetworkConfig") -> Scalings:
+        return replace(super().scalings(network), last=network.width**-0.5)
+
+
+@dataclass(frozen=True)
+class Orthogonal:
+    """Orthogonal weights, W^T W = g^2 I or W W^T = g^2 I, and a_l = 1 (thesis C.3.4, fig. C.30).
+
+    The gain g keeps the size of activities through the activation: 1.05 for tanh, 1 otherwise.
+    Stable without skip connections only; networks with them are refused.
+    """
+
+    gains: ClassVar[Mapping[str, float]] = MappingProxyType({"tanh": 1.05})
+
+    def scalings(self, network: "NetworkConfig") -> Scalings:
+        return Scalings(1.0, 1.0, 1.0)
+
+    def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
+        return jax.random.normal(key, shape)
+
+    def initial(self, noise: Array, network: "NetworkConfig") -> Array:
+        tall = noise.shape[-2] >= noise.shape[-1]
+        Q, R = jnp.linalg.qr(noise if tall else noise.mT)
+        # without the signs Q would not be uniformly distributed (Mezzadri, 2007)
+        Q = Q * jnp.sign(jnp.diagonal(R, axis1=-2, axis2=-1))[..., None, :]
+        return self.gains.get(network.activation, 1.0) * (Q if tall else Q.mT)
 
 
 PARAMETERISATIONS: Registry[Parameterisation] = Registry(
     "parameterisation",
-    {"mupc": MuPC(), "sp": Standard(), "sp_gaussian": StandardGaussian()},
+    {
+        "mupc": MuPC(),
+        "sp": Standard(),
+        "sp_gaussian": StandardGaussian(),
+        "ntp": NeuralTangent(),
+        "orthogonal": Orthogonal(),
+    },
 )

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.inference import InferenceScheme
-from pccore.local import weight_gradients
 from pccore.networks import Network
 
 
@@ -43,10 +42,9 @@ class PredictiveCoding:
     def gradients(
         self, network: Network, x: Array, y: Array, activity_lr: Array
     ) -> tuple[Array, Network]:
-        start = network.forward(x)
-        loss = jnp.mean(network.config.output_energy.per_sample(y, network.readout(start[-1])))
-        z, errors = self.inference.infer(network, start, x, y, activity_lr)
-        return loss, weight_gradients(network, z, errors, x, y)
+        relaxation = network.relaxation(x, y)
+        inferred = self.inference.infer(relaxation, activity_lr)
+        return relaxation.loss(), relaxation.weight_gradients(inferred.departure)
 
 
 @dataclass(frozen=True)

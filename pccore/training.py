@@ -184,7 +184,7 @@ def _on_device(dataset: Dataset) -> tuple[Samples, Samples]:
 @partial(jax.jit, static_argnames="config")
 def _start(config: TrainingConfig, seeds: Int[Array, " lanes"]) -> LaneState:
     def start(seed: Array) -> LaneState:
-        network = Network.create(config.network, jax.random.key(seed))
+        network = config.network.build(jax.random.key(seed))
         return LaneState(
             network=network,
             optimiser=config.optimiser.transformation().init(network),

@@ -21,7 +21,7 @@ def work(config: TrainingConfig) -> float:
     wave = min(steps, network.depth)
     moves = wave * (wave + 1) / 2 + (steps - wave) * network.depth
     passes = 3 + 2 * moves / network.depth
-    return float(network.parameters * config.batch_size * config.steps * passes)
+    return float(network.weights * config.batch_size * config.steps * passes)
 
 
 def by_config(runs: Iterable[Run]) -> dict[TrainingConfig, list[Run]]:

@@ -1,23 +1,25 @@
 """What every inference scheme takes and returns."""
 
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from pccore.networks import Network
+from pccore.relaxation import Departure, Relaxation
 
 
-class Inference(NamedTuple):
+class Inference(NamedTuple, Generic[Departure]):
     """The result of an inference phase.
 
     Attributes:
-        activities: z_1 .. z_H.
-        errors: e_l of the top m hidden layers, those that can have left their start; the errors of
-            the layers below are exactly zero.
+        departure: how the activities have departed from their start; `relaxation.activities` and
+            `relaxation.weight_gradients` take it.
+        steps: gradient evaluations, or iterations, taken.
+        converged: whether the scheme's own criterion was met; None for schemes without one.
     """
 
-    activities: Float[Array, "H B N"]
-    errors: Float[Array, "m B N"]
+    departure: Departure
+    steps: Int[Array, ""] | int
+    converged: Bool[Array, ""] | None = None
 
 
 class InferenceScheme(Protocol):
@@ -25,11 +27,15 @@ class InferenceScheme(Protocol):
 
     def infer(
         self,
-        network: Network,
-        start: Float[Array, "H B N"],
-        x: Float[Array, "B D"],
-        y: Float[Array, "B K"],
+        relaxation: Relaxation[Departure],
         activity_lr: Float[Array, ""],
-    ) -> Inference:
-        """Lower the energy from `start`, the activities of a forward pass."""
+        departure: Departure | None = None,
+    ) -> Inference[Departure]:
+        """Lower the energy.
+
+        Args:
+            relaxation: the energy of a batch.
+            activity_lr: beta, for the batch-mean energy.
+            departure: where to begin; None for the start itself.
+        """
         ...

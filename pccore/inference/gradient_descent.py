@@ -1,20 +1,13 @@
 """Gradient descent on all activities at once, restricted to the layers that can have moved."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.inference.base import Inference
-from pccore.local import activity_gradients, errors
-from pccore.networks import Network
+from pccore.relaxation import Departure, Relaxation
 from pccore.validation import require_at_least
-
-# The moving top of the network is handled in at most this many static blocks, so that the time to
-# compile does not grow with depth. Eight blocks do 9/16 of the full arithmetic when T = H.
-MOST_BLOCKS = 8
 
 
 @dataclass(frozen=True)
@@ -39,33 +32,23 @@ class GradientDescent:
 
     def infer(
         self,
-        network: Network,
-        start: Float[Array, "H B N"],
-        x: Float[Array, "B D"],
-        y: Float[Array, "B K"],
+        relaxation: Relaxation[Departure],
         activity_lr: Float[Array, ""],
-    ) -> Inference:
-        """T steps from the forward pass `start`; beta applies to the batch-mean energy."""
-        H, rate = len(start), activity_lr / len(x)
+        departure: Departure | None = None,
+    ) -> Inference[Departure]:
+        """T steps; beta applies to the batch-mean energy, hence beta/B to each sample's."""
+        rate = activity_lr / relaxation.batch_size
 
-        def step(top: Array, _: int, departure: Array) -> Array:
-            return departure - rate * activity_gradients(network, top, departure, y)
+        def step(_: int, departure: Departure) -> Departure:
+            slopes = relaxation.gradient(departure)
+            return jax.tree.map(lambda d, g: d - rate * g, departure, slopes)
 
-        departure, done = start[H:], 0
-        for size in _block_sizes(min(self.steps, H)):
-            top = start[H - size :]
-            departure = jnp.concatenate([jnp.zeros_like(top[len(departure) :]), departure])
-            until = self.steps if size == H else size
-            departure = jax.lax.fori_loop(done, until, partial(step, top), departure)
+        if departure is not None:
+            return Inference(jax.lax.fori_loop(0, self.steps, step, departure), self.steps)
+        wave, done = relaxation.wave(self.steps), 0
+        departure = relaxation.origin(wave[0][0])
+        for reach, until in wave:
+            departure = relaxation.reaching(departure, reach)
+            departure = jax.lax.fori_loop(done, until, step, departure)
             done = until
-        change, _ = network.config.phi.respond(top, departure)
-        return Inference(
-            activities=jnp.concatenate([start[: H - len(top)], top + departure]),
-            errors=errors(network, departure, change),
-        )
-
-
-def _block_sizes(moved: int) -> list[int]:
-    """Sizes of the growing block of moving layers, in about equal strides up to `moved`."""
-    stride = -(-moved // MOST_BLOCKS)
-    return [*range(stride, moved, stride), moved]
+        return Inference(departure, self.steps)

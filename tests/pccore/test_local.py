@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pccore
-from pccore.local import activity_gradients
 
 ACTIVATIONS = sorted(pccore.ACTIVATIONS)
 CONFIG = pccore.NetworkConfig(input_size=7, output_size=3, width=6, depth=4)
@@ -29,6 +28,9 @@ def problem(config, seed=0, batch=BATCH):
     keys = jax.random.split(jax.random.key(seed), 4)
     network = pccore.Network.create(config, keys[0])
     network = jax.tree.map(lambda w: w.astype(jnp.float64), network)
+    if config.bias:  # zero at first; drawn here, so that they matter
+        biases = jax.tree.map(lambda b: jax.random.normal(keys[3], b.shape), network.biases)
+        network = replace(network, biases=biases)
     x = jax.random.normal(keys[1], (batch, config.input_size), jnp.float64)
     labels = jax.random.randint(keys[2], (batch,), 0, config.output_size)
     y = jax.nn.one_hot(labels, config.output_size, dtype=jnp.float64)
@@ -36,7 +38,17 @@ def problem(config, seed=0, batch=BATCH):
 
 
 def reference_energy(network, z, x, y):
-    return pccore.energy(network.layers(), list(z), x, y, network.config.output_energy)
+    config = network.config
+    return pccore.energy(
+        network.layers(),
+        list(z),
+        x,
+        y,
+        config.output_energy,
+        precisions=config.precisions,
+        activity_decay=config.activity_decay,
+        skip=config.skip if config.skip > 1 else None,
+    )
 
 
 activity_slopes = jax.jit(jax.grad(reference_energy, argnums=1))
@@ -46,8 +58,9 @@ weight_slopes = jax.jit(jax.grad(reference_energy))
 @partial(jax.jit, static_argnums=0)
 def infer_and_learn(scheme, network, x, y, beta):
     """Weight gradients and activities after inference."""
-    z, errors = scheme.infer(network, network.forward(x), x, y, beta)
-    return pccore.weight_gradients(network, z, errors, x, y), z
+    relaxation = network.relaxation(x, y)
+    departure = scheme.infer(relaxation, beta).departure
+    return relaxation.weight_gradients(departure), relaxation.activities(departure)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -75,11 +88,25 @@ def variants():
                     output=output,
                     activation="tanh",
                 )
+    tanh = replace(CONFIG, activation="tanh")
+    yield replace(tanh, bias=True)
+    yield replace(tanh, precisions=(2.0, 0.5, 1.0, 3.0, 0.25))
+    yield replace(tanh, activity_decay=0.3)
+    yield replace(tanh, skip=2)
+    yield replace(tanh, skip=3, depth=8, bias=True, precisions=(0.5,) * 8 + (2.0,))
+    yield replace(tanh, skip=6)
+    yield replace(tanh, skip=2, activity_decay=0.1, output="cross_entropy", bias=True)
 
 
 def name(config):
-    skip = "residual" if config.residual else "plain"
-    return f"{config.parameterisation}-{config.activation}-{skip}-{config.output}"
+    skip = f"{config.skip}-skip" if config.residual else "plain"
+    extras = [
+        "bias" * config.bias,
+        "precisions" * bool(config.precisions),
+        "decay" * bool(config.activity_decay),
+    ]
+    parts = [config.parameterisation, config.activation, skip, config.output, *filter(None, extras)]
+    return "-".join(parts)
 
 
 def assert_close(actual, expected):
@@ -91,19 +118,23 @@ class TestAgainstAutodiff:
     def test_forward_pass_is_what_the_layers_compute(self, config):
         network, x, _ = problem(config)
         z = jax.jit(pccore.Network.forward)(network, x)
-        expected = x
-        for layer, activities in zip(network.layers(), z, strict=False):
+        expected, skip = x, config.skip
+        for index, layer in enumerate(network.layers()[:-1]):
             expected = layer(expected)
-            assert_close(activities, expected)
+            if skip > 1 and index >= skip:
+                expected = expected + z[index - skip]
+            assert_close(z[index], expected)
         assert_close(network.predict(x), network.layers()[-1](expected))
 
     def test_activity_gradients_anywhere(self, config):
         network, x, y = problem(config)
         z = network.forward(x)
         departure = 0.3 * jax.random.normal(jax.random.key(9), z.shape, z.dtype)
-        actual = activity_gradients(network, z, departure, y)
+        relaxation = network.relaxation(x, y)
         z = z + departure
-        assert_close(actual, BATCH * activity_slopes(network, z, x, y))
+        assert_close(relaxation.activities(departure), z)
+        assert_close(relaxation.gradient(departure), BATCH * activity_slopes(network, z, x, y))
+        assert_close(jnp.sum(relaxation.energies(departure)), reference_energy(network, z, x, y))
 
     @pytest.mark.parametrize("steps", [2, 5])
     def test_inference_and_weight_gradients(self, config, steps):
@@ -142,11 +173,13 @@ class TestAgainstAutodiff:
     depth=st.integers(1, 20),
     width=st.integers(1, 5),
     steps=st.integers(1, 25),
-    residual=st.booleans(),
+    skip=st.integers(0, 4),
     batch=st.integers(1, 4),
 )
-def test_wave_equals_full_descent_at_any_shape(depth, width, steps, residual, batch):
-    config = replace(CONFIG, depth=depth, width=width, residual=residual, activation="tanh")
+def test_wave_equals_full_descent_at_any_shape(depth, width, steps, skip, batch):
+    config = replace(
+        CONFIG, depth=depth, width=width, residual=skip > 0, skip=max(skip, 1), activation="tanh"
+    )
     with jax.enable_x64(True):
         network, x, y = problem(config, seed=depth, batch=batch)
         scheme = pccore.GradientDescent(steps)

@@ -20,6 +20,9 @@ def config(**options):
         ({"parameterisation": "sp_gaussian"}, (1, 1, 1)),
         ({"parameterisation": "mupc"}, (D**-0.5, (N * (H + 1)) ** -0.5, 1 / N)),
         ({"parameterisation": "mupc", "residual": False}, (D**-0.5, N**-0.5, 1 / N)),
+        ({"parameterisation": "ntp"}, (D**-0.5, (N * (H + 1)) ** -0.5, N**-0.5)),
+        ({"parameterisation": "ntp", "residual": False}, (D**-0.5, N**-0.5, N**-0.5)),
+        ({"parameterisation": "orthogonal", "residual": False}, (1, 1, 1)),
     ],
 )
 def test_premultipliers_are_those_of_table_5_1(options, expected):
@@ -29,7 +32,12 @@ def test_premultipliers_are_those_of_table_5_1(options, expected):
 
 @pytest.mark.parametrize(
     ("name", "variance"),
-    [("mupc", lambda fan_in: 1.0), ("sp_gaussian", lambda n: 1 / n), ("sp", lambda n: 1 / (3 * n))],
+    [
+        ("mupc", lambda n: 1.0),
+        ("ntp", lambda n: 1.0),
+        ("sp_gaussian", lambda n: 1 / n),
+        ("sp", lambda n: 1 / (3 * n)),
+    ],
 )
 def test_initial_variance_of_every_layer(name, variance):
     network = pccore.Network.create(config(parameterisation=name), jax.random.key(0))
@@ -40,7 +48,7 @@ def test_initial_variance_of_every_layer(name, variance):
 
 
 def test_kaiming_uniform_stays_within_its_bound():
-    network = pccore.Network.create(config(parameterisation="sp"), jax.random.key(0))
+    network = config(parameterisation="sp").build(jax.random.key(0))
     assert np.abs(network.hidden).max() <= N**-0.5
     assert np.abs(network.first).max() == pytest.approx(D**-0.5, rel=1e-2)
 
@@ -56,6 +64,18 @@ def test_mupc_forward_pass_is_stable_in_depth(depth):
     assert 0.8 < sizes.min() <= sizes.max() < 2.0
 
 
-def test_parameters_counts_the_weights():
-    network = pccore.Network.create(config(), jax.random.key(0))
-    assert config().parameters == sum(w.size for w in jax.tree.leaves(network))
+@pytest.mark.parametrize(("activation", "gain"), [("linear", 1.0), ("relu", 1.0), ("tanh", 1.05)])
+def test_orthogonal_weights_keep_lengths_but_for_the_gain(activation, gain):
+    network = config(parameterisation="orthogonal", residual=False, activation=activation).build(
+        jax.random.key(0)
+    )
+    identity = gain**2 * np.eye(N)
+    for W in network.hidden:
+        np.testing.assert_allclose(W.T @ W, identity, atol=1e-5)
+    np.testing.assert_allclose(network.first.T @ network.first, gain**2 * np.eye(D), atol=1e-5)
+    np.testing.assert_allclose(network.last @ network.last.T, gain**2 * np.eye(K), atol=1e-5)
+
+
+def test_weights_counts_them():
+    network = config().build(jax.random.key(0))
+    assert config().weights == sum(w.size for w in jax.tree.leaves(network))
