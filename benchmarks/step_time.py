@@ -79,7 +79,9 @@ def ours(network: "pccore.NetworkConfig") -> Callable[[], float]:
     import pccore
 
     rule = pccore.PredictiveCoding(pccore.GradientDescent(network.depth))
-    return stepper(network, lambda net, x, y: rule.gradients(net, x, y, jnp.asarray(1.0))[1])
+    return stepper(
+        network, lambda net, x, y: rule.gradients(net, x, y, jnp.asarray(1.0), jax.random.key(0))[1]
+    )
 
 
 def reference(network: "pccore.NetworkConfig") -> Callable[[], float]:

@@ -109,7 +109,7 @@ def fit_many(
     for start, stop in _segments(config, per_epoch):
         if start % per_epoch == 0:
             order = _shuffle(seeds, start // per_epoch, len(dataset.train_x))
-        state = _train(config, state, rates, train, order, start, stop, per_epoch)
+        state = _train(config, state, rates, seeds, train, order, start, stop, per_epoch)
         if stop % config.eval_every == 0 or stop == config.steps:
             evaluated.append((stop, *_evaluate(state.network, test)))
             alive = bool(jnp.any(state.alive))
@@ -212,6 +212,7 @@ def _train(
     config: TrainingConfig,
     state: LaneState,
     rates: Rates,
+    seeds: Int[Array, " lanes"],
     train: Samples,
     order: Int[Array, "lanes n"],
     start: Int[Array, ""],
@@ -225,7 +226,7 @@ def _train(
         at = (step % per_epoch) * config.batch_size
         index = jax.lax.dynamic_slice_in_dim(order, at, config.batch_size, axis=1)
         update = partial(_update, config, train, step)
-        return step + 1, jax.vmap(update)(state, rates, index)
+        return step + 1, jax.vmap(update)(state, rates, seeds, index)
 
     def unfinished(carry: tuple[Array, LaneState]) -> Array:
         step, state = carry
@@ -240,12 +241,14 @@ def _update(
     step: Int[Array, ""],
     state: LaneState,
     rates: Rates,
+    seed: Int[Array, ""],
     index: Int[Array, " B"],
 ) -> LaneState:
     """One weight update of one lane."""
     network, output = state.network, config.network.output_energy
     x, y = train.take(index, config.network.output_size)
-    loss, gradients = config.rule.gradients(network, x, y, rates.activity)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), step)
+    loss, gradients = config.rule.gradients(network, x, y, rates.activity, key)
     transformation = config.optimiser.transformation()
     direction, optimiser = transformation.update(gradients, state.optimiser, network)
     null = jnp.mean(output.per_sample(y, jnp.zeros_like(y)))

@@ -65,7 +65,7 @@ def infer_and_learn(scheme, network, x, y, beta):
 
 @partial(jax.jit, static_argnums=0)
 def learn(rule, network, x, y, beta):
-    return rule.gradients(network, x, y, beta)
+    return rule.gradients(network, x, y, beta, jax.random.key(0))
 
 
 def reference_descent(network, z, x, y, beta, steps):
@@ -206,7 +206,9 @@ def test_backpropagation_is_the_gradient_of_the_loss():
             z = layer(z)
         return 0.5 * jnp.mean(jnp.sum((y - z) ** 2, axis=-1))
 
-    value, gradients = pccore.Backpropagation().gradients(network, x, y, jnp.asarray(0.0))
+    value, gradients = pccore.Backpropagation().gradients(
+        network, x, y, jnp.asarray(0.0), jax.random.key(0)
+    )
     assert_close(value, loss(network))
     jax.tree.map(assert_close, gradients, jax.grad(loss)(network))
 

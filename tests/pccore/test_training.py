@@ -146,7 +146,7 @@ def test_compiled_program_does_not_grow_with_depth():
         rule = pccore.PredictiveCoding(pccore.GradientDescent(depth))
 
         def gradients(key, x, y):
-            return rule.gradients(pccore.Network.create(network, key), x, y, 1.0)
+            return rule.gradients(network.build(key), x, y, 1.0, key)
 
         arguments = jax.random.key(0), np.ones((4, 64), np.float32), np.ones((4, 10), np.float32)
         return jax.jit(gradients).lower(*arguments).as_text().count("\n")
