@@ -33,8 +33,8 @@ format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(READY)  ## measure what the documentation claims
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(READY)  ## the short measurements against benchmarks/record.json, in minutes
+	$(BIN)/python benchmarks/bench.py
 
 # A set-up that was cut short has no stamp, so the next command repeats it.
 $(READY): pyproject.toml constraints.txt

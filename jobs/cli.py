@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from jobs.commands.options import PoolKind, ResultsOptions, RunOptions, TableName
+from jobs.layout_policy import VARIABLE as LAYOUTS
+from jobs.layout_policy import LayoutPolicy
 
 app = typer.Typer(
     help="Tune learning rates on small predictive-coding networks, transfer them to deep ones, "
@@ -29,6 +31,13 @@ DataDir = Annotated[
     Path | None,
     typer.Option(envvar="MUPC_DATA", help="Folder that holds the files of data sets."),
 ]
+Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment, a YAML file.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        parser=_count, metavar="N", help="Groups trained at a time.", show_default="all cores"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
@@ -48,29 +57,27 @@ def top(
 
 @app.command()
 def run(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment, a YAML file.")],
+    spec: Spec,
     ledger: Ledger = "runs",
     report: Annotated[
         Path | None, typer.Option(help="Folder of the report.", show_default="report/NAME")
     ] = None,
     pool: Annotated[PoolKind, typer.Option(help="Where runs are trained.")] = PoolKind.LOCAL,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            parser=_count, metavar="N", help="Groups trained at a time.", show_default="all cores"
-        ),
-    ] = None,
+    workers: Workers = None,
     address: Annotated[
         str | None,
         typer.Option(help="Ray cluster to join: auto or an address.", show_default="a local one"),
     ] = None,
     data_dir: DataDir = None,
+    layouts: Annotated[
+        LayoutPolicy, typer.Option(envvar=LAYOUTS, help="How the arithmetic is laid out.")
+    ] = LayoutPolicy.AUTO,
     as_json: Json = False,
 ) -> None:
     """Tune, transfer, judge and report an experiment; run again to continue one."""
     from jobs.commands.run import run_experiment
 
-    options = RunOptions(spec, ledger, report, pool, workers, address, data_dir, as_json)
+    options = RunOptions(spec, ledger, report, pool, workers, address, data_dir, layouts, as_json)
     raise typer.Exit(run_experiment(options))
 
 
@@ -126,6 +133,19 @@ def datasets(
         fetch_dataset(fetch, data_dir)
     else:
         list_datasets(data_dir, as_json=as_json)
+
+
+@app.command()
+def layouts(
+    spec: Spec,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure every shape now.")] = False,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Say how the arithmetic of every shape of an experiment is laid out here, and why."""
+    from jobs.commands.layouts import list_layouts
+
+    list_layouts(spec, measure=measure, workers=workers, as_json=as_json)
 
 
 @app.command()

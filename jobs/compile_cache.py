@@ -4,12 +4,12 @@ JAX writes an entry in place, so a process killed while writing leaves a torn on
 replaces: it warns and compiles again, every time. Torn entries are therefore removed at start.
 """
 
-import hashlib
 import os
-import platform
 import zlib
 from importlib import import_module
 from pathlib import Path
+
+from jobs.machine import cpu_features
 
 _ZLIB_MAGIC = b"\x78"
 _STAMP = "checked"  # its modification time says up to when entries were found whole
@@ -29,7 +29,7 @@ def folder() -> Path:
     Programs for the CPU use the instructions of the CPU that compiled them: a home folder shared by
     different machines must not hand them around.
     """
-    return user_cache() / "xla" / f"{platform.machine()}-{_cpu_features()}"
+    return user_cache() / "xla" / cpu_features()
 
 
 def open_folder() -> Path | None:
@@ -80,12 +80,3 @@ def _zstd_decompress(data: bytes) -> None:
         import_module("compression.zstd").decompress(data)
     except ImportError:
         import_module("zstandard").ZstdDecompressor().decompress(data)
-
-
-def _cpu_features() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return hashlib.sha256(flags.encode()).hexdigest()[:8]

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from jobs import compile_cache
+from jobs import compile_cache, layout_policy
 
 EIGEN_FLAG = "--xla_cpu_multi_thread_eigen"
 SHORTEST_CACHED_COMPILATION = 0.1  # seconds; a shorter one is not worth a file
@@ -42,7 +42,7 @@ def worker_variables(*, gpu: bool) -> dict[str, str]:
         gpu: False keeps the worker's JAX off accelerators that other workers own.
     """
     variables = thread_caps(programs=1)
-    for name in ("MUPC_CACHE", "XDG_CACHE_HOME"):
+    for name in ("MUPC_CACHE", "XDG_CACHE_HOME", layout_policy.VARIABLE):
         if name in os.environ:
             variables[name] = os.environ[name]
     if not gpu:

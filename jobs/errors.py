@@ -11,6 +11,14 @@ class CommandError(ValueError):
     """What the command line was asked for cannot be done. One sentence."""
 
 
+class MeasuringError(RuntimeError):
+    """Nothing could be measured. One sentence."""
+
+
+class SettingError(ValueError):
+    """An environment variable of the project holds what it cannot. One sentence."""
+
+
 def is_users(error: Exception) -> bool:
     """Whether an error is about what the user gave: its class is one of the project's own.
 

@@ -4,16 +4,19 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 import jax
 
 import pccore
 from jobs import environment
-from jobs.lanes import most_lanes
-from jobs.worker import Stopped, describe, failed_group, one_sentence, train_group
+from jobs.devices import Device, describe, shared_out
+from jobs.layout_choice import choose
+from jobs.layout_policy import layout_policy
+from jobs.worker import Stopped, failed_group, one_sentence, train_group
 from transfer.pool import Group, GroupResult
 
 LocalTrainer = Callable[..., GroupResult]
@@ -38,21 +41,24 @@ class LocalPool:
 
     Args:
         workers: threads; by default one per CPU core that this process may use, or one per GPU.
-        train: what a thread does with a group, called as train(group, on_progress=...).
+        train: what a thread does with a group, called as train(group, on_progress=...); by default
+            `train_group`, in the layout that suits the device.
 
     Raises:
-        ValueError: fewer than one worker.
+        ValueError: fewer than one worker, or an unknown policy in `MUPC_LAYOUTS`.
     """
 
-    def __init__(self, workers: int | None = None, *, train: LocalTrainer = train_group) -> None:
+    def __init__(self, workers: int | None = None, *, train: LocalTrainer | None = None) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
+        layout_policy()
         environment.prepare(programs=workers or usable_cpus())
         devices = jax.local_devices()
-        self.device = describe(devices[0])
-        self.slots = workers or (usable_cpus() if self.device.kind == "cpu" else len(devices))
+        device = describe(devices[0])
+        self.slots = workers or slots_of(device, devices)
+        self.device = shared_out(device, devices, self.slots)
         self._pending = 0
-        self._shared = _Shared(train)
+        self._shared = _Shared(train or partial(train_group, device=self.device))
         threads = [
             threading.Thread(
                 target=_work,
@@ -69,8 +75,11 @@ class LocalPool:
         self._finalizer = weakref.finalize(self, _stop, self._shared, threads)
 
     def lanes(self, config: pccore.TrainingConfig) -> int:
-        """The most lanes a group of this shape should have here."""
-        return most_lanes(config, self.device)
+        """The most lanes a group of this shape should have here.
+
+        Where the policy is to measure everything, an unknown shape is measured first.
+        """
+        return choose(config, self.device).layout.lanes
 
     def submit(self, group: Group) -> None:
         """Queue a group. Raises `ValueError` on a closed pool."""
@@ -110,6 +119,11 @@ class LocalPool:
 def usable_cpus() -> int:
     """CPU cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def slots_of(device: Device, devices: Sequence[jax.Device]) -> int:
+    """How many groups train at the same time unless it is said: one a core, or one a GPU."""
+    return usable_cpus() if device.kind == "cpu" else len(devices)
 
 
 def _work(shared: _Shared, device: jax.Device) -> None:

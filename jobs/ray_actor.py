@@ -11,8 +11,8 @@ from jobs import environment
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobs.devices import Device
     from jobs.recovery import Part
-    from jobs.worker import Device
     from pccore.data import Dataset
     from transfer.pool import Group, GroupResult
 
@@ -33,7 +33,7 @@ class Trainer:
 
     def hello(self) -> "Device":
         """Start JAX and describe the device."""
-        from jobs.worker import default_device, describe
+        from jobs.devices import default_device, describe
 
         return describe(default_device())
 

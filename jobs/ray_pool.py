@@ -18,12 +18,14 @@ from ray.exceptions import RayError, RayTaskError
 
 import pccore
 from jobs import ray_actor
+from jobs.devices import Device
 from jobs.errors import PoolError
-from jobs.lanes import most_lanes
+from jobs.layout_choice import known_layout
+from jobs.layout_policy import layout_policy
 from jobs.local import usable_cpus
 from jobs.ray_actor import Slot
 from jobs.recovery import Part, Ticket, lost_together
-from jobs.worker import Device, failed_group, load_dataset, one_sentence, train_group
+from jobs.worker import failed_group, load_dataset, one_sentence, train_group
 from transfer.pool import Group, GroupResult
 
 ANSWER_SECONDS = 10.0  # after which a cluster that is joined counts as absent, or as still starting
@@ -47,7 +49,7 @@ class RayPool:
         announce: shown what is being waited for; starting Ray takes many seconds.
 
     Raises:
-        ValueError: fewer than one worker.
+        ValueError: fewer than one worker, or an unknown policy in `MUPC_LAYOUTS`.
         PoolError: no cluster at `address`, or no worker starts on it.
     """
 
@@ -61,6 +63,7 @@ class RayPool:
     ) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
+        layout_policy()
         self._train = train
         self._owns_ray = not ray.is_initialized()
         self._closed = False
@@ -78,8 +81,12 @@ class RayPool:
         self.device = self._first_device(announce)
 
     def lanes(self, config: pccore.TrainingConfig) -> int:
-        """The most lanes a group of this shape should have on a worker."""
-        return most_lanes(config, self.device)
+        """The most lanes a group of this shape should have on a worker.
+
+        Workers measure, the driver never does: it knows the rule, and what its own cache remembers
+        of devices like the workers'.
+        """
+        return known_layout(config, self.device).layout.lanes
 
     def submit(self, group: Group) -> None:
         """Queue a group. Raises `ValueError` on a closed pool."""

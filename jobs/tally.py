@@ -72,7 +72,7 @@ class Tally(Silent):
         self.done += 1
         self.trained_here += 1
         self.ended[outcome.status] = self.ended.get(outcome.status, 0) + 1
-        network, tune = run.config.network, self.experiment.tune
+        network, tune = run.network, self.experiment.tune
         if outcome.status is not Status.TRAINED or outcome.final_train_loss is None:
             return
         if (network.width, network.depth) != (tune.width, tune.depth):
@@ -113,7 +113,7 @@ class Tally(Silent):
 
     def _label(self, run: Run) -> str:
         several = len(self.experiment.network.activation) > 1
-        return f"{run.variant} {run.config.network.activation}" if several else run.variant
+        return f"{run.variant} {run.network.activation}" if several else run.variant
 
 
 def duration(seconds: float | None) -> str:

@@ -4,16 +4,14 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
-import jax
-import jax.numpy as jnp
-
 import pccore
+from jobs.devices import Device, default_device, describe
+from jobs.layout_choice import choose
 from pccore.data import Dataset
 from transfer.pool import Group, GroupResult, Worker
 
@@ -26,33 +24,6 @@ class Stopped(BaseException):
 
     Like KeyboardInterrupt it is no `Exception`, so nothing between takes it for a fault.
     """
-
-
-@dataclass(frozen=True)
-class Device:
-    """A device that groups train on.
-
-    Attributes:
-        kind: "cpu" or "gpu".
-        name: its model, as JAX names it.
-        memory: bytes that JAX may use, None where the platform does not say.
-    """
-
-    kind: str
-    name: str
-    memory: int | None
-
-
-def default_device() -> jax.Device:
-    """The device on which this thread's arrays are placed."""
-    return next(iter(jnp.zeros(()).devices()))
-
-
-def describe(device: jax.Device) -> Device:
-    """What kind of device it is, its model and its memory."""
-    statistics = device.memory_stats() or {}
-    kind = "cpu" if device.platform == "cpu" else "gpu"
-    return Device(kind, device.device_kind, statistics.get("bytes_limit"))
 
 
 _loading = Lock()
@@ -74,8 +45,9 @@ def train_group(
     *,
     load: Loader = load_dataset,
     on_progress: Callable[[int], None] | None = None,
+    device: Device | None = None,
 ) -> GroupResult:
-    """Train a group on this thread's default device.
+    """Train a group on this thread's default device, in the layout that suits it there.
 
     Whatever goes wrong with the group becomes outcomes: a group of several lanes that fails is
     halved and trained again, until the memory suffices or the guilty lane stands alone.
@@ -83,7 +55,9 @@ def train_group(
     Args:
         group: what to train.
         load: how to obtain its data set.
-        on_progress: called with the steps done at each evaluation; it may raise `Stopped`.
+        on_progress: called with the steps done at each evaluation, and with 0 while the layout is
+            being measured; it may raise `Stopped`.
+        device: what this thread's default device is, None to look.
 
     Raises:
         Stopped: `on_progress` said so.
@@ -95,7 +69,9 @@ def train_group(
     except Exception as error:  # a worker must outlive whatever a file does to it
         outcomes = [pccore.Outcome.failed(one_sentence(error))] * len(group.lanes)
     else:
-        outcomes = _train_lanes(group.config, dataset, group.lanes, on_progress)
+        device = device or describe(default_device())
+        layout = choose(group.config, device, len(group.lanes), on_progress).layout
+        outcomes = _train_lanes(layout.apply(group.config), dataset, group.lanes, on_progress)
     return GroupResult(
         group=group,
         outcomes=tuple(outcomes),

@@ -11,19 +11,49 @@ outcome = pccore.fit(config, data, pccore.Lane(weight_lr=0.05, activity_lr=5.0, 
 
 from pccore import data
 from pccore.activations import ACTIVATIONS, Activation
+from pccore.bidirectional import BidirectionalConfig, BidirectionalNetwork
+from pccore.clamping import SequenceRelaxation, clamp
+from pccore.completion import Completion, complete
 from pccore.configs import Lane, TrainingConfig
+from pccore.convolutional import ConvolutionalConfig
+from pccore.diagnostics import Trace, trace
 from pccore.energies import energy, layer_energies
-from pccore.inference import INFERENCE, GradientDescent, Inference, InferenceScheme
+from pccore.equilibrium import EquilibriumConfig, EquilibriumNetwork
+from pccore.hybrid import HybridConfig, HybridNetwork
+from pccore.inference import (
+    INFERENCE,
+    ActivityOptimiser,
+    AdaptiveFlow,
+    ErrorBased,
+    ExactEquilibrium,
+    GradientDescent,
+    GradientFlow,
+    Halving,
+    Inference,
+    InferenceScheme,
+    ToConvergence,
+)
 from pccore.layers import Layer
 from pccore.losses import OUTPUTS, OutputEnergy
+from pccore.mirroring import mirror
 from pccore.networks import Biases, Network, NetworkConfig
 from pccore.optimisers import OPTIMISERS, SGD, Adam, Optimiser
 from pccore.outcomes import Curve, Outcome, Status
 from pccore.parameterisations import PARAMETERISATIONS, Parameterisation, Scalings
+from pccore.penalties import PENALTIES, Orthogonality, Penalty, WeightDecay
 from pccore.registry import Registry, UnknownNameError
 from pccore.relaxation import Relaxation
-from pccore.rules import Backpropagation, LearningRule, PredictiveCoding
-from pccore.training import fit, fit_many
+from pccore.rules import (
+    Backpropagation,
+    EquilibriumPropagation,
+    LearningRule,
+    PredictiveCoding,
+    TrustRegionNewton,
+    Unsupervised,
+)
+from pccore.sequences import GeneralConfig, SequenceConfig, SequenceNetwork
+from pccore.starts import STARTS, ForwardStart, NormalStart, Start
+from pccore.training import Trained, fit, fit_many, train
 
 CONVENTIONS = 1
 """Version of everything numerical: raised when the same settings would give other results."""
@@ -35,13 +65,32 @@ __all__ = [
     "OPTIMISERS",
     "OUTPUTS",
     "PARAMETERISATIONS",
+    "PENALTIES",
     "SGD",
+    "STARTS",
     "Activation",
+    "ActivityOptimiser",
     "Adam",
+    "AdaptiveFlow",
     "Backpropagation",
     "Biases",
+    "BidirectionalConfig",
+    "BidirectionalNetwork",
+    "Completion",
+    "ConvolutionalConfig",
     "Curve",
+    "EquilibriumConfig",
+    "EquilibriumNetwork",
+    "EquilibriumPropagation",
+    "ErrorBased",
+    "ExactEquilibrium",
+    "ForwardStart",
+    "GeneralConfig",
     "GradientDescent",
+    "GradientFlow",
+    "Halving",
+    "HybridConfig",
+    "HybridNetwork",
     "Inference",
     "InferenceScheme",
     "Lane",
@@ -49,20 +98,38 @@ __all__ = [
     "LearningRule",
     "Network",
     "NetworkConfig",
+    "NormalStart",
     "Optimiser",
+    "Orthogonality",
     "Outcome",
     "OutputEnergy",
     "Parameterisation",
+    "Penalty",
     "PredictiveCoding",
     "Registry",
     "Relaxation",
     "Scalings",
+    "SequenceConfig",
+    "SequenceNetwork",
+    "SequenceRelaxation",
+    "Start",
     "Status",
+    "ToConvergence",
+    "Trace",
+    "Trained",
     "TrainingConfig",
+    "TrustRegionNewton",
     "UnknownNameError",
+    "Unsupervised",
+    "WeightDecay",
+    "clamp",
+    "complete",
     "data",
     "energy",
     "fit",
     "fit_many",
     "layer_energies",
+    "mirror",
+    "trace",
+    "train",
 ]

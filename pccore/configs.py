@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pccore.networks import NetworkConfig
 from pccore.optimisers import Adam, Optimiser
+from pccore.penalties import Penalty
 from pccore.rules import LearningRule
 from pccore.validation import require_at_least
 
@@ -23,9 +24,14 @@ class TrainingConfig:
         batch_size: B. The activity learning rate depends on it: the energy is a batch mean.
         steps: weight updates in all; the data set is reshuffled every floor(n / B) updates.
         eval_every: weight updates between two evaluations on the test set (and after the last).
+        penalties: on the weights, for example `WeightDecay(1e-4)`; their gradients are added to the
+            rule's. The losses that a run reports are without them.
+        batch_shards: how the arithmetic is laid out, not what it computes: the batch is split over
+            so many devices, each with all weights. For backpropagation, and predictive coding by
+            gradient descent from a forward pass, which treat every sample alone.
 
     Raises:
-        ValueError: a count below 1.
+        ValueError: a count below 1, or shards that do not divide the batch or do not suit the rule.
     """
 
     network: NetworkConfig
@@ -34,9 +40,20 @@ class TrainingConfig:
     batch_size: int = 64
     steps: int = 937
     eval_every: int = 300
+    penalties: tuple[Penalty, ...] = ()
+    batch_shards: int = 1
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "batch_size", "steps", "eval_every")
+        require_at_least(self, 1, "batch_size", "steps", "eval_every", "batch_shards")
+        if self.batch_size % self.batch_shards:
+            raise ValueError(
+                f"batch_shards must divide batch_size {self.batch_size}, got {self.batch_shards}"
+            )
+        if self.batch_shards > 1 and not getattr(self.rule, "splits_batches", False):
+            raise ValueError(
+                f"batch_shards {self.batch_shards} needs backpropagation, or predictive coding by "
+                f"gradient descent from a forward pass; got {self.rule}"
+            )
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,20 @@ would leave rounding noise of 1e-7 where a deep network's errors are far smaller
 scale it up. Tested against automatic differentiation of `pccore.energy`.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pccore.descent import by_groups, by_waves
+from pccore.linear_equilibrium import equilibrium
+
 if TYPE_CHECKING:
     from pccore.networks import Biases, Network
-
-# The moving top of the network is handled in at most this many static blocks, so that the time to
-# compile does not grow with depth. Eight blocks do 9/16 of the full arithmetic when T = H.
-MOST_BLOCKS = 8
 
 
 class StackedRelaxation(eqx.Module):
@@ -49,8 +50,8 @@ class StackedRelaxation(eqx.Module):
     def batch_size(self) -> int:
         return len(self.x)
 
-    def origin(self, reach: int | None = None) -> Float[Array, "reach B N"]:
-        return jnp.zeros_like(self.start[len(self.start) - (reach or len(self.start)) :])
+    def origin(self) -> Float[Array, "H B N"]:
+        return jnp.zeros_like(self.start)
 
     def loss(self) -> Float[Array, ""]:
         prediction = self.network.readout(self.start[-1])
@@ -62,9 +63,9 @@ class StackedRelaxation(eqx.Module):
         a, W = config.scalings, network.hidden[config.depth - len(departure) :]
         change, slope = config.phi.respond(start, departure)
         e = self._errors(departure, change)
-        e_last = self._output_error(start[-1] + departure[-1])
         from_hidden = a.hidden * jnp.einsum("lbm,lmn->lbn", e[1:], W)
-        feedback = slope * jnp.concatenate([from_hidden, a.last * (e_last @ network.last)[None]])
+        from_output = self.output_feedback(departure)
+        feedback = slope * jnp.concatenate([from_hidden, from_output[None]])
         if config.residual:
             feedback = feedback + _shifted(e, -config.skip)
         if config.activity_decay:
@@ -73,7 +74,7 @@ class StackedRelaxation(eqx.Module):
 
     def energies(self, departure: Float[Array, "m B N"]) -> Float[Array, " L"]:
         config = self.network.config
-        departure = self.reaching(departure, config.depth)
+        departure = self._reaching(departure, config.depth)
         change, _ = config.phi.respond(self.start, departure)
         e, z = self._errors(departure, change), self.activities(departure)
         hidden = 0.5 * jnp.mean(jnp.sum(e**2, axis=-1), axis=-1)
@@ -108,20 +109,43 @@ class StackedRelaxation(eqx.Module):
             biases=self._bias_gradients(e, e_last),
         )
 
-    def wave(self, steps: int) -> list[tuple[int, int]]:
-        """An error travels one layer a step, or as far as a skip goes; decay moves all at once."""
-        config = self.network.config
-        if config.activity_decay:
-            return [(config.depth, steps)]
-        stride = config.skip if config.residual else 1
-        most = min(config.depth, 1 + (steps - 1) * stride)
-        return [
-            (reach, steps if reach == most else 1 + (reach - 1) // stride)
-            for reach in _block_sizes(most)
-        ]
+    def output_feedback(self, departure: Float[Array, "m B N"]) -> Float[Array, "B N"]:
+        """a_L W_L^T e_L, what the output error sends down to the last hidden layer."""
+        error = self._output_error(self.start[-1] + departure[-1])
+        return self.network.config.scalings.last * (error @ self.network.last)
 
-    def reaching(self, departure: Float[Array, "m B N"], reach: int) -> Float[Array, "reach B N"]:
+    def descent(self, rate: Float[Array, ""], steps: int) -> Float[Array, "m B N"]:
+        """`steps` steps of gradient descent from the start, d <- d - rate B dF/dz."""
+        grouped = self.network.config.layers_per_product
+        return (by_groups if grouped else by_waves)(self, rate, steps)
+
+    def _reaching(self, departure: Float[Array, "m B N"], reach: int) -> Float[Array, "reach B N"]:
         return _below(departure, reach)
+
+    def departure_of(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
+        """Of the activities z_l = f_l(z_{l-1}) + e_l, by one sweep upwards."""
+        respond = self.network.config.phi.respond
+        return self._sweep(errors, self.start, lambda z, d: respond(z, d).change)
+
+    def errors_of(self, departure: Float[Array, "m B N"]) -> Float[Array, "H B N"]:
+        """e_l = z_l - f_l(z_{l-1}), without its precision: the inverse of `departure_of`."""
+        departure = self._reaching(departure, len(self.start))
+        change, _ = self.network.config.phi.respond(self.start, departure)
+        return self._errors(departure, change) / self._hidden_precisions(departure.dtype)
+
+    def error_gradient(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
+        """B dF/de where the errors are the variables: one sweep upwards and one downwards."""
+        config, network = self.network.config, self.network
+        departure = self.departure_of(errors)
+        z = self.start + departure
+        _, slope = config.phi.respond(self.start, departure)
+        from_output = config.scalings.last * (self._output_error(z[-1]) @ network.last)
+        from_above = jnp.zeros_like(z).at[-1].set(-slope[-1] * from_output)
+        if config.activity_decay:
+            from_above = from_above + config.activity_decay * z
+        # not the derivative of `departure_of`: at a kink, that of a change is not phi'
+        _, downwards = jax.vjp(lambda e: self._sweep(e, slope, jnp.multiply), errors)
+        return self._hidden_precisions(errors.dtype) * errors + downwards(from_above)[0]
 
     def _top(self, departure: Float[Array, "m B N"]) -> Float[Array, "m B N"]:
         """zbar of the layers that `departure` is for."""
@@ -154,6 +178,34 @@ class StackedRelaxation(eqx.Module):
         hidden = _below(-jnp.mean(e, axis=1), self.network.config.depth)
         return replace(biases, hidden=hidden, last=-jnp.mean(e_last, axis=0))
 
+    def _sweep(
+        self,
+        errors: Float[Array, "H B N"],
+        at: Float[Array, "H B N"],
+        respond: Callable[[Array, Array], Array],
+    ) -> Float[Array, "H B N"]:
+        """d_l = e_l + tau d_{l-n} + a_l W_l respond(at_{l-1}, d_{l-1}), from the bottom up."""
+        config = self.network.config
+
+        def step(below: Array, layer: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+            e, W, at = layer
+            d = e + config.scalings.hidden * (respond(at, below[-1]) @ W.T)
+            if config.residual:
+                d = d + below[0]
+            return jnp.concatenate([below[1:], d[None]]), d
+
+        below = jnp.pad(errors[:1], ((config.skip - 1, 0), (0, 0), (0, 0)))
+        _, rest = jax.lax.scan(step, below, (errors[1:], self.network.hidden, at[:-1]))
+        return jnp.concatenate([errors[:1], rest])
+
+    def _hidden_precisions(self, dtype: jnp.dtype) -> Float[Array, "H 1 1"]:
+        config = self.network.config
+        return jnp.array(config.precisions[:-1] or (1.0,) * config.depth, dtype)[:, None, None]
+
+    def equilibrium(self) -> Float[Array, "H B N"]:
+        """The departure at which dF/dz = 0, of linear networks (thesis eq. 5.4)."""
+        return equilibrium(self)
+
 
 def _below(values: Float[Array, "m *rest"], depth: int) -> Float[Array, "depth *rest"]:
     """Values of the topmost layers, with zeros for the layers below them."""
@@ -167,9 +219,3 @@ def _shifted(values: Float[Array, "m *rest"], by: int) -> Float[Array, "m *rest"
     if by > 0:
         return jnp.concatenate([edge, values[:-by]])
     return jnp.concatenate([values[-by:], edge])
-
-
-def _block_sizes(moved: int) -> list[int]:
-    """Sizes of the growing block of moving layers, in about equal strides up to `moved`."""
-    stride = -(-moved // MOST_BLOCKS)
-    return [*range(stride, moved, stride), moved]

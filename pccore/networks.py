@@ -39,9 +39,14 @@ class NetworkConfig:
         precisions: p_1 .. p_L, the weight of each layer's energy (figure A.5); () stands for ones.
         activity_decay: alpha of the term alpha/2 ||z_l||^2 of every hidden layer (C.3.3).
 
+        layers_per_product: how the arithmetic is laid out, not what it computes: gradient descent
+            takes so many layers at a time (`pccore.descent`), or, with 0, all that move. A divisor
+            of H; needs `skip` 1.
+
     Raises:
         ValueError: a size below 1, a name that its registry does not hold, precisions that are not
-            L positive numbers, a negative decay, or `skip` without `residual`.
+            L positive numbers, a negative decay, `skip` without `residual`, or layers per product
+            that do not divide the depth or come with longer skips.
     """
 
     input_size: int
@@ -56,10 +61,11 @@ class NetworkConfig:
     bias: bool = False
     precisions: tuple[float, ...] = ()
     activity_decay: float = 0.0
+    layers_per_product: int = 0
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "input_size", "output_size", "width", "depth", "skip")
-        require_at_least(self, 0, "activity_decay")
+        require_at_least(self, 0, "activity_decay", "layers_per_product")
         if self.skip > 1 and not self.residual:
             raise ValueError(f"skip {self.skip} needs residual, which is false")
         if self.precisions and len(self.precisions) != self.depth + 1:
@@ -68,6 +74,11 @@ class NetworkConfig:
             )
         if any(not p > 0 for p in self.precisions):
             raise ValueError(f"precisions must be positive, got {self.precisions}")
+        if self.layers_per_product and (self.depth % self.layers_per_product or self.skip > 1):
+            raise ValueError(
+                f"layers_per_product must divide the depth, {self.depth}, and needs skip 1; got "
+                f"{self.layers_per_product} with skip {self.skip}"
+            )
         for registry, name in (
             (ACTIVATIONS, self.activation),
             (PARAMETERISATIONS, self.parameterisation),
@@ -89,6 +100,11 @@ class NetworkConfig:
     def output_energy(self) -> OutputEnergy:
         """The energy of the clamped output."""
         return OUTPUTS[self.output]
+
+    @property
+    def stride(self) -> int:
+        """How many layers an error travels in one step of inference."""
+        return self.skip if self.residual else 1
 
     @property
     def output_precision(self) -> float:

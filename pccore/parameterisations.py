@@ -109,7 +109,7 @@ class Orthogonal:
     """Orthogonal weights, W^T W = g^2 I or W W^T = g^2 I, and a_l = 1 (thesis C.3.4, fig. C.30).
 
     The gain g keeps the size of activities through the activation: 1.05 for tanh, 1 otherwise.
-    Stable without skip connections only; networks with them are refused.
+    Meant for networks without skip connections, with which activities would double at every layer.
     """
 
     gains: ClassVar[Mapping[str, float]] = MappingProxyType({"tanh": 1.05})

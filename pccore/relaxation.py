@@ -2,6 +2,7 @@
 
 from typing import Protocol, TypeVar
 
+import jax
 from jaxtyping import Array, Float
 
 Departure = TypeVar("Departure")
@@ -21,8 +22,8 @@ class Relaxation(Protocol[Departure]):
         """B."""
         ...
 
-    def origin(self, reach: int | None = None) -> Departure:
-        """The departure of the start itself, zero, of all layers or of the topmost `reach`."""
+    def origin(self) -> Departure:
+        """The departure of the start itself: zero."""
         ...
 
     def loss(self) -> Float[Array, ""]:
@@ -45,14 +46,24 @@ class Relaxation(Protocol[Departure]):
         """dF/dW at zbar + departure, in the shape of the network."""
         ...
 
-    def wave(self, steps: int) -> list[tuple[int, int]]:
-        """How far local updates can have reached: pairs (reach, step).
+    def descent(self, rate: Float[Array, ""], steps: int) -> Departure:
+        """`steps` steps of d <- d - rate B dF/dz from the start, in the way that suits this energy.
 
-        Until `step`, only the topmost `reach` layers can have left the start. The last step is
-        `steps`. A relaxation without this structure returns one pair, for all of its layers.
+        See `gradient_steps` for the plain one.
         """
         ...
 
-    def reaching(self, departure: Departure, reach: int) -> Departure:
-        """The same departure, written for the topmost `reach` layers."""
-        ...
+
+def gradient_steps(
+    relaxation: Relaxation[Departure],
+    departure: Departure,
+    rate: Float[Array, ""],
+    steps: int,
+) -> Departure:
+    """`steps` steps of d <- d - rate B dF/dz, all activities at once."""
+
+    def step(_: int, departure: Departure) -> Departure:
+        slopes = relaxation.gradient(departure)
+        return jax.tree.map(lambda d, g: d - rate * g, departure, slopes)
+
+    return jax.lax.fori_loop(0, steps, step, departure)

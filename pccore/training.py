@@ -7,12 +7,13 @@ it once per evaluation. Learning rates and seeds are traced: a program compiles 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from pccore.assessment import Chance, assess
@@ -25,6 +26,10 @@ from pccore.outcomes import Outcome
 # Not only NaN: blow-ups also end in huge finite losses.
 DIVERGENCE_FACTOR = 1e3
 TEST_CHUNK = 1000
+# XLA keeps to 256 bits on CPUs that have 512: 6% of a step at 8 x 128 (docs/log.md).
+COMPILER_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
+
+Values = TypeVar("Values")
 
 
 class Samples(NamedTuple):
@@ -57,6 +62,30 @@ class Rates(NamedTuple):
 
     weight: Float[Array, ""]
     activity: Float[Array, ""]
+
+
+class Trained(NamedTuple):
+    """A trained network and what became of its training.
+
+    Attributes:
+        network: its weights at the end, in the class that `config.network.build` gives.
+        outcome: losses, accuracy, status.
+    """
+
+    network: Any
+    outcome: Outcome
+
+
+def train(
+    config: TrainingConfig,
+    dataset: Dataset,
+    lane: Lane,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> Trained:
+    """Train one network and return it. See `fit_many`."""
+    state, outcomes = _run(config, dataset, [lane], on_progress)
+    return Trained(jax.tree.map(lambda weights: weights[0], state.network), outcomes[0])
 
 
 def fit(
@@ -96,14 +125,26 @@ def fit_many(
         ValueError: no lanes; the data set does not fit the network; fewer samples than one batch; a
             lane without the activity learning rate that the rule needs.
     """
+    return _run(config, dataset, lanes, on_progress)[1]
+
+
+def _run(
+    config: TrainingConfig,
+    dataset: Dataset,
+    lanes: Sequence[Lane],
+    on_progress: Callable[[int], None] | None,
+) -> tuple[LaneState, list[Outcome]]:
+    """The last state of all lanes, and their outcomes."""
     _check(config, dataset, lanes)
-    train, test = _on_device(dataset)
+    train, test = _on_device(dataset, config.batch_shards)
     seeds = jnp.array([lane.seed for lane in lanes], jnp.uint32)
     rates = Rates(
         jnp.array([lane.weight_lr for lane in lanes], float),
         jnp.array([lane.activity_lr or 0.0 for lane in lanes], float),
     )
     state = _start(config, seeds)
+    if config.batch_shards > 1:
+        state = _on_every_shard(state, config.batch_shards)
     per_epoch = len(dataset.train_x) // config.batch_size
     evaluated: list[tuple[int, Array, Array]] = []
     for start, stop in _segments(config, per_epoch):
@@ -117,14 +158,20 @@ def fit_many(
                 on_progress(stop)
             if not alive:
                 break
+    return state, _outcomes(state, evaluated, Chance.of(dataset))
+
+
+def _outcomes(
+    state: LaneState, evaluated: Sequence[tuple[int, Array, Array]], chance: Chance
+) -> list[Outcome]:
+    """What became of every lane, from what was collected on the device."""
     losses, limits = np.asarray(state.losses), np.asarray(state.limit)
     steps = np.array([step for step, _, _ in evaluated])
     test_loss = np.array([loss for _, loss, _ in evaluated]).T
     accuracy = np.array([accuracy for _, _, accuracy in evaluated]).T
-    chance = Chance.of(dataset)
     return [
         assess(losses[i], limits[i], steps, test_loss[i], accuracy[i], chance)
-        for i in range(len(lanes))
+        for i in range(len(losses))
     ]
 
 
@@ -143,7 +190,8 @@ def _check(config: TrainingConfig, dataset: Dataset, lanes: Sequence[Lane]) -> N
             f"batch_size {config.batch_size} exceeds the {len(dataset.train_x)} training samples "
             f"of data set {dataset.name!r}"
         )
-    if config.rule.infers and any(lane.activity_lr is None for lane in lanes):
+    needs_beta = getattr(getattr(config.rule, "inference", None), "uses_activity_lr", False)
+    if needs_beta and any(lane.activity_lr is None for lane in lanes):
         raise ValueError("predictive coding needs an activity_lr in every lane, got None")
 
 
@@ -164,21 +212,27 @@ _placing = Lock()
 
 
 @lru_cache(maxsize=4)
-def _placed(dataset: Dataset, device: jax.Device) -> tuple[Samples, Samples]:
+def _placed(dataset: Dataset, device: jax.Device, shards: int) -> tuple[Samples, Samples]:
     # Not committed to the device: committed data would commit the state that a program returns, and
     # the next call would compile it again.
     with jax.default_device(device):
         mean, std = jnp.asarray(dataset.mean, float), jnp.asarray(dataset.std, float)
-        return (
+        samples = (
             Samples(jnp.asarray(dataset.train_x), jnp.asarray(dataset.train_y), mean, std),
             Samples(jnp.asarray(dataset.test_x), jnp.asarray(dataset.test_y), mean, std),
         )
+    return samples if shards == 1 else _on_every_shard(samples, shards)
 
 
-def _on_device(dataset: Dataset) -> tuple[Samples, Samples]:
-    """The training and the test set on the current default device, placed there once."""
+def _on_device(dataset: Dataset, shards: int) -> tuple[Samples, Samples]:
+    """The training and the test set where they are needed, placed there once."""
     with _placing:  # threads that train side by side share one copy
-        return _placed(dataset, jnp.zeros(()).device)
+        return _placed(dataset, jnp.zeros(()).device, shards)
+
+
+def _on_every_shard(values: Values, shards: int) -> Values:
+    """A copy on each device that takes a share of the batch."""
+    return jax.device_put(values, NamedSharding(_mesh(shards), PartitionSpec()))
 
 
 @partial(jax.jit, static_argnames="config")
@@ -207,7 +261,12 @@ def _shuffle(seeds: Int[Array, " lanes"], epoch: int, samples: int) -> Int[Array
     return jax.vmap(order)(seeds)
 
 
-@partial(jax.jit, static_argnames="config", donate_argnames="state")
+@partial(
+    jax.jit,
+    static_argnames="config",
+    donate_argnames="state",
+    compiler_options=COMPILER_OPTIONS,
+)
 def _train(
     config: TrainingConfig,
     state: LaneState,
@@ -248,7 +307,9 @@ def _update(
     network, output = state.network, config.network.output_energy
     x, y = train.take(index, config.network.output_size)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), step)
-    loss, gradients = config.rule.gradients(network, x, y, rates.activity, key)
+    loss, gradients = _gradients(config, network, x, y, rates.activity, key)
+    for penalty in config.penalties:
+        gradients = jax.tree.map(jnp.add, gradients, jax.grad(penalty)(network))
     transformation = config.optimiser.transformation()
     direction, optimiser = transformation.update(gradients, state.optimiser, network)
     null = jnp.mean(output.per_sample(y, jnp.zeros_like(y)))
@@ -261,6 +322,41 @@ def _update(
         limit=limit,
         alive=alive,
     )
+
+
+def _gradients(
+    config: TrainingConfig, network: Any, x: Array, y: Array, activity_lr: Array, key: Array
+) -> tuple[Array, Any]:
+    """Loss and weight gradients of a batch, whole or in `config.batch_shards` shards."""
+    shards = config.batch_shards
+    if shards == 1:
+        return config.rule.gradients(network, x, y, activity_lr, key)
+
+    def shard(network: Any, x: Array, y: Array, activity_lr: Array, key: Array) -> Any:
+        # beta of the batch mean: a shard of B/s samples divides it by B/s instead of by B
+        key = jax.random.fold_in(key, jax.lax.axis_index("batch"))
+        result = config.rule.gradients(network, x, y, activity_lr / shards, key)
+        return jax.tree.map(lambda value: jax.lax.pmean(value, "batch"), result)
+
+    whole, split = PartitionSpec(), PartitionSpec("batch")
+    return jax.shard_map(
+        shard,
+        mesh=_mesh(shards),
+        in_specs=(whole, split, split, whole, whole),
+        out_specs=whole,
+        check_vma=False,
+    )(network, x, y, activity_lr, key)
+
+
+def _mesh(shards: int) -> Mesh:
+    """The devices over which a batch is split."""
+    devices = jax.local_devices()
+    if len(devices) < shards:
+        raise ValueError(
+            f"batch_shards {shards} needs as many devices, this process has {len(devices)} "
+            f"({devices[0].platform}); jax_num_cpu_devices sets how many a CPU counts as"
+        )
+    return Mesh(np.array(devices[:shards]), ("batch",))
 
 
 @jax.jit

@@ -15,3 +15,11 @@ def require_decay_rates(config: object, *names: str) -> None:
         value = getattr(config, name)
         if not 0 <= value < 1:
             raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
+
+
+def require_positive(config: object, *names: str) -> None:
+    """Raise `ValueError` unless each named attribute of `config` is above 0."""
+    for name in names:
+        value = getattr(config, name)
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}")

@@ -1,6 +1,7 @@
 """The catalogue of columns: name, type, unit and meaning of everything that the ledger keeps.
 
-A null means that the value does not exist: it is never written as zero, and NaN stays NaN.
+A null means that the value does not exist: it is never written as zero, and NaN stays NaN. Settings
+that most runs lack (`_added`) say themselves what a null stands for.
 """
 
 from dataclasses import dataclass
@@ -48,10 +49,15 @@ def _setting(name: str, type: str, description: str, unit: str = "") -> Column:
     return Column(name, type, description, unit, fixed=True)
 
 
+def _added(name: str, type: str, description: str, unit: str = "") -> Column:
+    """A setting of version 2: null, as in all rows before it, where it is what it was for them."""
+    return Column(name, type, description, unit, fixed=True, since=2)
+
+
 _WEIGHT_LR = "eta, the learning rate of the weight optimiser"
 _ACTIVITY_LR = (
     "beta, the step size of inference on the energy, a mean over the batch: compare it only at "
-    "one batch_size; null for rules that infer no activities"
+    "one batch_size; null where no activities are inferred, or by a scheme without a step size"
 )
 _MIN_TRAIN_LOSS = "the smallest single-batch training loss, the thesis's metric"
 
@@ -101,9 +107,18 @@ RUNS = (
     _setting("residual", "bool", "whether hidden layers have skip connections"),
     _setting("parameterisation", "string", "name of the scalings and initial distribution"),
     _setting("output", "string", "output loss: mse or cross_entropy"),
-    _setting("rule", "string", "learning rule: pc (predictive coding) or bp (backpropagation)"),
+    _setting(
+        "rule",
+        "string",
+        "learning rule: pc (predictive coding), bp (backpropagation), ep (equilibrium propagation)",
+    ),
     _setting("inference", "string", "name of the inference scheme; null for bp"),
-    _setting("inference_steps", "int64", "inference steps per update; null for bp", "steps"),
+    _setting(
+        "inference_steps",
+        "int64",
+        "inference steps per update; null for bp, and where they are not fixed",
+        "steps",
+    ),
     _setting("optimiser", "string", "name of the weight optimiser"),
     _setting("optimiser_options", "string", "its options except the learning rate, as JSON"),
     _setting("steps", "int64", "weight updates asked for", "weight updates"),
@@ -118,6 +133,28 @@ RUNS = (
     Column("mupc_version", "string", "version of mupc that trained it"),
     Column("jax_version", "string", "version of JAX that trained it"),
     Column("group", "string", "id of the append that holds its curve; null without a curve"),
+    _added("network", "string", "hybrid, bidirectional or equilibrium; null: one stack of layers"),
+    _added("network_options", "string", "what else distinguishes it, as JSON; null: nothing"),
+    _added("skip", "int64", "layers that a skip connection spans; null: 1", "layers"),
+    _added("bias", "bool", "whether layers have biases; null: they have none"),
+    _added(
+        "activity_decay", "float64", "alpha of hidden activities; null: 0", "weight in the energy"
+    ),
+    _added(
+        "output_precision",
+        "float64",
+        "p_L, weight of the output's energy; null: 1",
+        "weight in the energy",
+    ),
+    _added("rule_options", "string", "options of the learning rule, as JSON; null: it has none"),
+    _added(
+        "inference_options",
+        "string",
+        "options of the inference scheme but for its steps, as JSON; null: none",
+    ),
+    _added("start", "string", "where inference begins; null: a forward pass, or an amortiser's"),
+    _added("start_options", "string", "its options, as JSON; null: it has none"),
+    _added("penalties", "string", "penalties on the weights, as JSON; null: none"),
 )
 
 CURVES = (

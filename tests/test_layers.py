@@ -26,6 +26,7 @@ CONFINED: dict[str, set[str]] = {
     "jax": {"pccore", "transfer", "jobs"},
     "equinox": {"pccore"},
     "optax": {"pccore"},
+    "diffrax": {"pccore"},
     "sklearn": {"pccore"},
     "mnist1d": {"pccore"},
     "pooch": {"pccore"},
@@ -48,7 +49,16 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "pydantic_core": "
 # What runs in a fresh process -> what it must not have loaded.
 HEAVY = ("jax", "ray", "optuna", "pandas", "pyarrow", "matplotlib", "sklearn")
 FRESH: dict[str, tuple[str, ...]] = {
-    "import pccore": ("ray", "optuna", "pandas", "pyarrow", "results", "transfer", "jobs"),
+    "import pccore": (
+        "diffrax",
+        "ray",
+        "optuna",
+        "pandas",
+        "pyarrow",
+        "results",
+        "transfer",
+        "jobs",
+    ),
     "import results": ("jax", "ray", "optuna", "pccore", "transfer", "jobs"),
     "import transfer": ("ray", "optuna", "jobs"),
     "import jobs": ("ray", "optuna"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pccore
+from transfer.building import training_config
 from transfer.fields import LARGEST_COUNT
 from transfer.samplers import SAMPLERS
 from transfer.space import Grid, Range
@@ -17,11 +18,13 @@ MOST_CELLS = 10_000
 
 def problems(experiment: "Experiment") -> Iterator[str]:
     """One sentence per contradiction."""
-    yield from _training(experiment)
-    yield from _variants(experiment)
-    yield from _sampler(experiment)
-    yield from _size(experiment)
-    yield from _transfer(experiment)
+    found = False
+    for check in (_training, _variants, _sampler, _size, _transfer, _unused):
+        for problem in check(experiment):
+            found = True
+            yield problem
+    if not found:
+        yield from _refused(experiment)
 
 
 def _training(experiment: "Experiment") -> Iterator[str]:
@@ -47,19 +50,24 @@ def _training(experiment: "Experiment") -> Iterator[str]:
 
 def _variants(experiment: "Experiment") -> Iterator[str]:
     names = [variant.name for variant in experiment.variants]
+    inference = experiment.training.inference
     for place, variant in enumerate(experiment.variants):
         infers = VARIANTS[variant.name].infers
         if variant.name in names[:place]:
             yield f"variants[{place}] must not be given twice, got {variant.name!r}"
-        if variant.activity_lr is not None and not infers:
-            yield (
-                f"variants[{place}].activity_lr must be left out: "
-                f"{variant.name} infers no activities"
-            )
+        if variant.activity_lr is not None and not experiment.has_activity_lr(variant):
+            why = f"inference {inference.scheme} has no activity learning rate"
+            why = why if infers else f"{variant.name} infers no activities"
+            yield f"variants[{place}].activity_lr must be left out: {why}"
+    if experiment.tune.activity_lr is not None and not inference.uses_activity_lr:
+        yield (
+            f"tune.activity_lr must be left out: inference {inference.scheme} has no activity "
+            "learning rate"
+        )
     without = [
         variant.name
         for variant in experiment.variants
-        if VARIANTS[variant.name].infers and variant.activity_lr is None
+        if experiment.has_activity_lr(variant) and variant.activity_lr is None
     ]
     if without and experiment.tune.activity_lr is None:
         yield (
@@ -114,6 +122,41 @@ def _transfer(experiment: "Experiment") -> Iterator[str]:
     for key, values in _searched(experiment):
         if not isinstance(values, Grid):
             yield f"{key} must be a list for transfer.neighbourhood 'all', got a range"
+
+
+def _unused(experiment: "Experiment") -> Iterator[str]:
+    """Settings that nothing in the experiment depends on."""
+    network, training = experiment.network, experiment.training
+    begins = training.start != pccore.ForwardStart()
+    if begins and not training.inference.uses_activity_lr:  # it solves, from wherever
+        yield (
+            f"training.start must be left out: inference {training.inference.scheme} does not "
+            "depend on where it begins"
+        )
+    if any(VARIANTS[variant.name].infers for variant in experiment.variants):
+        return
+    given = {
+        "network.activity_decay": network.activity_decay != 0,
+        "network.output_precision": network.output_precision != 1,
+        "training.start": begins,
+    }
+    names = " and ".join(variant.name for variant in experiment.variants)
+    for key in (key for key, is_given in given.items() if is_given):
+        yield f"{key} must be left out: {names} infers no activities"
+
+
+def _refused(experiment: "Experiment") -> Iterator[str]:
+    """What the configs of the variants refuse, each once."""
+    refused: dict[str, list[str]] = {}
+    for variant in experiment.variants:
+        try:
+            for activation in experiment.network.activation:
+                for shape in (experiment.tune.shape, *experiment.targets):
+                    training_config(experiment, variant.name, activation, shape)
+        except ValueError as error:
+            refused.setdefault(str(error), []).append(variant.name)
+    for rule, names in refused.items():
+        yield f"{' and '.join(names)} cannot be trained: {rule}"
 
 
 def _searched(experiment: "Experiment") -> Iterator[tuple[str, Grid | Range]]:

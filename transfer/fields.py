@@ -7,11 +7,10 @@ rule and the value. `where` is the place inside the key's value, such as "[2]".
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from dataclasses import fields as fields_of
 from typing import Any, TypeVar
 
 import pccore
-from pccore import Optimiser, Registry
+from pccore import Registry, UnknownNameError
 from transfer.problems import RejectedError, unknown_key
 from transfer.space import Grid, Range
 
@@ -20,7 +19,8 @@ Reader = Callable[..., T]
 """Takes a value and, optionally, where it is."""
 
 # Rates must be numbers in single precision, with room to spare.
-SMALLEST_RATE, LARGEST_RATE = 1e-30, 1e30
+SMALLEST_RATE: float = 1e-30
+LARGEST_RATE: float = 1e30
 LARGEST_WIDTH, LARGEST_DEPTH = 65_536, 4_096
 LARGEST_SEED = 2**32 - 1
 LARGEST_COUNT = 10**8
@@ -61,7 +61,10 @@ def name_in(registry: Registry[Any]) -> Reader[str]:
     def read(value: object, where: str = "") -> str:
         if not isinstance(value, str):
             raise RejectedError(f"must be one of {', '.join(registry)}", value, where=where)
-        registry[value]
+        try:
+            registry[value]
+        except UnknownNameError as error:
+            raise RejectedError(f"is an {error}", where=where) from None
         return value
 
     return read
@@ -94,6 +97,7 @@ neighbourhood = integer(0, MOST_ENTRIES, "all")
 rate = number(SMALLEST_RATE, LARGEST_RATE)
 epochs = number(1e-6, 1e6)
 tolerance = number(1e-6, 1e6)
+decay = number(0, LARGEST_RATE)
 activation = name_in(pccore.ACTIVATIONS)
 
 
@@ -157,25 +161,6 @@ def seeds(value: object) -> tuple[int, ...]:
 def seeds_as_yaml(value: tuple[int, ...]) -> Any:
     """What `seeds` reads back as `value`."""
     return len(value) if value == tuple(range(len(value))) else list(value)
-
-
-def optimiser(value: object) -> Optimiser:
-    """The name of an optimiser, or a mapping {name: ..., option: ...}; also an optimiser itself."""
-    if isinstance(value, tuple(pccore.OPTIMISERS.values())):
-        value = optimiser_as_yaml(value)
-    if not isinstance(value, str | Mapping):
-        raise RejectedError("must be the name of an optimiser or {name: ..., option: ...}", value)
-    given = {"name": value} if isinstance(value, str) else dict(value)
-    kind: Any = pccore.OPTIMISERS[name_in(pccore.OPTIMISERS)(given.get("name"), ".name")]
-    options = tuple(field.name for field in fields_of(kind))
-    _require_keys(given, ("name",), options)
-    fraction = number(0, 1)
-    return kind(**{key: fraction(given[key], f".{key}") for key in options if key in given})
-
-
-def optimiser_as_yaml(value: Any) -> dict[str, Any]:
-    """What `optimiser` reads back as `value`."""
-    return {"name": pccore.OPTIMISERS.name_of(type(value)), **asdict(value)}
 
 
 def sections(value: object) -> tuple[Any, ...]:

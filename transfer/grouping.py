@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from pccore import TrainingConfig
+from pccore import GradientDescent, InferenceScheme, TrainingConfig
+from transfer.networks import stacks
 from transfer.runs import Run
 
 
@@ -13,15 +14,23 @@ def work(config: TrainingConfig) -> float:
 
     A weight matrix takes three products per batch to learn (prediction, error, gradient), and two
     per inference step while its layer moves. After t steps only the top t layers have moved, so
-    T <= H steps move T (T + 1) / 2 of the T H layers there are.
+    T <= H steps move T (T + 1) / 2 of the T H layers there are. Only gradient descent makes use of
+    that. Inference that ends by itself counts as if it took all steps allowed, inference without
+    steps as one.
     """
-    network = config.network
+    networks = stacks(config.network)
+    depth, weights = networks[0].depth, sum(network.weights for network in networks)
     inference = getattr(config.rule, "inference", None)
-    steps = inference.steps if inference else 0
-    wave = min(steps, network.depth)
-    moves = wave * (wave + 1) / 2 + (steps - wave) * network.depth
-    passes = 3 + 2 * moves / network.depth
-    return float(network.weights * config.batch_size * config.steps * passes)
+    steps = 0 if inference is None else _steps(inference)
+    wave = min(steps, depth) if isinstance(inference, GradientDescent) else 0
+    moves = wave * (wave + 1) / 2 + (steps - wave) * depth
+    passes = 3 + 2 * moves / depth
+    return float(weights * config.batch_size * config.steps * passes)
+
+
+def _steps(inference: InferenceScheme) -> int:
+    """How many steps inference takes at most."""
+    return getattr(inference, "steps", getattr(inference, "max_steps", 1))
 
 
 def by_config(runs: Iterable[Run]) -> dict[TrainingConfig, list[Run]]:

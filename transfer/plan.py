@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Self
 
 import pccore
+from transfer.building import trace, training_config
 from transfer.runs import Cell, Run
 from transfer.samplers import SAMPLERS
 from transfer.space import Space
 from transfer.spec import DEFAULT_IN_FLIGHT, Experiment, Shape, VariantSpec
-from transfer.variants import VARIANTS
 
 
 @dataclass(frozen=True)
@@ -81,36 +81,19 @@ class Plan:
 
     def config(self, arm: Arm, shape: Shape) -> pccore.TrainingConfig:
         """What the runs of `arm` at `shape` share."""
-        experiment, variant = self.experiment, VARIANTS[arm.variant.name]
-        training = experiment.training
-        network = pccore.NetworkConfig(
-            input_size=self.data.input_size,
-            output_size=self.data.output_size,
-            width=shape.width,
-            depth=shape.depth,
-            activation=arm.activation,
-            residual=experiment.network.residual,
-            parameterisation=variant.parameterisation,
-            output=experiment.network.output,
-        )
-        return pccore.TrainingConfig(
-            network=network,
-            rule=variant.rule(training.inference.build(shape.depth)),
-            optimiser=training.optimiser,
-            batch_size=training.batch_size,
-            steps=experiment.steps,
-            eval_every=training.eval_every,
-        )
+        return training_config(self.experiment, arm.variant.name, arm.activation, shape)
 
     def check(self) -> None:
-        """Build the config of every arm at every shape, so that a mistake shows before training.
+        """Trace a training step of every arm, so that a mistake shows before training.
 
         Raises:
-            ValueError: a config that pccore does not accept.
+            ValueError: settings under which an arm cannot be trained.
         """
         for arm in self.arms:
-            for shape in (self.experiment.tune.shape, *self.experiment.targets):
-                self.config(arm, shape)
+            try:
+                trace(self.config(arm, self.experiment.tune.shape))
+            except ValueError as error:
+                raise ValueError(f"{arm.label} cannot be trained: {error}") from None
 
     def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> list[Run]:
         """The runs of `cells`: cell by cell, each with every seed."""

@@ -11,8 +11,10 @@ from typing import Any
 import jax
 
 import pccore
-from pccore import Lane, Outcome, TrainingConfig
+from pccore import ForwardStart, Lane, NetworkConfig, Outcome, TrainingConfig
+from transfer.networks import NETWORKS, distinguishing, stacks
 from transfer.pool import GroupResult
+from transfer.variants import RULES
 
 ID_LENGTH = 20
 """Hexadecimal digits of a run id: 80 bits, so that a clash among 10^9 runs has odds below 10^-6."""
@@ -64,13 +66,19 @@ class Run:
         """Its point of the search space."""
         return Cell(self.lane.weight_lr, self.lane.activity_lr)
 
+    @property
+    def network(self) -> NetworkConfig:
+        """The stack of layers that predicts: of most networks, the whole."""
+        return stacks(self.config.network)[0]
+
     @cached_property
     def determinants(self) -> dict[str, Any]:
         """The columns of the `runs` table that determine the others.
 
-        The variant is not one of them: it stands for a parameterisation and a rule.
+        The variant is not one of them: it stands for a parameterisation and a rule. Nor is how the
+        arithmetic is laid out.
         """
-        config, network, lane = self.config, self.config.network, self.lane
+        config, network, lane = self.config, self.network, self.lane
         inference: Any = getattr(config.rule, "inference", None)
         optimiser: Any = config.optimiser
         return {
@@ -82,9 +90,9 @@ class Run:
             "residual": network.residual,
             "parameterisation": network.parameterisation,
             "output": network.output,
-            "rule": "pc" if config.rule.infers else "bp",
+            "rule": RULES.name_of(type(config.rule)),
             "inference": pccore.INFERENCE.name_of(type(inference)) if inference else None,
-            "inference_steps": inference.steps if inference else None,
+            "inference_steps": getattr(inference, "steps", None),
             "optimiser": pccore.OPTIMISERS.name_of(type(optimiser)),
             "optimiser_options": json.dumps(asdict(optimiser), sort_keys=True),
             "batch_size": config.batch_size,
@@ -94,6 +102,37 @@ class Run:
             "activity_lr": lane.activity_lr,
             "seed": lane.seed,
             "conventions": pccore.CONVENTIONS,
+            **self._unusual,
+        }
+
+    @property
+    def _unusual(self) -> dict[str, Any]:
+        """Of the settings that came later, those that are not what they were for all runs before:
+        a run without them keeps the id that it had, and is not trained again."""
+        config, network = self.config, self.network
+        inference: Any = getattr(config.rule, "inference", None)
+        start: Any = getattr(config.rule, "start", ForwardStart())
+        phases = {"inference": inference, "start": start}
+        rule = {key: value for key, value in vars(config.rule).items() if key not in phases}
+        imposed: tuple[Any, ...] = config.penalties
+        penalties = [{"name": pccore.PENALTIES.name_of(type(p)), **asdict(p)} for p in imposed]
+        settings = {
+            "network": (NETWORKS.name_of(type(config.network)), "stacked"),
+            "network_options": (distinguishing(config.network), {}),
+            "skip": (network.skip, 1),
+            "bias": (network.bias, False),
+            "activity_decay": (float(network.activity_decay), 0.0),
+            "output_precision": (float(network.output_precision), 1.0),
+            "rule_options": (rule, {}),
+            "inference_options": (_options(inference), {}),
+            "start": (pccore.STARTS.name_of(type(start)), "forward"),
+            "start_options": (_options(start), {}),
+            "penalties": (penalties, []),
+        }
+        return {
+            key: json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
+            for key, (value, usual) in settings.items()
+            if value != usual
         }
 
     def row(
@@ -135,6 +174,11 @@ class Run:
             }
             for step, train_loss, test_loss, test_accuracy in zip(*columns, strict=True)
         ]
+
+
+def _options(thing: Any) -> dict[str, Any]:
+    """The options of an inference scheme or a start, but for `steps`, which has its own column."""
+    return {} if thing is None else {k: v for k, v in asdict(thing).items() if k != "steps"}
 
 
 def _number(value: float) -> float | None:

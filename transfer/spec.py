@@ -16,10 +16,11 @@ from pydantic import (
 )
 
 import pccore
-from transfer import fields
+from transfer import fields, options, schemes
 from transfer.checks import problems
 from transfer.problems import SpecError, spec_error
 from transfer.samplers import SAMPLERS
+from transfer.schemes import InferenceSpec
 from transfer.space import Grid, Range, Space
 from transfer.variants import VARIANTS
 from transfer.yamltext import parse_yaml, read_yaml, write_yaml
@@ -62,6 +63,10 @@ class NetworkSpec(Section):
         activation: names in `pccore.ACTIVATIONS`, one or a list: each variant is tuned for each.
         residual: skip connections between hidden layers.
         output: the output energy, a name in `pccore.OUTPUTS`.
+        skip: how many layers a skip connection spans.
+        bias: whether layers have biases.
+        activity_decay: alpha of the energy of hidden activities.
+        output_precision: the weight of the output's energy; those of the hidden layers are 1.
     """
 
     activation: Annotated[
@@ -71,6 +76,10 @@ class NetworkSpec(Section):
     ] = ("relu",)
     residual: Flag = True
     output: Annotated[str, PlainValidator(fields.name_in(pccore.OUTPUTS))] = "mse"
+    skip: Depth = 1
+    bias: Flag = False
+    activity_decay: Annotated[float, PlainValidator(fields.decay)] = 0.0
+    output_precision: Annotated[float, PlainValidator(fields.rate)] = 1.0
 
 
 class VariantSpec(Section):
@@ -89,23 +98,6 @@ class VariantSpec(Section):
     activity_lr: Rates | None = None
 
 
-class InferenceSpec(Section):
-    """How activities are inferred.
-
-    Attributes:
-        scheme: a name in `pccore.INFERENCE`.
-        steps: T, or "depth" for T = H (thesis C.4), resolved for every shape.
-    """
-
-    scheme: Annotated[str, PlainValidator(fields.name_in(pccore.INFERENCE))] = "gradient_descent"
-    steps: Annotated[int | Literal["depth"], PlainValidator(fields.inference_steps)] = "depth"
-
-    def build(self, depth: int) -> pccore.InferenceScheme:
-        """The scheme for networks of `depth` hidden layers."""
-        scheme: Any = pccore.INFERENCE[self.scheme]
-        return scheme(steps=depth if self.steps == "depth" else self.steps)
-
-
 class TrainingSpec(Section):
     """How every network is trained.
 
@@ -114,7 +106,10 @@ class TrainingSpec(Section):
         epochs: passes over the training set, each of floor(n / B) weight updates; or else
         steps: weight updates.
         optimiser: a name in `pccore.OPTIMISERS`, in YAML also a mapping with its options.
-        inference: of variants that infer activities.
+        inference: of variants that infer activities: a name in `pccore.INFERENCE` with the options
+            of that scheme, of which `steps` may be "depth".
+        start: where inference begins, a name in `pccore.STARTS`, in YAML also with its options.
+        penalties: on the weights, names in `pccore.PENALTIES` with their options.
         eval_every: weight updates between two evaluations on the test set (thesis C.4: 300).
     """
 
@@ -123,10 +118,22 @@ class TrainingSpec(Section):
     steps: Count | None = None
     optimiser: Annotated[
         pccore.Optimiser,
-        PlainValidator(fields.optimiser),
-        PlainSerializer(fields.optimiser_as_yaml),
+        PlainValidator(options.thing_in(pccore.OPTIMISERS)),
+        PlainSerializer(options.as_yaml(pccore.OPTIMISERS)),
     ] = pccore.Adam()
-    inference: InferenceSpec = InferenceSpec()
+    inference: Annotated[
+        InferenceSpec, PlainValidator(schemes.inference), PlainSerializer(schemes.inference_as_yaml)
+    ] = InferenceSpec()
+    start: Annotated[
+        pccore.Start,
+        PlainValidator(options.thing_in(pccore.STARTS)),
+        PlainSerializer(options.as_yaml(pccore.STARTS)),
+    ] = pccore.ForwardStart()
+    penalties: Annotated[
+        tuple[pccore.Penalty, ...],
+        PlainValidator(options.things_in(pccore.PENALTIES)),
+        PlainSerializer(options.all_as_yaml(pccore.PENALTIES)),
+    ] = ()
     eval_every: Count = 300
 
 
@@ -137,7 +144,8 @@ class TuneSpec(Section):
         width: N of the small network.
         depth: H of the small network.
         weight_lr: eta, a list or a range.
-        activity_lr: beta, a list or a range; needed unless every variant has its own or none.
+        activity_lr: beta, a list or a range; needed unless every variant has its own or none, and
+            left out where the inference scheme has none.
         sampler: a name in `transfer.samplers.SAMPLERS`; "grid" takes every cell of two lists.
         trials: cells to ask another sampler for.
         in_flight: cells that another sampler is asked for before the first of them is done; default
@@ -275,7 +283,11 @@ class Experiment(Section):
         """The cells that `variant` may take."""
         weight_lr = variant.weight_lr or self.tune.weight_lr
         activity_lr = variant.activity_lr or self.tune.activity_lr
-        return Space(weight_lr, activity_lr if VARIANTS[variant.name].infers else None)
+        return Space(weight_lr, activity_lr if self.has_activity_lr(variant) else None)
+
+    def has_activity_lr(self, variant: VariantSpec) -> bool:
+        """Whether `variant` infers activities, by a scheme that has a beta."""
+        return VARIANTS[variant.name].infers and self.training.inference.uses_activity_lr
 
 
 def load(path: Path | str) -> Experiment:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from jobs.layout_policy import LayoutPolicy
+
 
 class PoolKind(StrEnum):
     """Where runs are trained."""
@@ -32,6 +34,7 @@ class RunOptions:
     workers: int | None
     address: str | None
     data_dir: Path | None
+    layouts: LayoutPolicy
     as_json: bool
 
 

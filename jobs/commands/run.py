@@ -1,6 +1,7 @@
 """`mupc run`: from a spec to verdicts, tables and a report."""
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import results
 import transfer
+from jobs import layout_policy
 from jobs.commands.options import PoolKind, RunOptions
 from jobs.errors import CommandError
 from jobs.progress import display
@@ -28,6 +30,7 @@ def run_experiment(options: RunOptions) -> int:
     experiment = transfer.load(options.spec)
     report = options.report or Path("report") / experiment.name
     _check(options, experiment, report)
+    os.environ[layout_policy.VARIABLE] = options.layouts  # for threads and workers alike
     ledger = results.open(options.ledger, create=True)
     progress = Tally(experiment)
     pool: Pool | None = None

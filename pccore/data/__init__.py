@@ -11,6 +11,7 @@ from pathlib import Path
 from pccore.data.cifar10 import Cifar10
 from pccore.data.dataset import Dataset, DatasetError, DatasetInfo, DataSource
 from pccore.data.digits import DIGITS
+from pccore.data.exchange import generative
 from pccore.data.files import ENVIRONMENT_VARIABLE, directory
 from pccore.data.mnist import FASHION_MNIST, MNIST
 from pccore.data.mnist1d import MNIST1D
@@ -27,6 +28,7 @@ __all__ = [
     "directory",
     "fetch",
     "find",
+    "generative",
     "info",
     "load",
 ]

@@ -1,11 +1,40 @@
 """Inference schemes: how activities relax to lower the energy. One interface, one file each."""
 
+from pccore.inference.activity_optimiser import ActivityOptimiser
 from pccore.inference.base import Inference, InferenceScheme
+from pccore.inference.error_based import ErrorBased, ErrorRelaxation
+from pccore.inference.exact import ExactEquilibrium
 from pccore.inference.gradient_descent import GradientDescent
+from pccore.inference.gradient_flow import AdaptiveFlow, GradientFlow
+from pccore.inference.halving import Halving
+from pccore.inference.to_convergence import ToConvergence
 from pccore.registry import Registry
 
 INFERENCE: Registry[type[InferenceScheme]] = Registry(
-    "inference scheme", {"gradient_descent": GradientDescent}
+    "inference scheme",
+    {
+        "gradient_descent": GradientDescent,
+        "halving": Halving,
+        "to_convergence": ToConvergence,
+        "optax": ActivityOptimiser,
+        "gradient_flow": GradientFlow,
+        "adaptive_flow": AdaptiveFlow,
+        "exact": ExactEquilibrium,
+        "error_based": ErrorBased,
+    },
 )
 
-__all__ = ["INFERENCE", "GradientDescent", "Inference", "InferenceScheme"]
+__all__ = [
+    "INFERENCE",
+    "ActivityOptimiser",
+    "AdaptiveFlow",
+    "ErrorBased",
+    "ErrorRelaxation",
+    "ExactEquilibrium",
+    "GradientDescent",
+    "GradientFlow",
+    "Halving",
+    "Inference",
+    "InferenceScheme",
+    "ToConvergence",
+]

@@ -1,12 +1,14 @@
 """Gradient descent on all activities at once, restricted to the layers that can have moved."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
-import jax
 from jaxtyping import Array, Float
 
 from pccore.inference.base import Inference
-from pccore.relaxation import Departure, Relaxation
+from pccore.inference.iteration import Iterate, iterate
+from pccore.relaxation import Departure, Relaxation, gradient_steps
 from pccore.validation import require_at_least
 
 
@@ -19,13 +21,15 @@ class GradientDescent:
     half the products when T = H, and the same numbers.
 
     Attributes:
-        steps: T. The documents use T = H (thesis C.4).
+        steps: T. The documents use T = H (thesis C.4); a single step is 1 (C.3.5).
 
     Raises:
         ValueError: fewer than one step.
     """
 
     steps: int
+    uses_activity_lr: ClassVar[bool] = True
+    splits_batches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "steps")
@@ -35,20 +39,19 @@ class GradientDescent:
         relaxation: Relaxation[Departure],
         activity_lr: Float[Array, ""],
         departure: Departure | None = None,
+        observe: Callable[[Departure], Any] | None = None,
     ) -> Inference[Departure]:
         """T steps; beta applies to the batch-mean energy, hence beta/B to each sample's."""
         rate = activity_lr / relaxation.batch_size
 
-        def step(_: int, departure: Departure) -> Departure:
-            slopes = relaxation.gradient(departure)
-            return jax.tree.map(lambda d, g: d - rate * g, departure, slopes)
+        first = relaxation.origin() if departure is None else departure
+        if observe is not None:  # step by step: the wave would observe some of the layers
 
+            def advance(now: Iterate) -> Iterate:
+                return Iterate(gradient_steps(relaxation, now.departure, rate, 1), done=now.done)
+
+            last, _, observed = iterate(advance, Iterate(first), self.steps, observe)
+            return Inference(last.departure, self.steps, observed=observed)
         if departure is not None:
-            return Inference(jax.lax.fori_loop(0, self.steps, step, departure), self.steps)
-        wave, done = relaxation.wave(self.steps), 0
-        departure = relaxation.origin(wave[0][0])
-        for reach, until in wave:
-            departure = relaxation.reaching(departure, reach)
-            departure = jax.lax.fori_loop(done, until, step, departure)
-            done = until
-        return Inference(departure, self.steps)
+            return Inference(gradient_steps(relaxation, departure, rate, self.steps), self.steps)
+        return Inference(relaxation.descent(rate, self.steps), self.steps)

@@ -13,6 +13,7 @@ class Backpropagation:
     """The gradient of the loss of the forward pass; with muPC scalings, BP with Depth-muP."""
 
     infers: ClassVar[bool] = False
+    splits_batches: ClassVar[bool] = True
 
     def gradients(
         self,

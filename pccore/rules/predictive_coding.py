@@ -1,11 +1,12 @@
 """Predictive coding: infer, then learn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from jaxtyping import Array, Float
 
 from pccore.inference import InferenceScheme
+from pccore.starts import ForwardStart, Start
 
 
 @dataclass(frozen=True)
@@ -14,10 +15,18 @@ class PredictiveCoding:
 
     Attributes:
         inference: how the activities relax.
+        start: where they begin, by default from a forward pass.
     """
 
     inference: InferenceScheme
+    start: Start = field(default_factory=ForwardStart)
     infers: ClassVar[bool] = True
+
+    @property
+    def splits_batches(self) -> bool:
+        """Whether every sample is inferred as if it were alone."""
+        alone = getattr(self.inference, "splits_batches", False)
+        return alone and isinstance(self.start, ForwardStart)
 
     def gradients(
         self,
@@ -28,5 +37,6 @@ class PredictiveCoding:
         key: Array,
     ) -> tuple[Float[Array, ""], Any]:
         relaxation = network.relaxation(x, y)
-        inferred = self.inference.infer(relaxation, activity_lr)
+        start = self.start.departure(relaxation, key)
+        inferred = self.inference.infer(relaxation, activity_lr, start)
         return relaxation.loss(), relaxation.weight_gradients(inferred.departure)

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 RUN_NUMBERS = (
     "width", "depth", "weight_lr", "activity_lr", "batch_size", "seed", "final_train_loss",
     "min_train_loss", "test_accuracy", "test_loss", "seconds", "inference_steps", "steps",
-    "eval_every", "conventions", "diverged_step",
+    "eval_every", "conventions", "diverged_step", "skip", "activity_decay", "output_precision",
 )  # fmt: skip
 RUN_WORDS = (
     "run_id", "experiment", "phase", "variant", "dataset", "activation", "outcome", "cause",
     "residual", "parameterisation", "output", "rule", "inference", "optimiser",
     "optimiser_options", "dataset_digest", "device", "host", "mupc_version", "jax_version",
-    "started",
+    "started", "network", "network_options", "bias", "rule_options", "inference_options", "start",
+    "start_options", "penalties",
 )  # fmt: skip
 VERDICT_NUMBERS = (
     "tune_width", "tune_depth", "width", "depth", "weight_lr", "activity_lr", "loss", "accuracy",
@@ -35,7 +36,7 @@ VERDICT_WORDS = ("experiment", "variant", "dataset", "activation", "verdict", "r
 CURVE_NUMBERS = ("step", "train_loss", "test_loss", "test_accuracy")
 SETTINGS = (
     "dataset_digest", "residual", "output", "batch_size", "steps", "eval_every", "optimiser",
-    "optimiser_options", "conventions",
+    "optimiser_options", "conventions", "skip", "bias", "penalties",
 )  # fmt: skip
 """Columns that are constant within a section, besides experiment, data set and activation."""
 

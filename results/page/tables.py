@@ -69,6 +69,12 @@ class VerdictGroup:
     rows: list[VerdictRow]
 
 
+UNUSUAL = (
+    "network", "network_options", "skip", "bias", "activity_decay", "output_precision",
+    "rule_options", "inference_options", "start", "start_options", "penalties",
+)  # fmt: skip
+"""Columns of runs that are null where nothing is out of the ordinary."""
+
 VERDICT_COLUMNS = [
     "loss there",
     "best loss found",
@@ -210,6 +216,7 @@ def settings_table(section: Section) -> Table:
         ["evaluated every", _after(_values(runs["eval_every"]), "updates")],
         ["optimiser", _optimiser(runs)],
         ["inference", _inference(runs)],
+        ["other settings", _others(runs)],
         ["β per sample, β/B", _beta_per_sample(section)],
         ["seeds", whole(runs["seed"].nunique())],
         ["numerical conventions", _after("version", _values(runs["conventions"]))],
@@ -260,13 +267,21 @@ def _optimiser(runs: pd.DataFrame) -> str:
 
 
 def _inference(runs: pd.DataFrame) -> str:
-    infers = runs[runs["inference_steps"].notna()]
+    infers = runs[runs["inference"].notna()]
     if infers.empty:
         return ""
     scheme = _values(infers["inference"]).replace("_", " ")
+    if infers["inference_steps"].isna().all():
+        return scheme
     if infers["inference_steps"].eq(infers["depth"]).all():
         return f"{scheme}, as many steps as hidden layers (T = H)"
     return f"{scheme}, {_values(infers['inference_steps'])} steps"
+
+
+def _others(runs: pd.DataFrame) -> str:
+    """Settings that most runs do not have, where these have any."""
+    found = {name: _values(runs[name]) for name in UNUSUAL}
+    return ", ".join(f"{name} = {value}" for name, value in found.items() if value)
 
 
 def _beta_per_sample(section: Section) -> str:

@@ -27,7 +27,7 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
-    for command in ("run", "results", "report", "datasets", "doctor"):
+    for command in ("run", "results", "report", "datasets", "layouts", "doctor"):
         assert command in done.stdout
 
 

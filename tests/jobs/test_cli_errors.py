@@ -55,6 +55,13 @@ ARGUMENTS: dict[str, tuple[str, list[str]]] = {
     "workers in words": ("run {spec} --workers two", ["--workers", "two"]),
     "unknown pool": ("run {spec} --pool rey", ["--pool", "rey", "local", "ray"]),
     "address without Ray": ("run {spec} --address auto", ["--address", "--pool ray"]),
+    "unknown layouts": (
+        "run {spec} --layouts fast",
+        ["--layouts", "fast", "auto", "default", "measure"],
+    ),
+    "layouts of no spec": ("layouts nowhere.yaml", ["nowhere.yaml"]),
+    "layouts of a bad spec": ("layouts {folder}/empty", ["spec", "mapping"]),
+    "layouts for no workers": ("layouts {spec} --workers 0", ["--workers", "0"]),
     "damaged data": (
         "run {folder}/mnist.yaml --data-dir {folder}/damaged",
         ["train-images", "damaged"],

@@ -10,7 +10,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import jobs.local, pool_trainers as trainers
-from jobs.worker import Device, default_device
+from jobs.devices import Device, default_device
 
 jobs.local.describe = lambda device: Device("gpu", "pretended", 16 * 2**30)
 

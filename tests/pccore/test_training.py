@@ -67,6 +67,16 @@ class TestLanes:
         assert [o.final_train_loss for o in again] == [o.final_train_loss for o in outcomes]
 
 
+def test_train_returns_the_network_whose_outcome_it_tells(outcomes):
+    trained = pccore.train(CONFIG, DIGITS, LANES[0])
+    predicted = trained.network.predict((DIGITS.test_x - DIGITS.mean) / DIGITS.std)
+    accuracy = np.mean(np.argmax(predicted, axis=1) == DIGITS.test_y)
+    assert accuracy == pytest.approx(trained.outcome.test_accuracy, abs=2 / len(DIGITS.test_y))
+    assert trained.outcome.final_train_loss == pytest.approx(
+        pccore.fit(CONFIG, DIGITS, LANES[0]).final_train_loss
+    )
+
+
 class TestOutcome:
     def test_curve_has_one_entry_per_evaluation_and_matches_the_result(self, outcomes):
         for outcome in outcomes:

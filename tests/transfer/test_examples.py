@@ -1,5 +1,6 @@
 """The specs in examples/ load, and ask for the number of runs that their settings multiply to."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +16,13 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def plan(name: str) -> Plan:
     experiment = transfer.load(EXAMPLES / f"{name}.yaml")
     return Plan(experiment, pccore.data.info(experiment.dataset), digest="0" * 64)
+
+
+def test_the_readmes_spec_names_every_variant_and_can_be_built() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.S)
+    experiment = transfer.Experiment.from_yaml(block)
+    assert {variant.name for variant in experiment.variants} == set(transfer.VARIANTS)
+    Plan(experiment, pccore.data.info(experiment.dataset), digest="0" * 64).check()
 
 
 def full_grid(name: str) -> Counter[str]:

@@ -1,11 +1,13 @@
 """How runs are cut into groups, and what they are thought to cost."""
 
+from dataclasses import replace
 from itertools import chain
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pccore
 from pccore import (
     Backpropagation,
     GradientDescent,
@@ -67,3 +69,25 @@ def test_work_is_what_gradient_descent_multiplies() -> None:
     longer = config(rule=PredictiveCoding(GradientDescent(6)))
     assert work(longer) == pytest.approx(parameters * batches * (3 + 2 * (10 + 2 * 4) / 4))
     assert work(config(rule=Backpropagation())) == pytest.approx(parameters * batches * 3)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "steps"),
+    [
+        (pccore.ErrorBased(3), 3),
+        (pccore.ToConvergence(max_steps=20), 20),
+        (pccore.AdaptiveFlow(max_steps=30), 30),
+        (pccore.ExactEquilibrium(), 1),
+    ],
+)
+def test_work_of_other_schemes_is_all_layers_in_every_step(
+    scheme: pccore.InferenceScheme, steps: int
+) -> None:
+    trained = work(config(rule=Backpropagation())) / 3
+    assert work(config(rule=PredictiveCoding(scheme))) == pytest.approx(trained * (3 + 2 * steps))
+
+
+def test_two_networks_are_twice_the_work() -> None:
+    alone = config()
+    both = replace(alone, network=pccore.HybridConfig(alone.network, pccore.mirror(alone.network)))
+    assert work(both) == pytest.approx(2 * work(alone))

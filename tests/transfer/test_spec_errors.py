@@ -65,6 +65,30 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"training": {"inference": {"scheme": "newton"}}}, ("inference.scheme", "'newton'")),
     ({"training": {"inference": {"steps": "dept"}}}, ("inference.steps", "'depth'", "'dept'")),
     ({"training": {"inference": {"steps": 0}}}, ("inference.steps", "integer from 1", "0")),
+    ({"training": {"inference": 5}}, ("training.inference must name one inference scheme", "5")),
+    ({"training": {"inference": {"scheme": "exact"}}}, ("tune.activity_lr", "left out", "exact")),
+    (
+        {"training": {"inference": {"scheme": "adaptive_flow", "solver": "euler"}}},
+        ("training.inference: adaptive_flow needs", "estimates its error", "'euler'"),
+    ),
+    (
+        {"training": {"inference": {"scheme": "optax", "steps": 3, "optimiser": "sgdd"}}},
+        ("training.inference", "'sgdd'", "did you mean 'sgd'?"),
+    ),
+    ({"training": {"start": "nomal"}}, ("start.name", "'nomal'", "did you mean 'normal'?")),
+    ({"training": {"start": {"name": "normal", "scale": 0}}}, ("start: scale", "positive", "0.0")),
+    ({"training": {"penalties": "weight_decay"}}, ("penalties must be a list", "'weight_decay'")),
+    ({"training": {"penalties": [3]}}, ("penalties[0] must name one penalty", "3")),
+    (
+        {"training": {"penalties": [{"name": "weight_decay", "strength": "much"}]}},
+        ("training.penalties[0].strength", "number", "'much'"),
+    ),
+    ({"variants": ["bp"], "training": {"start": "normal"}}, ("training.start", "bp infers no")),
+    ({"variants": ["bp"], "network": {"activity_decay": 1}}, ("activity_decay", "bp infers no")),
+    ({"network": {"skip": 0}}, ("network.skip", "integer from 1", "0")),
+    ({"network": {"bias": 1}}, ("network.bias", "true or false", "1")),
+    ({"network": {"activity_decay": -1}}, ("network.activity_decay", "number from 0", "-1")),
+    ({"network": {"output_precision": 0}}, ("network.output_precision", "number", "0")),
     ({"tune": {"width": 0}}, ("tune.width", "integer from 1 to 65,536", "got 0")),
     ({"tune": {"depth": -3}}, ("tune.depth", "integer from 1 to 4,096", "got -3")),
     ({"tune": {"width": "8"}}, ("tune.width", "integer", "got '8'")),
@@ -130,6 +154,77 @@ def test_a_problem_is_one_sentence(changes: dict[str, Any], fragments: tuple[str
     assert len(message) < 400
     for fragment in fragments:
         assert fragment in message
+
+
+# Changes to a valid spec -> all that is said.
+SENTENCES: list[tuple[dict[str, Any], str]] = [
+    (
+        {"training": {"inference": {"scheme": "halving", "steps": 4}}},
+        "training.inference.steps is unknown: halving has no option 'steps', choose from scheme, "
+        "max_steps, halvings; did you mean 'max_steps'?",
+    ),
+    (
+        {"training": {"inference": {"scheme": "error_based"}}},
+        "training.inference.steps is missing: error_based has the options steps",
+    ),
+    (
+        {"training": {"inference": "exact"}},
+        "tune.activity_lr must be left out: inference exact has no activity learning rate",
+    ),
+    (
+        {"training": {"start": {"name": "forward", "scale": 1}}},
+        "training.start.scale is unknown: forward has no option 'scale', choose from name",
+    ),
+    (
+        {"training": {"penalties": ["weight_decay"]}},
+        "training.penalties[0].strength is missing: weight_decay has the options strength",
+    ),
+    (
+        {"variants": ["mupc", "orthogonal"]},
+        "orthogonal cannot be trained: orthogonal weights need a network without skip connections: "
+        "network.residual must be false",
+    ),
+    (
+        {"variants": ["mupc", "sp"], "network": {"residual": False, "skip": 2}},
+        "mupc and sp cannot be trained: skip 2 needs residual, which is false",
+    ),
+    (
+        {
+            "variants": ["equilibrium_propagation"],
+            "network": {"residual": False},
+            "training": {"start": "normal"},
+        },
+        "equilibrium_propagation cannot be trained: equilibrium propagation begins with a forward "
+        "pass: training.start must be left out",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), SENTENCES)
+def test_a_sentence_says_what_to_do(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Experiment.from_dict(spec(**changes))
+    assert caught.value.sentences == (sentence,)
+
+
+@pytest.mark.parametrize("why", ["variant", "start"])
+def test_inference_without_a_learning_rate_refuses_what_it_would_ignore(why: str) -> None:
+    values = spec(network={"activation": "linear"}, training={"inference": "exact"})
+    del values["tune"]["activity_lr"]
+    if why == "variant":
+        values["variants"] = [{"name": "mupc", "activity_lr": [1]}]
+        sentence = (
+            "variants[0].activity_lr must be left out: inference exact has no activity learning "
+            "rate"
+        )
+    else:
+        values["training"]["start"] = "normal"
+        sentence = (
+            "training.start must be left out: inference exact does not depend on where it begins"
+        )
+    with pytest.raises(SpecError) as caught:
+        Experiment.from_dict(values)
+    assert caught.value.sentences == (sentence,)
 
 
 def test_there_are_at_least_forty_cases() -> None:

@@ -1,4 +1,4 @@
-"""A ledger in memory and a pool that computes losses by formula, to test the road of a trial."""
+"""A ledger in memory, and a pool that computes losses by formula, to test the road of a trial."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import pandas as pd
 
+import pccore
 from pccore import Outcome, Status, TrainingConfig
 from transfer.pool import Group, GroupResult, Worker
 from transfer.runs import Cell
@@ -92,6 +93,17 @@ class FormulaPool:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+class TrainingPool(FormulaPool):
+    """Trains for real, in this process."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda *_: 0.0, slots=1, lanes=100)
+
+    def _outcomes(self, group: Group) -> tuple[Outcome, ...]:
+        data = pccore.data.load(group.dataset, group.data_dir)
+        return tuple(pccore.fit_many(group.config, data, group.lanes))
 
 
 def outcome(value: Outcome | float) -> Outcome:

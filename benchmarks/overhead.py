@@ -1,0 +1,154 @@
+"""What the service costs: a whole sweep on the local pool, beside the compiled training in it.
+
+    python benchmarks/overhead.py [--steps 200] [--seeds 2]
+
+One experiment on the embedded digits, tuned at 8 x 64 on 12 cells and transferred to 16 layers,
+runs as `mupc run` would run it, ledger and verdict included: once with nothing compiled, then again
+with other seeds, for which everything is compiled. Columns: wall-clock seconds; "slots busy", the
+share of the slots' time that groups were training (the rest is driver, ledger and a slot that waits
+for the last group); processor seconds of this process; "compiled", the share of them that XLA's
+threads spent, which run compiled programs; seconds of tracing and compiling; and "overhead", the
+share of the slots' time that was not spent in compiled programs. Other work on the machine spoils
+the last, the two shares hardly. For Linux, and training on the CPU.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compilation import watched
+from measure import parser
+from report import Report
+
+THREADS = "tf_XLA"  # how the names of XLA's threads begin
+SPEC: dict[str, Any] = {
+    "dataset": "digits",
+    "training": {"batch_size": 64, "eval_every": 50},
+    "tune": {
+        "width": 64,
+        "depth": 8,
+        "weight_lr": [0.1, 0.05, 0.02, 0.01],
+        "activity_lr": [10, 5, 1],
+    },
+    "transfer": {"depths": [16]},
+}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep took, in seconds; `busy` and `slots` count per slot."""
+
+    runs: int
+    slots: int
+    wall: float
+    busy: float
+    processor: float
+    xla: float
+    compilation: float
+
+    @property
+    def slots_busy(self) -> float:
+        """Share of the slots' time in which a group was training."""
+        return self.busy / (self.slots * self.wall)
+
+    @property
+    def compiled(self) -> float:
+        """Share of the processor time that XLA's threads took."""
+        return self.xla / self.processor
+
+    @property
+    def overhead(self) -> float:
+        """Share of the slots' time that was not spent in compiled programs."""
+        return 1 - self.xla / (self.slots * self.wall)
+
+
+def main() -> None:
+    if not sys.platform.startswith("linux"):
+        sys.exit("overhead.py reads the times of threads as only Linux tells them")
+    options = parse()
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # the first sweep compiles everything
+    from jobs import LocalPool
+
+    with LocalPool() as pool, tempfile.TemporaryDirectory() as folder:
+        sweeps = [
+            sweep(pool, Path(folder) / str(turn), turn, options)
+            for turn in range(1 + options.repeats)
+        ]
+    publish(sweeps, options)
+
+
+def parse() -> argparse.Namespace:
+    found = parser(__doc__)
+    found.add_argument("--steps", type=int, default=200, help="of each run (default 200)")
+    found.add_argument("--seeds", type=int, default=2, help="of each cell (default 2)")
+    found.set_defaults(repeats=3)
+    return found.parse_args()
+
+
+def sweep(pool: Any, folder: Path, turn: int, options: argparse.Namespace) -> Sweep:
+    """Run the experiment with seeds that no other turn has, into a ledger of its own."""
+    import results
+    import transfer
+
+    spec = SPEC | {"name": f"sweep-{turn}", "training": SPEC["training"] | {"steps": options.steps}}
+    first = turn * options.seeds
+    spec["tune"] = SPEC["tune"] | {"seeds": list(range(first, first + options.seeds))}
+    experiment = transfer.Experiment.from_dict(spec)
+    start = time.perf_counter(), time.process_time(), thread_seconds()
+    with watched() as compilations:
+        ledger = results.open(str(folder), create=True)
+        transfer.run(experiment, ledger, pool)
+        ledger.compact()
+    rows = ledger.runs()
+    return Sweep(
+        runs=len(rows),
+        slots=pool.slots,
+        wall=time.perf_counter() - start[0],
+        busy=float(rows["seconds"].sum()),
+        processor=time.process_time() - start[1],
+        xla=thread_seconds() - start[2],
+        compilation=sum(compilations.seconds(stage) for stage in ("trace", "lower", "compile")),
+    )
+
+
+def thread_seconds(prefix: str = THREADS) -> float:
+    """Processor seconds so far of this process' threads whose name begins with `prefix`."""
+    ticks = 0
+    for task in Path("/proc/self/task").iterdir():
+        name, _, numbers = (task / "stat").read_text().partition("(")[2].rpartition(")")
+        if name.startswith(prefix):
+            user, system = numbers.split()[11:13]
+            ticks += int(user) + int(system)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def publish(sweeps: list[Sweep], options: argparse.Namespace) -> None:
+    """The table: the first sweep, and the best of the others."""
+    best = min(sweeps[1:], key=lambda sweep: sweep.overhead)
+    report = Report(
+        "Service overhead of a sweep",
+        ["sweep", "wall, s", "slots busy", "processor, s", "compiled", "compiling, s", "overhead"],
+        notes=[
+            f"Digits, tuned at 8 x 64 on 12 cells, transferred to 16 x 64: {best.runs} runs of "
+            f"{options.steps} steps, {best.slots} slots. Overhead is the share of the slots' time "
+            "that was not spent in compiled programs; the other shares suffer less from other "
+            "work on the machine."
+        ],
+    )
+    for name, found in (("nothing compiled", sweeps[0]), ("all compiled", best)):
+        seconds = [f"{value:.2f}" for value in (found.wall, found.processor, found.compilation)]
+        shares = [f"{share:.1%}" for share in (found.slots_busy, found.compiled, found.overhead)]
+        interleaved = [cell for pair in zip(seconds, shares, strict=True) for cell in pair]
+        report.rows.append([name, *interleaved])
+    report.ratios["slots busy in a sweep"] = max(sweep.slots_busy for sweep in sweeps[1:])
+    report.ratios["compiled share of a sweep"] = max(sweep.compiled for sweep in sweeps[1:])
+    report.publish(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Time from the start of a process to its first trained step, cold and with a warm cache.
+
+    python benchmarks/startup.py [--shapes 8x64,128x64] [--peer jpc]
+
+Every measurement is a fresh process. The way "pool" is a worker's: imports, a LocalPool, the data
+set (MNIST where its files are found, else as many made-up samples), compilation, one step and its
+evaluation; the way "command" is that of `mupc run`, which reads a spec, the digest of the data and
+a ledger first. "Cold" begins with an empty compilation cache, "warm" with the one that cold left.
+For scale, a process that imports JAX and compiles x + 1; ratios to it are of processor time. The
+peer's first step is measured once, without a cache, at the deepest shape, and given up after
+--limit seconds.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from operator import itemgetter
+from pathlib import Path
+
+import peer
+from compilation import watched
+from measure import EPOCH, PEERS, Shape, label, made_up, mnist_folder, parser, shapes, training
+from report import Report
+
+STAGES = ["imports", "pool", "data", "trace", "lower", "compile", "rest", "first step"]
+PROCESSOR = "processor"  # seconds of it that a child took, which other work hardly lengthens
+SPEC = """\
+name: startup
+dataset: mnist
+training: {{batch_size: 64, steps: 937, eval_every: 1}}
+tune: {{width: {width}, depth: {depth}, weight_lr: [0.05], activity_lr: [5], seeds: 1}}
+transfer: {{depths: [{depth}]}}
+"""
+BARE = "import jax; jax.jit(lambda x: x + 1)(1.0).block_until_ready()"
+
+
+def main() -> None:
+    options = parse()
+    if options.child:
+        child(options.shapes[0], options.child)
+        return
+    report = Report(
+        "From process start to the first trained step, in seconds",
+        ["H x N", "cache, way", *STAGES, PROCESSOR],
+        notes=[
+            "Imports include the interpreter's start; compile includes reading the cache; rest is "
+            "drawing weights, the step itself, its evaluation and, in `mupc run`, all that comes "
+            "before the first group. Processor is what the process took of it. Warm is the best "
+            f"of {options.repeats}, cold is one."
+        ],
+    )
+    bare = min(add(report, shape, options) for shape in options.shapes)
+    report.notes.append(
+        f"A process that imports JAX and compiles x + 1 takes {bare:.2f} processor seconds."
+    )
+    if options.peer:
+        add_peer(report, max(options.shapes), options.limit)
+    report.publish(options)
+
+
+def parse() -> argparse.Namespace:
+    found = parser(__doc__)
+    default = "8x64,128x64"
+    found.add_argument("--shapes", type=shapes, default=default, help=f"HxN,... ({default})")
+    found.add_argument("--peer", choices=PEERS, help="a peer library, if it can be imported")
+    found.add_argument("--limit", type=float, default=900, help="seconds for the peer (900)")
+    found.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
+    return found.parse_args()
+
+
+def add(report: Report, shape: Shape, options: argparse.Namespace) -> float:
+    """The lines of a shape, and its ratios; returns the bare process' processor seconds."""
+    bare, ways = float("inf"), ["pool", "command"] if mnist_folder() else ["pool"]
+    found: dict[str, list[dict[str, float]]] = {}
+    with tempfile.TemporaryDirectory() as cache:
+
+        def go(way: str) -> dict[str, float]:
+            command = [sys.executable, Path(__file__), "--shapes", label(shape), "--child", way]
+            return started(command, MUPC_CACHE=cache)
+
+        found["cold"] = [go("pool")]
+        for _ in range(options.repeats):
+            bare = min(bare, run([sys.executable, "-c", BARE])[1])
+            for way in ways:
+                found.setdefault(f"warm, {way}", []).append(go(way))
+    best = {name: min(tries, key=itemgetter("first step")) for name, tries in found.items()}
+    for name, stages in best.items():
+        cells = [f"{stages[stage]:.2f}" for stage in (*STAGES, PROCESSOR)]
+        report.rows.append([f"{shape[0]} x {shape[1]}", name, *cells])
+    for way in ways:
+        least = min(stages[PROCESSOR] for stages in found[f"warm, {way}"])
+        report.ratios[f"bare JAX / warm {way}, {label(shape)}"] = bare / least
+    return bare
+
+
+def add_peer(report: Report, shape: Shape, limit: float) -> None:
+    """The line of the peer at `shape`, which must be in the table, and its ratio."""
+    place = f"{shape[0]} x {shape[1]}"
+    ours = next(row for row in report.rows if row[:2] == [place, "cold"])
+    seconds = dict(zip(report.columns[2:], map(float, ours[2:]), strict=True))
+    try:
+        found = started([sys.executable, Path(peer.__file__), label(shape)], limit)
+        said, sign = {name: f"{value:.2f}" for name, value in found.items()}, ""
+    except subprocess.TimeoutExpired:
+        found, said, sign = {"first step": limit}, {"first step": f"> {limit:.0f}"}, "> "
+    cells = [said.get(stage, "") for stage in (*STAGES, PROCESSOR)]
+    report.rows.append([place, "peer, cold", *cells])
+    ratio = found["first step"] / seconds["first step"]
+    report.ratios[f"cold first step, peer / ours, {label(shape)}"] = ratio
+    report.notes.append(f"Peer / ours, cold, at {place}: {sign}{ratio:.1f}.")
+
+
+def started(command: list, limit: float | None = None, **variables: str) -> dict[str, float]:
+    """What a child says, told when it was started; and its processor time."""
+    output, processor = run(command, limit, **variables, **{peer.STARTED: str(time.monotonic())})
+    return json.loads(output.splitlines()[-1]) | {PROCESSOR: processor}
+
+
+def run(command: list, limit: float | None = None, **variables: str) -> tuple[str, float]:
+    """What a process prints, and the processor seconds that it takes."""
+    own = os.environ | variables
+    own.pop("JAX_COMPILATION_CACHE_DIR", None)  # the user's own would be warm
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = subprocess.run(
+        command, env=own, timeout=limit, check=True, stdout=subprocess.PIPE, text=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return result.stdout, spent
+
+
+def child(shape: Shape, way: str) -> None:
+    """Train one step; print seconds by stage, and "first step" since this process was started."""
+    start = float(os.environ[peer.STARTED])
+    from jobs.local import LocalPool
+    from jobs.worker import load_dataset, train_group
+
+    marks = {"imports": time.monotonic() - start}
+
+    def load(name: str, folder: str | None) -> object:
+        clock = time.monotonic()
+        data = load_dataset(name, folder) if folder else made_up()
+        marks["data"] = time.monotonic() - clock
+        return data
+
+    def first_step(steps: int) -> None:
+        marks["first step"] = time.monotonic() - start
+        marks.update({name: compilations.seconds(name) for name in ("trace", "lower", "compile")})
+        marks["rest"] = 2 * marks["first step"] - sum(marks.values())
+        print(json.dumps(marks), flush=True)
+        os._exit(0)
+
+    def train(group: object, **_: object) -> object:
+        return train_group(group, load=load, on_progress=first_step)
+
+    with watched() as compilations:
+        clock = time.monotonic()
+        pool = LocalPool(workers=1, train=train)
+        marks["pool"] = time.monotonic() - clock
+        WAYS[way](shape, pool)
+
+
+def by_pool(shape: Shape, pool: object) -> None:
+    """Hand a pool one group: what a worker does."""
+    from pccore import Lane
+    from transfer.pool import Group
+
+    config = training(shape, EPOCH, eval_every=1)
+    pool.submit(Group("mnist", mnist_folder(), config, (Lane(0.05, 5.0, 0),), ("0",)))
+    pool.collect()
+
+
+def by_command(shape: Shape, pool: object) -> None:
+    """Run the command: spec, plan, digest of the data and ledger come first."""
+    import jobs.cli
+    import jobs.commands.run
+
+    jobs.commands.run.make_pool = lambda options: pool
+    depth, width = shape
+    folder = Path(tempfile.mkdtemp(dir=os.environ["MUPC_CACHE"]))  # the parent removes it
+    spec = folder / "spec.yaml"
+    spec.write_text(SPEC.format(depth=depth, width=width))
+    command = ["run", str(spec), "--ledger", f"{folder}/runs", "--report", f"{folder}/report"]
+    jobs.cli.app([*command, "--data-dir", mnist_folder()], standalone_mode=False)
+
+
+WAYS = {"pool": by_pool, "command": by_command}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Completion: clamp any nodes or units of a network and infer the rest."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from pccore.clamping import Clamped, SequenceRelaxation, Values, clamp_resolved, resolve
+from pccore.inference import InferenceScheme
+
+
+class Completion(NamedTuple):
+    """What inference filled in.
+
+    Attributes:
+        activities: z_0 .. z_L, clamped units as they were given.
+        energies: the energy of each layer, averaged over the batch; their sum is F.
+        steps: gradient evaluations, or iterations, taken.
+        converged: whether the scheme's own criterion was met; None for schemes without one.
+    """
+
+    activities: tuple[Float[Array, "B *_"], ...]
+    energies: Float[Array, " L"]
+    steps: Int[Array, ""] | int
+    converged: Bool[Array, ""] | None
+
+
+def complete(
+    network: Any,
+    values: Values,
+    scheme: InferenceScheme,
+    activity_lr: float,
+    clamped: Clamped | None = None,
+) -> Completion:
+    """Hold some units and infer all others: min F over the free ones (thesis chapter 2).
+
+    A label for an image, an image for half of it, a latent for an image: what is clamped decides.
+
+        complete(network, {-1: images}, scheme, beta).activities[0]                # labels, latents
+        complete(network, {-1: images}, scheme, beta, {-1: visible}).activities[-1]  # whole images
+
+    Args:
+        network: any network with `layers()` and `config`.
+        values: activities by node: 0 the input, -1 the output; nodes that are not named are free.
+        scheme: how the free units relax.
+        activity_lr: beta, for the batch-mean energy: a sample moves by beta/B of its own gradient.
+        clamped: of a node in `values`, which units are held: True (the default), False or a boolean
+            mask; the others start at their values. See `pccore.clamp`.
+
+    Raises:
+        ValueError: as `pccore.clamp`.
+    """
+    return _complete(
+        scheme, network, *resolve(network, values, clamped), jnp.asarray(activity_lr, float)
+    )
+
+
+@partial(jax.jit, static_argnames="scheme")
+def _complete(
+    scheme: InferenceScheme,
+    network: Any,
+    values: dict[int, Array],
+    free: dict[int, Array | None],
+    activity_lr: Float[Array, ""],
+) -> Completion:
+    relaxation: SequenceRelaxation = clamp_resolved(network, values, free)
+    inference = scheme.infer(relaxation, activity_lr)
+    return Completion(
+        activities=relaxation.nodes(inference.departure),
+        energies=relaxation.energies(inference.departure),
+        steps=inference.steps,
+        converged=inference.converged,
+    )

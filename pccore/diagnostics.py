@@ -1,0 +1,110 @@
+"""What happens during inference: energies, activities and gradients, step by step."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from pccore.inference import InferenceScheme
+from pccore.relaxation import Departure, Relaxation
+from pccore.starts import ForwardStart, Start
+
+
+class Trace(NamedTuple):
+    """One inference phase. Entry 0 is where it began, entry t follows step t; NaN after the last.
+
+    Norms are root mean squares over the batch of each sample's Euclidean norm, so that they do not
+    depend on the batch size.
+
+    Attributes:
+        energies: of each layer, the batch mean; their sum over layers is F.
+        activity_norms: of z_l.
+        gradient_norms: of a sample's own energy gradient B dF/dz, over all layers.
+        steps: how many were taken.
+        converged: whether the scheme's criterion was met; None for schemes without one.
+        residual: the scheme's own, see `pccore.Inference`.
+    """
+
+    energies: Float[Array, "steps+1 L"]
+    activity_norms: Float[Array, "steps+1 H"]
+    gradient_norms: Float[Array, " steps+1"]
+    steps: Int[Array, ""] | int
+    converged: Bool[Array, ""] | None
+    residual: Float[Array, ""] | None
+
+
+def trace(
+    scheme: InferenceScheme,
+    network: Any,
+    x: Float[Array, "B *D"],
+    y: Float[Array, "B K"],
+    activity_lr: float | Float[Array, ""],
+    *,
+    start: Start | None = None,
+    key: Array | None = None,
+) -> Trace:
+    """Infer the activities of one batch and tell how it went (thesis figures 6.1, C.10, C.11).
+
+    It takes the memory of a few numbers per layer and step; no activities are kept.
+
+    Args:
+        scheme: any inference scheme.
+        network: the weights.
+        x: the clamped input.
+        y: the clamped output.
+        activity_lr: beta, for the batch-mean energy.
+        start: where activities begin; None for a forward pass.
+        key: for a start that draws at random; None for `jax.random.key(0)`.
+    """
+    key = jax.random.key(0) if key is None else key
+    start = ForwardStart() if start is None else start
+    return _trace(scheme, start, network, x, y, jnp.asarray(activity_lr, float), key)
+
+
+def trace_relaxation(
+    scheme: InferenceScheme,
+    relaxation: Relaxation[Departure],
+    activity_lr: Float[Array, ""],
+    departure: Departure | None = None,
+) -> Trace:
+    """The same for any relaxation, from any departure; to be called inside a compiled program."""
+
+    def observe(departure: Departure) -> tuple[Array, Array, Array]:
+        return (
+            relaxation.energies(departure),
+            _layer_norms(relaxation.activities(departure), relaxation.batch_size),
+            _norm(relaxation.gradient(departure), relaxation.batch_size),
+        )
+
+    inferred = scheme.infer(relaxation, activity_lr, departure, observe)
+    energies, activities, gradients = inferred.observed
+    return Trace(
+        energies, activities, gradients, inferred.steps, inferred.converged, inferred.residual
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _trace(
+    scheme: InferenceScheme,
+    start: Start,
+    network: Any,
+    x: Array,
+    y: Array,
+    activity_lr: Array,
+    key: Array,
+) -> Trace:
+    relaxation = network.relaxation(x, y)
+    return trace_relaxation(scheme, relaxation, activity_lr, start.departure(relaxation, key))
+
+
+def _layer_norms(activities: Any, batch: int) -> Float[Array, " H"]:
+    """One norm per entry of the stack, or of the tree."""
+    if isinstance(activities, jax.Array):
+        return jnp.sqrt(jnp.sum(activities**2, axis=tuple(range(1, activities.ndim))) / batch)
+    return jnp.stack([_norm(z, batch) for z in jax.tree.leaves(activities)])
+
+
+def _norm(values: Any, batch: int) -> Float[Array, ""]:
+    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(values)) / batch)

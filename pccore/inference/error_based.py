@@ -1,0 +1,132 @@
+"""Error-based predictive coding: the errors are the variables, not the activities."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+from pccore.inference.base import Inference
+from pccore.inference.gradient_descent import GradientDescent
+from pccore.relaxation import Departure, Relaxation, gradient_steps
+from pccore.validation import require_at_least
+
+
+class SweepingRelaxation(Relaxation[Departure], Protocol[Departure]):
+    """A relaxation whose network can be swept: z_l = f_l(z_{l-1}) + e_l, from the bottom up.
+
+    Errors have the shape of a departure, and are not weighted by precisions.
+    """
+
+    def departure_of(self, errors: Departure) -> Departure:
+        """The departure of the activities that have these errors: one sweep upwards."""
+        ...
+
+    def errors_of(self, departure: Departure) -> Departure:
+        """e_l = z_l - f_l(z_{l-1}), the inverse of `departure_of`."""
+        ...
+
+    def error_gradient(self, errors: Departure) -> Departure:
+        """B dF/de: one sweep upwards, then one downwards."""
+        ...
+
+
+class ErrorRelaxation(eqx.Module):
+    """The energy of a batch as a function of its errors: what error-based inference descends.
+
+    It is itself a `Relaxation`, whose departures are errors, so that any scheme can descend it.
+
+    Attributes:
+        relaxation: the same energy as a function of the activities.
+
+    Raises:
+        ValueError: the network of `relaxation` cannot be swept.
+    """
+
+    relaxation: Any
+
+    def __check_init__(self) -> None:
+        if not hasattr(self.relaxation, "error_gradient"):
+            raise ValueError(
+                "error-based inference needs a network that one sweep can run through, "
+                f"{type(self.relaxation).__name__} has no departure_of, errors_of, error_gradient"
+            )
+
+    @property
+    def batch_size(self) -> int:
+        return self.relaxation.batch_size
+
+    def origin(self) -> Any:
+        return self.relaxation.errors_of(self.relaxation.origin())
+
+    def loss(self) -> Float[Array, ""]:
+        return self.relaxation.loss()
+
+    def gradient(self, errors: Any) -> Any:
+        return self.relaxation.error_gradient(errors)
+
+    def energies(self, errors: Any) -> Float[Array, " L"]:
+        return self.relaxation.energies(self.relaxation.departure_of(errors))
+
+    def activities(self, errors: Any) -> Any:
+        return self.relaxation.activities(self.relaxation.departure_of(errors))
+
+    def weight_gradients(self, errors: Any) -> Any:
+        return self.relaxation.weight_gradients(self.relaxation.departure_of(errors))
+
+    def descent(self, rate: Float[Array, ""], steps: int) -> Any:
+        return gradient_steps(self, self.origin(), rate, steps)
+
+
+@dataclass(frozen=True)
+class ErrorBased:
+    """e <- e - beta dF/de, `steps` = T times, where z_l = f_l(z_{l-1}) + e_l (thesis 5.8; Goemaere
+    et al., 2025, "ePC").
+
+    F(e) = (1/B) sum_i [ sum_l p_l/2 ||e_l||^2 + p_L E(y, f_L(z_H(e))) + sum_l alpha/2 ||z_l||^2 ]
+
+    is the energy of predictive coding in other variables: the equilibria are the same, and so are
+    the weight gradients there. Every step is one forward pass that the errors perturb and one
+    reverse pass, so that the target's signal reaches all layers at once and does not fade with
+    depth. The network's parameterisation, muPC or another, is in the passes. From a forward pass
+    the errors start at zero.
+
+    For linear networks descent converges when beta/B < 2/lambda_max, lambda_max the largest
+    eigenvalue of I + J'J, J = d f_L / de, which is that of the thesis's rescaling S = I + J J'
+    (eq. 4.5); it grows with depth unless the parameterisation prevents it. Above it descent
+    diverges, whatever the number of steps.
+
+    Attributes:
+        steps: T. Few are enough: one step from zero gives errors beta/B times those of
+            backpropagation.
+
+    Raises:
+        ValueError: fewer than one step; in `infer`, a relaxation whose network cannot be swept.
+    """
+
+    steps: int
+    uses_activity_lr: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "steps")
+
+    def infer(
+        self,
+        relaxation: Relaxation[Departure],
+        activity_lr: Float[Array, ""],
+        departure: Departure | None = None,
+        observe: Callable[[Departure], Any] | None = None,
+    ) -> Inference[Departure]:
+        """T sweeps; beta applies to the batch-mean energy, hence beta/B to each sample's."""
+        in_errors = ErrorRelaxation(relaxation)
+        swept: Any = relaxation
+        errors = swept.errors_of(relaxation.origin() if departure is None else departure)
+
+        def seen(errors: Any) -> Any:
+            return None if observe is None else observe(swept.departure_of(errors))
+
+        inferred = GradientDescent(self.steps).infer(
+            in_errors, activity_lr, errors, None if observe is None else seen
+        )
+        return inferred._replace(departure=swept.departure_of(inferred.departure))

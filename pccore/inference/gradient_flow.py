@@ -1,0 +1,200 @@
+"""The gradient flow of inference, integrated by Diffrax: in fixed steps, or to a tolerance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pccore.inference.base import Inference, norm, relative
+from pccore.registry import Registry
+from pccore.relaxation import Departure, Relaxation
+from pccore.validation import require_at_least, require_positive
+
+if TYPE_CHECKING:
+    import diffrax
+
+# Name to Diffrax's class: Diffrax is loaded only where a flow is compiled.
+SOLVERS: Registry[str] = Registry(
+    "ODE solver",
+    {
+        "euler": "Euler",
+        "midpoint": "Midpoint",
+        "heun": "Heun",
+        "bosh3": "Bosh3",
+        "tsit5": "Tsit5",
+    },
+)
+
+
+@dataclass(frozen=True)
+class GradientFlow:
+    """dz/ds = -beta dF/dz from s = 0 to T, in T steps of one (thesis section 6.4, D.1).
+
+    One step of s covers beta of the flow's own time, so beta is the dt of the thesis and beta T its
+    upper limit. With "euler" this is `GradientDescent(steps)`.
+
+    Attributes:
+        steps: T.
+        solver: a name in `pccore.inference.gradient_flow.SOLVERS`.
+        tolerance: end once ||dF/dz|| is at most this times what it was at first; 0 means never.
+
+    Raises:
+        ValueError: fewer than one step, an unknown solver, or a negative tolerance.
+    """
+
+    steps: int
+    solver: str = "heun"
+    tolerance: float = 0.0
+    uses_activity_lr: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "steps")
+        require_at_least(self, 0, "tolerance")
+        SOLVERS[self.solver]
+
+    def infer(
+        self,
+        relaxation: Relaxation[Departure],
+        activity_lr: Float[Array, ""],
+        departure: Departure | None = None,
+        observe: Callable[[Departure], Any] | None = None,
+    ) -> Inference[Departure]:
+        """T steps at most; `converged` is None without a tolerance."""
+        import diffrax
+
+        flow = _Flow(relaxation, activity_lr, departure, self.tolerance)
+        solution = flow.solve(
+            self.solver, self.steps, diffrax.ConstantStepSize(), self.steps, observe
+        )
+        return flow.inference(solution, None)
+
+
+@dataclass(frozen=True)
+class AdaptiveFlow:
+    """dz/ds = -beta dF/dz from s = 0 to `time`, in steps that a PID controller chooses (B.4, 6.4).
+
+    s is counted in steps of gradient descent, as in `GradientFlow`; with beta = 1 it is the time of
+    the flow dz/dt = -dF/dz itself, F the batch mean, and `time` the thesis's upper limit. The first
+    step tried has length one. rtol and atol are for the error of one step, in activities as they
+    depart from their start; a `tolerance` finer than what they let through is never met.
+
+    Attributes:
+        time: T, the upper limit of integration (thesis B.4: 300).
+        solver: a name in `pccore.inference.gradient_flow.SOLVERS`, one that estimates its error.
+        rtol: relative tolerance (thesis B.4: 1e-3).
+        atol: absolute tolerance.
+        max_steps: steps tried at most; where they do not suffice, inference ends there.
+        tolerance: end once ||dF/dz|| is at most this times what it was at first; 0 means never.
+
+    Raises:
+        ValueError: fewer than one step; a time, rtol or atol that is not positive; a negative
+            tolerance; an unknown solver, or one without an error estimate.
+    """
+
+    time: float = 300.0
+    solver: str = "heun"
+    rtol: float = 1e-3
+    atol: float = 1e-3
+    max_steps: int = 4096
+    tolerance: float = 0.0
+    uses_activity_lr: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "max_steps")
+        require_at_least(self, 0, "tolerance")
+        require_positive(self, "time", "rtol", "atol")
+        if SOLVERS[self.solver] == "Euler":
+            raise ValueError("adaptive_flow needs a solver that estimates its error, got 'euler'")
+
+    def infer(
+        self,
+        relaxation: Relaxation[Departure],
+        activity_lr: Float[Array, ""],
+        departure: Departure | None = None,
+        observe: Callable[[Departure], Any] | None = None,
+    ) -> Inference[Departure]:
+        """`converged`: the flow met its tolerance, or without one reached `time`."""
+        import diffrax
+
+        flow = _Flow(relaxation, activity_lr, departure, self.tolerance)
+        controller = diffrax.PIDController(rtol=self.rtol, atol=self.atol)
+        solution = flow.solve(self.solver, self.time, controller, self.max_steps, observe)
+        finished = jnp.asarray(solution.result == diffrax.RESULTS.successful)
+        return flow.inference(solution, finished)
+
+
+class _Flow:
+    """The flow of one relaxation from one start."""
+
+    def __init__(
+        self,
+        relaxation: Relaxation[Any],
+        activity_lr: Float[Array, ""],
+        departure: Any,
+        tolerance: float,
+    ) -> None:
+        self.relaxation, self.tolerance = relaxation, tolerance
+        self.rate = activity_lr / relaxation.batch_size
+        self.start = relaxation.origin() if departure is None else departure
+        self.scale = self.slope(self.start)
+
+    def slope(self, departure: Any) -> Float[Array, ""]:
+        """The norm of the vector field: the state's own says nothing about a steady state."""
+        return norm(self.relaxation.gradient(departure))
+
+    def solve(
+        self,
+        solver: str,
+        time: float,
+        controller: "diffrax.AbstractStepSizeController",
+        max_steps: int,
+        observe: Callable[[Any], Any] | None,
+    ) -> "diffrax.Solution":
+        """Integrate; a failure is a result, not an exception."""
+        import diffrax
+
+        def field(t: Any, departure: Any, args: Any) -> Any:
+            return jax.tree.map(lambda g: -self.rate * g, self.relaxation.gradient(departure))
+
+        def steady(t: Any, departure: Any, args: Any, **kwargs: Any) -> Array:
+            return self.slope(departure) <= self.tolerance * self.scale
+
+        saved = [diffrax.SubSaveAt(t1=True)]
+        if observe is not None:
+            each = diffrax.SubSaveAt(t0=True, steps=True, fn=lambda t, d, args: observe(d))
+            saved.append(each)
+        return diffrax.diffeqsolve(
+            diffrax.ODETerm(field),
+            getattr(diffrax, SOLVERS[solver])(),
+            t0=0.0,
+            t1=float(time),
+            dt0=1.0,
+            y0=self.start,
+            saveat=diffrax.SaveAt(subs=saved),
+            stepsize_controller=controller,
+            event=diffrax.Event(steady) if self.tolerance else None,
+            adjoint=diffrax.ForwardMode(),  # a plain loop: nothing differentiates through it
+            max_steps=max_steps,
+            throw=False,
+        )
+
+    def inference(self, solution: "diffrax.Solution", finished: Array | None) -> Inference[Any]:
+        """`finished`: what converged means without a tolerance."""
+        saved: Any = solution.ys
+        departure = jax.tree.map(lambda last: last[0], saved[0])
+        taken = solution.stats["num_accepted_steps"]
+        observed = None
+        if len(saved) > 1:
+            observed = jax.tree.map(lambda records: _until(taken, records), saved[1])
+        residual = relative(self.slope(departure), self.scale)
+        converged = residual <= self.tolerance if self.tolerance else finished
+        return Inference(departure, taken, converged, residual, observed)
+
+
+def _until(taken: Array, records: Float[Array, "steps+1 *_"]) -> Float[Array, "steps+1 *_"]:
+    """NaN after the last step; Diffrax leaves infinities there."""
+    index = jnp.arange(len(records)).reshape(-1, *[1] * (records.ndim - 1))
+    return jnp.where(index <= taken, records, jnp.nan)

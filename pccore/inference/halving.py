@@ -1,0 +1,68 @@
+"""Gradient descent whose step size halves when the energy stops falling."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pccore.inference.base import Inference
+from pccore.inference.iteration import Iterate, descend, iterate
+from pccore.relaxation import Departure, Relaxation
+from pccore.validation import require_at_least
+
+
+@dataclass(frozen=True)
+class Halving:
+    """z <- z - beta dF/dz, with beta halved when a step does not lower F (thesis A.1.2).
+
+    beta is halved at most `halvings` times; the next step that fails to lower F ends inference, as
+    do `max_steps` steps. F is the energy of the batch. A step that fails is undone, on which the
+    thesis and its source (Song et al., 2022) are silent: so the energy never rises.
+
+    Attributes:
+        max_steps: T, failed steps included (thesis A.1.2: 500, from beta = 0.1; A.1.3: 1000).
+        halvings: how often beta may halve.
+
+    Raises:
+        ValueError: fewer than one step, or a negative number of halvings.
+    """
+
+    max_steps: int = 500
+    halvings: int = 2
+    uses_activity_lr: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "max_steps")
+        require_at_least(self, 0, "halvings")
+
+    def infer(
+        self,
+        relaxation: Relaxation[Departure],
+        activity_lr: Float[Array, ""],
+        departure: Departure | None = None,
+        observe: Callable[[Departure], Any] | None = None,
+    ) -> Inference[Departure]:
+        """Descend; `converged` tells whether F stopped falling within `max_steps`."""
+        rate = jnp.asarray(activity_lr / relaxation.batch_size)
+
+        def energy(departure: Departure) -> Array:
+            return jnp.sum(relaxation.energies(departure))
+
+        def advance(now: Iterate) -> Iterate:
+            before, halved = now.memory
+            slopes = relaxation.gradient(now.departure)
+            tried = descend(now.departure, slopes, jnp.ldexp(rate, -halved))
+            after = energy(tried)
+            fell = after < before
+            kept = jax.tree.map(lambda t, d: jnp.where(fell, t, d), tried, now.departure)
+            halved = halved + ~fell
+            memory = jnp.where(fell, after, before), halved
+            return Iterate(kept, memory, halved > self.halvings)
+
+        start = relaxation.origin() if departure is None else departure
+        first = Iterate(start, (energy(start), jnp.array(0)))
+        last, taken, observed = iterate(advance, first, self.max_steps, observe)
+        return Inference(last.departure, taken, jnp.asarray(last.done), observed=observed)

@@ -1,0 +1,63 @@
+"""The loop of every scheme that goes step by step, and what it records on the way."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+class Iterate(NamedTuple):
+    """Where a scheme is.
+
+    Attributes:
+        departure: of the activities.
+        memory: what else the scheme carries from step to step.
+        done: whether it ends here.
+    """
+
+    departure: Any
+    memory: Any = None
+    done: Bool[Array, ""] | bool = False
+
+
+def iterate(
+    advance: Callable[[Iterate], Iterate],
+    first: Iterate,
+    steps: int,
+    observe: Callable[[Any], Any] | None = None,
+) -> tuple[Iterate, Int[Array, ""], Any]:
+    """Advance until done, at most `steps` times.
+
+    Returns:
+        The last iterate, the steps taken, and what `observe` returned of every departure, stacked:
+        steps + 1 entries, NaN after the last one; None without `observe`.
+    """
+
+    def unfinished(carry: tuple[Array, Iterate, Any]) -> Array:
+        taken, now, _ = carry
+        return (taken < steps) & ~jnp.asarray(now.done)
+
+    def body(carry: tuple[Array, Iterate, Any]) -> tuple[Array, Iterate, Any]:
+        taken, now, records = carry
+        now = advance(now)
+        if observe is not None:
+            seen = observe(now.departure)
+            records = jax.tree.map(lambda r, s: r.at[taken + 1].set(s), records, seen)
+        return taken + 1, now, records
+
+    records = None
+    if observe is not None:
+        blank = jax.tree.map(
+            lambda s: jnp.full((steps + 1, *s.shape), jnp.nan, s.dtype), observe(first.departure)
+        )
+        records = jax.tree.map(lambda r, s: r.at[0].set(s), blank, observe(first.departure))
+    first = first._replace(done=jnp.asarray(first.done))
+    taken, last, records = jax.lax.while_loop(unfinished, body, (jnp.array(0), first, records))
+    return last, taken, records
+
+
+def descend(departure: Any, slopes: Any, rate: Float[Array, ""]) -> Any:
+    """d - rate * slopes, layer by layer."""
+    return jax.tree.map(lambda d, g: d - rate * g, departure, slopes)

@@ -1,0 +1,62 @@
+"""Gradient descent for as many steps as it needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from jaxtyping import Array, Float
+
+from pccore.inference.base import Inference, norm, relative
+from pccore.inference.iteration import Iterate, descend, iterate
+from pccore.relaxation import Departure, Relaxation
+from pccore.validation import require_at_least, require_positive
+
+
+@dataclass(frozen=True)
+class ToConvergence:
+    """z <- z - beta dF/dz until ||dF/dz|| <= tolerance times what it was at first (thesis C.4).
+
+    The norm is over all layers and the whole batch. A small gradient does not mean that z is near
+    the equilibrium (section 5.4.1). Activities that overflow end inference, unconverged.
+
+    Attributes:
+        max_steps: T at most (thesis C.4: 500).
+        tolerance: relative; the thesis names no value.
+
+    Raises:
+        ValueError: fewer than one step, or a tolerance that is not positive.
+    """
+
+    max_steps: int = 500
+    tolerance: float = 1e-3
+    uses_activity_lr: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "max_steps")
+        require_positive(self, "tolerance")
+
+    def infer(
+        self,
+        relaxation: Relaxation[Departure],
+        activity_lr: Float[Array, ""],
+        departure: Departure | None = None,
+        observe: Callable[[Departure], Any] | None = None,
+    ) -> Inference[Departure]:
+        """Descend; `residual` is the relative norm reached."""
+        rate = activity_lr / relaxation.batch_size
+        start = relaxation.origin() if departure is None else departure
+        slopes = relaxation.gradient(start)
+        scale = norm(slopes)
+
+        def at(departure: Departure, slopes: Departure) -> Iterate:
+            # written so that NaN is the end too
+            unfinished = norm(slopes) > self.tolerance * scale
+            return Iterate(departure, slopes, ~unfinished)
+
+        def advance(now: Iterate) -> Iterate:
+            departure = descend(now.departure, now.memory, rate)
+            return at(departure, relaxation.gradient(departure))
+
+        last, taken, observed = iterate(advance, at(start, slopes), self.max_steps, observe)
+        residual = relative(norm(last.memory), scale)
+        return Inference(last.departure, taken, residual <= self.tolerance, residual, observed)

@@ -1,0 +1,71 @@
+"""Equilibrium propagation: learn from how a nudged equilibrium differs from the free one."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+from jaxtyping import Array, Float
+
+from pccore.equilibrium import EquilibriumNetwork
+from pccore.inference import InferenceScheme
+from pccore.validation import require_positive
+
+
+@dataclass(frozen=True)
+class EquilibriumPropagation:
+    """The contrast of two equilibria of the energy E (thesis C.2.5; Scellier and Bengio, 2017).
+
+    With z(b) the equilibrium under nudge b, reached from the free one z(0), the gradient is
+
+        [dE/dW at z(nudge) - dE/dW at z(0)] / nudge                     one-sided, error O(nudge)
+        [dE/dW at z(nudge) - dE/dW at z(-nudge)] / (2 nudge)            symmetric, error O(nudge^2)
+
+    and tends to the gradient of the loss C(y, z_L(0)) as the nudge goes to zero, if inference
+    reaches the equilibria. E need not be convex: see `pccore.EquilibriumConfig`. A rate beta/B
+    below 2 / lambda_max of E's Hessian keeps descent from overshooting.
+
+    Attributes:
+        inference: how the activities relax, in each phase.
+        nudge: the weight of C in the nudged phase. Small enough for the limit, large enough for the
+            difference to rise above float32's rounding.
+        symmetric: whether to nudge both ways, which takes a third phase.
+
+    Raises:
+        ValueError: a nudge that is not positive; in `gradients`, a network that is not an
+            `EquilibriumNetwork`.
+    """
+
+    inference: InferenceScheme
+    nudge: float = 0.5
+    symmetric: bool = True
+    infers: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require_positive(self, "nudge")
+
+    def gradients(
+        self,
+        network: Any,
+        x: Float[Array, "B *D"],
+        y: Float[Array, "B K"],
+        activity_lr: Float[Array, ""],
+        key: Array,
+    ) -> tuple[Float[Array, ""], Any]:
+        """The loss is that of the free equilibrium."""
+        if not isinstance(network, EquilibriumNetwork):
+            raise ValueError(
+                "equilibrium propagation trains the network of an EquilibriumConfig, got "
+                f"{type(network).__name__}"
+            )
+        free = network.relaxation(x, y, 0.0)
+        settled = self.inference.infer(free, activity_lr).departure
+
+        def slopes(nudge: float) -> EquilibriumNetwork:
+            nudged = network.relaxation(x, y, nudge)
+            departure = self.inference.infer(nudged, activity_lr, settled).departure
+            return nudged.weight_gradients(departure)
+
+        upper = slopes(self.nudge)
+        lower = slopes(-self.nudge) if self.symmetric else free.weight_gradients(settled)
+        span = 2 * self.nudge if self.symmetric else self.nudge
+        return free.loss_at(settled), jax.tree.map(lambda u, v: (u - v) / span, upper, lower)

@@ -1,0 +1,59 @@
+"""Trust-region Newton, the second-order baseline for small networks."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from pccore.validation import require_at_least
+
+MOST_WEIGHTS = 3000
+
+
+@dataclass(frozen=True)
+class TrustRegionNewton:
+    """(H + lambda I)^-1 g, with g and H gradient and Hessian of the loss (thesis 3.3.2, 3.4).
+
+    It is meant for `SGD()` and a weight learning rate of 1, which make it the step of figure 3.2.
+    H is dense, over all weights and biases, so that a step takes O(n^2) memory and O(n^3) time.
+    Where lambda exceeds minus the smallest eigenvalue of H the step solves a trust-region problem
+    (eq. 3.3, with 1/alpha for lambda); below that it need not descend.
+
+    Attributes:
+        damping: lambda; 2 in figure 3.2.
+
+    Raises:
+        ValueError: a negative damping; in `gradients`, a network of more than 3000 weights.
+    """
+
+    damping: float = 2.0
+    infers: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 0, "damping")
+
+    def gradients(
+        self,
+        network: Any,
+        x: Float[Array, "B *D"],
+        y: Float[Array, "B K"],
+        activity_lr: Float[Array, ""],
+        key: Array,
+    ) -> tuple[Float[Array, ""], Any]:
+        weights, unravel = ravel_pytree(network)
+        if len(weights) > MOST_WEIGHTS:
+            raise ValueError(
+                f"trust-region Newton inverts a dense Hessian: it takes networks of at most "
+                f"{MOST_WEIGHTS} weights, got {len(weights)}"
+            )
+
+        def loss(weights: Array) -> Array:
+            prediction = unravel(weights).predict(x)
+            return jnp.mean(network.config.output_energy.per_sample(y, prediction))
+
+        value, g = jax.value_and_grad(loss)(weights)
+        damped = jax.hessian(loss)(weights) + self.damping * jnp.eye(len(weights), dtype=g.dtype)
+        return value, unravel(jnp.linalg.solve(damped, g))

@@ -1,0 +1,190 @@
+"""Every layout of gradient descent against the float64 reference, and against each other."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache, partial
+from math import gcd
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+import pccore
+
+# Every example compiles: shrinking one that fails would take minutes.
+UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
+
+
+def problem(config, batch, dtype):
+    """A network, inputs and one-hot targets, equal but for rounding in either precision."""
+    keys = jax.random.split(jax.random.key(config.depth * 31 + config.width), 3)
+    with jax.enable_x64(False):
+        network = config.build(keys[0])
+        x = jax.random.normal(keys[1], (batch, config.input_size))
+        y = jax.nn.one_hot(jnp.arange(batch) % config.output_size, config.output_size)
+    return jax.tree.map(lambda v: v.astype(dtype), (network, x, y))
+
+
+@cache
+def compiled(config, steps):
+    """Departures and weight gradients after inference."""
+
+    @jax.jit
+    def run(network, x, y, rate):
+        relaxation = replace(network, config=config).relaxation(x, y)
+        departure = relaxation.descent(rate, steps)
+        return departure, relaxation.weight_gradients(departure)
+
+    return run
+
+
+@partial(jax.jit, static_argnums=0)
+def reference(steps, network, x, y, rate):
+    """Departures and weight gradients by automatic differentiation of the energy."""
+    config = network.config
+
+    def energy(network, z):
+        return pccore.energy(
+            network.layers(),
+            list(z),
+            x,
+            y,
+            config.output_energy,
+            precisions=config.precisions,
+            activity_decay=config.activity_decay,
+        )
+
+    def step(_, z):
+        return z - rate * len(x) * jax.grad(energy, argnums=1)(network, z)
+
+    start = network.forward(x)
+    z = jax.lax.fori_loop(0, steps, step, start)
+    return z - start, jax.grad(energy)(network, z)
+
+
+def distance(actual, exact):
+    """Largest relative error of any layer's weight gradient, in the norm of its layer.
+
+    Layers whose exact gradient is below 1e-10 are left out: the reference takes it from activities,
+    whose own rounding in float64 is 1e-16.
+    """
+    errors = [0.0]
+    for name in ("first", "hidden", "last"):
+        a, b = (np.asarray(getattr(g, name), np.float64) for g in (actual, exact))
+        a, b = (v if v.ndim == 3 else v[None] for v in (a, b))
+        norms = np.linalg.norm(b, axis=(1, 2))
+        errors.extend((np.linalg.norm(a - b, axis=(1, 2)) / norms)[norms > 1e-10])
+    return max(errors)
+
+
+networks = st.builds(
+    pccore.NetworkConfig,
+    input_size=st.integers(1, 5),
+    output_size=st.integers(1, 4),
+    width=st.integers(1, 6),
+    depth=st.integers(1, 12),
+    activation=st.sampled_from(["relu", "tanh", "linear"]),
+    residual=st.booleans(),
+    parameterisation=st.sampled_from(["mupc", "sp_gaussian"]),
+    output=st.sampled_from(["mse", "cross_entropy"]),
+    bias=st.booleans(),
+    activity_decay=st.sampled_from([0.0, 0.0, 0.2]),
+)
+
+
+@settings(max_examples=8, deadline=None, phases=UNSHRUNK)
+@given(config=networks, steps=st.integers(1, 14), batch=st.integers(1, 4), pick=st.integers(0, 20))
+def test_every_layout_equals_the_reference_in_float64(config, steps, batch, pick):
+    divisors = [g for g in range(1, config.depth + 1) if gcd(g, config.depth) == g]
+    grouped = replace(config, layers_per_product=divisors[pick % len(divisors)])
+    with jax.enable_x64(True):
+        arguments = (*problem(config, batch, jnp.float64), jnp.asarray(0.3))
+        d, g = reference(steps, *arguments)
+        for layout in (config, grouped):
+            departure, gradients = compiled(layout, steps)(*arguments)
+            np.testing.assert_allclose(departure, d[-len(departure) :], rtol=1e-9, atol=1e-13)
+            assert np.abs(d[: -len(departure)]).max(initial=0) < 1e-13  # its rounding alone
+            for actual, expected in zip(
+                jax.tree.leaves(gradients), jax.tree.leaves(g), strict=True
+            ):
+                np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-13)
+
+
+@settings(max_examples=4, deadline=None, phases=UNSHRUNK)
+@given(
+    depth=st.sampled_from([4, 12, 24]),
+    width=st.integers(2, 8),
+    residual=st.booleans(),
+    batch=st.integers(1, 4),
+    group=st.sampled_from([1, 2, 4]),
+)
+def test_float32_is_as_exact_as_descent_on_activities_and_far_more_where_errors_are_tiny(
+    depth, width, residual, batch, group
+):
+    """Wave = full to rounding while errors are representable; elsewhere the wave is right."""
+    config = pccore.NetworkConfig(5, 3, width, depth, "tanh", residual)
+    with jax.enable_x64(True):
+        exact = reference(depth, *problem(config, batch, jnp.float64), jnp.asarray(0.2))[1]
+    arguments = (*problem(config, batch, jnp.float32), jnp.float32(0.2))
+    full = distance(reference(depth, *arguments)[1], exact)
+    for layout in (config, replace(config, layers_per_product=group)):
+        ours = distance(compiled(layout, depth)(*arguments)[1], exact)
+        assert ours < 1e-4
+        assert ours < max(full, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"layers_per_product": 3}, "layers_per_product must divide the depth, 8, .* got 3"),
+        ({"layers_per_product": 2, "skip": 2}, "got 2 with skip 2"),
+        ({"layers_per_product": -1}, "layers_per_product must be at least 0, got -1"),
+    ],
+)
+def test_layouts_that_cannot_be_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        pccore.NetworkConfig(5, 3, 4, 8, **options)
+
+
+class TestShards:
+    NETWORK = pccore.NetworkConfig(64, 10, 12, 4)
+    RULE = pccore.PredictiveCoding(pccore.GradientDescent(4))
+
+    def test_must_divide_the_batch(self):
+        with pytest.raises(ValueError, match="batch_shards must divide batch_size 64, got 3"):
+            pccore.TrainingConfig(self.NETWORK, self.RULE, batch_shards=3)
+
+    def test_need_as_many_devices(self):
+        config = pccore.TrainingConfig(self.NETWORK, self.RULE, batch_shards=32, steps=1)
+        with pytest.raises(ValueError, match="batch_shards 32 needs as many devices"):
+            pccore.fit(config, pccore.data.load("digits"), pccore.Lane(0.01, 1.0, 0))
+
+    def test_train_as_one_device_does(self):
+        program = """
+import numpy as np, pccore
+from dataclasses import replace
+digits = pccore.data.load("digits")
+network = pccore.NetworkConfig(64, 10, 12, 4)
+lanes = [pccore.Lane(0.05, 5.0, 0), pccore.Lane(0.02, 2.0, 1)]
+for rule in (pccore.PredictiveCoding(pccore.GradientDescent(4)), pccore.Backpropagation()):
+    config = pccore.TrainingConfig(network, rule, steps=30, eval_every=10)
+    whole = pccore.fit_many(config, digits, lanes)
+    split = pccore.fit_many(replace(config, batch_shards=2), digits, lanes)
+    for a, b in zip(whole, split, strict=True):
+        np.testing.assert_allclose(b.curve.train_loss, a.curve.train_loss, rtol=1e-3)
+        assert b.final_train_loss < 0.9 * b.curve.train_loss[0]
+print("equal")
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout.strip() == "equal", done.stderr

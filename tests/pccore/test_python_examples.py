@@ -1,0 +1,43 @@
+"""The scripts of examples/python, with fewer weight updates, do what they say."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "examples" / "python"
+
+
+@pytest.fixture
+def main(request, monkeypatch):
+    """The function `main` of the example that the test is named after."""
+    monkeypatch.syspath_prepend(FOLDER)
+    name = request.node.name.removeprefix("test_")
+    return runpy.run_path(str(FOLDER / f"{name}.py"))["main"]
+
+
+def test_discriminative(main):
+    assert main(steps=100) > 0.9
+
+
+def test_generative(main, capsys):
+    assert main(steps=300) > 0.8
+    assert capsys.readouterr().out.count("#") > 100
+
+
+def test_unsupervised(main):
+    reconstructed, by_components, mean_image = main(steps=400)
+    assert by_components < mean_image
+    assert reconstructed < by_components + 0.2 * (mean_image - by_components)
+
+
+def test_completion(main, tmp_path):
+    picture = tmp_path / "completion.png"
+    errors = main(steps=400, path=str(picture))
+    for completed, mean_image in errors.values():
+        assert completed < 0.8 * mean_image
+    assert picture.stat().st_size > 5000
+
+
+def test_every_example_has_a_test():
+    assert {f"test_{path.stem}" for path in FOLDER.glob("*.py")} < set(globals())

@@ -1,0 +1,174 @@
+"""Every scheme, start, penalty and variant of `pccore`, named in a spec."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transfer_fakes import FormulaPool, TrainingPool, spec
+
+import pccore
+import results
+from transfer import VARIANTS, Experiment, run
+from transfer.plan import Plan
+
+SCHEMES: dict[str, dict[str, Any]] = {
+    "gradient_descent": {"steps": 3},
+    "halving": {"max_steps": 9, "halvings": 1},
+    "to_convergence": {"tolerance": 0.01},
+    "optax": {"steps": "depth", "optimiser": "adamw"},
+    "gradient_flow": {"steps": 4, "solver": "tsit5", "tolerance": 0.1},
+    "adaptive_flow": {"time": 30, "rtol": 0.1},
+    "exact": {"tolerance": 0.1},
+    "error_based": {"steps": "depth"},
+}
+
+
+def experiment(**changes: Any) -> Experiment:
+    """A valid spec with these changes, which survives being written."""
+    values = spec(**changes)
+    values["tune"] = {k: v for k, v in values["tune"].items() if v is not None}
+    read = Experiment.from_dict(values)
+    assert Experiment.from_yaml(read.to_yaml()) == Experiment.from_dict(read.to_dict()) == read
+    return read
+
+
+def plan(read: Experiment) -> Plan:
+    return Plan(read, pccore.data.info(read.dataset), digest="0" * 64)
+
+
+def without_beta(**changes: Any) -> dict[str, Any]:
+    """A spec with exact inference, which needs a linear network."""
+    linear = {"activation": "linear"}
+    return {
+        "network": linear,
+        "training": {"inference": "exact"},
+        "tune": {"activity_lr": None},
+    } | (changes)
+
+
+def test_every_scheme_is_tried() -> None:
+    assert set(SCHEMES) == set(pccore.INFERENCE)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_scheme_is_built_with_its_options(scheme: str) -> None:
+    given = {"scheme": scheme, **SCHEMES[scheme]}
+    rates = {} if pccore.INFERENCE[scheme].uses_activity_lr else {"activity_lr": None}
+    read = experiment(training={"inference": given}, tune=rates)
+    options = {k: 16 if v == "depth" else v for k, v in SCHEMES[scheme].items()}
+    assert read.training.inference.build(16) == pccore.INFERENCE[scheme](**options)
+
+
+def test_the_default_is_gradient_descent_with_as_many_steps_as_layers() -> None:
+    """Thesis C.4; and a spec that leaves either out means the same."""
+    for given in ({}, "gradient_descent", {"scheme": "gradient_descent"}, {"steps": "depth"}):
+        read = experiment(training={"inference": given})
+        assert read.training.inference == experiment().training.inference
+        assert read.training.inference.build(16) == pccore.GradientDescent(16)
+
+
+def test_starts_and_penalties_are_built_with_their_options() -> None:
+    decay = {"name": "weight_decay", "strength": 1e-4}
+    training = {"start": {"name": "normal", "scale": 0.1}, "penalties": [decay]}
+    config = plan(read := experiment(training=training)).config(plan(read).arms[0], read.targets[0])
+    assert config.penalties == (pccore.WeightDecay(1e-4),)
+    normal = pccore.NormalStart(0.1)
+    assert config.rule == pccore.PredictiveCoding(pccore.GradientDescent(4), normal)
+    assert experiment(training={"start": "normal"}).training.start == pccore.NormalStart()
+
+
+def test_settings_of_the_network_reach_it() -> None:
+    network = {"skip": 2, "bias": True, "activity_decay": 0.1, "output_precision": 2}
+    job = plan(experiment(network=network, variants=["mupc", "bp"]))
+    mupc, bp = (job.config(arm, job.experiment.targets[0]).network for arm in job.arms)
+    assert (mupc.skip, mupc.bias, mupc.activity_decay) == (2, True, 0.1)
+    assert mupc.precisions == (1, 1, 1, 1, 2)
+    # Without an energy they would be ignored, and make other ids of the same runs.
+    assert (bp.skip, bp.bias, bp.activity_decay, bp.precisions) == (2, True, 0, ())
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_is_what_its_name_says(name: str) -> None:
+    read = experiment(variants=[name], network={"residual": False, "activation": "tanh"})
+    job = plan(read)
+    job.check()
+    config = job.config(job.arms[0], read.targets[0])
+    expected = {
+        "bp": (pccore.NetworkConfig, pccore.Backpropagation),
+        "hybrid": (pccore.HybridConfig, pccore.PredictiveCoding),
+        "bidirectional": (pccore.BidirectionalConfig, pccore.PredictiveCoding),
+        "equilibrium_propagation": (pccore.EquilibriumConfig, pccore.EquilibriumPropagation),
+    }
+    rest = (pccore.NetworkConfig, pccore.PredictiveCoding)
+    assert (type(config.network), type(config.rule)) == expected.get(name, rest)
+    (run_of_it, *_) = job.runs(job.arms[0], read.targets[0], job.arms[0].space.cells)
+    named = name if name in pccore.PARAMETERISATIONS else run_of_it.network.parameterisation
+    assert run_of_it.network.parameterisation == named
+    assert (run_of_it.network.width, run_of_it.network.depth) == (8, 4)
+
+
+def test_every_parameterisation_is_a_variant() -> None:
+    assert set(pccore.PARAMETERISATIONS) <= set(VARIANTS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            without_beta(network={"activation": "tanh"}),
+            "mupc cannot be trained: an exact equilibrium needs activation 'linear', got 'tanh'",
+        ),
+        (
+            {
+                "variants": ["bidirectional"],
+                "training": {"inference": {"scheme": "error_based", "steps": 2}},
+            },
+            "bidirectional cannot be trained: error-based inference needs a network that one sweep "
+            "can run through, BidirectionalRelaxation has no departure_of, errors_of, "
+            "error_gradient",
+        ),
+    ],
+    ids=["exact", "error_based"],
+)
+def test_what_only_compiling_would_find_is_found_before_training(
+    changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValueError) as caught:
+        plan(experiment(**changes)).check()
+    assert str(caught.value) == sentence
+
+
+TRAINED: dict[str, dict[str, Any]] = {
+    "error_based": {"training": {"inference": {"scheme": "error_based", "steps": 2}}},
+    "exact": without_beta(),
+    "hybrid": {"variants": ["hybrid"]},
+    "ntp": {"variants": ["ntp"], "network": {"activation": "tanh"}},
+}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_member_is_tuned_and_transferred(name: str, tmp_path: Path) -> None:
+    """With real networks: every run ends, is in the ledger once, and is judged."""
+    changes = TRAINED[name]
+    lasting = {"steps": 60, "eval_every": 60} | changes.get("training", {})
+    small = {"seeds": 2, "weight_lr": [0.05, 0.1], "activity_lr": [5, 10]}
+    tune = small | changes.get("tune", {})
+    near = {"depths": [3], "neighbourhood": 0}
+    read = experiment(**changes | {"training": lasting, "tune": tune, "transfer": near})
+    ledger = results.open(tmp_path, create=True)
+    result = run(read, ledger, TrainingPool())
+    cells = 2 if name == "exact" else 4
+    rows = ledger.runs()
+    assert len(rows) == (cells + 1) * 2
+    assert rows["outcome"].isin(["trained", "at_chance"]).all()
+    assert rows["activity_lr"].isna().all() == (name == "exact")
+    assert set(rows["inference"]) == {name if name in pccore.INFERENCE else "gradient_descent"}
+    (verdict,) = result.verdicts
+    (optimum,) = result.optima.values()
+    assert optimum.cell is not None
+    assert (optimum.cell.activity_lr is None) == (name == "exact")
+    assert verdict["verdict"] in ("inconclusive", "edge")
+    assert verdict["runs_failed"] == 0
+    assert 0 < verdict["loss"] < 0.5  # that of predicting zero is 1/2
+    again = FormulaPool(lambda *_: pytest.fail("nothing is left to train"))
+    assert run(read, ledger, again).optima == result.optima

@@ -1,0 +1,52 @@
+"""The networks that runs train, by name, and the stacks of layers that each is made of."""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from pccore import (
+    BidirectionalConfig,
+    EquilibriumConfig,
+    HybridConfig,
+    NetworkConfig,
+    Registry,
+)
+
+NETWORKS: Registry[Any] = Registry(
+    "network",
+    {
+        "stacked": NetworkConfig,
+        "hybrid": HybridConfig,
+        "bidirectional": BidirectionalConfig,
+        "equilibrium": EquilibriumConfig,
+    },
+)
+
+
+def stacks(network: Any) -> tuple[NetworkConfig, ...]:
+    """What a network of any kind is made of, first the stack that predicts."""
+    return (network,) if isinstance(network, NetworkConfig) else tuple(_parts(network).values())
+
+
+def distinguishing(network: Any) -> dict[str, Any]:
+    """What distinguishes a network from the stack that predicts in it.
+
+    Of its other stacks, the settings in which they differ from that one.
+    """
+    first = stacks(network)[0]
+    hidden = first.precisions[:-1]
+    found: dict[str, Any] = {"precisions": hidden} if any(p != 1 for p in hidden) else {}
+    if network is first:
+        return found
+    parts = _parts(network)
+    found |= {f.name: getattr(network, f.name) for f in fields(network) if f.name not in parts}
+    settings = {name: asdict(part) for name, part in parts.items() if part is not first}
+    usual = asdict(first)
+    return found | {
+        name: {key: value for key, value in own.items() if value != usual[key]}
+        for name, own in settings.items()
+    }
+
+
+def _parts(network: Any) -> dict[str, NetworkConfig]:
+    values = {field.name: getattr(network, field.name) for field in fields(network)}
+    return {name: value for name, value in values.items() if isinstance(value, NetworkConfig)}
