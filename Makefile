@@ -2,6 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Side by side, a file at a time: tests that start a cluster have one to themselves.
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check check-all lint types format bench
@@ -15,12 +17,12 @@ run: $(READY)  ## the main job on the embedded digits: tune, transfer to 128 lay
 	$(BIN)/mupc run examples/digits.yaml
 
 test: $(READY)  ## the tests, without those that take minutes
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 check: lint types test  ## what must hold before a commit: lint, types, layer rules, tests
 
 check-all: lint types  ## the same with the tests that take minutes
-	$(BIN)/pytest
+	$(PYTEST)
 
 lint: $(READY)  ## ruff's rules and formatting
 	$(BIN)/ruff check

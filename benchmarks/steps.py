@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from measure import BATCH, INPUTS, OUTPUTS, Clock, Shape, made_up, network, training
+from measure import BATCH, INPUTS, OUTPUTS, Clock, Shape, made_up, training
 
 import pccore
+from pccore.training import COMPILER_OPTIONS
 
 Gradients = Callable[[pccore.Network, jax.Array, jax.Array], pccore.Network]
 Timed = Callable[[], float]
@@ -71,13 +72,13 @@ def stepper(
     """
     x, y = batch()
     step = adam_step(gradients, x, y)
-    net = network(shape, activation).build(jax.random.key(0))
+    net = training(shape, 1, activation=activation).network.build(jax.random.key(0))
     held = [(net, pccore.Adam().transformation().init(net))]
 
     def loop(carry: tuple) -> tuple:
         return jax.lax.fori_loop(0, count, lambda _, carry: step(*carry), carry)
 
-    run = jax.jit(loop, donate_argnums=0)
+    run = jax.jit(loop, donate_argnums=0, compiler_options=COMPILER_OPTIONS)
     del net
 
     def timed() -> float:
