@@ -128,15 +128,17 @@ def training(
     shape: Shape, steps: int, eval_every: int = 300, activation: str = "relu"
 ) -> "pccore.TrainingConfig":
     """A training of `steps` weight updates with T = H, as at tuning size, in the rule's layout."""
+    import jax
+
     import pccore
-    from jobs.devices import default_device, describe
+    from jobs.devices import describe
     from jobs.layouts import default_layout
 
     rule = pccore.PredictiveCoding(pccore.GradientDescent(shape[0]))
     config = pccore.TrainingConfig(
         network(shape, activation), rule, batch_size=BATCH, steps=steps, eval_every=eval_every
     )
-    return default_layout(config, describe(default_device())).apply(config)
+    return default_layout(config, describe(jax.local_devices()[0])).apply(config)
 
 
 def made_up(train: int = 60_000, test: int = 10_000, seed: int = 0) -> "pccore.data.Dataset":
