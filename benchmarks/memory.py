@@ -10,7 +10,6 @@ while it trains two steps, compilation included; on a GPU it is the device's pea
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -104,8 +103,13 @@ def process_bytes(shape: Shape, lanes: int) -> float:
 def peak_bytes(device: object) -> float:
     """The most that was ever in use: on the device where it says, else in this process."""
     statistics = device.memory_stats() or {}
-    resident = 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return statistics.get("peak_bytes_in_use", resident)
+    return statistics.get("peak_bytes_in_use") or resident_peak()
+
+
+def resident_peak() -> float:
+    """Of this process. (`ru_maxrss` would begin at what the parent process had used.)"""
+    status = Path("/proc/self/status").read_text()
+    return 1024.0 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 if __name__ == "__main__":
