@@ -8,6 +8,7 @@ from typing import Self
 
 import pccore
 from transfer.building import trace, training_config
+from transfer.problems import SpecError
 from transfer.runs import Cell, Run
 from transfer.samplers import SAMPLERS
 from transfer.space import Space
@@ -87,13 +88,16 @@ class Plan:
         """Trace a training step of every arm, so that a mistake shows before training.
 
         Raises:
-            ValueError: settings under which an arm cannot be trained.
+            SpecError: settings under which an arm cannot be trained, one sentence an arm.
         """
+        problems = []
         for arm in self.arms:
             try:
                 trace(self.config(arm, self.experiment.tune.shape))
             except ValueError as error:
-                raise ValueError(f"{arm.label} cannot be trained: {error}") from None
+                problems.append(f"{arm.label} cannot be trained: {error}")
+        if problems:
+            raise SpecError(problems)
 
     def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> list[Run]:
         """The runs of `cells`: cell by cell, each with every seed."""

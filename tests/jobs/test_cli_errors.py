@@ -40,6 +40,14 @@ SPECS: dict[str, tuple[dict[str, object], list[str]]] = {
     "zero depth at the target": ({"transfer": {"depths": [0]}}, ["depths", "0"]),
     "missing data": ({"dataset": "mnist"}, ["mnist", "--data-dir"]),
     "missing section": ({"tune": None}, ["tune"]),
+    "exact inference of a nonlinear network": (
+        {
+            "network": {"activation": "tanh"},
+            "training": {"steps": 5, "inference": {"scheme": "exact"}},
+            "tune": {k: v for k, v in TINY["tune"].items() if k != "activity_lr"},
+        },
+        ["mupc cannot be trained", "linear", "tanh"],
+    ),
 }
 
 # Arguments; {spec} is a good spec, {folder} holds what `surroundings` puts there.
