@@ -114,6 +114,7 @@ def by_groups(
             at = (bottom + jnp.uint32(1), jnp.uint32(0), jnp.uint32(0))
             return jax.lax.dynamic_update_slice(departure, new, at), above
 
+        # counted upwards: with an unsigned counter that falls to 0 XLA runs once (docs/log.md)
         moving = groups if config.activity_decay else jnp.minimum(groups, t // size + 1)
         feedback = relaxation.output_feedback(departure[-1:])
         above = Above(feedback, jnp.zeros_like(feedback))
@@ -127,6 +128,6 @@ def _layers(
     values: Float[Array, "layers *rest"], bottom: Int[Array, ""], count: int
 ) -> Float[Array, "count *rest"]:
     """`count` layers from `bottom` up."""
-    # unsigned indices need no wrapping around, which would hide from XLA that writes are in place
+    # unsigned, so that JAX adds nothing to wrap negative indices around
     corner = (bottom, *(jnp.uint32(0) for _ in values.shape[1:]))
     return jax.lax.dynamic_slice(values, corner, (count, *values.shape[1:]))

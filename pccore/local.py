@@ -74,7 +74,7 @@ class StackedRelaxation(eqx.Module):
 
     def energies(self, departure: Float[Array, "m B N"]) -> Float[Array, " L"]:
         config = self.network.config
-        departure = self._reaching(departure, config.depth)
+        departure = _below(departure, config.depth)
         change, _ = config.phi.respond(self.start, departure)
         e, z = self._errors(departure, change), self.activities(departure)
         hidden = 0.5 * jnp.mean(jnp.sum(e**2, axis=-1), axis=-1)
@@ -119,9 +119,6 @@ class StackedRelaxation(eqx.Module):
         grouped = self.network.config.layers_per_product
         return (by_groups if grouped else by_waves)(self, rate, steps)
 
-    def _reaching(self, departure: Float[Array, "m B N"], reach: int) -> Float[Array, "reach B N"]:
-        return _below(departure, reach)
-
     def departure_of(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
         """Of the activities z_l = f_l(z_{l-1}) + e_l, by one sweep upwards."""
         respond = self.network.config.phi.respond
@@ -129,7 +126,7 @@ class StackedRelaxation(eqx.Module):
 
     def errors_of(self, departure: Float[Array, "m B N"]) -> Float[Array, "H B N"]:
         """e_l = z_l - f_l(z_{l-1}), without its precision: the inverse of `departure_of`."""
-        departure = self._reaching(departure, len(self.start))
+        departure = _below(departure, len(self.start))
         change, _ = self.network.config.phi.respond(self.start, departure)
         return self._errors(departure, change) / self._hidden_precisions(departure.dtype)
 

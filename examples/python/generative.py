@@ -3,9 +3,7 @@
 python examples/python/generative.py
 """
 
-import jax
 import jax.numpy as jnp
-import optax
 
 import pccore
 
@@ -17,22 +15,11 @@ CONFIG = pccore.NetworkConfig(
 
 
 def train(config: pccore.NetworkConfig, data: pccore.data.Dataset, steps: int) -> pccore.Network:
-    """Adam on the gradients of a learning rule, as in any JAX program."""
+    """A network trained by predictive coding, with Adam."""
     rule = pccore.PredictiveCoding(pccore.GradientDescent(20))
-    x, y, adam = jnp.asarray(data.train_x), jnp.asarray(data.train_y), optax.adam(1e-3)
-
-    @jax.jit
-    def step(network, state, key):
-        batch = jax.random.choice(key, len(x), (BATCH,))
-        _, gradients = rule.gradients(network, x[batch], y[batch], RATE * BATCH, key)
-        updates, state = adam.update(gradients, state)
-        return optax.apply_updates(network, updates), state
-
-    network = config.build(jax.random.key(0))
-    state = adam.init(network)
-    for key in jax.random.split(jax.random.key(1), steps):
-        network, state = step(network, state, key)
-    return network
+    training = pccore.TrainingConfig(config, rule, batch_size=BATCH, steps=steps)
+    lane = pccore.Lane(weight_lr=1e-3, activity_lr=RATE * BATCH, seed=0)
+    return pccore.train(training, data, lane).network
 
 
 def main(steps: int = 800) -> float:
