@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from pccore.relaxation import gradient_steps
+
 if TYPE_CHECKING:
     from pccore.local import StackedRelaxation
 
@@ -30,13 +32,10 @@ def by_waves(
 ) -> Float[Array, "m B N"]:
     """Departures of the topmost m layers, all that can have moved, after `steps` steps."""
 
-    def step(_: int, departure: Array) -> Array:
-        return departure - rate * relaxation.gradient(departure)
-
     departure, done = jnp.zeros_like(relaxation.start[:0]), 0
     for size, until in waves(relaxation, steps):
         departure = jnp.pad(departure, ((size - len(departure), 0), (0, 0), (0, 0)))
-        departure = jax.lax.fori_loop(done, until, step, departure)
+        departure = gradient_steps(relaxation, departure, rate, until - done)
         done = until
     return departure
 

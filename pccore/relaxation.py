@@ -63,7 +63,11 @@ def gradient_steps(
     """`steps` steps of d <- d - rate B dF/dz, all activities at once."""
 
     def step(_: int, departure: Departure) -> Departure:
-        slopes = relaxation.gradient(departure)
-        return jax.tree.map(lambda d, g: d - rate * g, departure, slopes)
+        return descend(departure, relaxation.gradient(departure), rate)
 
     return jax.lax.fori_loop(0, steps, step, departure)
+
+
+def descend(departure: Departure, slopes: Departure, rate: Float[Array, ""]) -> Departure:
+    """d - rate * slopes, layer by layer."""
+    return jax.tree.map(lambda d, g: d - rate * g, departure, slopes)

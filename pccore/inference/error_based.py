@@ -44,7 +44,7 @@ class ErrorRelaxation(eqx.Module):
         ValueError: the network of `relaxation` cannot be swept.
     """
 
-    relaxation: Any
+    relaxation: SweepingRelaxation[Any]
 
     def __check_init__(self) -> None:
         if not hasattr(self.relaxation, "error_gradient"):
@@ -119,8 +119,8 @@ class ErrorBased:
         observe: Callable[[Departure], Any] | None = None,
     ) -> Inference[Departure]:
         """T sweeps; beta applies to the batch-mean energy, hence beta/B to each sample's."""
-        in_errors = ErrorRelaxation(relaxation)
         swept: Any = relaxation
+        in_errors = ErrorRelaxation(swept)
         errors = swept.errors_of(relaxation.origin() if departure is None else departure)
 
         def seen(errors: Any) -> Any:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.inference.base import Inference
-from pccore.inference.iteration import Iterate, descend, iterate
-from pccore.relaxation import Departure, Relaxation
+from pccore.inference.iteration import Iterate, iterate
+from pccore.relaxation import Departure, Relaxation, descend
 from pccore.validation import require_at_least
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
 
 class Iterate(NamedTuple):
@@ -56,8 +56,3 @@ def iterate(
     first = first._replace(done=jnp.asarray(first.done))
     taken, last, records = jax.lax.while_loop(unfinished, body, (jnp.array(0), first, records))
     return last, taken, records
-
-
-def descend(departure: Any, slopes: Any, rate: Float[Array, ""]) -> Any:
-    """d - rate * slopes, layer by layer."""
-    return jax.tree.map(lambda d, g: d - rate * g, departure, slopes)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from jaxtyping import Array, Float
 
 from pccore.inference.base import Inference, norm, relative
-from pccore.inference.iteration import Iterate, descend, iterate
-from pccore.relaxation import Departure, Relaxation
+from pccore.inference.iteration import Iterate, iterate
+from pccore.relaxation import Departure, Relaxation, descend
 from pccore.validation import require_at_least, require_positive
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from pc_problems import energy
 
 import pccore
 
@@ -46,25 +47,13 @@ def compiled(config, steps):
 @partial(jax.jit, static_argnums=0)
 def reference(steps, network, x, y, rate):
     """Departures and weight gradients by automatic differentiation of the energy."""
-    config = network.config
-
-    def energy(network, z):
-        return pccore.energy(
-            network.layers(),
-            list(z),
-            x,
-            y,
-            config.output_energy,
-            precisions=config.precisions,
-            activity_decay=config.activity_decay,
-        )
 
     def step(_, z):
-        return z - rate * len(x) * jax.grad(energy, argnums=1)(network, z)
+        return z - rate * len(x) * jax.grad(energy, argnums=1)(network, z, x, y)
 
     start = network.forward(x)
     z = jax.lax.fori_loop(0, steps, step, start)
-    return z - start, jax.grad(energy)(network, z)
+    return z - start, jax.grad(energy)(network, z, x, y)
 
 
 def distance(actual, exact):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pc_problems import energy as reference_energy
 
 import pccore
 
@@ -35,20 +36,6 @@ def problem(config, seed=0, batch=BATCH):
     labels = jax.random.randint(keys[2], (batch,), 0, config.output_size)
     y = jax.nn.one_hot(labels, config.output_size, dtype=jnp.float64)
     return network, x, y
-
-
-def reference_energy(network, z, x, y):
-    config = network.config
-    return pccore.energy(
-        network.layers(),
-        list(z),
-        x,
-        y,
-        config.output_energy,
-        precisions=config.precisions,
-        activity_decay=config.activity_decay,
-        skip=config.skip if config.skip > 1 else None,
-    )
 
 
 activity_slopes = jax.jit(jax.grad(reference_energy, argnums=1))
