@@ -17,8 +17,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pccore.relaxation import gradient_steps
-
 if TYPE_CHECKING:
     from pccore.local import StackedRelaxation
 
@@ -32,10 +30,13 @@ def by_waves(
 ) -> Float[Array, "m B N"]:
     """Departures of the topmost m layers, all that can have moved, after `steps` steps."""
 
+    def step(_: int, departure: Array) -> Array:
+        return departure - rate * relaxation.gradient(departure)
+
     departure, done = jnp.zeros_like(relaxation.start[:0]), 0
     for size, until in waves(relaxation, steps):
         departure = jnp.pad(departure, ((size - len(departure), 0), (0, 0), (0, 0)))
-        departure = gradient_steps(relaxation, departure, rate, until - done)
+        departure = jax.lax.fori_loop(done, until, step, departure)
         done = until
     return departure
 
