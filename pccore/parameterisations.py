@@ -48,6 +48,10 @@ class Parameterisation(Protocol):
         """Initial weights of one layer, or of a stack of layers, from their noise."""
         ...
 
+    def variance(self, fan_in: int) -> float | None:
+        """b_l, of the weights of a layer with `fan_in` inputs; None if they are not independent."""
+        ...
+
 
 @dataclass(frozen=True)
 class Standard:
@@ -65,6 +69,9 @@ class Standard:
     def initial(self, noise: Array, network: "NetworkConfig") -> Array:
         return noise * noise.shape[-1] ** -0.5
 
+    def variance(self, fan_in: int) -> float | None:
+        return 1 / (3 * fan_in)
+
 
 @dataclass(frozen=True)
 class StandardGaussian(Standard):
@@ -72,6 +79,9 @@ class StandardGaussian(Standard):
 
     def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
         return jax.random.normal(key, shape)
+
+    def variance(self, fan_in: int) -> float | None:
+        return 1 / fan_in
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,9 @@ class MuPC:
 
     def initial(self, noise: Array, network: "NetworkConfig") -> Array:
         return noise
+
+    def variance(self, fan_in: int) -> float | None:
+        return 1.0
 
 
 @dataclass(frozen=True)
@@ -126,6 +139,9 @@ class Orthogonal:
         # without the signs Q would not be uniformly distributed (Mezzadri, 2007)
         Q = Q * jnp.sign(jnp.diagonal(R, axis1=-2, axis2=-1))[..., None, :]
         return self.gains.get(network.activation, 1.0) * (Q if tall else Q.mT)
+
+    def variance(self, fan_in: int) -> float | None:
+        return None
 
 
 PARAMETERISATIONS: Registry[Parameterisation] = Registry(

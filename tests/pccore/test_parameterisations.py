@@ -42,6 +42,7 @@ def test_premultipliers_are_those_of_table_5_1(options, expected):
 def test_initial_variance_of_every_layer(name, variance):
     network = pccore.Network.create(config(parameterisation=name), jax.random.key(0))
     for weights, fan_in in ((network.first, D), (network.hidden, N), (network.last, N)):
+        assert pccore.PARAMETERISATIONS[name].variance(fan_in) == variance(fan_in)
         assert np.var(weights) == pytest.approx(variance(fan_in), rel=0.08)
         assert abs(np.mean(weights)) < 0.1 * np.std(weights)
     assert network.hidden.shape == (H - 1, N, N)
