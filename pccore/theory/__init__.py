@@ -2,3 +2,28 @@
 
 Every tool works from the layers' structure, at sizes that dense formulas cannot reach.
 """
+
+from pccore.theory.limit import LossEnergyRatio, expected_rescaling
+from pccore.theory.random_matrices import (
+    Edges,
+    MarchenkoPastur,
+    Semicircle,
+    deep_edges,
+    diagonal_edges,
+    off_diagonal,
+    weyl_bounds,
+    wishart,
+)
+
+__all__ = [
+    "Edges",
+    "LossEnergyRatio",
+    "MarchenkoPastur",
+    "Semicircle",
+    "deep_edges",
+    "diagonal_edges",
+    "expected_rescaling",
+    "off_diagonal",
+    "weyl_bounds",
+    "wishart",
+]

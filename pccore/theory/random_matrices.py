@@ -120,7 +120,8 @@ def initial_variance(config: NetworkConfig) -> float:
     variance = PARAMETERISATIONS[config.parameterisation].variance(config.width)
     if variance is None:
         raise ValueError(
-            f"predictions need independent weights, got parameterisation {config.parameterisation!r}"
+            "predictions need independent weights, got parameterisation "
+            f"{config.parameterisation!r}"
         )
     return variance
 

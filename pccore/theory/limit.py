@@ -1,0 +1,80 @@
+"""How far predictive coding is from backpropagation: Theorem 1 (thesis 5.7, C.2.6).
+
+The equilibrated energy of a linear network is its loss but for a rescaling (eqs. C.25, C.26),
+
+    F* = (1/2B) sum_i r_i^T S^-1 r_i,    S = I / p_L + sum_{l=1}^H J_l J_l^T / p_l,
+
+r = y - f(x), J_l the output's response to an error of layer l. S = I makes it the loss. Whatever
+the residuals, for unit precisions
+
+    1 <= loss / F* <= ||S||,    ||S - I|| <= tr(S - I).
+
+At initialisation independent weights give E S exactly, at any width and depth. For muPC with skips
+
+    E tr(S - I) / K = (L / N) ((1 + 1/L)^H - 1) < (e - 1) L / N,
+
+which bounds the distance from backpropagation in probability, by Markov's inequality, and is
+Theorem 1 with its constant. For SP with Gaussian weights and skips it is 2^H - 1, at any width.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pccore.networks import Network, NetworkConfig
+from pccore.theory.random_matrices import initial_variance
+
+
+def expected_rescaling(config: NetworkConfig) -> float:
+    """E tr S / K at initialisation; E S is this times the identity.
+
+    With s^2 = a^2 b N of the hidden layers and skips over n layers, an error's mean square grows by
+    u_j = s^2 u_{j-1} + tau u_{j-n} in j layers, u_0 = 1, as the weights' signs are symmetric:
+
+        E S = [1 / p_L + a_L^2 b_L N sum_{l=1}^H u_{H-l} / p_l] I
+
+    Raises:
+        ValueError: an activation other than "linear", an output energy other than "mse", activity
+            decay, or initial weights that are not independent.
+    """
+    needs = {"activation": "linear", "output": "mse", "activity_decay": 0}
+    for key, needed in needs.items():
+        if (value := getattr(config, key)) != needed:
+            raise ValueError(f"the expected rescaling needs {key} {needed!r}, got {value!r}")
+    variance, a = initial_variance(config) * config.width, config.scalings
+    growth = [1.0]
+    for j in range(1, config.depth):
+        skipped = growth[j - config.skip] if config.residual and j >= config.skip else 0
+        growth.append(a.hidden**2 * variance * growth[-1] + skipped)
+    *hidden, output = config.precisions or (1.0,) * (config.depth + 1)
+    total = sum(u / p for u, p in zip(reversed(growth), hidden, strict=True))
+    return 1 / output + a.last**2 * variance * total
+
+
+@dataclass(frozen=True)
+class LossEnergyRatio:
+    """Probe: the loss, the equilibrated energy, and their ratio (figs. 5.6, C.33, C.34).
+
+    Of linear networks with squared-error output. The ratio is 1 where predictive coding computes
+    the gradients of backpropagation.
+    """
+
+    source: ClassVar[str] = "thesis 5.7, C.2.6"
+
+    def measure(
+        self,
+        network: Network,
+        x: Float[Array, "B D"],
+        y: Float[Array, "B K"],
+        activity_lr: Float[Array, ""],
+    ) -> dict[str, Float[Array, ""]]:
+        """`loss`, `equilibrated_energy` and `loss_energy_ratio`; beta plays no part.
+
+        Raises:
+            ValueError: a network without a closed form of its equilibrium.
+        """
+        relaxation = network.relaxation(x, y)
+        loss, energy = relaxation.loss(), jnp.sum(relaxation.energies(relaxation.equilibrium()))
+        return {"loss": loss, "equilibrated_energy": energy, "loss_energy_ratio": loss / energy}
