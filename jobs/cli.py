@@ -6,9 +6,16 @@ from typing import Annotated
 
 import typer
 
-from jobs.commands.options import PoolKind, ResultsOptions, RunOptions, TableName
+from jobs.commands.options import (
+    PoolKind,
+    ReproduceOptions,
+    ResultsOptions,
+    RunOptions,
+    TableName,
+)
 from jobs.layout_policy import VARIABLE as LAYOUTS
 from jobs.layout_policy import LayoutPolicy
+from jobs.scale import Scale
 
 app = typer.Typer(
     help="Tune learning rates on small predictive-coding networks, transfer them to deep ones, "
@@ -39,6 +46,14 @@ Workers = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+ScaleOption = Annotated[
+    Scale, typer.Option("--scale", help="small: minutes on two cores; full: the authors' settings.")
+]
+PoolOption = Annotated[PoolKind, typer.Option(help="Where runs are trained.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Ray cluster to join: auto or an address.", show_default="a local one"),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -62,12 +77,9 @@ def run(
     report: Annotated[
         Path | None, typer.Option(help="Folder of the report.", show_default="report/NAME")
     ] = None,
-    pool: Annotated[PoolKind, typer.Option(help="Where runs are trained.")] = PoolKind.LOCAL,
+    pool: PoolOption = PoolKind.LOCAL,
     workers: Workers = None,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Ray cluster to join: auto or an address.", show_default="a local one"),
-    ] = None,
+    address: Address = None,
     data_dir: DataDir = None,
     layouts: Annotated[
         LayoutPolicy, typer.Option(envvar=LAYOUTS, help="How the arithmetic is laid out.")
@@ -116,6 +128,60 @@ def report(
     from jobs.commands.results import draw_report
 
     draw_report(ledger, out, experiment)
+
+
+reproduce = typer.Typer(
+    help="Rerun the experiments of the documents behind muPC, and score their claims.",
+    no_args_is_help=True,
+)
+app.add_typer(reproduce, name="reproduce")
+
+
+@reproduce.command("list")
+def reproduce_list(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List the experiments: source, setting, claims, what they cost here."""
+    from jobs.commands.reproduce import list_recipes
+
+    list_recipes(data_dir, as_json=as_json)
+
+
+@reproduce.command("run")
+def reproduce_run(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Which; all without a name.")
+    ] = None,
+    scale: ScaleOption = Scale.SMALL,
+    ledger: Ledger = "runs",
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("report/reproduce"),
+    pool: PoolOption = PoolKind.LOCAL,
+    workers: Workers = None,
+    address: Address = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Run experiments, draw their figures, judge their claims; run again to continue."""
+    from jobs.commands.reproduce import run_recipes
+
+    options = ReproduceOptions(
+        names or [], scale, ledger, out, pool, workers, address, data_dir, as_json
+    )
+    raise typer.Exit(run_recipes(options))
+
+
+@reproduce.command("scorecard")
+def reproduce_scorecard(
+    scale: ScaleOption = Scale.SMALL,
+    ledger: Ledger = "runs",
+    out: Annotated[
+        Path | None, typer.Option(help="Write it here as Markdown.", show_default="only shown")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Judge every claim by what the ledger has: target, tolerance, measured, verdict."""
+    from jobs.commands.reproduce import show_scorecard
+
+    show_scorecard(ledger, scale, out, data_dir, as_json=as_json)
 
 
 @app.command()

@@ -31,7 +31,7 @@ class Tally(Silent):
     """Listens to a job and counts (`transfer.Progress`).
 
     Attributes:
-        experiment: what is run.
+        experiment: what is run; None for runs that belong to no search.
         clock: seconds, monotonic.
         phase_name: "tune" or "transfer".
         total: runs of the whole job, as far as known.
@@ -42,7 +42,7 @@ class Tally(Silent):
         verdicts: rows of the `verdicts` table, as they come.
     """
 
-    experiment: Experiment
+    experiment: Experiment | None = None
     clock: Callable[[], float] = time.monotonic
     phase_name: str = "start"
     total: int = 0
@@ -72,9 +72,11 @@ class Tally(Silent):
         self.done += 1
         self.trained_here += 1
         self.ended[outcome.status] = self.ended.get(outcome.status, 0) + 1
-        network, tune = run.network, self.experiment.tune
         if outcome.status is not Status.TRAINED or outcome.final_train_loss is None:
             return
+        if self.experiment is None:
+            return
+        network, tune = run.network, self.experiment.tune
         if (network.width, network.depth) != (tune.width, tune.depth):
             return
         standing = self.standings.setdefault(self._label(run), Standing())
@@ -112,7 +114,7 @@ class Tally(Silent):
         return ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items()))
 
     def _label(self, run: Run) -> str:
-        several = len(self.experiment.network.activation) > 1
+        several = self.experiment is not None and len(self.experiment.network.activation) > 1
         return f"{run.variant} {run.network.activation}" if several else run.variant
 
 

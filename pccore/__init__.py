@@ -24,6 +24,7 @@ from pccore.inference import (
     INFERENCE,
     ActivityOptimiser,
     AdaptiveFlow,
+    Equilibrium,
     ErrorBased,
     ExactEquilibrium,
     GradientDescent,
@@ -41,6 +42,7 @@ from pccore.optimisers import OPTIMISERS, SGD, Adam, Optimiser
 from pccore.outcomes import Curve, Outcome, Status
 from pccore.parameterisations import PARAMETERISATIONS, Parameterisation, Scalings
 from pccore.penalties import PENALTIES, Orthogonality, Penalty, WeightDecay
+from pccore.probes import Probe, Reading
 from pccore.registry import Registry, UnknownNameError
 from pccore.relaxation import Relaxation
 from pccore.rules import (
@@ -79,6 +81,7 @@ __all__ = [
     "Completion",
     "ConvolutionalConfig",
     "Curve",
+    "Equilibrium",
     "EquilibriumConfig",
     "EquilibriumNetwork",
     "EquilibriumPropagation",
@@ -106,6 +109,8 @@ __all__ = [
     "Parameterisation",
     "Penalty",
     "PredictiveCoding",
+    "Probe",
+    "Reading",
     "Registry",
     "Relaxation",
     "Scalings",

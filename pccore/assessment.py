@@ -60,7 +60,8 @@ def assess(
         chance: the chance level of the data set.
     """
     total, diverged_step = len(losses), _divergence(losses, limit, test_loss[-1])
-    means = [np.mean(part) for part in np.split(losses[: evaluated[-1]], evaluated[:-1])]
+    parts = np.split(losses[: evaluated[-1]], evaluated[:-1])
+    means = [np.mean(part) if len(part) else np.nan for part in parts]
     alive = evaluated < (diverged_step or total + 1)
     curve = Curve(
         step=evaluated,
@@ -78,10 +79,10 @@ def assess(
             diverged_step=diverged_step,
             curve=curve,
         )
-    final = float(np.mean(losses[-max(1, total // 10) :]))
+    final = float(np.mean(losses[-max(1, total // 10) :])) if total else None
     accuracy = None if np.isnan(test_accuracy[-1]) else float(test_accuracy[-1])
     return Outcome(
-        Status.AT_CHANCE if chance.explains(final, accuracy) else Status.TRAINED,
+        Status.AT_CHANCE if final is None or chance.explains(final, accuracy) else Status.TRAINED,
         final_train_loss=final,
         min_train_loss=least,
         test_loss=float(test_loss[-1]),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pccore.networks import NetworkConfig
 from pccore.optimisers import Adam, Optimiser
 from pccore.penalties import Penalty
+from pccore.probes import Probe
 from pccore.rules import LearningRule
 from pccore.validation import require_at_least
 
@@ -22,16 +23,20 @@ class TrainingConfig:
         rule: how weight gradients come about: `PredictiveCoding(...)` or `Backpropagation()`.
         optimiser: what turns weight gradients into weight updates.
         batch_size: B. The activity learning rate depends on it: the energy is a batch mean.
-        steps: weight updates in all; the data set is reshuffled every floor(n / B) updates.
+        steps: weight updates in all; the data set is reshuffled every floor(n / B) updates. With 0
+            the untrained network is evaluated and probed.
         eval_every: weight updates between two evaluations on the test set (and after the last).
         penalties: on the weights, for example `WeightDecay(1e-4)`; their gradients are added to the
             rule's. The losses that a run reports are without them.
+        probes: measured on the first batch_size training samples, before the first update and at
+            every evaluation.
         batch_shards: how the arithmetic is laid out, not what it computes: the batch is split over
             so many devices, each with all weights. For backpropagation, and predictive coding by
             gradient descent from a forward pass, which treat every sample alone.
 
     Raises:
-        ValueError: a count below 1, or shards that do not divide the batch or do not suit the rule.
+        ValueError: a count below 1 (`steps`: below 0), or shards that do not divide the batch or do
+            not suit the rule.
     """
 
     network: NetworkConfig
@@ -41,10 +46,12 @@ class TrainingConfig:
     steps: int = 937
     eval_every: int = 300
     penalties: tuple[Penalty, ...] = ()
+    probes: tuple[Probe, ...] = ()
     batch_shards: int = 1
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "batch_size", "steps", "eval_every", "batch_shards")
+        require_at_least(self, 0, "steps")
+        require_at_least(self, 1, "batch_size", "eval_every", "batch_shards")
         if self.batch_size % self.batch_shards:
             raise ValueError(
                 f"batch_shards must divide batch_size {self.batch_size}, got {self.batch_shards}"

@@ -38,6 +38,8 @@ class NetworkConfig:
         bias: whether every layer adds a bias, zero at first.
         precisions: p_1 .. p_L, the weight of each layer's energy (figure A.5); () stands for ones.
         activity_decay: alpha of the term alpha/2 ||z_l||^2 of every hidden layer (C.3.3).
+        initial_std: standard deviation of all initial weights, N(0, std^2), as near a saddle at the
+            origin (B.4); None for the law of the parameterisation.
 
         layers_per_product: how the arithmetic is laid out, not what it computes: gradient descent
             takes so many layers at a time (`pccore.descent`), or, with 0, all that move. A divisor
@@ -45,8 +47,8 @@ class NetworkConfig:
 
     Raises:
         ValueError: a size below 1, a name that its registry does not hold, precisions that are not
-            L positive numbers, a negative decay, `skip` without `residual`, or layers per product
-            that do not divide the depth or come with longer skips.
+            L positive numbers, a negative decay or standard deviation, `skip` without `residual`,
+            or layers per product that do not divide the depth or come with longer skips.
     """
 
     input_size: int
@@ -61,11 +63,14 @@ class NetworkConfig:
     bias: bool = False
     precisions: tuple[float, ...] = ()
     activity_decay: float = 0.0
+    initial_std: float | None = None
     layers_per_product: int = 0
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "input_size", "output_size", "width", "depth", "skip")
         require_at_least(self, 0, "activity_decay", "layers_per_product")
+        if self.initial_std is not None:
+            require_at_least(self, 0, "initial_std")
         if self.skip > 1 and not self.residual:
             raise ValueError(f"skip {self.skip} needs residual, which is false")
         if self.precisions and len(self.precisions) != self.depth + 1:
@@ -151,12 +156,20 @@ class Network(eqx.Module):
         """Draw initial weights by the law of `config.parameterisation`."""
         parameterisation = PARAMETERISATIONS[config.parameterisation]
         N, D, K, H = config.width, config.input_size, config.output_size, config.depth
-        noise = parameterisation.noise(key, (config.weights,))
+
+        def initial(noise: Array) -> Array:
+            drawn = config.initial_std is not None
+            return noise if drawn else parameterisation.initial(noise, config)
+
+        if config.initial_std is None:
+            noise = parameterisation.noise(key, (config.weights,))
+        else:
+            noise = config.initial_std * jax.random.normal(key, (config.weights,))
         first, hidden, last = jnp.split(noise, [N * D, N * D + (H - 1) * N * N])
         return cls(
-            first=parameterisation.initial(first.reshape(N, D), config),
-            hidden=parameterisation.initial(hidden.reshape(H - 1, N, N), config),
-            last=parameterisation.initial(last.reshape(K, N), config),
+            first=initial(first.reshape(N, D)),
+            hidden=initial(hidden.reshape(H - 1, N, N)),
+            last=initial(last.reshape(K, N)),
             biases=Biases(jnp.zeros((H, N)), jnp.zeros(K)) if config.bias else None,
             config=config,
         )

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from pccore.probes import Reading
+
 
 class Status(StrEnum):
     """How a run ended."""
@@ -49,6 +51,7 @@ class Outcome:
         diverged_step: the first update (counted from 1) whose batch loss had blown up.
         cause: why a failed run failed, one sentence.
         curve: training over time.
+        readings: what the probes measured, before the first update and at every evaluation.
     """
 
     status: Status
@@ -60,6 +63,7 @@ class Outcome:
     diverged_step: int | None = None
     cause: str | None = None
     curve: Curve = field(default_factory=Curve)
+    readings: tuple[Reading, ...] = ()
 
     @staticmethod
     def failed(cause: str) -> "Outcome":

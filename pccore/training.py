@@ -5,6 +5,7 @@ it once per evaluation. Learning rates and seeds are traced: a program compiles 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
@@ -21,6 +22,7 @@ from pccore.configs import Lane, TrainingConfig
 from pccore.data import Dataset
 from pccore.networks import Network
 from pccore.outcomes import Outcome
+from pccore.probes import Reading
 
 # A loss this many times the larger of its first value and that of predicting zero has blown up.
 # Not only NaN: blow-ups also end in huge finite losses.
@@ -30,6 +32,8 @@ TEST_CHUNK = 1000
 COMPILER_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
 
 Values = TypeVar("Values")
+Probed = tuple[dict[str, Array], ...]
+"""Of every probe its quantities, each with a value per lane."""
 
 
 class Samples(NamedTuple):
@@ -147,18 +151,43 @@ def _run(
         state = _on_every_shard(state, config.batch_shards)
     per_epoch = len(dataset.train_x) // config.batch_size
     evaluated: list[tuple[int, Array, Array]] = []
+    probed: list[tuple[int, Probed]] = []
+    if config.probes:
+        probed.append((0, _probe(config, state.network, rates, train)))
+    if config.steps == 0:
+        evaluated.append((0, *_evaluate(state.network, test)))
     for start, stop in _segments(config, per_epoch):
         if start % per_epoch == 0:
             order = _shuffle(seeds, start // per_epoch, len(dataset.train_x))
         state = _train(config, state, rates, seeds, train, order, start, stop, per_epoch)
         if stop % config.eval_every == 0 or stop == config.steps:
             evaluated.append((stop, *_evaluate(state.network, test)))
+            if config.probes:
+                probed.append((stop, _probe(config, state.network, rates, train)))
             alive = bool(jnp.any(state.alive))
             if on_progress is not None:
                 on_progress(stop)
             if not alive:
                 break
-    return state, _outcomes(state, evaluated, Chance.of(dataset))
+    outcomes = _outcomes(state, evaluated, Chance.of(dataset))
+    readings = _readings(config, probed, len(lanes))
+    return state, [
+        replace(outcome, readings=own) for outcome, own in zip(outcomes, readings, strict=True)
+    ]
+
+
+def _readings(
+    config: TrainingConfig, probed: Sequence[tuple[int, Probed]], lanes: int
+) -> list[tuple[Reading, ...]]:
+    """What was measured on each lane, in order."""
+    sources = [probe.source for probe in config.probes]
+    found: list[list[Reading]] = [[] for _ in range(lanes)]
+    for step, by_probe in probed:
+        for source, quantities in zip(sources, by_probe, strict=True):
+            for quantity, values in quantities.items():
+                for own, value in zip(found, np.asarray(values), strict=True):
+                    own.append(Reading(step, quantity, float(value), source))
+    return [tuple(own) for own in found]
 
 
 def _outcomes(
@@ -382,3 +411,14 @@ def _evaluate(
         return jnp.sum(losses) / n, jnp.sum(corrects) / n if classify else jnp.array(jnp.nan)
 
     return jax.vmap(lane)(network)
+
+
+@partial(jax.jit, static_argnames="config")
+def _probe(config: TrainingConfig, network: Network, rates: Rates, train: Samples) -> Probed:
+    """What the probes measure on every lane, on the first batch of the training set as stored."""
+    x, y = train.take(jnp.arange(config.batch_size), config.network.output_size)
+
+    def lane(network: Network, activity_lr: Array) -> Probed:
+        return tuple(probe.measure(network, x, y, activity_lr) for probe in config.probes)
+
+    return jax.vmap(lane)(network, rates.activity)

@@ -7,7 +7,7 @@ that most runs lack (`_added`) say themselves what a null stands for.
 from dataclasses import dataclass
 
 OUTCOMES = ("trained", "at_chance", "diverged", "failed")
-PHASES = ("tune", "transfer")
+PHASES = ("tune", "transfer", "reproduce")
 VERDICT_WORDS = ("held", "drifted", "inconclusive", "edge")
 
 LOSS = "loss per sample"
@@ -49,9 +49,9 @@ def _setting(name: str, type: str, description: str, unit: str = "") -> Column:
     return Column(name, type, description, unit, fixed=True)
 
 
-def _added(name: str, type: str, description: str, unit: str = "") -> Column:
-    """A setting of version 2: null, as in all rows before it, where it is what it was for them."""
-    return Column(name, type, description, unit, fixed=True, since=2)
+def _added(name: str, type: str, description: str, unit: str = "", since: int = 2) -> Column:
+    """A later version's setting: null, as in all rows before, where it is what it was for them."""
+    return Column(name, type, description, unit, fixed=True, since=since)
 
 
 _WEIGHT_LR = "eta, the learning rate of the weight optimiser"
@@ -67,7 +67,7 @@ RUNS = (
     Column(
         "phase",
         "string",
-        "whether it belongs to the search or to the target shapes",
+        "whether it belongs to the search, to the target shapes, or to a reproduction",
         required=True,
         allowed=PHASES,
     ),
@@ -155,6 +155,7 @@ RUNS = (
     _added("start", "string", "where inference begins; null: a forward pass, or an amortiser's"),
     _added("start_options", "string", "its options, as JSON; null: it has none"),
     _added("penalties", "string", "penalties on the weights, as JSON; null: none"),
+    _added("probes", "string", "measured while it trained, as JSON; null: nothing", since=3),
 )
 
 CURVES = (

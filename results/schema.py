@@ -14,7 +14,7 @@ import pyarrow as pa
 from results.catalogue import CURVES, MEASUREMENTS, RUNS, VERDICTS, Column
 from results.errors import unknown
 
-VERSION = 2
+VERSION = 3
 """The schema version that files are written in."""
 
 TYPES: Mapping[str, pa.DataType] = {

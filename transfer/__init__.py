@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from transfer.driver import TransferResult, run
+    from transfer.driver import TransferResult, run, train
     from transfer.pool import Group, GroupResult, Pool, Worker
     from transfer.problems import SpecError
     from transfer.progress import Progress, Silent
@@ -37,6 +37,7 @@ _HOMES = {
     "Worker": "pool",
     "load": "spec",
     "run": "driver",
+    "train": "driver",
 }
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "Worker",
     "load",
     "run",
+    "train",
 ]
 
 

@@ -3,20 +3,20 @@
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pccore import Outcome, Status
 from transfer.grouping import by_config, cut, work
-from transfer.plan import Plan
 from transfer.pool import Group, Pool
 from transfer.runs import Run
 
 if TYPE_CHECKING:
     from results import Ledger
 
-TUNE, TRANSFER = "tune", "transfer"
+TUNE, TRANSFER, REPRODUCE = "tune", "transfer", "reproduce"
 
 # One that trains and one that waits: a slot need not idle while a group's rows are being written.
 GROUPS_PER_SLOT = 2
@@ -31,15 +31,23 @@ class Dispatcher:
     next process. Rows of other experiments are copied under this one's name.
 
     Args:
-        plan: of the experiment.
+        name: of the experiment, under which everything is recorded.
+        digests: of the data sets that its runs learn.
         ledger: where runs are looked up and recorded.
         pool: trains what is unknown.
+        data_dir: where the files of data sets are; None means the default place.
     """
 
-    def __init__(self, plan: Plan, ledger: "Ledger", pool: Pool) -> None:
-        self.plan, self.ledger, self.pool = plan, ledger, pool
-        self.name = plan.experiment.name
-        self._known = ledger.runs(dataset_digest=plan.digest, outcome=FINISHED)
+    def __init__(
+        self,
+        name: str,
+        digests: Iterable[str],
+        ledger: "Ledger",
+        pool: Pool,
+        data_dir: Path | None = None,
+    ) -> None:
+        self.name, self.ledger, self.pool, self.data_dir = name, ledger, pool, data_dir
+        self._known = ledger.runs(dataset_digest=sorted(set(digests)), outcome=FINISHED)
         self._places = {run_id: place for place, run_id in enumerate(self._known["run_id"])}
         self._own = set(ledger.runs(experiment=self.name, outcome=FINISHED)["run_id"])
         self._rows: dict[str, Mapping[str, Any]] = {}  # done, by run id
@@ -101,6 +109,14 @@ class Dispatcher:
             pairs = list(zip(runs, result.outcomes, strict=True))
             rows = [run.row(outcome, result, self.name, phase) for (run, phase), outcome in pairs]
             curves = [row for (run, _), outcome in pairs for row in run.curve_rows(outcome)]
+            # before the runs: a run that is known is not measured again
+            self.ledger.append_measurements(
+                [
+                    row
+                    for (run, _), outcome in pairs
+                    for row in run.measurement_rows(outcome, self.name)
+                ]
+            )
             self.ledger.append(rows, curves)
             self._rows.update((row["run_id"], row) for row in rows)
             self.work_done += len(rows) * work(result.group.config)
@@ -138,10 +154,9 @@ class Dispatcher:
         return {str(name): None if pd.isna(value) else value for name, value in row.items()}
 
     def _as_group(self, runs: Sequence[Run]) -> Group:
-        data_dir = self.plan.data_dir
         return Group(
             dataset=runs[0].dataset,
-            data_dir=None if data_dir is None else str(data_dir),
+            data_dir=None if self.data_dir is None else str(self.data_dir),
             config=runs[0].config,
             lanes=tuple(run.lane for run in runs),
             run_ids=tuple(run.run_id for run in runs),

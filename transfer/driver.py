@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfer.dispatch import TRANSFER, TUNE, Dispatcher
+from transfer.dispatch import REPRODUCE, TRANSFER, TUNE, Dispatcher
 from transfer.plan import Plan
 from transfer.pool import Pool
 from transfer.progress import Progress, Silent
@@ -62,7 +62,7 @@ def run(
     """
     plan = Plan.of(experiment, None if data_dir is None else Path(data_dir))
     plan.check()
-    dispatcher = Dispatcher(plan, ledger, pool)
+    dispatcher = Dispatcher(experiment.name, [plan.digest], ledger, pool, plan.data_dir)
     journey = _Journey(plan, dispatcher, progress or Silent())
     while journey.advance():
         dispatcher.dispatch()
@@ -74,6 +74,42 @@ def run(
         {road.arm.label: road.optimum for road in roads if road.optimum is not None},
         [row for road in roads for row in road.verdicts],
     )
+
+
+def train(
+    name: str,
+    runs: Sequence[Run],
+    ledger: "Ledger",
+    pool: Pool,
+    *,
+    progress: Progress | None = None,
+    data_dir: Path | str | None = None,
+) -> None:
+    """Train runs that belong to no search, unless the ledger has them.
+
+    Args:
+        name: of the experiment under which they are recorded.
+        runs: of any data sets and shapes; the longest are trained first.
+        ledger: where every run, curve and measurement goes.
+        pool: trains the runs; it is left open.
+        progress: told what happens.
+        data_dir: where the files of data sets are; None means the default place.
+    """
+    if not runs:
+        return
+    progress = progress or Silent()
+    place = None if data_dir is None else Path(data_dir)
+    dispatcher = Dispatcher(name, {run.digest for run in runs}, ledger, pool, place)
+    dispatcher.request(runs, REPRODUCE)
+    dispatcher.dispatch()
+    while True:
+        progress.phase(REPRODUCE, dispatcher.wanted, dispatcher.done)
+        progress.workload(dispatcher.work_done, dispatcher.work_wanted)
+        if dispatcher.has(runs):
+            return
+        for run, outcome in dispatcher.collect():
+            progress.finished(run, outcome)
+        dispatcher.dispatch()
 
 
 class _Journey:

@@ -25,7 +25,7 @@ def work(config: TrainingConfig) -> float:
     wave = min(steps, depth) if isinstance(inference, GradientDescent) else 0
     moves = wave * (wave + 1) / 2 + (steps - wave) * depth
     passes = 3 + 2 * moves / depth
-    return float(weights * config.batch_size * config.steps * passes)
+    return float(weights * config.batch_size * max(config.steps, 1) * passes)
 
 
 def _steps(inference: InferenceScheme) -> int:

@@ -35,6 +35,8 @@ def distinguishing(network: Any) -> dict[str, Any]:
     first = stacks(network)[0]
     hidden = first.precisions[:-1]
     found: dict[str, Any] = {"precisions": hidden} if any(p != 1 for p in hidden) else {}
+    if first.initial_std is not None:
+        found["initial_std"] = first.initial_std
     if network is first:
         return found
     parts = _parts(network)

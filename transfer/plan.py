@@ -8,6 +8,7 @@ from typing import Self
 
 import pccore
 from transfer.building import trace, training_config
+from transfer.grouping import work
 from transfer.problems import SpecError
 from transfer.runs import Cell, Run
 from transfer.samplers import SAMPLERS
@@ -123,6 +124,17 @@ class Plan:
         """How many cells `neighbourhood` gives at most."""
         reach = self.experiment.transfer.neighbourhood
         return len(arm.space.cells) if reach == "all" else arm.space.most_near(reach)
+
+    def workload(self, arm: Arm, trials: int) -> tuple[int, float]:
+        """How many runs `trials` cells of the search and the transfer take at most; their work."""
+        experiment, seeds = self.experiment, len(self.seeds)
+        at_target = self.most_neighbours(arm) * seeds
+        counts = [(experiment.tune.shape, trials * seeds)]
+        counts += [(target, at_target) for target in experiment.targets]
+        return (
+            sum(count for _, count in counts),
+            sum(count * work(self.config(arm, shape)) for shape, count in counts),
+        )
 
     @property
     def in_flight(self) -> int | None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from transfer.dispatch import TRANSFER, TUNE, Dispatcher
-from transfer.grouping import work
 from transfer.landscape import Landscape, mean, optimum
 from transfer.plan import Arm, Plan
 from transfer.progress import Progress
@@ -71,14 +70,7 @@ class Road:
         """How many runs, at most, have not been asked for yet, and their work."""
         if self.optimum is not None:
             return 0, 0.0
-        experiment, seeds = self._plan.experiment, len(self._plan.seeds)
-        at_target = self._plan.most_neighbours(self.arm) * seeds
-        counts = [(experiment.tune.shape, (self._search.trials - self._search.asked) * seeds)]
-        counts += [(target, at_target) for target in experiment.targets]
-        return (
-            sum(count for _, count in counts),
-            sum(count * work(self._plan.config(self.arm, shape)) for shape, count in counts),
-        )
+        return self._plan.workload(self.arm, self._search.trials - self._search.asked)
 
     def _tune(self) -> Waiting[Landscape]:
         """Ask the search for cells and tell it their losses, in the order of asking.

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib.metadata import version
 from typing import Any
@@ -12,6 +13,7 @@ import jax
 
 import pccore
 from pccore import ForwardStart, Lane, NetworkConfig, Outcome, TrainingConfig
+from pccore.theory.probes import PROBES
 from transfer.networks import NETWORKS, distinguishing, stacks
 from transfer.pool import GroupResult
 from transfer.variants import RULES
@@ -116,6 +118,8 @@ class Run:
         rule = {key: value for key, value in vars(config.rule).items() if key not in phases}
         imposed: tuple[Any, ...] = config.penalties
         penalties = [{"name": pccore.PENALTIES.name_of(type(p)), **asdict(p)} for p in imposed]
+        probed: tuple[Any, ...] = config.probes
+        probes = [{"name": PROBES.name_of(type(p)), **asdict(p)} for p in probed]
         settings = {
             "network": (NETWORKS.name_of(type(config.network)), "stacked"),
             "network_options": (distinguishing(config.network), {}),
@@ -128,6 +132,7 @@ class Run:
             "start": (pccore.STARTS.name_of(type(start)), "forward"),
             "start_options": (_options(start), {}),
             "penalties": (penalties, []),
+            "probes": (probes, []),
         }
         return {
             key: json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
@@ -159,6 +164,29 @@ class Run:
             **asdict(result.worker),
             **_versions(),
         }
+
+    def measurement_rows(self, outcome: Outcome, experiment: str) -> list[dict[str, Any]]:
+        """Rows of the `measurements` table: what the probes measured on it."""
+        network, lane, now = self.network, self.lane, datetime.now(UTC)
+        known = {
+            "experiment": experiment,
+            "run_id": self.run_id,
+            "variant": self.variant,
+            "dataset": self.dataset,
+            "activation": network.activation,
+            "residual": network.residual,
+            "parameterisation": network.parameterisation,
+            "width": network.width,
+            "depth": network.depth,
+            "batch_size": self.config.batch_size,
+            "weight_lr": lane.weight_lr,
+            "activity_lr": lane.activity_lr,
+            "seed": lane.seed,
+            "conventions": pccore.CONVENTIONS,
+            "created": now,
+            **_versions(),
+        }
+        return [{**known, **reading._asdict()} for reading in outcome.readings]
 
     def curve_rows(self, outcome: Outcome) -> list[dict[str, Any]]:
         """The run's rows of the `curves` table, one per evaluation."""

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from jobs.layout_policy import LayoutPolicy
+from jobs.scale import Scale
 
 
 class PoolKind(StrEnum):
@@ -49,3 +50,18 @@ class ResultsOptions:
     limit: int | None
     as_json: bool
     as_csv: bool
+
+
+@dataclass(frozen=True)
+class ReproduceOptions:
+    """Options of `mupc reproduce run`."""
+
+    names: list[str]
+    scale: Scale
+    ledger: str
+    out: Path
+    pool: PoolKind
+    workers: int | None
+    address: str | None
+    data_dir: Path | None
+    as_json: bool

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import results
 import transfer
 from jobs import layout_policy
-from jobs.commands.options import PoolKind, RunOptions
+from jobs.commands.options import PoolKind, ReproduceOptions, RunOptions
 from jobs.errors import CommandError
 from jobs.progress import display
 from jobs.stopping import Listener
@@ -60,7 +60,7 @@ def run_experiment(options: RunOptions) -> int:
     return 0
 
 
-def make_pool(options: RunOptions) -> "Pool":
+def make_pool(options: RunOptions | ReproduceOptions) -> "Pool":
     """The pool that the options ask for."""
     if options.pool is PoolKind.LOCAL:
         from jobs import LocalPool

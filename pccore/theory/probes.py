@@ -3,10 +3,12 @@
 from pccore.probes import Probe
 from pccore.registry import Registry
 from pccore.theory.limit import LossEnergyRatio
+from pccore.theory.stability import StableActivityLr
 
 PROBES: Registry[type[Probe]] = Registry(
     "probe",
     {
         "loss_energy_ratio": LossEnergyRatio,
+        "stable_activity_lr": StableActivityLr,
     },
 )

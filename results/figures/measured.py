@@ -1,0 +1,204 @@
+"""Figures of reproductions: lines, maps and spectra of any columns, in panels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from results.figures import style
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANEL = 3.7  # inches
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a figure.
+
+    Attributes:
+        column: of the frame.
+        label: what it says.
+        log: whether it is logarithmic.
+        limits: its ends; None where the data decide.
+    """
+
+    column: str
+    label: str
+    log: bool = False
+    limits: tuple[float | None, float | None] = (None, None)
+
+
+def lines(
+    frame: pd.DataFrame,
+    x: Axis,
+    y: Axis,
+    hue: str | None = None,
+    panel: str | None = None,
+    *,
+    ordered: bool = False,
+    dashed: str | None = None,
+    columns: int = 3,
+    title: str = "",
+) -> Figure:
+    """Means over all other columns as lines, with bands of one standard deviation.
+
+    Args:
+        frame: rows of the ledger; those without `y` are left out.
+        x: across.
+        y: upwards.
+        hue: the column that tells lines apart.
+        panel: the column that tells panels apart.
+        ordered: whether the values of `hue` are an ordered quantity, shown dark to light.
+        dashed: a column of predictions, drawn as thin dashed lines in the colour of their line.
+        columns: panels in a row, at most.
+        title: above all panels.
+    """
+    frame = frame.dropna(subset=[x.column, y.column])
+    hues = _values(frame, hue)
+    names = [str(value) for value in hues]
+    looks = style.sequence(len(hues)) if ordered else list(style.looks(names).values())
+    with style.styled():
+        figure, panels = _panels(frame, panel, columns, title)
+        for axes, part in panels:
+            for value, name, look in zip(hues, names, looks, strict=True):
+                mine = part if hue is None else part[part[hue] == value]
+                _line(axes, mine, x.column, y.column, look, style.label(name))
+                if dashed is not None:
+                    means = mine.groupby(x.column)[dashed].mean()
+                    axes.plot(means.index, means, "--", lw=1, color=look.color)
+            _scale(axes, x, y)
+        if hue is not None:
+            _legend(figure, panels[0][0])
+    return figure
+
+
+def heat(
+    frame: pd.DataFrame,
+    x: Axis,
+    y: Axis,
+    value: Axis,
+    panel: str | None = None,
+    *,
+    columns: int = 3,
+    title: str = "",
+) -> Figure:
+    """Means of `value` as a map over the values of `x` and `y`, one colour scale for all panels."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    frame = frame.dropna(subset=[value.column])
+    numbers = frame[value.column]
+    if value.log:
+        numbers = numbers[numbers > 0]
+    low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.1, 1.0)
+    low, high = (
+        (low if value.limits[0] is None else value.limits[0]),
+        (high if value.limits[1] is None else value.limits[1]),
+    )
+    norm = LogNorm(low, high) if value.log else Normalize(low, high)
+    with style.styled():
+        figure, panels = _panels(frame, panel, columns, title)
+        image = None
+        for axes, part in panels:
+            table = part.pivot_table(index=y.column, columns=x.column, values=value.column)
+            image = axes.imshow(
+                table.to_numpy(float), origin="lower", aspect="auto", cmap=style.CMAP, norm=norm
+            )
+            for ticks, names in ((axes.set_xticks, table.columns), (axes.set_yticks, table.index)):
+                kept = style.thin(list(range(len(names))), max(1, len(names) / 8))
+                ticks(kept, [f"{float(names[i]):.3g}" for i in kept])
+            axes.set_xlabel(x.label)
+            axes.set_ylabel(y.label)
+        if image is not None:
+            figure.colorbar(image, ax=[axes for axes, _ in panels], label=value.label)
+    return figure
+
+
+def histogram(
+    frame: pd.DataFrame,
+    x: Axis,
+    hue: str | None = None,
+    panel: str | None = None,
+    *,
+    bins: int = 50,
+    columns: int = 3,
+    title: str = "",
+) -> Figure:
+    """Densities of a column as stepped outlines, for example of spectra."""
+    frame = frame.dropna(subset=[x.column])
+    hues = _values(frame, hue)
+    names = [str(value) for value in hues]
+    looks = list(style.looks(names).values())
+    with style.styled():
+        figure, panels = _panels(frame, panel, columns, title)
+        for axes, part in panels:
+            for value, name, look in zip(hues, names, looks, strict=True):
+                mine = part if hue is None else part[part[hue] == value]
+                axes.hist(
+                    mine[x.column], bins, density=True, histtype="step", color=look.color,
+                    linestyle=look.linestyle, lw=1.6, label=style.label(name),
+                )  # fmt: skip
+            _scale(axes, x, Axis("", "density"))
+        if hue is not None:
+            _legend(figure, panels[0][0])
+    return figure
+
+
+def _values(frame: pd.DataFrame, column: str | None) -> list[Any]:
+    """The different values of a column: numbers by size, names in the order of variants."""
+    if column is None:
+        return [""]
+    values = list(frame[column].dropna().unique())
+    return sorted(values, key=style.rank if values and isinstance(values[0], str) else None)
+
+
+def _panels(
+    frame: pd.DataFrame, panel: str | None, columns: int, title: str
+) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+    values = _values(frame, panel) or [""]
+    across = min(columns, len(values))
+    down = math.ceil(len(values) / across)
+    figure = style.new_figure(PANEL * across + 1.4, 3.0 * down + 0.7)
+    if title:
+        figure.suptitle(title)
+    found = []
+    for place, value in enumerate(values, start=1):
+        axes = figure.add_subplot(down, across, place)
+        if panel is not None:
+            axes.set_title(f"{panel} {value:g}" if not isinstance(value, str) else value)
+        found.append((axes, frame if panel is None else frame[frame[panel] == value]))
+    return figure, found
+
+
+def _line(axes: Axes, rows: pd.DataFrame, x: str, y: str, look: style.LineLook, name: str) -> None:
+    groups = rows.groupby(x)[y]
+    means, spread = groups.mean(), groups.std().fillna(0.0)
+    marker = look.marker if len(means) <= 20 else None
+    axes.plot(
+        means.index, means, color=look.color, marker=marker, ms=5, ls=look.linestyle, lw=1.7,
+        label=name,
+    )  # fmt: skip
+    axes.fill_between(
+        means.index, means - spread, means + spread, color=look.color, alpha=0.18, lw=0
+    )
+
+
+def _scale(axes: Axes, x: Axis, y: Axis) -> None:
+    for axis, scale, limits, label in (
+        (x, axes.set_xscale, axes.set_xlim, axes.set_xlabel),
+        (y, axes.set_yscale, axes.set_ylim, axes.set_ylabel),
+    ):
+        if axis.log:
+            scale("log")
+        limits(*axis.limits)
+        label(axis.label)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, names = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)))
