@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pccore.energies import layer_energies
+from pccore.linearisation import GeneralLinearisation
 from pccore.losses import MeanSquaredError
 from pccore.relaxation import gradient_steps
 
@@ -87,6 +88,19 @@ class SequenceRelaxation(eqx.Module):
     def weight_gradients(self, departure: tuple[Array, ...]) -> Any:
         nodes = self.nodes(departure)
         return jax.grad(lambda network: jnp.sum(_energies(network, nodes)))(self.network)
+
+    @property
+    def y(self) -> Float[Array, "B K"]:
+        """The output, clamped or at its start."""
+        return self.start[-1]
+
+    def prediction(self, departure: tuple[Array, ...]) -> Float[Array, "B K"]:
+        """f_L(z_H) at this departure."""
+        return self.network.layers()[-1](self.nodes(departure)[-2])
+
+    def linearised(self, departure: tuple[Array, ...] | None = None) -> GeneralLinearisation:
+        """How the prediction answers to errors at this departure; None is the start."""
+        return GeneralLinearisation.at(self, departure)
 
     def descent(self, rate: Float[Array, ""], steps: int) -> tuple[Array, ...]:
         return gradient_steps(self, self.origin(), rate, steps)

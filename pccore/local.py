@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 
 from pccore.descent import by_groups, by_waves
 from pccore.linear_equilibrium import equilibrium
+from pccore.linearisation import StackedLinearisation
 
 if TYPE_CHECKING:
     from pccore.networks import Biases, Network
@@ -114,6 +115,14 @@ class StackedRelaxation(eqx.Module):
         error = self._output_error(self.start[-1] + departure[-1])
         return self.network.config.scalings.last * (error @ self.network.last)
 
+    def prediction(self, departure: Float[Array, "m B N"]) -> Float[Array, "B K"]:
+        """f_L(z_H) at this departure."""
+        return self.network.readout(self.start[-1] + departure[-1])
+
+    def linearised(self, departure: Float[Array, "m B N"] | None = None) -> StackedLinearisation:
+        """How the prediction answers to errors at this departure; None is the start."""
+        return StackedLinearisation.at(self, departure)
+
     def descent(self, rate: Float[Array, ""], steps: int) -> Float[Array, "m B N"]:
         """`steps` steps of gradient descent from the start, d <- d - rate B dF/dz."""
         grouped = self.network.config.layers_per_product
@@ -122,13 +131,13 @@ class StackedRelaxation(eqx.Module):
     def departure_of(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
         """Of the activities z_l = f_l(z_{l-1}) + e_l, by one sweep upwards."""
         respond = self.network.config.phi.respond
-        return self._sweep(errors, self.start, lambda z, d: respond(z, d).change)
+        return self.sweep(errors, self.start, lambda z, d: respond(z, d).change)
 
     def errors_of(self, departure: Float[Array, "m B N"]) -> Float[Array, "H B N"]:
         """e_l = z_l - f_l(z_{l-1}), without its precision: the inverse of `departure_of`."""
         departure = _below(departure, len(self.start))
         change, _ = self.network.config.phi.respond(self.start, departure)
-        return self._errors(departure, change) / self._hidden_precisions(departure.dtype)
+        return self._errors(departure, change) / self.hidden_precisions(departure.dtype)
 
     def error_gradient(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
         """B dF/de where the errors are the variables: one sweep upwards and one downwards."""
@@ -141,8 +150,8 @@ class StackedRelaxation(eqx.Module):
         if config.activity_decay:
             from_above = from_above + config.activity_decay * z
         # not the derivative of `departure_of`: at a kink, that of a change is not phi'
-        _, downwards = jax.vjp(lambda e: self._sweep(e, slope, jnp.multiply), errors)
-        return self._hidden_precisions(errors.dtype) * errors + downwards(from_above)[0]
+        _, downwards = jax.vjp(lambda e: self.sweep(e, slope, jnp.multiply), errors)
+        return self.hidden_precisions(errors.dtype) * errors + downwards(from_above)[0]
 
     def _top(self, departure: Float[Array, "m B N"]) -> Float[Array, "m B N"]:
         """zbar of the layers that `departure` is for."""
@@ -175,7 +184,7 @@ class StackedRelaxation(eqx.Module):
         hidden = _below(-jnp.mean(e, axis=1), self.network.config.depth)
         return replace(biases, hidden=hidden, last=-jnp.mean(e_last, axis=0))
 
-    def _sweep(
+    def sweep(
         self,
         errors: Float[Array, "H B N"],
         at: Float[Array, "H B N"],
@@ -195,7 +204,7 @@ class StackedRelaxation(eqx.Module):
         _, rest = jax.lax.scan(step, below, (errors[1:], self.network.hidden, at[:-1]))
         return jnp.concatenate([errors[:1], rest])
 
-    def _hidden_precisions(self, dtype: jnp.dtype) -> Float[Array, "H 1 1"]:
+    def hidden_precisions(self, dtype: jnp.dtype) -> Float[Array, "H 1 1"]:
         config = self.network.config
         return jnp.array(config.precisions[:-1] or (1.0,) * config.depth, dtype)[:, None, None]
 

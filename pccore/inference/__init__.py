@@ -2,6 +2,7 @@
 
 from pccore.inference.activity_optimiser import ActivityOptimiser
 from pccore.inference.base import Inference, InferenceScheme
+from pccore.inference.equilibrium import Equilibrium
 from pccore.inference.error_based import ErrorBased, ErrorRelaxation
 from pccore.inference.exact import ExactEquilibrium
 from pccore.inference.gradient_descent import GradientDescent
@@ -21,6 +22,7 @@ INFERENCE: Registry[type[InferenceScheme]] = Registry(
         "adaptive_flow": AdaptiveFlow,
         "exact": ExactEquilibrium,
         "error_based": ErrorBased,
+        "equilibrium": Equilibrium,
     },
 )
 
@@ -28,6 +30,7 @@ __all__ = [
     "INFERENCE",
     "ActivityOptimiser",
     "AdaptiveFlow",
+    "Equilibrium",
     "ErrorBased",
     "ErrorRelaxation",
     "ExactEquilibrium",
