@@ -16,18 +16,28 @@ from pccore.theory.random_matrices import (
     weyl_bounds,
     wishart,
 )
+from pccore.theory.stability import (
+    StableActivityLr,
+    blow_up_activity_lr,
+    has_step_limit,
+    stable_activity_lr,
+)
 
 __all__ = [
     "Edges",
     "LossEnergyRatio",
     "MarchenkoPastur",
     "Semicircle",
+    "StableActivityLr",
+    "blow_up_activity_lr",
     "deep_edges",
     "diagonal_edges",
     "expected_rescaling",
+    "has_step_limit",
     "hessian_product",
     "largest_eigenvalue",
     "off_diagonal",
+    "stable_activity_lr",
     "weyl_bounds",
     "wishart",
 ]

@@ -1,0 +1,112 @@
+"""The stable step size against dense Hessians, and against what gradient descent does."""
+
+from dataclasses import fields, replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pc_problems as problems
+import pytest
+
+import pccore
+from pccore.relaxation import gradient_steps
+from pccore.theory import stability
+
+LINEAR = pccore.NetworkConfig(4, 3, 5, 4, activation="linear")
+CASES = {
+    "one-layer": replace(LINEAR, depth=1),
+    "all-terms": replace(
+        LINEAR, skip=2, precisions=(1.0, 2.0, 0.5, 1.0, 3.0), activity_decay=0.5, bias=True
+    ),
+    "tanh": replace(LINEAR, activation="tanh", parameterisation="sp"),
+    "cross-entropy": replace(LINEAR, activation="relu", output="cross_entropy"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@partial(jax.jit, static_argnums=3)
+def eigenvalues(network, x, y, config):
+    """Of every sample's Hessian at the forward pass, by automatic differentiation (B, NH)."""
+
+    def sample(x, y):
+        def flat(z):
+            z = z.reshape(config.depth, 1, config.width)
+            return problems.energy(network, z, x[None], y[None])
+
+        return jnp.linalg.eigvalsh(jax.hessian(flat)(network.forward(x[None]).reshape(-1)))
+
+    return jax.vmap(sample)(x, y)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_limit_is_that_of_the_steepest_sample(name):
+    network, x, y = problems.problem(CASES[name])
+    x = x.at[0].set(1.0)  # away from the kink of relu
+    expected = 2 * len(x) / float(jnp.max(eigenvalues(network, x, y, network.config)))
+    found = jax.jit(stability.StableActivityLr(products=64).measure)(network, x, y, jnp.nan)
+    assert float(found["stable_activity_lr"]) == pytest.approx(expected, rel=2e-3)
+
+
+def test_linear_networks_need_no_data_but_a_batch_size():
+    network, x, y = problems.problem(LINEAR)
+    limit = partial(stability.stable_activity_lr, batch_size=64, steps=8)
+    found = jax.jit(lambda: (limit(network), limit(network, x, y)))()
+    top = float(jnp.max(eigenvalues(network, x[:1], y[:1], LINEAR)))
+    # few products come from below, so that the limit comes from above
+    assert [float(rate) for rate in found] == pytest.approx([128 / top] * 2, rel=0.1)
+    assert min(found) >= 128 / top * (1 - 1e-9)
+    with pytest.raises(ValueError, match="give x or batch_size"):
+        stability.stable_activity_lr(network)
+
+
+def test_descent_converges_below_the_limit_and_not_beyond():
+    network, x, y = problems.problem(LINEAR)
+    relaxation = network.relaxation(x, y)
+    start = jnp.asarray(np.random.default_rng(0).normal(size=relaxation.start.shape))
+
+    @jax.jit
+    def growth(share):
+        rate = share * stability.stable_activity_lr(network, x, y) / len(x)
+        later = gradient_steps(relaxation, start, rate, 500)
+        ends = later, gradient_steps(relaxation, later, rate, 100)
+        norms = [jnp.linalg.norm(relaxation.gradient(end)) for end in ends]
+        return norms[1] / norms[0]
+
+    assert growth(0.98) < 1 < growth(1.02)
+
+
+def test_at_the_blow_up_rate_the_steepest_mode_grows_as_much_as_said():
+    network, x, y = problems.problem(LINEAR)
+    relaxation = network.relaxation(x[:1], y[:1])
+
+    @jax.jit
+    def growth(rate, steps):
+        end = gradient_steps(relaxation, equilibrium + mode, rate, steps)
+        return jnp.linalg.norm(end - equilibrium)
+
+    equilibrium = jax.jit(lambda: relaxation.equilibrium())()
+    curvature = np.asarray(jax.jit(jax.jacfwd(lambda d: relaxation.gradient(d)))(equilibrium))
+    values, vectors = np.linalg.eigh(curvature.reshape(equilibrium.size, -1))
+    mode = vectors[:, -1].reshape(equilibrium.shape)
+    for steps in (1, 8, 50):
+        rate = stability.blow_up_activity_lr(2 / values[-1], steps, growth=100.0)
+        assert float(growth(rate, steps)) == pytest.approx(100.0, rel=1e-6)
+
+
+def test_only_plain_descent_on_the_activities_has_the_limit():
+    limited = set()
+    for name, scheme in pccore.INFERENCE.items():
+        needs_steps = any(f.name == "steps" for f in fields(scheme))
+        built = scheme(steps=2) if needs_steps else scheme()
+        if stability.has_step_limit(pccore.PredictiveCoding(built)):
+            limited.add(name)
+    assert limited == {"gradient_descent", "to_convergence"}
+    assert not stability.has_step_limit(pccore.Backpropagation())
+    descent = pccore.EquilibriumPropagation(pccore.GradientDescent(2))
+    assert not stability.has_step_limit(descent)
