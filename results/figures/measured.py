@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL = 3.7  # inches
+MOST_TICKS = 8
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ def heat(
     """Means of `value` as a map over the values of `x` and `y`, one colour scale for all panels."""
     from matplotlib.colors import LogNorm, Normalize
 
-    frame = frame.dropna(subset=[value.column])
-    numbers = frame[value.column]
+    xs, ys = sorted(frame[x.column].unique()), sorted(frame[y.column].unique())
+    numbers = frame[value.column].dropna()
     if value.log:
         numbers = numbers[numbers > 0]
     low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.1, 1.0)
@@ -105,16 +107,21 @@ def heat(
         image = None
         for axes, part in panels:
             table = part.pivot_table(index=y.column, columns=x.column, values=value.column)
+            table = table.reindex(index=ys, columns=xs)
             image = axes.imshow(
                 table.to_numpy(float), origin="lower", aspect="auto", cmap=style.CMAP, norm=norm
             )
-            for ticks, names in ((axes.set_xticks, table.columns), (axes.set_yticks, table.index)):
+            for ticks, names in ((axes.set_xticks, xs), (axes.set_yticks, ys)):
                 kept = style.thin(list(range(len(names))), max(1, len(names) / 8))
                 ticks(kept, [f"{float(names[i]):.3g}" for i in kept])
             axes.set_xlabel(x.label)
             axes.set_ylabel(y.label)
         if image is not None:
-            figure.colorbar(image, ax=[axes for axes, _ in panels], label=value.label)
+            bar = figure.colorbar(image, ax=[axes for axes, _ in panels], label=value.label)
+            if value.log:
+                places, texts = _log_ticks(low, high)
+                bar.set_ticks(places, labels=texts)
+                bar.minorticks_off()
     return figure
 
 
@@ -169,7 +176,7 @@ def _panels(
     for place, value in enumerate(values, start=1):
         axes = figure.add_subplot(down, across, place)
         if panel is not None:
-            axes.set_title(f"{panel} {value:g}" if not isinstance(value, str) else value)
+            axes.set_title(style.label(value) if isinstance(value, str) else f"{panel} {value:g}")
         found.append((axes, frame if panel is None else frame[frame[panel] == value]))
     return figure, found
 
@@ -188,14 +195,35 @@ def _line(axes: Axes, rows: pd.DataFrame, x: str, y: str, look: style.LineLook, 
 
 
 def _scale(axes: Axes, x: Axis, y: Axis) -> None:
-    for axis, scale, limits, label in (
-        (x, axes.set_xscale, axes.set_xlim, axes.set_xlabel),
-        (y, axes.set_yscale, axes.set_ylim, axes.set_ylabel),
-    ):
-        if axis.log:
-            scale("log")
-        limits(*axis.limits)
-        label(axis.label)
+    import numpy as np
+
+    axes.set_xlabel(x.label)
+    axes.set_ylabel(y.label)
+    if x.log:
+        axes.set_xscale("log")
+    if y.log:
+        axes.set_yscale("log")
+    axes.set_xlim(*x.limits)
+    axes.set_ylim(*y.limits)
+    if x.log:
+        sizes = sorted(
+            {float(v) for line in axes.get_lines() for v in np.asarray(line.get_xdata())}
+        )
+        few = len(sizes) <= MOST_TICKS  # sizes, such as depths: every one has a tick
+        axes.set_xticks(*_log_ticks(*axes.get_xlim(), sizes if few else None))
+        axes.xaxis.minorticks_off()
+    if y.log:
+        axes.set_yticks(*_log_ticks(*axes.get_ylim()))
+        axes.yaxis.minorticks_off()
+
+
+def _log_ticks(
+    low: float, high: float, values: Sequence[float] | None = None
+) -> tuple[list[float], list[str]]:
+    """Places and plain numbers: Matplotlib's own are mathematics, which text here never is."""
+    ticks = list(values or style.log_ticks(low, high))
+    ticks = ticks[:: math.ceil(len(ticks) / MOST_TICKS)]
+    return ticks, [style.rate_text(tick) for tick in ticks]
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
