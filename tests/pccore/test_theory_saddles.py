@@ -1,0 +1,91 @@
+"""Zero-rank saddles against automatic differentiation of what inference reaches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import theory_landscapes as problems
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pccore.theory.saddles import ZeroRankHessian, zero_rank_saddle
+
+EXACT = {"rtol": 1e-9, "atol": 1e-9}
+WIDTHS = st.sampled_from([(1, 1, 1), (2, 1, 3, 2), (2, 3, 1, 2, 2), (1, 2, 2, 3, 2, 3)])
+SEEDS = st.integers(0, 2**31)
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def saddle(widths, zero, seed=0):
+    matrices, x, y = problems.draw(widths, seed)
+    return zero_rank_saddle(matrices, zero), x, y
+
+
+@st.composite
+def saddles(draw):
+    widths = draw(WIDTHS)
+    L = len(widths) - 1
+    return saddle(widths, {L} | draw(st.sets(st.integers(1, L - 1), min_size=1)), draw(SEEDS))
+
+
+@settings(max_examples=15)
+@given(saddles(), st.sampled_from(["loss", "energy"]))
+def test_against_automatic_differentiation(drawn, which):
+    matrices, x, y = drawn
+    objective = getattr(problems, which)
+    gradient, expected = problems.gradient_and_hessian(objective, matrices, x, y)
+    np.testing.assert_allclose(gradient, 0, atol=1e-12)
+    expected = np.asarray(expected)
+    mine = getattr(ZeroRankHessian, f"of_{which}")(matrices, x, y)
+    values = np.linalg.eigvalsh(expected)
+    np.testing.assert_allclose(mine.dense(), expected, **EXACT)
+    np.testing.assert_allclose(mine.eigenvalues(), values, rtol=1e-9, atol=1e-7)
+    escape = mine.escape()
+    vector = problems.flat(escape.weights)
+    np.testing.assert_allclose(escape.curvature, values[0], **EXACT)
+    np.testing.assert_allclose(expected @ vector, escape.curvature * vector, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(mine.curvature(escape.weights), escape.curvature, **EXACT)
+
+
+@settings(max_examples=10)
+@given(saddles())
+def test_the_energy_is_strict_through_its_last_layer(drawn):
+    """Theorem 3.3; the thesis's own direction, all ones on the diagonal, is no steeper."""
+    matrices, x, y = drawn
+    mine = ZeroRankHessian.of_energy(matrices, x, y)
+    own = mine.last_layer_escape()
+    np.testing.assert_allclose(mine.curvature(own.weights), own.curvature, **EXACT)
+    still = [jnp.zeros_like(W) for W in matrices[:-1]]
+    theirs = mine.curvature([*still, jnp.eye(*matrices[-1].shape)])
+    assert mine.escape().curvature - 1e-9 <= own.curvature <= theirs + 1e-9 < 0
+
+
+@pytest.mark.parametrize("H", [2, 3, 4])
+def test_where_all_but_the_penultimate_matrix_is_zero(H):
+    """Figs. B.3, B.4: the loss is flat from H = 3 on, and not, as their caption has it, at 2."""
+    L = H + 1
+    matrices, x, y = saddle([3, *[2] * H, 3], set(range(1, L + 1)) - {L - 1})
+    loss = ZeroRankHessian.of_loss(matrices, x, y)
+    energy = ZeroRankHessian.of_energy(matrices, x, y)
+    _, dense = problems.gradient_and_hessian(problems.loss, matrices, x, y)
+    dense = np.linalg.eigvalsh(dense)
+    if H == 2:
+        assert dense[0] < -0.1
+        return
+    np.testing.assert_allclose(dense, 0, atol=1e-12)
+    np.testing.assert_allclose(loss.eigenvalues(), 0, atol=1e-12)
+    np.testing.assert_allclose(
+        energy.escape().curvature, energy.last_layer_escape().curvature, **EXACT
+    )
+
+
+@pytest.mark.parametrize("zero", [{1}, {3}, {1, 2}, {0, 3}, {1, 3, 4}])
+def test_what_is_no_saddle_of_the_energy_is_refused(zero):
+    matrices, _, _ = problems.draw([2, 2, 2, 2])
+    with pytest.raises(ValueError, match="zero at layer 3 and at one or more of 1 to 2"):
+        zero_rank_saddle(matrices, zero)
