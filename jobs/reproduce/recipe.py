@@ -9,8 +9,7 @@ from jobs.reproduce.evidence import Evidence
 from jobs.scale import Scale
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from results.figures.measured import Figure
     from transfer import Experiment, Run
 
 Rows = Iterable[Mapping[str, Any]]

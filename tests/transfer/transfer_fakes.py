@@ -28,10 +28,18 @@ class MemoryLedger:
         self.appended: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
         self.verdicts: list[dict[str, Any]] = []
+        self.measured: list[dict[str, Any]] = []
 
     def append(self, runs: list[dict[str, Any]], curves: Any = ()) -> None:
         self.appended += runs
         self.curves += curves
+
+    def append_measurements(self, rows: list[dict[str, Any]]) -> None:
+        self.measured += rows
+
+    def measurements(self, run_id: list[str]) -> pd.DataFrame:
+        frame = pd.DataFrame(self.measured, columns=None if self.measured else ["run_id"])
+        return frame[frame["run_id"].isin(run_id)]
 
     def append_verdicts(self, rows: list[dict[str, Any]]) -> None:
         self.verdicts += rows

@@ -9,8 +9,7 @@ from jobs.reproduce.recipe import Claim, Judged, Recipe, Setting
 from jobs.reproduce.settings import SEEDS, runs_of, stack, steps_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from results.figures.measured import Figure
     from transfer import Run
 
 # eta and beta of each, tuned at 8 layers: by the thesis (C.4, C.31-C.32), by examples/mnist.yaml
