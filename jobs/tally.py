@@ -8,7 +8,7 @@ from typing import Any
 from pccore import Outcome, Status
 from transfer.progress import Silent
 from transfer.runs import Cell, Run
-from transfer.spec import Experiment
+from transfer.spec import Experiment, Shape
 
 TELLING_SHARE = 0.05  # of the work, from which its pace says how long the rest will take
 
@@ -40,6 +40,7 @@ class Tally(Silent):
         ended: how many of those ended as what.
         standings: by variant, or by variant and activation where there are several.
         verdicts: rows of the `verdicts` table, as they come.
+        left_out: runs skipped as unstable.
     """
 
     experiment: Experiment | None = None
@@ -51,6 +52,7 @@ class Tally(Silent):
     ended: dict[Status, int] = field(default_factory=dict)
     standings: dict[str, Standing] = field(default_factory=dict)
     verdicts: list[Mapping[str, Any]] = field(default_factory=list)
+    left_out: int = 0
     _work: tuple[float, float] = (0.0, 0.0)
     _training_since: float | None = None
 
@@ -84,6 +86,10 @@ class Tally(Silent):
         if better and not standing.tuned:
             standing.loss, standing.cell = outcome.final_train_loss, run.cell
 
+    def skipped(self, variant: str, shape: Shape, runs: int) -> None:
+        """Count runs that need not be trained."""
+        self.left_out += runs
+
     def optimum(self, variant: str, cell: Cell | None, loss: float | None) -> None:
         """Replace the best run by the optimum over seeds."""
         self.standings[variant] = Standing(loss, cell, tuned=True)
@@ -109,9 +115,10 @@ class Tally(Silent):
 
     @property
     def troubles(self) -> str:
-        """Runs that did not train, such as "3 diverged, 1 failed"; empty if all did."""
+        """Runs without a result, such as "3 diverged, 1 failed, 12 skipped"; empty if none."""
         counts = {status: n for status, n in self.ended.items() if status is not Status.TRAINED}
-        return ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items()))
+        parts = [f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items())]
+        return ", ".join(parts + ([f"{self.left_out} skipped"] if self.left_out else []))
 
     def _label(self, run: Run) -> str:
         several = self.experiment is not None and len(self.experiment.network.activation) > 1

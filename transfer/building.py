@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import jax
 
 import pccore
+from pccore.theory.stability import has_step_limit
 from transfer.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ def training_config(
         eval_every=training.eval_every,
         penalties=training.penalties,
     )
+
+
+def has_measurable_limit(config: pccore.TrainingConfig) -> bool:
+    """Whether beta has a stable limit that the untrained network tells: one stack of layers, whose
+    activities gradient descent infers."""
+    return isinstance(config.network, pccore.NetworkConfig) and has_step_limit(config.rule)
 
 
 # Diffrax computes while it is traced, which would claim a GPU that the workers need. It integrates

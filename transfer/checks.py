@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pccore
-from transfer.building import training_config
+from transfer.building import has_measurable_limit, training_config
 from transfer.fields import LARGEST_COUNT
 from transfer.samplers import SAMPLERS
 from transfer.space import Grid, Range
@@ -24,7 +24,8 @@ def problems(experiment: "Experiment") -> Iterator[str]:
             found = True
             yield problem
     if not found:
-        yield from _refused(experiment)
+        refused = list(_refused(experiment))
+        yield from refused or _skipping(experiment)
 
 
 def _training(experiment: "Experiment") -> Iterator[str]:
@@ -157,6 +158,18 @@ def _refused(experiment: "Experiment") -> Iterator[str]:
             refused.setdefault(str(error), []).append(variant.name)
     for rule, names in refused.items():
         yield f"{' and '.join(names)} cannot be trained: {rule}"
+
+
+def _skipping(experiment: "Experiment") -> Iterator[str]:
+    """Cells can only be skipped where some variant has a step limit."""
+    shape, activation = experiment.tune.shape, experiment.network.activation[0]
+    names = [variant.name for variant in experiment.variants]
+    configs = [training_config(experiment, name, activation, shape) for name in names]
+    if experiment.tune.skip_unstable and not any(has_measurable_limit(c) for c in configs):
+        yield (
+            "tune.skip_unstable must be false: no limit can be measured of the activity learning "
+            f"rates of {' and '.join(names)} with inference {experiment.training.inference.scheme}"
+        )
 
 
 def _searched(experiment: "Experiment") -> Iterator[tuple[str, Grid | Range]]:

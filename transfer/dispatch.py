@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from results import Ledger
 
 TUNE, TRANSFER, REPRODUCE = "tune", "transfer", "reproduce"
+MEASURE = "measure"
+"""The phase of networks that are measured untrained: rows of `measurements`, and not of `runs`."""
 
 # One that trains and one that waits: a slot need not idle while a group's rows are being written.
 GROUPS_PER_SLOT = 2
@@ -51,6 +53,7 @@ class Dispatcher:
         self._places = {run_id: place for place, run_id in enumerate(self._known["run_id"])}
         self._own = set(ledger.runs(experiment=self.name, outcome=FINISHED)["run_id"])
         self._rows: dict[str, Mapping[str, Any]] = {}  # done, by run id
+        self._measured: dict[str, Mapping[str, Any]] = {}  # likewise: values of quantities
         self._copies: list[dict[str, Any]] = []
         self._new: dict[str, tuple[Run, str]] = {}  # wanted, not yet in a group; with its phase
         self._ready: list[tuple[tuple[bool, bool, float, int], Group]] = []  # a heap
@@ -62,7 +65,8 @@ class Dispatcher:
     @property
     def wanted(self) -> int:
         """How many different runs have been asked for."""
-        return len(self._rows) + len(self._new) + len(self._training)
+        to_train = (*self._new.values(), *self._training.values())
+        return len(self._rows) + sum(phase != MEASURE for _, phase in to_train)
 
     @property
     def done(self) -> int:
@@ -71,9 +75,12 @@ class Dispatcher:
 
     def request(self, runs: Iterable[Run], phase: str) -> None:
         """Ask for runs; asking again changes nothing."""
+        runs = list(runs)
+        if phase == MEASURE:
+            self._recall(runs)
         for run in runs:
             key = run.run_id
-            if key in self._rows or key in self._new or key in self._training:
+            if self.has([run]) or key in self._new or key in self._training:
                 continue
             if key not in self._places:
                 self._new[key] = run, phase
@@ -86,11 +93,15 @@ class Dispatcher:
 
     def has(self, runs: Iterable[Run]) -> bool:
         """Whether all `runs` are done."""
-        return all(run.run_id in self._rows for run in runs)
+        return all(run.run_id in self._rows or run.run_id in self._measured for run in runs)
 
     def rows(self, runs: Iterable[Run]) -> list[Mapping[str, Any]]:
         """The rows of runs that are done."""
         return [self._rows[run.run_id] for run in runs]
+
+    def measured(self, runs: Iterable[Run]) -> list[Mapping[str, Any]]:
+        """What was measured on runs that are done: values by the names of quantities."""
+        return [self._measured[run.run_id] for run in runs]
 
     def dispatch(self) -> None:
         """Record what was found under other names, and give the pool work for all its slots."""
@@ -107,6 +118,10 @@ class Dispatcher:
             self._submitted -= 1
             runs = [self._training.pop(key) for key in result.group.run_ids]
             pairs = list(zip(runs, result.outcomes, strict=True))
+            self.work_done += len(pairs) * work(result.group.config)
+            if runs[0][1] == MEASURE:  # then all are: their config is another
+                self._record_measured([(run, outcome) for (run, _), outcome in pairs])
+                continue
             rows = [run.row(outcome, result, self.name, phase) for (run, phase), outcome in pairs]
             curves = [row for (run, _), outcome in pairs for row in run.curve_rows(outcome)]
             # before the runs: a run that is known is not measured again
@@ -119,7 +134,6 @@ class Dispatcher:
             )
             self.ledger.append(rows, curves)
             self._rows.update((row["run_id"], row) for row in rows)
-            self.work_done += len(rows) * work(result.group.config)
             finished += [(run, outcome) for (run, _), outcome in pairs]
         return finished
 
@@ -127,6 +141,21 @@ class Dispatcher:
         """Append rows of the `verdicts` table, after the runs that they are about."""
         self._record_copies()
         self.ledger.append_verdicts(rows)
+
+    def _recall(self, runs: Sequence[Run]) -> None:
+        """Find what the ledger knows about runs that are to be measured."""
+        known = self.ledger.measurements(run_id=[run.run_id for run in runs])
+        for run_id, rows in known.groupby("run_id"):
+            self._measured[str(run_id)] = dict(zip(rows["quantity"], rows["value"], strict=True))
+
+    def _record_measured(self, pairs: Sequence[tuple[Run, Outcome]]) -> None:
+        """Learning rates play no part in what is measured before training."""
+        rows = []
+        for run, outcome in pairs:
+            found = run.measurement_rows(outcome, self.name)
+            rows += [{**row, "weight_lr": None, "activity_lr": None} for row in found]
+            self._measured[run.run_id] = {row["quantity"]: row["value"] for row in found}
+        self.ledger.append_measurements(rows)
 
     def _record_copies(self) -> None:
         if self._copies:
@@ -143,7 +172,7 @@ class Dispatcher:
         for config, runs in by_config(run for run, _ in self._new.values()).items():
             for place, group in enumerate(cut(runs, self.pool.lanes(config), share)):
                 phase = self._new[group[0].run_id][1]
-                priority = phase != TUNE, place > 0, -work(config), next(self._order)
+                priority = phase not in (MEASURE, TUNE), place > 0, -work(config), next(self._order)
                 heapq.heappush(self._ready, (priority, self._as_group(group)))
         self._training |= self._new
         self._new = {}

@@ -1,7 +1,7 @@
 """Runs an experiment: drives the road of every arm until all have arrived."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +25,17 @@ class TransferResult:
     Attributes:
         optima: of every arm, by its label: "mupc", or "mupc tanh" with several activations.
         verdicts: rows of the `verdicts` table, one per arm and target.
+        skipped: by arm, runs left out because of `tune.skip_unstable`.
     """
 
     optima: dict[str, Optimum]
     verdicts: list[dict[str, Any]]
+    skipped: dict[str, int] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
-        """The verdicts in plain text, a line each."""
-        return summary(self.verdicts)
+        """The verdicts in plain text, a line each, and how many runs were skipped."""
+        return summary(self.verdicts, self.skipped)
 
 
 def run(
@@ -73,6 +75,7 @@ def run(
     return TransferResult(
         {road.arm.label: road.optimum for road in roads if road.optimum is not None},
         [row for road in roads for row in road.verdicts],
+        {road.arm.label: road.skipped for road in roads if road.skipped},
     )
 
 

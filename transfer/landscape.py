@@ -37,7 +37,8 @@ class Landscape:
     @classmethod
     def of(cls, cells: Sequence[Cell], rows: Sequence[Sequence[Mapping[str, Any]]]) -> "Landscape":
         """From rows of the `runs` table: `rows[c][s]` is cell c with seed s."""
-        statuses = np.array([[str(row["outcome"]) for row in seeds] for seeds in rows])
+        statuses = np.array([[str(row["outcome"]) for row in seeds] for seeds in rows], str)
+        statuses = statuses.reshape(len(rows), -1 if rows else 0)
         losses = _column(rows, "final_train_loss")
         # A trained run has a loss: anything else is a fault upstream that must not win.
         statuses[(statuses == Status.TRAINED) & ~np.isfinite(losses)] = Status.DIVERGED.value
@@ -142,4 +143,5 @@ def _column(rows: Sequence[Sequence[Mapping[str, Any]]], name: str) -> ndarray:
     def read(value: Any) -> float:
         return np.nan if value is None else float(value)
 
-    return np.array([[read(row[name]) for row in seeds] for seeds in rows])
+    values = np.array([[read(row[name]) for row in seeds] for seeds in rows])
+    return values.reshape(len(rows), -1 if rows else 0)

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from pccore.outcomes import Outcome
 from transfer.runs import Cell, Run
+from transfer.spec import Shape
 
 
 class Progress(Protocol):
@@ -35,6 +36,10 @@ class Progress(Protocol):
         """A run was trained and is in the ledger."""
         ...
 
+    def skipped(self, variant: str, shape: Shape, runs: int) -> None:
+        """Runs of a variant were left out: their beta is beyond the step limit."""
+        ...
+
     def optimum(self, variant: str, cell: Cell | None, loss: float | None) -> None:
         """A variant is tuned; `cell` is None when nothing trained.
 
@@ -57,6 +62,9 @@ class Silent:
         """Say nothing."""
 
     def finished(self, run: Run, outcome: Outcome) -> None:
+        """Say nothing."""
+
+    def skipped(self, variant: str, shape: Shape, runs: int) -> None:
         """Say nothing."""
 
     def optimum(self, variant: str, cell: Cell | None, loss: float | None) -> None:

@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 
 from transfer.dispatch import TRANSFER, TUNE, Dispatcher
 from transfer.landscape import Landscape, mean, optimum
+from transfer.limits import StepLimits
 from transfer.plan import Arm, Plan
 from transfer.progress import Progress
 from transfer.runs import Cell, Run
-from transfer.samplers import Search, Trial, told
+from transfer.samplers import WORST_LOSS, Search, Trial, told
+from transfer.spec import Shape
 from transfer.verdict import judge, without_optimum
 from transfer.verdict_rows import verdict_row
 
@@ -46,15 +48,18 @@ class Road:
         arm: the arm.
         optimum: the result of the search; None until it is over.
         verdicts: rows of the `verdicts` table, in the order of the targets, once all are known.
+        skipped: runs left out because their beta is beyond the step limit (`tune.skip_unstable`).
     """
 
     def __init__(self, plan: Plan, arm: Arm, dispatcher: Dispatcher, progress: Progress) -> None:
         self.arm = arm
         self.optimum: Optimum | None = None
         self.verdicts: list[dict[str, Any]] = []
+        self.skipped = 0
         self._plan, self._dispatcher, self._progress = plan, dispatcher, progress
         tune = plan.experiment.tune
         self._search = Search(arm.space, tune.sampler, tune.trials)
+        self._limits = StepLimits(plan, arm, dispatcher)
 
     def travel(self) -> Waiting[None]:
         """The whole road; yields the runs it waits for."""
@@ -79,6 +84,8 @@ class Road:
         `in_flight` ahead of it: what is asked then depends on the spec alone, not on the pool, on
         timing, or on how often the job was interrupted.
         """
+        shape = self._plan.experiment.tune.shape
+        yield from self._limits.measure([shape])
         rows: dict[Cell, list[Mapping[str, Any]]] = {}
         asked: deque[Trial] = deque()
         while True:
@@ -86,6 +93,9 @@ class Road:
             if not asked:
                 return Landscape.of(list(rows), list(rows.values()))
             trial = asked.popleft()
+            if not self._kept(shape, [trial.cell]):
+                self._search.tell(trial, WORST_LOSS)
+                continue
             runs = self._runs(trial)
             yield runs
             rows[trial.cell] = self._dispatcher.rows(runs)
@@ -98,7 +108,8 @@ class Road:
             if trial is None:
                 return
             asked.append(trial)
-            self._dispatcher.request(self._runs(trial), TUNE)
+            if not self._limits.beyond(trial.cell, self._plan.experiment.tune.shape):
+                self._dispatcher.request(self._runs(trial), TUNE)
 
     def _runs(self, trial: Trial) -> list[Run]:
         return self._plan.runs(self.arm, self._plan.experiment.tune.shape, [trial.cell])
@@ -106,12 +117,15 @@ class Road:
     def _transfer(self, tuned: Landscape, cell: Cell | None) -> Waiting[list[dict[str, Any]]]:
         """Run the neighbourhood of the optimum at every target at once, and judge each."""
         plan, arm = self._plan, self.arm
-        cells = () if cell is None else plan.neighbourhood(arm, cell)
-        wanted = {shape: plan.runs(arm, shape, cells) for shape in plan.experiment.targets}
-        for runs in wanted.values():
-            self._dispatcher.request(runs, TRANSFER)
+        near = () if cell is None else plan.neighbourhood(arm, cell)
+        targets = plan.experiment.targets
+        yield from self._limits.measure(targets, near)
+        wanted = {shape: self._kept(shape, near, cell) for shape in targets}
+        for shape, cells in wanted.items():
+            self._dispatcher.request(plan.runs(arm, shape, cells), TRANSFER)
         verdicts = []
-        for shape, runs in wanted.items():
+        for shape, cells in wanted.items():
+            runs = plan.runs(arm, shape, cells)
             yield runs
             if cell is None:
                 target, judgement = None, without_optimum(tuned)
@@ -124,3 +138,15 @@ class Road:
             verdicts.append(verdict_row(plan, arm, shape, judgement, target))
             self._progress.verdict(verdicts[-1])
         return verdicts
+
+    def _kept(
+        self, shape: Shape, cells: Sequence[Cell], transferred: Cell | None = None
+    ) -> tuple[Cell, ...]:
+        """The cells to run at `shape`; the transferred one is never left out."""
+        beyond = self._limits.beyond
+        kept = tuple(cell for cell in cells if cell == transferred or not beyond(cell, shape))
+        if len(kept) < len(cells):
+            runs = (len(cells) - len(kept)) * len(self._plan.seeds)
+            self.skipped += runs
+            self._progress.skipped(self.arm.label, shape, runs)
+        return kept

@@ -151,6 +151,8 @@ class TuneSpec(Section):
         in_flight: cells that another sampler is asked for before the first of them is done; default
             8. It is a setting, and not the pool's, so that every pool finds the same cells.
         seeds: of the tuning and of the transfer. In YAML a count n for 0 .. n - 1, or a list.
+        skip_unstable: leave out cells whose beta is beyond what gradient descent on the activities
+            survives (thesis 5.4.1; `transfer.limits`), at the tuned shape and at the targets.
     """
 
     width: Width = Field(description="a number of units per hidden layer")
@@ -163,6 +165,7 @@ class TuneSpec(Section):
     seeds: Annotated[
         tuple[int, ...], PlainValidator(fields.seeds), PlainSerializer(fields.seeds_as_yaml)
     ] = (0, 1, 2)
+    skip_unstable: Flag = False
 
     @property
     def shape(self) -> Shape:

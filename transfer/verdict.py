@@ -103,6 +103,8 @@ def judge(
 
 def without_optimum(tuned: Landscape) -> Judgement:
     """The judgement of every target when the search found no optimum."""
+    if not tuned.cells:
+        return Judgement(reason="every cell of the search was skipped as unstable")
     return Judgement(reason=f"no cell trained at the tuned shape: {_counts(tuned)}")
 
 

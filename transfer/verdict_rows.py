@@ -74,10 +74,12 @@ def _estimate(name: str, estimate: Estimate | None) -> dict[str, float | None]:
     }
 
 
-def summary(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Verdicts in plain text, a line each."""
-    return "\n".join(
+def summary(rows: Sequence[Mapping[str, Any]], skipped: Mapping[str, int]) -> str:
+    """Verdicts in plain text, a line each, and one for each arm of which runs were skipped."""
+    lines = [
         f"{row['variant']} {row['activation']}, width {row['width']}, depth {row['depth']}: "
         f"{row['verdict']}: {row['reason']}"
         for row in rows
-    )
+    ]
+    lines += [f"{arm}: {runs} runs skipped as unstable" for arm, runs in skipped.items()]
+    return "\n".join(lines)
