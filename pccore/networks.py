@@ -39,7 +39,8 @@ class NetworkConfig:
         precisions: p_1 .. p_L, the weight of each layer's energy (figure A.5); () stands for ones.
         activity_decay: alpha of the term alpha/2 ||z_l||^2 of every hidden layer (C.3.3).
         initial_std: standard deviation of all initial weights, N(0, std^2), as near a saddle at the
-            origin (B.4); None for the law of the parameterisation.
+            origin, or one for each of W_1 .. W_L, as near other saddles (B.4); None for the law of
+            the parameterisation.
 
         layers_per_product: how the arithmetic is laid out, not what it computes: gradient descent
             takes so many layers at a time (`pccore.descent`), or, with 0, all that move. A divisor
@@ -47,8 +48,9 @@ class NetworkConfig:
 
     Raises:
         ValueError: a size below 1, a name that its registry does not hold, precisions that are not
-            L positive numbers, a negative decay or standard deviation, `skip` without `residual`,
-            or layers per product that do not divide the depth or come with longer skips.
+            L positive numbers, a negative decay or standard deviation, other than one or L standard
+            deviations, `skip` without `residual`, or layers per product that do not divide the
+            depth or come with longer skips.
     """
 
     input_size: int
@@ -63,14 +65,13 @@ class NetworkConfig:
     bias: bool = False
     precisions: tuple[float, ...] = ()
     activity_decay: float = 0.0
-    initial_std: float | None = None
+    initial_std: float | tuple[float, ...] | None = None
     layers_per_product: int = 0
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "input_size", "output_size", "width", "depth", "skip")
         require_at_least(self, 0, "activity_decay", "layers_per_product")
-        if self.initial_std is not None:
-            require_at_least(self, 0, "initial_std")
+        self._require_standard_deviations()
         if self.skip > 1 and not self.residual:
             raise ValueError(f"skip {self.skip} needs residual, which is false")
         if self.precisions and len(self.precisions) != self.depth + 1:
@@ -90,6 +91,16 @@ class NetworkConfig:
             (OUTPUTS, self.output),
         ):
             registry[name]
+
+    def _require_standard_deviations(self) -> None:
+        if isinstance(self.initial_std, tuple):
+            if len(self.initial_std) != self.depth + 1 or any(not s >= 0 for s in self.initial_std):
+                raise ValueError(
+                    f"initial_std must be one number, or one per layer, {self.depth + 1}, none "
+                    f"negative; got {self.initial_std}"
+                )
+        elif self.initial_std is not None:
+            require_at_least(self, 0, "initial_std")
 
     @property
     def phi(self) -> Activation:
@@ -156,23 +167,21 @@ class Network(eqx.Module):
         """Draw initial weights by the law of `config.parameterisation`."""
         parameterisation = PARAMETERISATIONS[config.parameterisation]
         N, D, K, H = config.width, config.input_size, config.output_size, config.depth
-
-        def initial(noise: Array) -> Array:
-            drawn = config.initial_std is not None
-            return noise if drawn else parameterisation.initial(noise, config)
-
-        if config.initial_std is None:
-            noise = parameterisation.noise(key, (config.weights,))
-        else:
-            noise = config.initial_std * jax.random.normal(key, (config.weights,))
-        first, hidden, last = jnp.split(noise, [N * D, N * D + (H - 1) * N * N])
-        return cls(
-            first=initial(first.reshape(N, D)),
-            hidden=initial(hidden.reshape(H - 1, N, N)),
-            last=initial(last.reshape(K, N)),
-            biases=Biases(jnp.zeros((H, N)), jnp.zeros(K)) if config.bias else None,
-            config=config,
+        drawn = config.initial_std is not None
+        draw = jax.random.normal if drawn else parameterisation.noise
+        first, hidden, last = jnp.split(
+            draw(key, (config.weights,)), [N * D, N * D + (H - 1) * N * N]
         )
+        parts = first.reshape(N, D), hidden.reshape(H - 1, N, N), last.reshape(K, N)
+        if drawn:
+            std = jnp.broadcast_to(jnp.array(config.initial_std, first.dtype), H + 1)
+            scales = std[0], std[1:-1, None, None], std[-1]
+            weights = [scale * part for scale, part in zip(scales, parts, strict=True)]
+        else:
+            weights = [parameterisation.initial(part, config) for part in parts]
+        first, hidden, last = weights
+        biases = Biases(jnp.zeros((H, N)), jnp.zeros(K)) if config.bias else None
+        return cls(first, hidden, last, biases, config)
 
     def relaxation(self, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> StackedRelaxation:
         """The energy of a batch, to be lowered by inference from the forward pass of `x`."""

@@ -3,12 +3,16 @@
 from pccore.probes import Probe
 from pccore.registry import Registry
 from pccore.theory.limit import LossEnergyRatio
+from pccore.theory.numerical_energy import NumericalEnergy
 from pccore.theory.stability import StableActivityLr
+from pccore.theory.weight_gradients import WeightGradientNorm
 
 PROBES: Registry[type[Probe]] = Registry(
     "probe",
     {
         "loss_energy_ratio": LossEnergyRatio,
+        "numerical_energy": NumericalEnergy,
         "stable_activity_lr": StableActivityLr,
+        "weight_gradient_norm": WeightGradientNorm,
     },
 )

@@ -113,8 +113,10 @@ def initial_variance(config: NetworkConfig) -> float:
     """b_l of the layers above the first, whose fan-in is N (table 5.1).
 
     Raises:
-        ValueError: initial weights that are not independent.
+        ValueError: initial weights that are not independent, or whose spread differs by layer.
     """
+    if isinstance(config.initial_std, tuple):
+        raise ValueError(f"predictions need one initial_std, got {config.initial_std}")
     if config.initial_std is not None:
         return config.initial_std**2
     variance = PARAMETERISATIONS[config.parameterisation].variance(config.width)

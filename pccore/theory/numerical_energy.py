@@ -1,0 +1,46 @@
+"""The energy that inference reaches, beside the one that theory says it should (figure 4.1)."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pccore.inference import AdaptiveFlow, InferenceScheme
+from pccore.inference.base import norm, relative
+from pccore.networks import Network
+from pccore.theory.equilibrated import equilibrated_energy
+
+
+@dataclass(frozen=True)
+class NumericalEnergy:
+    """Probe: F where inference ends, and F* of eq. 4.5, of linear networks.
+
+    Attributes:
+        inference: how the activities relax, with the beta in use; by default as in B.4.
+    """
+
+    inference: InferenceScheme = field(default_factory=AdaptiveFlow)
+    source: ClassVar[str] = "thesis 4.4.1"
+
+    def measure(
+        self,
+        network: Network,
+        x: Float[Array, "B D"],
+        y: Float[Array, "B K"],
+        activity_lr: Float[Array, ""],
+    ) -> dict[str, Float[Array, ""]]:
+        """`numerical_energy`, `equilibrated_energy`, and the `inference_residual`: ||dF/dz|| at the
+        end relative to that at the forward pass.
+
+        Raises:
+            ValueError: a network without a closed form of its equilibrium.
+        """
+        relaxation = network.relaxation(x, y)
+        found = self.inference.infer(relaxation, activity_lr).departure
+        size, scale = (norm(relaxation.gradient(d)) for d in (found, relaxation.origin()))
+        return {
+            "numerical_energy": jnp.sum(relaxation.energies(found)),
+            "equilibrated_energy": equilibrated_energy(network, x, y),
+            "inference_residual": relative(size, scale),
+        }
