@@ -1,8 +1,11 @@
-"""Symmetric positive definite block-tridiagonal systems: the structure of activity Hessians.
+"""Symmetric block-tridiagonal matrices: the structure of activity Hessians.
 
 Layers interact with their neighbours only, so an (N H) x (N H) system is solved with H factors of
 size N x N, by a scan over the layers: neither memory nor compile time sees the dense matrix.
 """
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,57 +24,116 @@ class BlockTridiagonal(eqx.Module):
     diagonal: Float[Array, "H N N"]
     below: Float[Array, "H-1 N N"]
 
-    def factorise(self) -> "BlockFactors":
+    def product(self, v: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
+        """The matrix times each of B vectors."""
+
+        def times(blocks: Array, v: Array) -> Array:
+            return jnp.einsum("lij,lbj->lbi", blocks, v)
+
+        from_below = jnp.pad(times(self.below, v[:-1]), ((1, 0), (0, 0), (0, 0)))
+        from_above = jnp.pad(times(self.below.mT, v[1:]), ((0, 1), (0, 0), (0, 0)))
+        return times(self.diagonal, v) + from_below + from_above
+
+    def dense(self, largest: int = 8192) -> Float[Array, "HN HN"]:
+        """The matrix itself, for small sizes: it takes (H N)^2 numbers.
+
+        Raises:
+            ValueError: more than `largest` rows.
+        """
+        H, N, _ = self.diagonal.shape
+        if (rows := H * N) > largest:
+            raise ValueError(f"a dense matrix may have {largest} rows, got {H} x {N} = {rows}")
+        layers = jnp.arange(H)
+        blocks = jnp.zeros((H, H, N, N), self.diagonal.dtype).at[layers, layers].set(self.diagonal)
+        blocks = blocks.at[layers[1:], layers[:-1]].set(self.below)
+        blocks = blocks.at[layers[:-1], layers[1:]].set(self.below.mT)
+        return blocks.transpose(0, 2, 1, 3).reshape(H * N, H * N)
+
+    def factorise(self, *, definite: bool = True) -> "BlockFactors":
         """Eliminate from the last block to the first.
 
         In this order every pivot T_l = D_l - O_{l+1}^T T_{l+1}^-1 O_{l+1} of an activity Hessian is
         at least p_l I, for the layers above can only add to what layer l costs by itself. In the
         other order the pivots of a deep residual network come arbitrarily close to singular.
+
+        Args:
+            definite: whether the matrix is positive definite. If not, each pivot is factorised by
+                LU: exchanges stay within a block, so that pivots may still be nearly singular.
         """
 
-        def step(above: Array, blocks: tuple[Array, Array]) -> tuple[Array, Array]:
+        method = _CHOLESKY if definite else _LU
+
+        def step(above: Any, blocks: tuple[Array, Array]) -> tuple[Any, Any]:
             diagonal, below = blocks
-            half = jax.scipy.linalg.solve_triangular(above, below, lower=True)
-            pivot = jnp.linalg.cholesky(diagonal - half.T @ half)
+            pivot = method.decompose(diagonal - method.form(above, below))
             return pivot, pivot
 
-        last = jnp.linalg.cholesky(self.diagonal[-1])
+        last = method.decompose(self.diagonal[-1])
         blocks = self.diagonal[:-1], self.below
         _, pivots = jax.lax.scan(step, last, blocks, reverse=True)
-        return BlockFactors(jnp.concatenate([pivots, last[None]]), self.below)
+        pivots = jax.tree.map(lambda some, one: jnp.concatenate([some, one[None]]), pivots, last)
+        return BlockFactors(pivots, self.below, definite)
 
 
 class BlockFactors(eqx.Module):
     """A factorised `BlockTridiagonal`.
 
     Attributes:
-        pivots: lower Cholesky factors of T_1 .. T_H.
+        pivots: T_1 .. T_H, decomposed.
         below: as in the matrix.
+        definite: whether by Cholesky's method, else by LU.
     """
 
-    pivots: Float[Array, "H N N"]
+    pivots: Any
     below: Float[Array, "H-1 N N"]
+    definite: bool = eqx.field(static=True)
 
     def solve(self, b: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
         """x of the system with right-hand sides b, one per sample; the matrix is shared."""
 
-        def down(above: Array, layer: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        method = _CHOLESKY if self.definite else _LU
+
+        def solve(pivot: Any, right: Float[Array, "B N"]) -> Float[Array, "B N"]:
+            return method.solve(pivot, right.T).T
+
+        def down(above: Array, layer: tuple[Any, Array, Array]) -> tuple[Array, Array]:
             pivot, below, right = layer
-            right = right - _solve(pivot, above) @ below
+            right = right - solve(pivot, above) @ below
             return right, right
 
-        def up(x: Array, layer: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        def up(x: Array, layer: tuple[Any, Array, Array]) -> tuple[Array, Array]:
             pivot, below, right = layer
-            x = _solve(pivot, right - x @ below.T)
+            x = solve(pivot, right - x @ below.T)
             return x, x
 
-        layers = self.pivots[1:], self.below, b[:-1]
-        _, reduced = jax.lax.scan(down, b[-1], layers, reverse=True)
+        first = jax.tree.map(lambda pivots: pivots[0], self.pivots)
+        upper = jax.tree.map(lambda pivots: pivots[1:], self.pivots)
+        _, reduced = jax.lax.scan(down, b[-1], (upper, self.below, b[:-1]), reverse=True)
         reduced = jnp.concatenate([reduced, b[-1:]])
-        first = _solve(self.pivots[0], reduced[0])
-        _, rest = jax.lax.scan(up, first, (self.pivots[1:], self.below, reduced[1:]))
-        return jnp.concatenate([first[None], rest])
+        lowest = solve(first, reduced[0])
+        _, rest = jax.lax.scan(up, lowest, (upper, self.below, reduced[1:]))
+        return jnp.concatenate([lowest[None], rest])
 
 
-def _solve(pivot: Float[Array, "N N"], right: Float[Array, "B N"]) -> Float[Array, "B N"]:
-    return jax.scipy.linalg.cho_solve((pivot, True), right.T).T
+class _Decomposition(NamedTuple):
+    """How a pivot T is decomposed, T^-1 b solved for, and the form O^T T^-1 O computed."""
+
+    decompose: Callable[[Array], Any]
+    solve: Callable[[Any, Array], Array]
+    form: Callable[[Any, Array], Array]
+
+
+def _half(pivot: Array, below: Array) -> Array:
+    return jax.scipy.linalg.solve_triangular(pivot, below, lower=True)
+
+
+_CHOLESKY = _Decomposition(
+    jnp.linalg.cholesky,
+    lambda pivot, b: jax.scipy.linalg.cho_solve((pivot, True), b),
+    lambda pivot, below: (half := _half(pivot, below)).T @ half,
+)
+_LU = _Decomposition(
+    jax.scipy.linalg.lu_factor,
+    jax.scipy.linalg.lu_solve,
+    lambda pivot, below: below.T @ jax.scipy.linalg.lu_solve(pivot, below),
+)

@@ -35,12 +35,13 @@ class ExactEquilibrium:
             converged. Where there was hardly a gradient to begin with, it is lost in rounding.
 
     Raises:
-        ValueError: a tolerance that is not positive; when compiled, a network that is not linear,
-            has another output energy than "mse", or has activity decay and skips over layers.
+        ValueError: a tolerance that is not positive; when compiled, a network that is not linear
+            or has another output energy than "mse".
     """
 
     tolerance: float = 1e-3
     uses_activity_lr: ClassVar[bool] = False
+    uses_start: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_positive(self, "tolerance")

@@ -1,18 +1,30 @@
-"""Products with the activity Hessian, per sample B d2F/dz2 (thesis eqs. 5.5, C.19, C.20).
+"""The activity Hessian of any network, per sample B d2F/dz2, as an operator and its inverse.
 
-A batch's Hessian is block-diagonal, one block a sample: its extreme eigenvalues are those of the
-most extreme samples. That of a linear network is the same whatever the data.
+With A_l = a_l W_l diag(phi'(z_{l-1})) + tau I and e_l the errors, weighted by their precisions,
+
+    H_z = that of the linear network with these A_l
+          - diag(phi''(z_l) * a_{l+1} W_{l+1}^T e_{l+1})                           on block (l, l)
+
+by differentiating the gradient in `pccore.local`; thesis eqs. 5.5, C.19 and C.20 are the linear
+case. The second term makes it indefinite at times, and vanishes where phi is piecewise linear.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pccore.blocktridiagonal import BlockTridiagonal
+from pccore.linear_equilibrium import tridiagonal
+from pccore.local import StackedRelaxation
 from pccore.networks import Network
 from pccore.relaxation import Relaxation
+from pccore.theory.riccati import Riccati
+
+PIECEWISE_LINEAR = frozenset({"linear", "relu", "leaky_relu", "hard_tanh"})
+"""Activations with phi'' = 0 off their kinks."""
 
 
 def hessian_product(relaxation: Relaxation[Any], departure: Any = None) -> Callable[[Any], Any]:
@@ -34,12 +46,17 @@ def relaxation_of(
         ValueError: no x and y for a network whose Hessian depends on them.
     """
     if is_quadratic(network):
-        config, dtype = network.config, network.last.dtype
-        blank = (jnp.zeros((1, size), dtype) for size in (config.input_size, config.output_size))
-        return network.relaxation(*blank)
+        return blank_relaxation(network)
     if x is None or y is None:
         raise ValueError("the activity Hessian of a network that is not linear needs x and y")
     return network.relaxation(x, y)
+
+
+def blank_relaxation(network: Network, samples: int = 1) -> StackedRelaxation:
+    """Zero inputs and outputs: without biases, the gradient is the Hessian's product."""
+    config, dtype = network.config, network.last.dtype
+    sizes = config.input_size, config.output_size
+    return network.relaxation(*(jnp.zeros((samples, size), dtype) for size in sizes))
 
 
 def is_quadratic(network: Any) -> bool:
@@ -47,3 +64,77 @@ def is_quadratic(network: Any) -> bool:
     if not isinstance(network, Network):
         return False
     return network.config.activation == "linear" and network.config.output == "mse"
+
+
+class ShiftedInverse(NamedTuple):
+    """(H_z - shift I)^-1 of one sample.
+
+    Attributes:
+        solve: its product with a departure.
+        shift: in units of H_z's eigenvalues.
+        rounding: by how much the eigenvalues of H_z that it stands for may be off, relative to the
+            largest one: 0 where they are accurate relative to their own size.
+    """
+
+    solve: Callable[[Float[Array, "H 1 N"]], Float[Array, "H 1 N"]]
+    shift: float
+    rounding: float
+
+
+def shifted_inverse(relaxation: Relaxation[Any], departure: Any = None) -> ShiftedInverse | None:
+    """Of a sample at a departure (None: the start); None where no factorisation is known.
+
+    Piecewise linear activations are solved for by `Riccati`, in O(H K N^2), activity decay being
+    the shift; others by blocks, in O(H N^3), without skips over several layers.
+    """
+    if not isinstance(relaxation, StackedRelaxation):
+        return None
+    config = relaxation.network.config
+    d = relaxation.origin() if departure is None else departure
+    if config.activation in PIECEWISE_LINEAR:
+        _, slope = config.phi.respond(relaxation.start, d)
+        factors = Riccati.of(relaxation.network, slope[:, 0], curvature_root(relaxation, d))
+        return ShiftedInverse(factors.solve, config.activity_decay, 0.0)
+    if config.stride > 1:
+        return None
+    blocks = hessian_blocks(relaxation, d).factorise(definite=False)
+    return ShiftedInverse(blocks.solve, 0.0, float(jnp.finfo(d.dtype).eps))
+
+
+def hessian_blocks(relaxation: StackedRelaxation, departure: Any = None) -> BlockTridiagonal:
+    """H_z of the first sample at a departure (None: the start).
+
+    Raises:
+        ValueError: skips over several layers, which make it no tridiagonal.
+    """
+    network, config = relaxation.network, relaxation.network.config
+    if config.stride > 1:
+        raise ValueError(f"a block-tridiagonal activity Hessian needs skip 1, got {config.skip}")
+    d = relaxation.origin() if departure is None else departure
+    a = config.scalings
+    e = relaxation.hidden_precisions(d.dtype) * relaxation.errors_of(d)
+    from_hidden = a.hidden * jnp.einsum("lbm,lmn->lbn", e[1:], network.hidden)
+    from_above = jnp.concatenate([from_hidden, relaxation.output_feedback(d)[None]])
+
+    def slope(d: Array) -> Array:
+        return config.phi.respond(relaxation.start, d).slope
+
+    slopes, bends = jax.jvp(slope, (d,), (jnp.ones_like(d),))
+    between = a.hidden * network.hidden * slopes[:-1, 0, None]
+    if config.residual:
+        between = between + jnp.eye(config.width, dtype=d.dtype)
+    output = a.last * (curvature_root(relaxation, d) @ network.last) * slopes[-1, 0]
+    blocks = tridiagonal(config, between, output)
+    bent = jax.vmap(jnp.diag)((bends * from_above)[:, 0])
+    return BlockTridiagonal(blocks.diagonal - bent, blocks.below)
+
+
+def curvature_root(relaxation: StackedRelaxation, departure: Array) -> Float[Array, "K K"]:
+    """Q with Q^T Q = p_L d2E/dg2 of the first sample, g the prediction; E is convex."""
+    config, dtype = relaxation.network.config, departure.dtype
+    if config.output == "mse":
+        return config.output_precision**0.5 * jnp.eye(config.output_size, dtype=dtype)
+    y, prediction = relaxation.y[0], relaxation.prediction(departure)[0]
+    curvature = jax.hessian(config.output_energy.per_sample, argnums=1)(y, prediction)
+    values, vectors = jnp.linalg.eigh(config.output_precision * curvature)
+    return jnp.sqrt(jnp.maximum(values, 0))[:, None] * vectors.T

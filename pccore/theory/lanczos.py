@@ -37,6 +37,11 @@ class Extremes(NamedTuple):
     high_error: Float[Array, ""]
     steps: Int[Array, ""]
 
+    @property
+    def magnitude(self) -> Float[Array, ""]:
+        """The largest magnitude of an eigenvalue."""
+        return jnp.maximum(self.high, -self.low)
+
 
 class _Krylov(NamedTuple):
     """V_k and T_k, with zeros where they have not been computed yet."""

@@ -1,0 +1,118 @@
+"""Solves with the activity Hessian by dynamic programming over the layers, in O(H K N^2).
+
+Activities are a linear system driven by its errors, z_l = A_l z_{l-1} + tau z_{l-n} + e_l with
+A_l = a_l W_l diag(phi'(z_{l-1})), and the energy is the quadratic cost of these errors and of the
+output. What the layers above l cost at best, as a function of z_l and what lies below, is therefore
+again a quadratic: Riccati's recursion of optimal control. As only the K outputs cost anything,
+its rank stays at K,
+
+    V_l = 1/2 ||sum_{i=0}^{n-1} G_i z_{l-i}||^2,    the pivot of layer l is T_l = p_l I + G_0^T G_0,
+    G'_i = E_i + M G_{i+1},    M^T M = (I + G_0 G_0^T / p_l)^-1,
+    E_0 = M G_0 A_l,  E_{n-1} += tau M G_0          (G' is that of layer l - 1)
+
+This is the block elimination of `pccore.blocktridiagonal` without its N x N blocks, for any n. No
+step subtracts and every pivot is well-conditioned, so that the inverse of H_z is accurate relative
+to its own size even where H_z itself, whose smallest eigenvalues a deep residual network brings
+below the rounding of its largest, could not be written down.
+"""
+
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import cho_solve, solve_triangular
+from jaxtyping import Array, Float
+
+from pccore.networks import Network
+
+
+class Riccati(eqx.Module):
+    """The inverse of the Hessian of one sample, without activity decay and without phi''.
+
+    Attributes:
+        network: the weights.
+        slope: phi'(z_1) .. phi'(z_H).
+        precisions: p_1 .. p_H.
+        costs: G_0 .. G_{n-1} of every layer, R = min(K, N).
+        roots: lower Cholesky factors of p_l I + G_0 G_0^T.
+    """
+
+    network: Network
+    slope: Float[Array, "H N"]
+    precisions: Float[Array, " H"]
+    costs: Float[Array, "H n R N"]
+    roots: Float[Array, "H R R"]
+
+    @classmethod
+    def of(
+        cls, network: Network, slope: Float[Array, "H N"], curvature_root: Float[Array, "K K"]
+    ) -> Self:
+        """The recursion, from the last layer down.
+
+        Args:
+            network: skips of any length, any precisions.
+            slope: of the activation, at every hidden activity.
+            curvature_root: any Q with Q^T Q = p_L d2E/dg2, g the prediction.
+        """
+        config = network.config
+        p = jnp.array(config.precisions[:-1] or (1.0,) * config.depth, slope.dtype)
+
+        def down(G: Array, layer: tuple[Array, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+            W, slope, p = layer
+            root = _root(G[0], p)
+            E = jnp.sqrt(p) * solve_triangular(root, G[0], lower=True)
+            passed = jnp.sqrt(p) * jax.vmap(lambda G: solve_triangular(root, G, lower=True))(G[1:])
+            below = jnp.concatenate([passed, E[None] if config.residual else 0 * E[None]])
+            below = below.at[0].add(config.scalings.hidden * (E @ W) * slope)
+            return below, (G, root)
+
+        last = config.scalings.last * (curvature_root @ network.last) * slope[-1]
+        if last.shape[0] > last.shape[1]:
+            last = jnp.linalg.qr(last, mode="r")
+        top = jnp.pad(last[None], ((0, config.stride - 1), (0, 0), (0, 0)))
+        layers = network.hidden, slope[:-1], p[1:]
+        first, (costs, roots) = jax.lax.scan(down, top, layers, reverse=True)
+        costs = jnp.concatenate([first[None], costs])
+        roots = jnp.concatenate([_root(first[0], p[0])[None], roots])
+        return cls(network, slope, p, costs, roots)
+
+    def solve(self, b: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
+        """H_z^-1 b for B right-hand sides: one sweep downwards and one upwards."""
+        config, W = self.network.config, self.network.hidden
+        n, a, tau = config.stride, config.scalings.hidden, float(config.residual)
+
+        def down(h: Array, layer: tuple[Any, Array, Array, Array]) -> tuple[Array, Array]:
+            """h is the linear part of what the layers above cost; q the answer to it alone."""
+            pivot, W, slope, b = layer
+            q = _divide(pivot, h[0] + b)
+            G, _, p = pivot
+            passed = h[1:] - jnp.einsum("br,irn->ibn", q @ G[0].T, G[1:])
+            below = jnp.concatenate([passed, tau * p * q[None]])
+            return below.at[0].add(slope * (a * p * (q @ W))), q
+
+        def up(below: Array, layer: tuple[Any, Array, Array, Array]) -> tuple[Array, Array]:
+            pivot, W, slope, q = layer
+            G, _, p = pivot
+            mean = a * ((slope * below[-1]) @ W.T) + tau * below[0]
+            lower = jnp.einsum("irn,ibn->br", G[1:], below[:0:-1])
+            z = q + _divide(pivot, p * mean - lower @ G[0])
+            return jnp.concatenate([below[1:], z[None]]), z
+
+        first = self.costs[0], self.roots[0], self.precisions[0]
+        upper = self.costs[1:], self.roots[1:], self.precisions[1:]
+        nothing = jnp.zeros((n, *b.shape[1:]), b.dtype)
+        h, q = jax.lax.scan(down, nothing, (upper, W, self.slope[:-1], b[1:]), reverse=True)
+        z = _divide(first, h[0] + b[0])
+        _, rest = jax.lax.scan(up, nothing.at[-1].set(z), (upper, W, self.slope[:-1], q))
+        return jnp.concatenate([z[None], rest])
+
+
+def _root(G: Float[Array, "R N"], p: Float[Array, ""]) -> Float[Array, "R R"]:
+    return jnp.linalg.cholesky(p * jnp.eye(len(G), dtype=G.dtype) + G @ G.T)
+
+
+def _divide(pivot: tuple[Array, Array, Array], b: Float[Array, "B N"]) -> Float[Array, "B N"]:
+    """T^-1 b = (b - G_0^T (p I + G_0 G_0^T)^-1 G_0 b) / p."""
+    G, root, p = pivot
+    return (b - cho_solve((root, True), G[0] @ b.T).T @ G[0]) / p
