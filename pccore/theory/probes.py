@@ -2,6 +2,7 @@
 
 from pccore.probes import Probe
 from pccore.registry import Registry
+from pccore.theory.conditioning import ActivityConditioning
 from pccore.theory.limit import LossEnergyRatio
 from pccore.theory.numerical_energy import NumericalEnergy
 from pccore.theory.stability import StableActivityLr
@@ -10,6 +11,7 @@ from pccore.theory.weight_gradients import WeightGradientNorm
 PROBES: Registry[type[Probe]] = Registry(
     "probe",
     {
+        "activity_conditioning": ActivityConditioning,
         "loss_energy_ratio": LossEnergyRatio,
         "numerical_energy": NumericalEnergy,
         "stable_activity_lr": StableActivityLr,
