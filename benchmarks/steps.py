@@ -23,7 +23,12 @@ def batch() -> tuple[jax.Array, jax.Array]:
 
 def closed_form(shape: Shape) -> Gradients:
     """Weight gradients by the learning rule that trains."""
-    rule, key = training(shape, 1).rule, jax.random.key(0)
+    return by_rule(training(shape, 1).rule)
+
+
+def by_rule(rule: pccore.LearningRule) -> Gradients:
+    """Weight gradients by any learning rule; beta is 1."""
+    key = jax.random.key(0)
 
     def gradients(net: pccore.Network, x: jax.Array, y: jax.Array) -> pccore.Network:
         return rule.gradients(net, x, y, jnp.asarray(1.0), key)[1]

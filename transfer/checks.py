@@ -129,7 +129,7 @@ def _unused(experiment: "Experiment") -> Iterator[str]:
     """Settings that nothing in the experiment depends on."""
     network, training = experiment.network, experiment.training
     begins = training.start != pccore.ForwardStart()
-    if begins and not training.inference.uses_activity_lr:  # it solves, from wherever
+    if begins and not training.inference.uses_start:  # it solves, from wherever
         yield (
             f"training.start must be left out: inference {training.inference.scheme} does not "
             "depend on where it begins"

@@ -4,7 +4,13 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from pccore import GradientDescent, InferenceScheme, TrainingConfig
+from pccore import (
+    Equilibrium,
+    GradientDescent,
+    InferenceScheme,
+    NetworkConfig,
+    TrainingConfig,
+)
 from transfer.networks import stacks
 from transfer.runs import Run
 
@@ -16,16 +22,23 @@ def work(config: TrainingConfig) -> float:
     per inference step while its layer moves. After t steps only the top t layers have moved, so
     T <= H steps move T (T + 1) / 2 of the T H layers there are. Only gradient descent makes use of
     that. Inference that ends by itself counts as if it took all steps allowed, inference without
-    steps as one.
+    steps as one. Equilibrium inference takes as many products as it takes sweeps.
     """
     networks = stacks(config.network)
-    depth, weights = networks[0].depth, sum(network.weights for network in networks)
+    weights = sum(network.weights for network in networks)
     inference = getattr(config.rule, "inference", None)
-    steps = 0 if inference is None else _steps(inference)
+    passes = 3 + (0 if inference is None else _products(inference, networks[0]))
+    return float(weights * config.batch_size * max(config.steps, 1) * passes)
+
+
+def _products(inference: InferenceScheme, network: NetworkConfig) -> float:
+    """Products of a batch with all weights that inference takes."""
+    if isinstance(inference, Equilibrium):
+        return inference.sweeps(network.output_size)
+    steps, depth = _steps(inference), network.depth
     wave = min(steps, depth) if isinstance(inference, GradientDescent) else 0
     moves = wave * (wave + 1) / 2 + (steps - wave) * depth
-    passes = 3 + 2 * moves / depth
-    return float(weights * config.batch_size * max(config.steps, 1) * passes)
+    return 2 * moves / depth
 
 
 def _steps(inference: InferenceScheme) -> int:

@@ -28,6 +28,11 @@ class InferenceSpec:
         """Whether there is a beta to search."""
         return pccore.INFERENCE[self.scheme].uses_activity_lr
 
+    @property
+    def uses_start(self) -> bool:
+        """Whether the result depends on where inference begins."""
+        return getattr(pccore.INFERENCE[self.scheme], "uses_start", True)
+
     def build(self, depth: int) -> InferenceScheme:
         """The scheme for networks of `depth` hidden layers."""
         options = dict(self.options)

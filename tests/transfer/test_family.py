@@ -20,6 +20,7 @@ SCHEMES: dict[str, dict[str, Any]] = {
     "adaptive_flow": {"time": 30, "rtol": 0.1},
     "exact": {"tolerance": 0.1},
     "error_based": {"steps": "depth"},
+    "equilibrium": {"iterations": 2, "direct_outputs": 5},
 }
 
 
@@ -127,8 +128,16 @@ def test_every_parameterisation_is_a_variant() -> None:
             "can run through, BidirectionalRelaxation has no departure_of, errors_of, "
             "error_gradient",
         ),
+        (
+            {
+                "network": {"activity_decay": 0.1},
+                "training": {"inference": "equilibrium"},
+                "tune": {"activity_lr": None},
+            },
+            "mupc cannot be trained: equilibrium inference needs activity_decay 0, got 0.1",
+        ),
     ],
-    ids=["exact", "error_based"],
+    ids=["exact", "error_based", "equilibrium"],
 )
 def test_what_only_compiling_would_find_is_found_before_training(
     changes: dict[str, Any], sentence: str
@@ -140,10 +149,14 @@ def test_what_only_compiling_would_find_is_found_before_training(
 
 TRAINED: dict[str, dict[str, Any]] = {
     "error_based": {"training": {"inference": {"scheme": "error_based", "steps": 2}}},
+    "equilibrium": {"training": {"inference": "equilibrium"}, "tune": {"activity_lr": None}},
     "exact": without_beta(),
     "hybrid": {"variants": ["hybrid"]},
     "ntp": {"variants": ["ntp"], "network": {"activation": "tanh"}},
 }
+
+
+WITHOUT_BETA = ("equilibrium", "exact")
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -157,16 +170,16 @@ def test_a_member_is_tuned_and_transferred(name: str, tmp_path: Path) -> None:
     read = experiment(**changes | {"training": lasting, "tune": tune, "transfer": near})
     ledger = results.open(tmp_path, create=True)
     result = run(read, ledger, TrainingPool())
-    cells = 2 if name == "exact" else 4
+    cells = 2 if name in WITHOUT_BETA else 4
     rows = ledger.runs()
     assert len(rows) == (cells + 1) * 2
     assert rows["outcome"].isin(["trained", "at_chance"]).all()
-    assert rows["activity_lr"].isna().all() == (name == "exact")
+    assert rows["activity_lr"].isna().all() == (name in WITHOUT_BETA)
     assert set(rows["inference"]) == {name if name in pccore.INFERENCE else "gradient_descent"}
     (verdict,) = result.verdicts
     (optimum,) = result.optima.values()
     assert optimum.cell is not None
-    assert (optimum.cell.activity_lr is None) == (name == "exact")
+    assert (optimum.cell.activity_lr is None) == (name in WITHOUT_BETA)
     assert verdict["verdict"] in ("inconclusive", "edge")
     assert verdict["runs_failed"] == 0
     assert 0 < verdict["loss"] < 0.5  # that of predicting zero is 1/2

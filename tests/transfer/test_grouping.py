@@ -87,6 +87,26 @@ def test_work_of_other_schemes_is_all_layers_in_every_step(
     assert work(config(rule=PredictiveCoding(scheme))) == pytest.approx(trained * (3 + 2 * steps))
 
 
+@pytest.mark.parametrize(
+    ("scheme", "sweeps"),
+    [
+        (pccore.Equilibrium(), 2 + 1 + 2),
+        (pccore.Equilibrium(3), 3 * (2 + 1 + 2)),
+        (pccore.Equilibrium(direct_outputs=1), 2 * 3 + 2),
+        (pccore.Equilibrium(direct_outputs=1, conjugate_steps=2), 2 * 2 + 2),
+    ],
+)
+def test_work_of_equilibrium_inference_is_its_sweeps(
+    scheme: pccore.Equilibrium, sweeps: int
+) -> None:
+    """K + 1 downwards, or two a conjugate gradient; two for the line search, however long it takes.
+
+    The network has K = 2.
+    """
+    trained = work(config(rule=Backpropagation())) / 3
+    assert work(config(rule=PredictiveCoding(scheme))) == pytest.approx(trained * (3 + sweeps))
+
+
 def test_two_networks_are_twice_the_work() -> None:
     alone = config()
     both = replace(alone, network=pccore.HybridConfig(alone.network, pccore.mirror(alone.network)))

@@ -13,6 +13,7 @@ from pccore import (
     Adam,
     Backpropagation,
     BidirectionalConfig,
+    Equilibrium,
     EquilibriumConfig,
     EquilibriumPropagation,
     ErrorBased,
@@ -87,6 +88,8 @@ OTHERS = [
             PredictiveCoding(GradientDescent(4), NormalStart(0.1)),
             PredictiveCoding(ErrorBased(4)),
             PredictiveCoding(ExactEquilibrium()),
+            PredictiveCoding(Equilibrium()),
+            PredictiveCoding(Equilibrium(2)),
             PredictiveCoding(ActivityOptimiser(4)),
             PredictiveCoding(ActivityOptimiser(4, "sgd")),
             PredictiveCoding(ToConvergence(4)),
@@ -111,7 +114,7 @@ OTHERS = [
 
 def test_whatever_determines_the_result_changes_the_id() -> None:
     ids = [RUN.run_id, *(run.run_id for run in OTHERS)]
-    assert len(set(ids)) == len(ids) == 44
+    assert len(set(ids)) == len(ids) == 46
 
 
 def test_ids_of_usual_runs_are_what_they_always_were() -> None:

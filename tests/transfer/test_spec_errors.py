@@ -68,6 +68,14 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"training": {"inference": 5}}, ("training.inference must name one inference scheme", "5")),
     ({"training": {"inference": {"scheme": "exact"}}}, ("tune.activity_lr", "left out", "exact")),
     (
+        {"training": {"inference": {"scheme": "equilibrium", "iterations": 1}}},
+        ("tune.activity_lr must be left out: inference equilibrium has no activity learning rate",),
+    ),
+    (
+        {"training": {"inference": {"scheme": "equilibrium", "iterations": 0}}},
+        ("training.inference: iterations must be at least 1, got 0",),
+    ),
+    (
         {"training": {"inference": {"scheme": "adaptive_flow", "solver": "euler"}}},
         ("training.inference: adaptive_flow needs", "estimates its error", "'euler'"),
     ),

@@ -1,0 +1,357 @@
+"""Equilibrium inference against dense linear algebra, long descent and Newton's method."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pc_problems import accuracy_on_digits, assert_close, energy, equilibrium, problem, random_like
+
+import pccore
+from pccore.gauss_newton import conjugate_step, direct_step
+from pccore.inference import Equilibrium, GradientDescent
+from pccore.linear_equilibrium import activity_hessian
+
+CONFIG = pccore.NetworkConfig(input_size=4, output_size=3, width=5, depth=3, activation="tanh")
+LINEAR = replace(CONFIG, activation="linear")
+VARIANTS = {
+    "mupc": CONFIG,
+    "one-of-each": replace(CONFIG, output_size=1, width=1, depth=1),
+    "plain-relu": replace(CONFIG, parameterisation="sp", residual=False, activation="relu"),
+    "cross-entropy": replace(CONFIG, parameterisation="sp", output="cross_entropy", bias=True),
+    "all-else": replace(
+        CONFIG,
+        depth=4,
+        skip=2,
+        output="cross_entropy",
+        precisions=(2.0, 0.5, 3.0, 1.5, 0.25),
+        bias=True,
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def stacked(network, x, y):
+    return network.relaxation(x, y)
+
+
+def general(network, x, y):
+    """The same network as a sequence of layers."""
+    return pccore.clamp(network, {0: x, -1: y})
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def infer(scheme, build, network, x, y, departure=None):
+    """The inference, its activities, and their energy."""
+    relaxation = build(network, x, y)
+    inference = scheme.infer(relaxation, jnp.nan, departure)
+    z = jnp.stack([*relaxation.activities(inference.departure)])
+    return inference, z, jnp.sum(relaxation.energies(inference.departure))
+
+
+@jax.jit
+def sample_energies(network, z, x, y):
+    """Of each sample by itself, by the reference."""
+    one = jax.vmap(lambda z, x, y: energy(network, z[:, None], x[None], y[None]), (1, 0, 0))
+    return one(z, x, y)
+
+
+def sizes(draw_from):
+    return st.builds(
+        partial(replace, LINEAR),
+        width=st.sampled_from(draw_from),
+        depth=st.sampled_from([1, 2, 6]),
+        output_size=st.sampled_from([1, 4]),
+        residual=st.booleans(),
+        parameterisation=st.sampled_from(["mupc", "sp"]),
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(sizes([1, 3]), st.booleans())
+def test_one_iteration_solves_linear_networks(config, weighted):
+    """Against the block-tridiagonal system H_z d = -dF/dz (thesis eq. 5.4)."""
+    precisions = tuple(np.linspace(0.5, 2, config.depth + 1)) if weighted else ()
+    network, x, y = problem(replace(config, bias=True, precisions=precisions))
+    inference, _, _ = infer(Equilibrium(), stacked, network, x, y)
+
+    @jax.jit
+    def blocks(network, x, y):
+        relaxation = network.relaxation(x, y)
+        return (
+            activity_hessian(network).factorise().solve(-relaxation.gradient(relaxation.origin()))
+        )
+
+    assert_close(inference.departure, blocks(network, x, y), atol=1e-13)
+    assert inference.converged
+    assert inference.residual < 1e-10
+
+
+def test_one_iteration_solves_linear_networks_with_longer_skips():
+    network, x, y = problem(replace(LINEAR, depth=5, skip=2))
+    _, z, _ = infer(Equilibrium(), stacked, network, x, y)
+    assert_close(
+        z, equilibrium(lambda z, *given: energy(given[0], z, *given[1:]), z, network, x, y)
+    )
+
+
+@pytest.mark.parametrize(("parameterisation", "depth"), [("mupc", 64), ("sp", 16)])
+def test_float32_is_exact_relative_to_every_layers_own_departure(parameterisation, depth):
+    config = replace(LINEAR, width=8, depth=depth, parameterisation=parameterisation)
+    network, x, y = problem(config)
+    expected = jax.jit(lambda relaxation: relaxation.equilibrium())(network.relaxation(x, y))
+    with jax.enable_x64(False):
+        single = jax.tree.map(lambda w: w.astype(jnp.float32), (network, x, y))
+        inference, _, _ = infer(Equilibrium(), stacked, *single)
+    assert inference.departure.dtype == jnp.float32
+    assert inference.converged
+    off = np.linalg.norm(inference.departure - expected, axis=(1, 2))
+    assert np.all(off < 1e-5 * np.linalg.norm(expected, axis=(1, 2)))
+
+
+def test_float32_that_cannot_resolve_s_still_finds_most_of_the_way():
+    """SP with skips at 64 layers: the eigenvalues of S span twelve orders of magnitude, seven of
+    which float32 has. Without care S looks indefinite, and the step points nowhere."""
+    network, x, y = problem(replace(LINEAR, width=8, depth=64, parameterisation="sp"))
+    with jax.enable_x64(False):
+        single = jax.tree.map(lambda w: w.astype(jnp.float32), (network, x, y))
+        _, _, after = infer(Equilibrium(), stacked, *single)
+        assert after < 1e-6 * single[0].relaxation(*single[1:]).loss()
+
+
+@partial(jax.jit, static_argnums=0)
+def steps(build, network, x, y, departure):
+    """Both solvers' steps, and the stated quantities that they solve for, dense, by sample."""
+    at = build(network, x, y).linearised(departure)
+    return direct_step(at), conjugate_step(at, 100), at.errors
+
+
+def dense_steps(network, x, y, errors):
+    """-(P + J'CJ)^-1 dF/de and the slope along it, for each sample, by automatic differentiation
+    of the stated energy."""
+    config = network.config
+    p = jnp.repeat(jnp.array(config.precisions[:-1] or (1.0,) * config.depth), config.width)
+    p_last = config.output_precision
+
+    def prediction(e, x):
+        relaxation = general(network, x[None], y[:1])
+        errors = tuple(e.reshape(config.depth, 1, config.width))
+        return relaxation.prediction(relaxation.departure_of(errors))[0]
+
+    def one(e, x, y):
+        def output(g):
+            return p_last * config.output_energy.per_sample(y, g)
+
+        J, g = jax.jacobian(prediction)(e, x), prediction(e, x)
+        slopes = p * e + J.T @ jax.grad(output)(g)
+        step = -jnp.linalg.solve(jnp.diag(p) + J.T @ jax.hessian(output)(g) @ J, slopes)
+        return step, slopes @ step
+
+    flat = errors.transpose(1, 0, 2).reshape(len(x), -1)
+    step, slope = jax.jit(jax.vmap(one))(flat, x, y)
+    return step.reshape(len(x), config.depth, config.width).transpose(1, 0, 2), slope
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_steps_are_those_of_dense_gauss_newton(name):
+    network, x, y = problem(VARIANTS[name])
+    departure = random_like(network.forward(x))
+    for build, at in ((stacked, departure), (general, tuple(departure))):
+        *found, errors = steps(build, network, x, y, at)
+        expected, slope = dense_steps(network, x, y, jnp.stack([*errors]))
+        assert np.all(slope < 0)
+        for step in found:
+            assert_close(jnp.stack([*step.errors]), expected, rtol=1e-8, atol=1e-11)
+            assert_close(step.slope, slope, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["mupc", "all-else"])
+def test_stacked_and_general_networks_direct_and_conjugate_solvers_agree(name):
+    network, x, y = problem(VARIANTS[name])
+    iterations = 3
+    _, expected, _ = infer(Equilibrium(iterations), stacked, network, x, y)
+    assert np.abs(expected - network.forward(x)).max() > 1e-3
+    for build in (stacked, general):
+        for outputs in (0, 64):
+            _, z, _ = infer(Equilibrium(iterations, outputs), build, network, x, y)
+            assert_close(z, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_many_outputs_take_conjugate_gradients_as_many_as_they_have_directions():
+    """J P^-1 J' has the rank of the last layer's weights at most, here 5 of 80 outputs."""
+    network, x, y = problem(replace(CONFIG, output_size=80))
+    _, expected, _ = infer(Equilibrium(1, direct_outputs=80), stacked, network, x, y)
+    _, z, _ = infer(Equilibrium(1, conjugate_steps=6), stacked, network, x, y)
+    assert_close(z, expected, rtol=1e-8, atol=1e-10)
+
+
+def newton(network, x, y):
+    """Where a long descent ends, polished by Newton's method with the dense Hessian."""
+    relaxation = network.relaxation(x, y)
+    z = relaxation.start + GradientDescent(4000).infer(relaxation, jnp.array(1.0)).departure
+
+    def total(flat):
+        return len(x) * energy(network, flat.reshape(z.shape), x, y)
+
+    def step(_, flat):
+        return flat - jnp.linalg.solve(jax.hessian(total)(flat), jax.grad(total)(flat))
+
+    flat = jax.lax.fori_loop(0, 4, step, z.ravel())
+    return z, flat.reshape(z.shape), jnp.linalg.eigvalsh(jax.hessian(total)(flat))[0]
+
+
+@pytest.mark.parametrize("name", ["mupc", "cross-entropy", "all-else"])
+def test_iterations_come_to_rest_where_descent_and_newtons_method_do(name):
+    network, x, y = problem(VARIANTS[name])
+    descended, expected, least = jax.jit(newton)(network, x, y)
+    assert least > 0
+    assert_close(descended, expected, rtol=1e-3, atol=1e-3)
+    inference, z, _ = infer(Equilibrium(40), stacked, network, x, y)
+    assert_close(z, expected, rtol=1e-6, atol=1e-7)
+    assert inference.converged
+    assert int(inference.steps) == 40
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.sampled_from(["tanh", "relu", "softplus"]),
+    st.sampled_from(["mse", "cross_entropy"]),
+    st.sampled_from([0.3, 1.0, 3.0, 10.0]),
+    st.booleans(),
+)
+def test_no_samples_energy_ever_rises(activation, output, size, forward):
+    """From a forward pass or from anywhere, with weights small or large."""
+    config = replace(CONFIG, activation=activation, output=output, parameterisation="sp")
+    network, x, y = problem(config)
+    network = jax.tree.map(lambda w: size * w, network)
+    departure = jnp.zeros_like(network.forward(x)) if forward else random_like(network.forward(x))
+    for scheme in (Equilibrium(1), Equilibrium(1, direct_outputs=0)):
+        energies = [sample_energies(network, network.forward(x) + departure, x, y)]
+        now = departure
+        for _ in range(3):
+            inference, z, _ = infer(scheme, stacked, network, x, y, now)
+            energies.append(sample_energies(network, z, x, y))
+            now = inference.departure
+        assert np.all(np.diff(energies, axis=0) <= 1e-12 * np.abs(energies[:-1]))
+        assert np.any(energies[-1] < 0.99 * energies[0])
+
+
+def test_a_step_that_would_raise_the_energy_is_shortened():
+    network, x, y = problem(VARIANTS["plain-relu"])
+    network = jax.tree.map(lambda w: 3 * w, network)
+    relaxation = network.relaxation(x, y)
+    full = jax.jit(lambda r: r.departure_of(direct_step(r.linearised()).errors))(relaxation)
+    before, after = (
+        sample_energies(network, relaxation.start + d, x, y) for d in (jnp.zeros_like(full), full)
+    )
+    rises = after > before
+    assert rises.any()
+    _, z, _ = infer(Equilibrium(), stacked, network, x, y)
+    searched = sample_energies(network, z, x, y)
+    assert np.all(searched[rises] < before[rises])
+
+
+def test_a_target_that_is_predicted_leaves_the_forward_pass_where_it_is():
+    network, x, _ = problem(CONFIG)
+    inference, z, _ = infer(Equilibrium(2), stacked, network, x, network.predict(x))
+    assert_close(z, network.forward(x))
+    assert float(inference.residual) == 0
+
+
+def test_the_residual_tells_how_far_it_has_come():
+    network, x, y = problem(VARIANTS["cross-entropy"])
+    few, *_ = infer(Equilibrium(1), stacked, network, x, y)
+    many, *_ = infer(Equilibrium(40, tolerance=1e-8), stacked, network, x, y)
+    assert not few.converged
+    assert many.converged
+    assert many.residual < 1e-8 < few.residual
+
+
+def test_it_begins_where_it_is_told_and_shows_every_iteration():
+    network, x, y = problem(CONFIG)
+    given = random_like(network.forward(x))
+
+    @jax.jit
+    def observed(network, given):
+        return Equilibrium(2).infer(network.relaxation(x, y), jnp.nan, given, lambda d: d).observed
+
+    one, *_ = infer(Equilibrium(1), stacked, network, x, y, given)
+    two, *_ = infer(Equilibrium(1), stacked, network, x, y, one.departure)
+    assert_close(observed(network, given), jnp.stack([given, one.departure, two.departure]))
+
+
+def test_lanes_equal_lone_networks():
+    """Although some lanes need more trials of a step, and more conjugate gradients, than others."""
+    network, x, y = problem(VARIANTS["plain-relu"])
+    scales = jnp.array([0.1, 1.0, 3.0])
+    for scheme in (Equilibrium(2), Equilibrium(2, direct_outputs=0)):
+        scaled = [jax.tree.map(lambda w, s=s: s * w, network) for s in scales]
+        lanes = jax.tree.map(lambda *weights: jnp.stack(weights), *scaled)
+        together = jax.jit(jax.vmap(lambda n, scheme=scheme: infer(scheme, stacked, n, x, y)[1]))
+        alone = [infer(scheme, stacked, n, x, y)[1] for n in scaled]
+        assert_close(together(lanes), jnp.stack(alone), rtol=1e-8)
+
+
+def test_the_program_does_not_grow_with_depth():
+    def size(depth, scheme):
+        network, x, y = problem(replace(CONFIG, depth=depth))
+
+        def run(network, x, y):
+            return scheme.infer(network.relaxation(x, y), jnp.nan).departure
+
+        return str(jax.make_jaxpr(run)(network, x, y)).count(" = ")
+
+    for scheme in (Equilibrium(1), Equilibrium(3, direct_outputs=0)):
+        assert size(4, scheme) == size(40, scheme)
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (
+            lambda n, x, y: replace(n, config=replace(CONFIG, activity_decay=0.1)).relaxation(x, y),
+            "equilibrium inference needs activity_decay 0, got 0.1",
+        ),
+        (
+            lambda n, x, y: pccore.clamp(n, {-1: y}),
+            r"all hidden units free, got free units in nodes \(0, 1, 2, 3\) of 0 to 4",
+        ),
+        (
+            lambda n, x, y: pccore.clamp(n, {0: x, 2: x, -1: y}, {2: np.arange(5) > 2}),
+            r"got free units in nodes \(1, 2, 3\) of 0 to 4",
+        ),
+    ],
+)
+def test_what_it_cannot_infer_is_refused(build, sentence):
+    network, x, y = problem(replace(CONFIG, input_size=5))
+    with pytest.raises(ValueError, match=sentence):
+        Equilibrium().infer(build(network, x, y), jnp.nan)
+
+
+def test_networks_that_cannot_be_swept_and_options_without_sense_are_refused():
+    network, x, y = problem(pccore.BidirectionalConfig(CONFIG, pccore.mirror(CONFIG)))
+    with pytest.raises(ValueError, match="BidirectionalRelaxation has no linearised"):
+        Equilibrium().infer(network.relaxation(x, y), jnp.nan)
+    for options, sentence in (
+        ({"iterations": 0}, "iterations must be at least 1, got 0"),
+        ({"conjugate_steps": 0}, "conjugate_steps must be at least 1, got 0"),
+        ({"direct_outputs": -1}, "direct_outputs must be at least 0, got -1"),
+        ({"tolerance": 0.0}, "tolerance must be positive, got 0.0"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            Equilibrium(**options)
+
+
+def test_it_trains_digits():
+    network = pccore.NetworkConfig(64, 10, width=16, depth=4)
+    rule = pccore.PredictiveCoding(Equilibrium())
+    assert accuracy_on_digits(network, rule, weight_lr=0.02) > 0.8
