@@ -41,6 +41,8 @@ class NetworkConfig:
         initial_std: standard deviation of all initial weights, N(0, std^2), as near a saddle at the
             origin, or one for each of W_1 .. W_L, as near other saddles (B.4); None for the law of
             the parameterisation.
+        initial_range: the ends of the uniform distribution of all initial weights, as of ReLU
+            chains (A.1.2); None as for `initial_std`, beside which it cannot be.
 
         layers_per_product: how the arithmetic is laid out, not what it computes: gradient descent
             takes so many layers at a time (`pccore.descent`), or, with 0, all that move. A divisor
@@ -49,8 +51,9 @@ class NetworkConfig:
     Raises:
         ValueError: a size below 1, a name that its registry does not hold, precisions that are not
             L positive numbers, a negative decay or standard deviation, other than one or L standard
-            deviations, `skip` without `residual`, or layers per product that do not divide the
-            depth or come with longer skips.
+            deviations, a range that does not rise or is given beside them, `skip` without
+            `residual`, or layers per product that do not divide the depth or come with longer
+            skips.
     """
 
     input_size: int
@@ -66,12 +69,14 @@ class NetworkConfig:
     precisions: tuple[float, ...] = ()
     activity_decay: float = 0.0
     initial_std: float | tuple[float, ...] | None = None
+    initial_range: tuple[float, float] | None = None
     layers_per_product: int = 0
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "input_size", "output_size", "width", "depth", "skip")
         require_at_least(self, 0, "activity_decay", "layers_per_product")
         self._require_standard_deviations()
+        self._require_range()
         if self.skip > 1 and not self.residual:
             raise ValueError(f"skip {self.skip} needs residual, which is false")
         if self.precisions and len(self.precisions) != self.depth + 1:
@@ -101,6 +106,18 @@ class NetworkConfig:
                 )
         elif self.initial_std is not None:
             require_at_least(self, 0, "initial_std")
+
+    def _require_range(self) -> None:
+        if self.initial_range is None:
+            return
+        low, high = self.initial_range
+        if not low < high:
+            raise ValueError(f"initial_range must rise, got {self.initial_range}")
+        if self.initial_std is not None:
+            raise ValueError(
+                f"initial_range excludes initial_std, got {self.initial_range} and "
+                f"{self.initial_std}"
+            )
 
     @property
     def phi(self) -> Activation:
@@ -138,6 +155,17 @@ class NetworkConfig:
         return Network.create(self, key)
 
 
+def _noise(config: NetworkConfig, key: Array) -> Float[Array, " weights"]:
+    """What initial weights are made of: independent draws."""
+    shape = (config.weights,)
+    if config.initial_range is not None:
+        low, high = config.initial_range
+        return jax.random.uniform(key, shape, minval=low, maxval=high)
+    if config.initial_std is not None:
+        return jax.random.normal(key, shape)
+    return PARAMETERISATIONS[config.parameterisation].noise(key, shape)
+
+
 class Biases(eqx.Module):
     """Biases of the hidden layers, b_1 .. b_H, and of the output, b_L."""
 
@@ -167,13 +195,12 @@ class Network(eqx.Module):
         """Draw initial weights by the law of `config.parameterisation`."""
         parameterisation = PARAMETERISATIONS[config.parameterisation]
         N, D, K, H = config.width, config.input_size, config.output_size, config.depth
-        drawn = config.initial_std is not None
-        draw = jax.random.normal if drawn else parameterisation.noise
-        first, hidden, last = jnp.split(
-            draw(key, (config.weights,)), [N * D, N * D + (H - 1) * N * N]
-        )
+        noise = _noise(config, key)
+        first, hidden, last = jnp.split(noise, [N * D, N * D + (H - 1) * N * N])
         parts = first.reshape(N, D), hidden.reshape(H - 1, N, N), last.reshape(K, N)
-        if drawn:
+        if config.initial_range is not None:
+            weights = list(parts)
+        elif config.initial_std is not None:
             std = jnp.broadcast_to(jnp.array(config.initial_std, first.dtype), H + 1)
             scales = std[0], std[1:-1, None, None], std[-1]
             weights = [scale * part for scale, part in zip(scales, parts, strict=True)]

@@ -37,6 +37,8 @@ def distinguishing(network: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"precisions": hidden} if any(p != 1 for p in hidden) else {}
     if first.initial_std is not None:
         found["initial_std"] = first.initial_std
+    if first.initial_range is not None:
+        found["initial_range"] = first.initial_range
     if network is first:
         return found
     parts = _parts(network)

@@ -15,7 +15,7 @@ from pccore.data.exchange import generative
 from pccore.data.files import ENVIRONMENT_VARIABLE, directory
 from pccore.data.mnist import FASHION_MNIST, MNIST
 from pccore.data.mnist1d import MNIST1D
-from pccore.data.toy import TOY_LINEAR, TOY_SINE
+from pccore.data.toy import TOY_DOUBLE, TOY_LINEAR, TOY_MIRROR, TOY_SINE
 from pccore.registry import Registry
 
 __all__ = [
@@ -42,6 +42,8 @@ DATASETS: Registry[DataSource] = Registry(
             MNIST1D,
             TOY_LINEAR,
             TOY_SINE,
+            TOY_MIRROR,
+            TOY_DOUBLE,
             MNIST,
             FASHION_MNIST,
             Cifar10(),

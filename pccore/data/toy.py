@@ -1,5 +1,7 @@
 """Toy regressions with known answers, the same bits on every machine."""
 
+from functools import partial
+
 import numpy as np
 
 from pccore.data.dataset import Dataset, DatasetInfo, Embedded, every_fifth
@@ -25,6 +27,22 @@ _SINE = DatasetInfo(
     test_size=128,
     embedded=True,
 )
+
+
+def _line(name: str, slope: int) -> DatasetInfo:
+    return DatasetInfo(
+        name=name,
+        description=f"y = {slope} x, x ~ N(1, 0.1^2), no noise (thesis A.1.1, A.1.2)",
+        task="regression",
+        input_size=1,
+        output_size=1,
+        train_size=4096,
+        test_size=1024,
+        embedded=True,
+    )
+
+
+_MIRROR, _DOUBLE = _line("toy_mirror", -1), _line("toy_double", 2)
 
 
 def _on_grid(values: np.ndarray) -> np.ndarray:
@@ -53,5 +71,13 @@ def _build_sine() -> Dataset:
     return _split(_SINE, x, np.sin(np.pi * x))
 
 
+def _build_line(info: DatasetInfo, slope: int) -> Dataset:
+    random = np.random.RandomState(0)
+    x = _on_grid(1 + 0.1 * random.standard_normal((info.train_size + info.test_size, 1)))
+    return _split(info, x, slope * x)
+
+
 TOY_LINEAR = Embedded(_LINEAR, _build_linear)
 TOY_SINE = Embedded(_SINE, _build_sine)
+TOY_MIRROR = Embedded(_MIRROR, partial(_build_line, _MIRROR, -1))
+TOY_DOUBLE = Embedded(_DOUBLE, partial(_build_line, _DOUBLE, 2))

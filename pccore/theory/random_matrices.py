@@ -113,10 +113,15 @@ def initial_variance(config: NetworkConfig) -> float:
     """b_l of the layers above the first, whose fan-in is N (table 5.1).
 
     Raises:
-        ValueError: initial weights that are not independent, or whose spread differs by layer.
+        ValueError: initial weights that are not independent, whose spread differs by layer, or of
+            an `initial_range`.
     """
     if isinstance(config.initial_std, tuple):
         raise ValueError(f"predictions need one initial_std, got {config.initial_std}")
+    if config.initial_range is not None:
+        raise ValueError(
+            f"predictions need weights of mean zero, got initial_range {config.initial_range}"
+        )
     if config.initial_std is not None:
         return config.initial_std**2
     variance = PARAMETERISATIONS[config.parameterisation].variance(config.width)

@@ -17,7 +17,9 @@ EMBEDDED = [name for name in data.DATASETS if data.info(name).embedded]
 
 def test_the_promised_data_sets_exist() -> None:
     assert set(data.DATASETS) >= {"digits", "mnist1d", "mnist", "fashion_mnist", "cifar10"}
-    assert set(EMBEDDED) == {"digits", "mnist1d", "toy_linear", "toy_sine"}
+    assert set(EMBEDDED) == {
+        "digits", "mnist1d", "toy_linear", "toy_sine", "toy_mirror", "toy_double",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
@@ -72,6 +74,16 @@ def test_toy_linear_is_exactly_linear() -> None:
     np.testing.assert_allclose(toy.test_x @ solution, toy.test_y, atol=1e-12)
     # Multiples of 1/256 times multiples of 1/256: nothing was rounded on the way.
     assert (toy.train_y * 2**16 == np.round(toy.train_y * 2**16)).all()
+
+
+@pytest.mark.parametrize(("name", "slope"), [("toy_mirror", -1), ("toy_double", 2)])
+def test_a_toy_line_has_its_slope_and_the_moments_of_its_inputs(name: str, slope: int) -> None:
+    toy = data.load(name)
+    np.testing.assert_array_equal(toy.train_y, slope * toy.train_x)
+    np.testing.assert_array_equal(toy.test_y, slope * toy.test_x)
+    sampling = 0.1 / len(toy.train_x) ** 0.5
+    assert abs(toy.train_x.mean() - 1) < 4 * sampling
+    assert abs(toy.train_x.std() - 0.1) < 4 * sampling
 
 
 def test_toy_sine_is_a_sine_over_one_period() -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import pccore
+import pccore.theory
 
 D, K, N, H = 50, 10, 200, 9
 
@@ -75,6 +76,22 @@ def test_orthogonal_weights_keep_lengths_but_for_the_gain(activation, gain):
         np.testing.assert_allclose(W.T @ W, identity, atol=1e-5)
     np.testing.assert_allclose(network.first.T @ network.first, gain**2 * np.eye(D), atol=1e-5)
     np.testing.assert_allclose(network.last @ network.last.T, gain**2 * np.eye(K), atol=1e-5)
+
+
+def test_an_initial_range_is_that_of_all_weights():
+    network = config(parameterisation="sp", initial_range=(0.5, 1.0)).build(jax.random.key(0))
+    for weights in jax.tree.leaves(network):
+        assert 0.5 <= weights.min() < weights.max() < 1
+        assert weights.mean() == pytest.approx(0.75, abs=0.02)
+
+
+def test_an_initial_range_that_cannot_be():
+    with pytest.raises(ValueError, match=r"initial_range must rise, got \(1.0, 0.5\)"):
+        config(initial_range=(1.0, 0.5))
+    with pytest.raises(ValueError, match=r"excludes initial_std, got \(0.5, 1.0\) and 0.1"):
+        config(initial_range=(0.5, 1.0), initial_std=0.1)
+    with pytest.raises(ValueError, match="need weights of mean zero"):
+        pccore.theory.expected_rescaling(config(activation="linear", initial_range=(0.5, 1.0)))
 
 
 def test_weights_counts_them():
