@@ -1,7 +1,22 @@
 """The recipes by name, one module a subject."""
 
 from jobs.reproduce.recipe import Recipe
+from jobs.reproduce.recipes.deepest import DEEPEST
 from jobs.reproduce.recipes.depth import DEPTH
+from jobs.reproduce.recipes.exact_inference import EXACT_INFERENCE
+from jobs.reproduce.recipes.optima import OPTIMA
+from jobs.reproduce.recipes.transfer_rates import TRANSFER
+from jobs.reproduce.recipes.width import WIDTH
 from pccore import Registry
 
-RECIPES: Registry[Recipe] = Registry("recipe", {recipe.name: recipe for recipe in (*DEPTH,)})
+# in the order of the documents' chapters
+_ALL = (
+    *DEPTH,
+    *DEEPEST,
+    *WIDTH,
+    *EXACT_INFERENCE,
+    *TRANSFER,
+    *OPTIMA,
+)
+
+RECIPES: Registry[Recipe] = Registry("recipe", {recipe.name: recipe for recipe in _ALL})
