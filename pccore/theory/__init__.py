@@ -4,6 +4,7 @@ Every tool works from the layers' structure, at sizes that dense formulas cannot
 """
 
 from pccore.theory.activity_hessian import hessian_product
+from pccore.theory.chains import LinearChain, Sharpness
 from pccore.theory.conditioning import (
     ActivityConditioning,
     Conditioning,
@@ -16,8 +17,25 @@ from pccore.theory.equilibrated import (
     exact_activities,
     rescaling,
 )
+from pccore.theory.landscape import (
+    Covariances,
+    covariances,
+    equilibrated_energy_of,
+    loss_of,
+    rescaling_of,
+    weight_hessian,
+)
 from pccore.theory.limit import LossEnergyRatio, expected_rescaling
+from pccore.theory.near_critical import damped_newton, descended, escape_steps, flowed
 from pccore.theory.numerical_energy import NumericalEnergy
+from pccore.theory.one_unit import (
+    Alignment,
+    alignment,
+    energy_while_inferring,
+    nearest_minimum,
+    saddle_eigenvalues,
+)
+from pccore.theory.origin import Direction, OriginHessian
 from pccore.theory.random_matrices import (
     Edges,
     MarchenkoPastur,
@@ -28,38 +46,72 @@ from pccore.theory.random_matrices import (
     weyl_bounds,
     wishart,
 )
+from pccore.theory.saddles import ZeroRankHessian, zero_rank_saddle
 from pccore.theory.stability import (
     StableActivityLr,
     blow_up_activity_lr,
     has_step_limit,
     stable_activity_lr,
 )
+from pccore.theory.trust_region import (
+    Expansion,
+    GradientParts,
+    forward_curvature,
+    trust_region_expansion,
+    trust_region_gradient,
+)
 from pccore.theory.weight_gradients import WeightGradientNorm
 
 __all__ = [
     "ActivityConditioning",
+    "Alignment",
     "Conditioning",
+    "Covariances",
+    "Direction",
     "Edges",
     "Equilibrium",
+    "Expansion",
+    "GradientParts",
+    "LinearChain",
     "LossEnergyRatio",
     "MarchenkoPastur",
     "NumericalEnergy",
+    "OriginHessian",
     "Semicircle",
+    "Sharpness",
     "StableActivityLr",
     "WeightGradientNorm",
+    "ZeroRankHessian",
+    "alignment",
     "blow_up_activity_lr",
     "conditioning",
+    "covariances",
+    "damped_newton",
     "deep_edges",
+    "descended",
     "diagonal_edges",
+    "energy_while_inferring",
     "equilibrated_energy",
+    "equilibrated_energy_of",
+    "escape_steps",
     "exact_activities",
     "expected_rescaling",
+    "flowed",
+    "forward_curvature",
     "has_step_limit",
     "hessian_product",
     "largest_eigenvalue",
+    "loss_of",
+    "nearest_minimum",
     "off_diagonal",
     "rescaling",
+    "rescaling_of",
+    "saddle_eigenvalues",
     "stable_activity_lr",
+    "trust_region_expansion",
+    "trust_region_gradient",
+    "weight_hessian",
     "weyl_bounds",
     "wishart",
+    "zero_rank_saddle",
 ]

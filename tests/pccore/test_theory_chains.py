@@ -1,5 +1,8 @@
 """Linear chains and the one-unit network against derivatives, and the thesis's own formulas."""
 
+from functools import cache, partial
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,13 +16,19 @@ from pccore.theory.chains import LinearChain
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}
 NUMBER = st.floats(-2, 2).map(lambda value: round(value, 3))
-DEPTHS = st.sampled_from([2, 3, 6])
+DEPTHS = st.sampled_from([2, 5])
 
 
 @pytest.fixture(autouse=True)
 def _float64():
     with jax.enable_x64(True):
         yield
+
+
+@cache
+def weighted_energy(precisions):
+    """One function for each choice, so that it is compiled once."""
+    return partial(problems.energy, precisions=precisions)
 
 
 def batch(slope=None, seed=0):
@@ -35,9 +44,13 @@ def weights(draw, depths=DEPTHS):
     return jnp.asarray([draw(st.sampled_from([0.0, draw(NUMBER)])) for _ in range(draw(depths))])
 
 
-def all_of(chain):
+@jax.jit
+def all_of(chain, w):
     names = ("loss", "energy", "loss_gradient", "energy_gradient", "loss_hessian", "energy_hessian")
-    return jax.jit(lambda w: {name: getattr(chain, name)(w) for name in names})
+    return {name: getattr(chain, name)(w) for name in names}
+
+
+nearest_minimum = jax.jit(one_unit.nearest_minimum)
 
 
 @settings(max_examples=20)
@@ -45,15 +58,12 @@ def all_of(chain):
 def test_values_and_derivatives_of_any_chain(w, weighted):
     x, y = batch()
     precisions = (0.5, 2.0, 3.0, 0.7, 1.5, 0.9)[: len(w)] if weighted else ()
-    mine = all_of(LinearChain.of(x, y, precisions))(w)
+    mine = all_of(LinearChain.of(x, y, precisions), w)
     matrices, columns = list(w[:, None, None]), (x[:, None], y[:, None])
-
-    def energy(*problem):
-        return problems.energy(*problem, precisions)
-
+    energy = weighted_energy(precisions)
     for name, objective in {"loss": problems.loss, "energy": energy}.items():
-        np.testing.assert_allclose(mine[name], objective(matrices, *columns), **EXACT)
-        gradient, hessian = problems.gradient_and_hessian(objective, matrices, *columns)
+        value, gradient, hessian = problems.derivatives(objective, matrices, *columns)
+        np.testing.assert_allclose(mine[name], value, **EXACT)
         np.testing.assert_allclose(mine[f"{name}_gradient"], gradient, **EXACT)
         np.testing.assert_allclose(mine[f"{name}_hessian"], hessian, **EXACT)
 
@@ -65,7 +75,7 @@ def test_minima_are_flatter_by_the_rescaling(L, slope, seed):
     chain = LinearChain.of(*batch(slope))
     above = jnp.asarray(np.random.default_rng(seed).uniform(0.5, 1.5, size=L - 1))
     w = chain.minimum(above)
-    found = all_of(chain)(w)
+    found = all_of(chain, w)
     np.testing.assert_allclose([found["loss"], found["energy"]], 0, atol=1e-12)
     np.testing.assert_allclose(
         found["energy_hessian"], found["loss_hessian"] / chain.rescaling(w), rtol=1e-9, atol=1e-9
@@ -96,42 +106,47 @@ def test_targets_that_no_chain_fits_leave_the_energy_without_a_minimum():
 
 def test_deep_chains_agree_with_automatic_differentiation():
     chain = LinearChain.of(*batch())
-    w = jnp.asarray(np.random.default_rng(0).uniform(0.9, 1.1, size=129))
+    w = jnp.asarray(np.random.default_rng(0).uniform(0.9, 1.1, size=65))
     np.testing.assert_allclose(
-        jax.jit(chain.energy_gradient)(w), jax.jit(jax.grad(chain.energy))(w), rtol=1e-8, atol=1e-10
+        eqx.filter_jit(chain.energy_gradient)(w),
+        jax.jit(jax.grad(lambda w: chain.energy(w)))(w),
+        rtol=1e-8,
+        atol=1e-10,
     )
-    expected = jax.jit(jax.jacfwd(jax.grad(chain.energy)))(w)
+    expected = jax.jit(jax.jacfwd(jax.grad(lambda w: chain.energy(w))))(w)
     scale = float(jnp.max(jnp.abs(expected)))
-    np.testing.assert_allclose(jax.jit(chain.energy_hessian)(w), expected, atol=1e-9 * scale)
+    np.testing.assert_allclose(eqx.filter_jit(chain.energy_hessian)(w), expected, atol=1e-9 * scale)
 
 
 def test_noise_on_the_weights_costs_what_sampling_says():
     chain, std = LinearChain.of(*batch(-1.0)), 0.5
     w = jnp.array([1.2, -0.7, 0.9])
     noise = std * jax.random.normal(jax.random.key(0), (100_000, 3))
-    losses = np.asarray(jax.jit(jax.vmap(chain.loss))(w + noise))
+    losses = np.asarray(jax.jit(jax.vmap(lambda w: chain.loss(w)))(w + noise))
     tolerance = 5 * losses.std() / len(losses) ** 0.5
     assert abs(losses.mean() - float(chain.perturbed_loss(w, std))) < tolerance
 
 
+@settings(max_examples=15)
 @given(st.integers(0, 999))
 def test_the_saddle_of_one_unit(seed):
     """Eqs. A.7 to A.9."""
     chain = LinearChain.of(*batch(seed=seed))
-    found = all_of(chain)(jnp.zeros(2))
+    found = all_of(chain, jnp.zeros(2))
     mine = one_unit.saddle_eigenvalues(chain)
     np.testing.assert_allclose(mine.loss, np.linalg.eigvalsh(found["loss_hessian"]), **EXACT)
     np.testing.assert_allclose(mine.energy, np.linalg.eigvalsh(found["energy_hessian"]), **EXACT)
     assert (mine.energy < mine.loss).all()
 
 
+@settings(max_examples=15)
 @given(st.tuples(NUMBER, NUMBER), st.sampled_from([-1.0, 0.3, 2.0]))
 def test_the_nearest_minimum_is_the_best_root_of_the_quartic(w, slope):
     """Eq. A.3, for y = m x: t^4 - w_1 t^3 + m w_2 t - m^2 = 0."""
     roots = np.roots([1, -w[0], 0, slope * w[1], -(slope**2)])
     real = roots[np.abs(roots.imag) < 1e-6].real
     distance = np.min(np.hypot(real - w[0], slope / real - w[1]))
-    mine = np.asarray(one_unit.nearest_minimum(jnp.array(w), jnp.array(slope)))
+    mine = np.asarray(nearest_minimum(jnp.array(w), jnp.array(slope)))
     assert mine[0] * mine[1] == pytest.approx(slope, rel=1e-9)
     assert np.hypot(*(mine - w)) == pytest.approx(distance, rel=1e-6, abs=1e-6)
 
@@ -141,11 +156,12 @@ def test_the_nearest_minimum_is_the_best_root_of_the_quartic(w, slope):
 def test_the_nearest_minimum_where_two_may_be_equally_close(w, slope):
     t = np.concatenate([-np.logspace(-2, 2, 200_001), np.logspace(-2, 2, 200_001)])
     distance = np.min(np.hypot(t - w[0], slope / t - w[1]))
-    mine = np.asarray(one_unit.nearest_minimum(jnp.array(w, float), jnp.array(slope)))
+    mine = np.asarray(nearest_minimum(jnp.array(w, float), jnp.array(slope)))
     assert mine[0] * mine[1] == pytest.approx(slope)
     assert np.hypot(*(mine - w)) == pytest.approx(distance, abs=1e-6)
 
 
+@settings(max_examples=15)
 @given(st.tuples(NUMBER, NUMBER), st.integers(0, 6), st.booleans())
 def test_the_energy_in_the_course_of_inference(w, steps, weighted):
     x, y = batch()
@@ -170,13 +186,14 @@ def test_precisions_lean_to_backpropagation_and_to_target_propagation():
     np.testing.assert_allclose(downwards, jnp.mean((y / w[1] - w[0] * x) ** 2) / 2, rtol=1e-6)
 
 
-def test_predictive_coding_points_closest_to_the_optimum():
+def test_predictive_coding_points_closer_to_the_optimum_than_backpropagation():
     """Fig. 3.2 at initialisation: y = -x, U(-1, 1) weights, lambda = 2."""
     chain = LinearChain.of(*batch(-1.0))
-    w = jax.random.uniform(jax.random.key(0), (1000, 2), minval=-1, maxval=1)
-    mean = jax.tree.map(jnp.mean, jax.vmap(lambda w: one_unit.alignment(chain, w))(w))
-    assert mean.predictive_coding > mean.backpropagation + 0.05
-    assert mean.trust_region_newton > mean.backpropagation + 0.05
+    w = jax.random.uniform(jax.random.key(0), (2000, 2), minval=-1, maxval=1)
+    found = jax.jit(jax.vmap(lambda w: one_unit.alignment(chain, w)))(w)
+    for better in (found.predictive_coding, found.trust_region_newton):
+        gain = np.asarray(better - found.backpropagation)
+        assert gain.mean() > 3 * gain.std() / len(gain) ** 0.5
 
 
 def test_descent_near_the_saddle_is_linear():

@@ -38,7 +38,7 @@ def saddles(draw):
 def test_against_automatic_differentiation(drawn, which):
     matrices, x, y = drawn
     objective = getattr(problems, which)
-    gradient, expected = problems.gradient_and_hessian(objective, matrices, x, y)
+    _, gradient, expected = problems.derivatives(objective, matrices, x, y)
     np.testing.assert_allclose(gradient, 0, atol=1e-12)
     expected = np.asarray(expected)
     mine = getattr(ZeroRankHessian, f"of_{which}")(matrices, x, y)
@@ -72,7 +72,7 @@ def test_where_all_but_the_penultimate_matrix_is_zero(H):
     matrices, x, y = saddle([3, *[2] * H, 3], set(range(1, L + 1)) - {L - 1})
     loss = ZeroRankHessian.of_loss(matrices, x, y)
     energy = ZeroRankHessian.of_energy(matrices, x, y)
-    _, dense = problems.gradient_and_hessian(problems.loss, matrices, x, y)
+    _, _, dense = problems.derivatives(problems.loss, matrices, x, y)
     dense = np.linalg.eigvalsh(dense)
     if H == 2:
         assert dense[0] < -0.1

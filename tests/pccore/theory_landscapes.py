@@ -55,15 +55,16 @@ def _energy(matrices, z, x, y, precisions=()):
 
 
 @partial(jax.jit, static_argnums=0)
-def gradient_and_hessian(objective, matrices, x, y):
+def derivatives(objective, matrices, x, y):
+    """Value, gradient and Hessian, by automatic differentiation."""
     weights, unravel = ravel_pytree(list(matrices))
 
     def slope(weights):
-        g = jax.grad(lambda weights: objective(unravel(weights), x, y))(weights)
-        return g, g
+        value, g = jax.value_and_grad(lambda weights: objective(unravel(weights), x, y))(weights)
+        return g, (value, g)
 
-    hessian, gradient = jax.jacfwd(slope, has_aux=True)(weights)
-    return gradient, hessian
+    hessian, (value, gradient) = jax.jacfwd(slope, has_aux=True)(weights)
+    return value, gradient, hessian
 
 
 def flat(matrices):
