@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pccore import Outcome, Status
-from transfer.grouping import by_config, cut, work
+from transfer.grouping import cut, trained_together, work
 from transfer.pool import Group, Pool
 from transfer.runs import Run
 
@@ -169,7 +169,8 @@ class Dispatcher:
         programs rather than the same one at the same time.
         """
         share = (self.work_wanted - self.work_done) / self.pool.slots
-        for config, runs in by_config(run for run, _ in self._new.values()).items():
+        for runs in trained_together(run for run, _ in self._new.values()):
+            config = runs[0].config
             for place, group in enumerate(cut(runs, self.pool.lanes(config), share)):
                 phase = self._new[group[0].run_id][1]
                 priority = phase not in (MEASURE, TUNE), place > 0, -work(config), next(self._order)

@@ -46,12 +46,12 @@ def _steps(inference: InferenceScheme) -> int:
     return getattr(inference, "steps", getattr(inference, "max_steps", 1))
 
 
-def by_config(runs: Iterable[Run]) -> dict[TrainingConfig, list[Run]]:
-    """The runs that can share a program, which are those that share a config."""
-    groups: dict[TrainingConfig, list[Run]] = {}
+def trained_together(runs: Iterable[Run]) -> list[list[Run]]:
+    """The runs that can be lanes of one program: those that share a config and a data set."""
+    groups: dict[tuple[str, TrainingConfig], list[Run]] = {}
     for run in runs:
-        groups.setdefault(run.config, []).append(run)
-    return groups
+        groups.setdefault((run.digest, run.config), []).append(run)
+    return list(groups.values())
 
 
 def cut(runs: Sequence[Run], most: int, share: float) -> list[list[Run]]:

@@ -17,7 +17,7 @@ from pccore import (
     TrainingConfig,
 )
 from transfer import Run
-from transfer.grouping import by_config, cut, work
+from transfer.grouping import cut, trained_together, work
 
 
 def config(depth: int = 4, width: int = 8, **changes: object) -> TrainingConfig:
@@ -58,7 +58,16 @@ def test_groups_are_of_one_size_if_they_can(count: int, most: int, size: int) ->
 
 def test_runs_that_differ_in_rates_and_seeds_share_a_program() -> None:
     shallow, deep = runs(3), runs(2, config(depth=8))
-    assert list(by_config([*shallow, *deep]).values()) == [shallow, deep]
+    assert trained_together([*shallow, *deep]) == [shallow, deep]
+
+
+def test_lanes_of_a_program_learn_the_same_data() -> None:
+    """Two data sets of one shape have the same config."""
+    mnist, fashion = (
+        [Run(name, digest, "mupc", config(), Lane(0.1, 1.0, seed)) for seed in range(2)]
+        for name, digest in (("mnist", "a"), ("fashion_mnist", "b"))
+    )
+    assert trained_together([*mnist, *fashion]) == [mnist, fashion]
 
 
 def test_work_is_what_gradient_descent_multiplies() -> None:
