@@ -116,7 +116,7 @@ def test_the_id_of_a_run_does_not_depend_on_its_layout() -> None:
         for layout in (Layout(), Layout(4, 2, 1), Layout(12, 4, 2))
     ]
     assert len({run.run_id for run in runs}) == 1
-    assert len(trained_together(runs)) == 3  # the reason why groups carry the experiment's own config
+    assert len(trained_together(runs)) == 3  # the reason why groups carry their own config
 
 
 def test_losses_do_not_depend_on_the_layout_beyond_rounding() -> None:
