@@ -1,6 +1,7 @@
 """Networks trained to classify, and how accurate they are: what chapter 5's recipes share."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,49 +25,56 @@ Rates = tuple[Sequence[float], Sequence[float | None]]
 """Values of eta and of beta, all pairs of which are tried."""
 
 
+@dataclass(frozen=True)
+class Training:
+    """How long networks are trained, and on what.
+
+    Attributes:
+        steps: weight updates.
+        eval_every: weight updates between two evaluations.
+        batch_size: B.
+        inference_steps: T; None means T = H.
+        seeds: of the weights and the order of the data.
+    """
+
+    steps: int
+    eval_every: int
+    batch_size: int = 64
+    inference_steps: int | None = None
+    seeds: Sequence[int] = SEEDS
+
+
 def classifiers(
     dataset: str,
     variant: str,
-    width: int,
-    depth: int,
+    shape: tuple[int, int],
     rates: Rates,
+    training: Training,
     data_dir: Path | None,
-    *,
-    steps: int,
-    eval_every: int,
-    inference_steps: int | None = None,
-    activation: str = "relu",
-    batch_size: int = 64,
-    output: str = "mse",
-    seeds: Iterable[int] = SEEDS,
+    **options: Any,
 ) -> "list[Run]":
-    """Residual networks of a variant, as all of thesis 5.6.
+    """Residual ReLU networks of a variant, as those of thesis 5.6, trained with Adam.
 
     Args:
         dataset: a name in `pccore.data.DATASETS`.
         variant: "bp" (backpropagation through muPC's network), or else predictive coding by
             gradient descent: "sp" under the standard parameterisation, any other under muPC.
-        width: N.
-        depth: H.
+        shape: N and H.
         rates: eta and beta.
+        training: how long.
         data_dir: where the files of data sets are.
-        steps: weight updates.
-        eval_every: weight updates between two evaluations.
-        inference_steps: T; None means T = H.
-        activation: a name in `pccore.ACTIVATIONS`.
-        batch_size: B.
-        output: a name in `pccore.OUTPUTS`.
-        seeds: of the weights and the order of the data.
+        **options: further fields of `pccore.NetworkConfig`, such as another activation.
     """
     parameterisation = "sp" if variant == "sp" else "mupc"
-    options: dict[str, Any] = {"activation": activation, "output": output}
-    network = stack(dataset, width, depth, parameterisation=parameterisation, **options)
-    rule: pccore.LearningRule = pccore.Backpropagation()
-    if variant != "bp":
-        descent = pccore.GradientDescent(inference_steps or depth)
-        rule = pccore.PredictiveCoding(descent)
+    network = stack(dataset, *shape, parameterisation=parameterisation, **options)
+    steps = training.inference_steps or network.depth
+    rule: pccore.LearningRule = pccore.PredictiveCoding(pccore.GradientDescent(steps))
     config = pccore.TrainingConfig(
-        network, rule, batch_size=batch_size, steps=steps, eval_every=eval_every
+        network,
+        pccore.Backpropagation() if variant == "bp" else rule,
+        batch_size=training.batch_size,
+        steps=training.steps,
+        eval_every=training.eval_every,
     )
     etas, betas = rates
     return runs_of(
@@ -76,7 +84,7 @@ def classifiers(
         data_dir,
         weight_lrs=etas,
         activity_lrs=(None,) if variant == "bp" else betas,
-        seeds=seeds,
+        seeds=training.seeds,
     )
 
 

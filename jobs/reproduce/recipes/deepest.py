@@ -2,9 +2,9 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jobs.reproduce.accuracy import CHANCE, classifiers
+from jobs.reproduce.accuracy import CHANCE, Rates, Training, classifiers
 from jobs.reproduce.evidence import Evidence
 from jobs.reproduce.recipe import Claim, Judged, Recipe, Setting
 from jobs.reproduce.recipes.optima import AUTHORS, AUTHORS_BP, AUTHORS_FASHION
@@ -18,14 +18,25 @@ if TYPE_CHECKING:
 Cell = tuple[float, float]
 
 # The best at 128 layers of examples/mnist.yaml, N = 64 (docs/log.md)
-OURS, OURS_BP = (0.1, 5.0), 0.01
+OURS: tuple[Cell, float] = (0.1, 5.0), 0.01
 
 
-def deepest(data_dir: Path | None, dataset: str, mupc: Cell, bp: float, **size: Any) -> "list[Run]":
-    """128-layer ReLU networks of muPC and BP, T = 128."""
+def deepest(
+    data_dir: Path | None,
+    dataset: str,
+    width: int,
+    cells: tuple[Cell, float],
+    training: Training,
+    output: str = "mse",
+) -> "list[Run]":
+    """128-layer ReLU networks of muPC and BP, at eta and beta of the one and eta of the other."""
+    (eta, beta), bp = cells
+    variants: list[tuple[str, Rates]] = [("mupc", ([eta], [beta])), ("bp", ([bp], [None]))]
     found = []
-    for variant, rates in (("mupc", ([mupc[0]], [mupc[1]])), ("bp", ([bp], [None]))):
-        found += classifiers(dataset, variant, depth=128, rates=rates, data_dir=data_dir, **size)
+    for variant, rates in variants:
+        found += classifiers(
+            dataset, variant, (width, 128), rates, training, data_dir, output=output
+        )
     return found
 
 
@@ -98,30 +109,30 @@ def accuracy_by_step(evidence: Evidence) -> "Figure":
 def _full(
     dataset: str,
     epochs: float,
-    mupc: Cell,
-    bp: float,
+    cells: tuple[Cell, float],
     seeds: int,
     batch_size: int = 64,
-    **more: Any,
+    output: str = "mse",
 ) -> Setting:
     """At the authors' size."""
-    steps = steps_of(dataset, epochs, batch_size)
-    size = {"width": 512, "steps": steps, "eval_every": 300, "batch_size": batch_size}
+    (eta, beta), bp = cells
+    training = Training(
+        steps_of(dataset, epochs, batch_size), 300, batch_size, seeds=tuple(range(seeds))
+    )
     return Setting(
         f"{dataset}, ReLU, N = 512, H = 128, {epochs:g} epochs of B = {batch_size}, T = H, {seeds} "
-        f"seeds, muPC at η = {mupc[0]:g}, β = {mupc[1]:g}, BP at η = {bp:g}",
-        lambda data_dir: deepest(data_dir, dataset, mupc, bp, seeds=range(seeds), **size, **more),
+        f"seeds, muPC at η = {eta:g}, β = {beta:g}, BP at η = {bp:g}",
+        lambda data_dir: deepest(data_dir, dataset, 512, cells, training, output),
         datasets=(dataset,),
     )
 
 
-def _small(dataset: str, **more: Any) -> Setting:
+def _small(dataset: str, output: str = "mse") -> Setting:
+    training = Training(steps=200, eval_every=40)
     return Setting(
         f"{dataset}, ReLU, N = 64, H = 128, 200 steps of B = 64, T = H, 3 seeds, muPC at η = 0.1, "
         "β = 5, BP at η = 0.01",
-        lambda data_dir: deepest(
-            data_dir, dataset, OURS, OURS_BP, width=64, steps=200, eval_every=40, **more
-        ),
+        lambda data_dir: deepest(data_dir, dataset, 64, OURS, training, output),
         datasets=(dataset,),
     )
 
@@ -151,7 +162,7 @@ DEEPEST = (
         title="128 layers on MNIST",
         source="T5.6, fig. C.17",
         small=_small("mnist"),
-        full=_full("mnist", 5, AUTHORS["relu"], AUTHORS_BP["relu"], seeds=5),
+        full=_full("mnist", 5, (AUTHORS["relu"], AUTHORS_BP["relu"]), seeds=5),
         claims=(_reaches("MNIST", "T fig. C.17", 98, 5, 70), STEADY),
         figures={"fig-C.17-mnist": accuracy_by_step},
         choices="At N = 64 the authors' rates are too small; the small scale uses the best found "
@@ -162,7 +173,7 @@ DEEPEST = (
         title="128 layers on Fashion-MNIST",
         source="T5.6, fig. C.18",
         small=_small("fashion_mnist"),
-        full=_full("fashion_mnist", 15, AUTHORS_FASHION, AUTHORS_BP["relu"], seeds=3),
+        full=_full("fashion_mnist", 15, (AUTHORS_FASHION, AUTHORS_BP["relu"]), seeds=3),
         claims=(_reaches("Fashion-MNIST", "T fig. C.18", 89, 15, 60), STEADY),
         figures={"fig-C.18-fashion": accuracy_by_step},
         choices="Rates at the small scale as for MNIST.",
@@ -175,8 +186,7 @@ DEEPEST = (
         full=_full(
             "cifar10",
             15,
-            (0.1, 0.01),
-            AUTHORS_BP["relu"],
+            ((0.1, 0.01), AUTHORS_BP["relu"]),
             seeds=3,
             batch_size=128,
             output="cross_entropy",

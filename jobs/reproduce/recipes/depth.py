@@ -1,12 +1,14 @@
 """Thesis 5.6: accuracy by depth of muPC, SP and BP, and of muPC with one inference step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.reproduce.accuracy import (
     ACTIVATIONS,
     Rates,
+    Training,
     accuracy,
     best_cells,
     classifiers,
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from transfer import Run
 
 FULL_DEPTHS = (8, 16, 32, 64, 128)
-SMALL: Mapping[str, Any] = {"width": 64, "steps": 200, "eval_every": 50}
-FULL: Mapping[str, Any] = {"width": 512, "steps": steps_of("mnist", 1), "eval_every": 300}
+SMALL = 64, Training(steps=200, eval_every=50)
+FULL = 512, Training(steps_of("mnist", 1), eval_every=300)
 ONE = "mupc, one step"
 
 Variants = Sequence[tuple[str, Rates]]
@@ -36,18 +38,23 @@ def by_depth(
     activation: str,
     depths: Sequence[int],
     variants: Variants,
-    size: Mapping[str, Any],
-    **more: Any,
+    size: tuple[int, Training],
 ) -> "list[Run]":
-    """Every variant at every depth on MNIST."""
+    """Every variant at every depth, of one width, on MNIST."""
+    width, training = size
     found = []
     for depth in depths:
         for variant, rates in variants:
             found += classifiers(
-                "mnist", variant, depth=depth, rates=rates, data_dir=data_dir,
-                activation=activation, **size, **more,
-            )  # fmt: skip
+                "mnist", variant, (width, depth), rates, training, data_dir, activation=activation
+            )
     return found
+
+
+def once(size: tuple[int, Training]) -> tuple[int, Training]:
+    """The same with one inference step."""
+    width, training = size
+    return width, replace(training, inference_steps=1)
 
 
 def small_depths(data_dir: Path | None) -> "list[Run]":
@@ -80,14 +87,14 @@ def full_depths(data_dir: Path | None) -> "list[Run]":
 def small_one_step(data_dir: Path | None) -> "list[Run]":
     many = by_depth(data_dir, "relu", (8, 32, 64), [("mupc", ([0.1], OUR_BETAS))], SMALL)
     single: Variants = [(ONE, ([0.1], (5, 50, 500)))]
-    return many + by_depth(data_dir, "relu", (8, 32, 64), single, SMALL, inference_steps=1)
+    return many + by_depth(data_dir, "relu", (8, 32, 64), single, once(SMALL))
 
 
 def full_one_step(data_dir: Path | None) -> "list[Run]":
     eta, beta = AUTHORS["relu"]
     many = by_depth(data_dir, "relu", FULL_DEPTHS, [("mupc", ([eta], [beta]))], FULL)
     single: Variants = [(ONE, (ETAS, BETAS))]
-    return many + by_depth(data_dir, "relu", FULL_DEPTHS, single, FULL, inference_steps=1)
+    return many + by_depth(data_dir, "relu", FULL_DEPTHS, single, once(FULL))
 
 
 def mupc_trains_everywhere(evidence: Evidence) -> Judged | None:

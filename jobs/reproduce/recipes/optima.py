@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.reproduce.accuracy import ACTIVATIONS, CELL, classifiers
+from jobs.reproduce.accuracy import ACTIVATIONS, CELL, Rates, Training, classifiers
 from jobs.reproduce.evidence import Evidence
 from jobs.reproduce.recipe import Claim, Judged, Recipe, Setting
 from jobs.reproduce.settings import SEEDS, steps_of
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from transfer import Run
@@ -28,9 +29,9 @@ AUTHORS_FASHION = (0.05, 0.5)
 # and what suits N = 64 over 200 updates, found by this recipe at 8 layers and, for beta = 5, by
 # examples/mnist.yaml at more (docs/log.md): the small recipes of chapter 5 use them
 OUR_BETAS = (10, 5)
-OURS_BP = {"linear": 0.05, "tanh": 0.05, "relu": 0.05}
+OURS_BP = {"linear": 0.01, "tanh": 0.05, "relu": 0.05}
 
-Rates = tuple[float, float]
+Point = tuple[float, float]
 """eta and beta, NaN for BP."""
 
 
@@ -50,7 +51,7 @@ class Search:
     activation: str
     target: tuple[float, ...]
 
-    def best(self, evidence: Evidence) -> tuple[Rates, Rates] | None:
+    def best(self, evidence: Evidence) -> tuple[Point, Point] | None:
         """Where the final loss is least, and where the smallest loss of a single batch is.
 
         The first among the cells of which every seed trained; the second, which is the thesis's
@@ -71,7 +72,12 @@ class Search:
         cells = len(BP_ETAS) if self.variant == "bp" else len(ETAS) * len(SMALL_BETAS)
         if len(table) < cells or not len(trained):
             return None
-        return trained["loss"].idxmin(), table["least"].idxmin()
+        return _lowest(trained, "loss"), _lowest(table, "least")
+
+
+def _lowest(table: "pd.DataFrame", column: str) -> Point:
+    cell = table.sort_values(column).reset_index().iloc[0]
+    return float(cell["weight_lr"]), float(cell["activity_lr"])
 
 
 MUPC = tuple(Search("mnist", "mupc", name, AUTHORS[name]) for name in ACTIVATIONS)
@@ -80,21 +86,16 @@ FASHION = (Search("fashion_mnist", "mupc", "relu", AUTHORS_FASHION),)
 
 
 def over_grids(
-    data_dir: Path | None,
-    *,
-    width: int,
-    betas: Sequence[float],
-    steps: int,
-    eval_every: int,
-    seeds: Sequence[int],
+    data_dir: Path | None, width: int, betas: Sequence[float], training: Training
 ) -> "list[Run]":
     """8-layer networks over the authors' values of eta, and some of beta."""
     found = []
     for search in (*MUPC, *BP, *FASHION):
-        rates = (BP_ETAS, (None,)) if search.variant == "bp" else (ETAS, betas)
+        bp = search.variant == "bp"
+        rates: Rates = (BP_ETAS, (None,)) if bp else (ETAS, betas)
         found += classifiers(
-            search.dataset, search.variant, width, 8, rates, data_dir,
-            steps=steps, eval_every=eval_every, activation=search.activation, seeds=seeds,
+            search.dataset, search.variant, (width, 8), rates, training, data_dir,
+            activation=search.activation,
         )  # fmt: skip
     return found
 
@@ -107,7 +108,7 @@ def near(evidence: Evidence, searches: Sequence[Search], rate: int) -> Judged | 
         if best is None:
             return None
         grid = sorted(BP_ETAS if search.variant == "bp" else (ETAS, BETAS)[rate])
-        final, single = (rates[rate] for rates in best)
+        final, single = (point[rate] for point in best)
         holds &= abs(grid.index(final) - grid.index(search.target[rate])) <= 1
         parts.append(f"{search.activation} {final:g} (by smallest batch loss {single:g})")
     return Judged(", ".join(parts), holds)
@@ -148,20 +149,13 @@ OPTIMA = (
             "MNIST (linear, tanh, ReLU) and Fashion-MNIST (ReLU), N = 64, H = 8, 200 steps of "
             "B = 64, T = H, the authors' rates with β from 0.5 to 100, 2 seeds",
             lambda data_dir: over_grids(
-                data_dir, width=64, betas=SMALL_BETAS, steps=200, eval_every=200, seeds=SEEDS[:2]
+                data_dir, 64, SMALL_BETAS, Training(200, 200, seeds=SEEDS[:2])
             ),
             datasets=("mnist", "fashion_mnist"),
         ),
         full=Setting(
             "the same at N = 512 for one epoch, β from 0.01 to 1,000, 3 seeds",
-            lambda data_dir: over_grids(
-                data_dir,
-                width=512,
-                betas=BETAS,
-                steps=steps_of("mnist", 1),
-                eval_every=300,
-                seeds=SEEDS,
-            ),
+            lambda data_dir: over_grids(data_dir, 512, BETAS, Training(steps_of("mnist", 1), 300)),
             datasets=("mnist", "fashion_mnist"),
         ),
         claims=(

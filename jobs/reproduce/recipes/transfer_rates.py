@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from math import expm1, isnan
 from typing import TYPE_CHECKING, Any
 
 import transfer
@@ -62,11 +63,12 @@ def all_held(evidence: Evidence) -> Judged | None:
     verdicts = evidence.verdicts
     if not len(verdicts):
         return None
-    parts = [
-        f"{row.activation} {row.width} x {row.depth} {row.verdict}"
-        + ("" if row.regret != row.regret else f" ({100 * row.regret:.0f}%)")
-        for row in verdicts.sort_values(["activation", "width", "depth"]).itertuples()
-    ]
+    parts = []
+    for row in verdicts.sort_values(["activation", "width", "depth"]).to_dict("records"):
+        regret = "" if isnan(row["regret"]) else f" ({100 * expm1(row['regret']):.0f}%)"
+        parts.append(
+            f"{row['activation']} {row['width']} x {row['depth']} {row['verdict']}{regret}"
+        )
     return Judged(", ".join(parts), bool((verdicts["verdict"] == "held").all()))
 
 

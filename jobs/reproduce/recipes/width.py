@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.reproduce.accuracy import ACTIVATIONS, best_cells, classifiers
+from jobs.reproduce.accuracy import ACTIVATIONS, Rates, Training, best_cells, classifiers
 from jobs.reproduce.evidence import Evidence
 from jobs.reproduce.recipe import Claim, Judged, Recipe, Setting
 from jobs.reproduce.recipes.optima import (
@@ -28,31 +28,36 @@ SLACK = 0.5
 
 def small_widths(data_dir: Path | None) -> "list[Run]":
     """8 layers; muPC with every activation, BP with ReLU."""
+    training = Training(steps=200, eval_every=200)
+    mupc: Rates = ([0.1], OUR_BETAS[:1])
+    bp: Rates = ([OURS_BP["relu"]], [None])
     found = []
     for width in (32, 64, 128, 256):
-        size = {"width": width, "depth": 8, "data_dir": data_dir, "steps": 200, "eval_every": 200}
+        shape = width, 8
         for activation in ACTIVATIONS:
-            rates = ([0.1], OUR_BETAS[:1])
-            found += classifiers("mnist", "mupc", rates=rates, activation=activation, **size)
-        found += classifiers("mnist", "bp", rates=([OURS_BP["relu"]], [None]), **size)
+            found += classifiers(
+                "mnist", "mupc", shape, mupc, training, data_dir, activation=activation
+            )
+        found += classifiers("mnist", "bp", shape, bp, training, data_dir)
     return found
 
 
 def full_widths(data_dir: Path | None) -> "list[Run]":
     """8 layers; every variant with every activation."""
+    training = Training(steps_of("mnist", 1), eval_every=300)
     found = []
     for width in WIDTHS:
         for activation in ACTIVATIONS:
             eta, beta = AUTHORS[activation]
-            for variant, rates in (
+            variants: list[tuple[str, Rates]] = [
                 ("mupc", ([eta], [beta])),
                 ("sp", (ETAS, BETAS)),
                 ("bp", ([AUTHORS_BP[activation]], [None])),
-            ):
+            ]
+            for variant, rates in variants:
                 found += classifiers(
-                    "mnist", variant, width, 8, rates, data_dir,
-                    steps=steps_of("mnist", 1), eval_every=300, activation=activation,
-                )  # fmt: skip
+                    "mnist", variant, (width, 8), rates, training, data_dir, activation=activation
+                )
     return found
 
 
