@@ -20,10 +20,10 @@ Theorem 1 with its constant. For SP with Gaussian weights and skips it is 2^H - 
 from dataclasses import dataclass
 from typing import ClassVar
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.networks import Network, NetworkConfig
+from pccore.theory.equilibrated import equilibrated_energy
 from pccore.theory.random_matrices import initial_variance
 
 
@@ -73,8 +73,7 @@ class LossEnergyRatio:
         """`loss`, `equilibrated_energy` and `loss_energy_ratio`; beta plays no part.
 
         Raises:
-            ValueError: a network without a closed form of its equilibrium.
+            ValueError: as `equilibrated_energy`.
         """
-        relaxation = network.relaxation(x, y)
-        loss, energy = relaxation.loss(), jnp.sum(relaxation.energies(relaxation.equilibrium()))
+        loss, energy = network.relaxation(x, y).loss(), equilibrated_energy(network, x, y)
         return {"loss": loss, "equilibrated_energy": energy, "loss_energy_ratio": loss / energy}

@@ -3,6 +3,7 @@
 from pccore.probes import Probe
 from pccore.registry import Registry
 from pccore.theory.conditioning import ActivityConditioning
+from pccore.theory.desiderata import ForwardNorms
 from pccore.theory.limit import LossEnergyRatio
 from pccore.theory.numerical_energy import NumericalEnergy
 from pccore.theory.stability import StableActivityLr
@@ -12,6 +13,7 @@ PROBES: Registry[type[Probe]] = Registry(
     "probe",
     {
         "activity_conditioning": ActivityConditioning,
+        "forward_norms": ForwardNorms,
         "loss_energy_ratio": LossEnergyRatio,
         "numerical_energy": NumericalEnergy,
         "stable_activity_lr": StableActivityLr,
