@@ -33,7 +33,7 @@ def saddles(draw):
     return saddle(widths, {L} | draw(st.sets(st.integers(1, L - 1), min_size=1)), draw(SEEDS))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(saddles(), st.sampled_from(["loss", "energy"]))
 def test_against_automatic_differentiation(drawn, which):
     matrices, x, y = drawn
@@ -52,7 +52,7 @@ def test_against_automatic_differentiation(drawn, which):
     np.testing.assert_allclose(mine.curvature(escape.weights), escape.curvature, **EXACT)
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(saddles())
 def test_the_energy_is_strict_through_its_last_layer(drawn):
     """Theorem 3.3; the thesis's own direction, all ones on the diagonal, is no steeper."""
