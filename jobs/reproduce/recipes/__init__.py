@@ -1,10 +1,16 @@
 """The recipes by name, one module a subject."""
 
 from jobs.reproduce.recipe import Recipe
+from jobs.reproduce.recipes.conditioning import CONDITIONING
+from jobs.reproduce.recipes.conditioning_training import CONDITIONING_TRAINING
 from jobs.reproduce.recipes.deepest import DEEPEST
 from jobs.reproduce.recipes.depth import DEPTH
 from jobs.reproduce.recipes.exact_inference import EXACT_INFERENCE
+from jobs.reproduce.recipes.forward_pass import FORWARD_PASS
+from jobs.reproduce.recipes.loss_energy import LOSS_ENERGY
 from jobs.reproduce.recipes.optima import OPTIMA
+from jobs.reproduce.recipes.random_matrices import RANDOM_MATRICES
+from jobs.reproduce.recipes.trajectories import TRAJECTORIES
 from jobs.reproduce.recipes.transfer_rates import TRANSFER
 from jobs.reproduce.recipes.width import WIDTH
 from pccore import Registry
@@ -17,6 +23,12 @@ _ALL = (
     *EXACT_INFERENCE,
     *TRANSFER,
     *OPTIMA,
+    *CONDITIONING,
+    *FORWARD_PASS,
+    *RANDOM_MATRICES,
+    *CONDITIONING_TRAINING,
+    *LOSS_ENERGY,
+    *TRAJECTORIES,
 )
 
 RECIPES: Registry[Recipe] = Registry("recipe", {recipe.name: recipe for recipe in _ALL})
