@@ -264,11 +264,14 @@ def decay_untrainable(evidence: Evidence) -> Judged | None:
 
 
 def maps(evidence: Evidence, variants: tuple[str, ...], columns: int) -> "Figure":
+    from results.figures import style
     from results.figures.measured import Axis, heat
 
     rows = evidence.measured(KAPPA)
     rows = rows[rows["variant"].isin(variants)]
-    named = rows["variant"] + ", " + rows["activation"] if len(variants) > 1 else rows["activation"]
+    named = rows["activation"]
+    if len(variants) > 1:
+        named = rows["variant"].map(style.label) + ", " + named
     return heat(
         rows.assign(network=named),
         Axis("width", "N, width"),

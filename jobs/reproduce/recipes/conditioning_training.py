@@ -151,6 +151,11 @@ def growth(evidence: Evidence, **where: object) -> "pd.Series":
     return (groups.last() / groups.first()).groupby(["activation", "depth"]).agg(geometric_mean)
 
 
+def _flat(growths: "pd.Series") -> list[tuple[Any, ...]]:
+    """Activation, depth and factor of each."""
+    return list(growths.reset_index().itertuples(index=False, name=None))
+
+
 def grows(
     evidence: Evidence, dataset: str, variant: str, activations: tuple[str, ...], *, to: float = 2
 ) -> Judged | None:
@@ -159,7 +164,7 @@ def grows(
     if not set(activations) <= set(found.index.get_level_values("activation")):
         return None
     found = found[list(activations)]
-    words = ", ".join(f"{phi} H = {depth} x{by:.2g}" for (phi, depth), by in found.to_dict().items())
+    words = ", ".join(f"{phi} H = {depth} x{by:.2g}" for phi, depth, by in _flat(found))
     return Judged(words, bool((found >= to).all()))
 
 
@@ -195,7 +200,7 @@ def against_sp(evidence: Evidence, variant: str) -> "pd.DataFrame | None":
         parts[name] = groups.agg(kappa=("value", geometric_mean), accuracy=("accuracy", "mean"))
     if not len(parts[variant]) or not len(parts["sp"]):
         return None
-    return parts[variant].join(parts["sp"], how="inner", rsuffix="_sp")
+    return parts[variant].merge(parts["sp"], on="activation", suffixes=("", "_sp"))
 
 
 def skips_are_worse_conditioned(evidence: Evidence) -> Judged | None:
@@ -241,7 +246,7 @@ def linear_orthogonal_is_stable(evidence: Evidence) -> Judged | None:
     found = growth(evidence, dataset="mnist", variant="orthogonal", activation="linear")
     if not len(found):
         return None
-    words = ", ".join(f"H = {depth} x{by:.2g}" for (_, depth), by in found.to_dict().items())
+    words = ", ".join(f"H = {depth} x{by:.2g}" for _, depth, by in _flat(found))
     return Judged(words, bool((found <= 2).all()))
 
 
