@@ -47,7 +47,7 @@ def direct_step(at: Linearisation) -> Step:
     C = jax.vmap(column, out_axes=-1)(identity)
     r = at.output_error()
     right = r + at.output_curvature(at.answer)
-    # what rounding leaves unknown of S must not be taken for directions that cost nothing to move in
+    # what rounding leaves unknown of S is no direction that costs nothing to move in
     known = 1 + jnp.finfo(S.dtype).eps * jnp.trace(S, axis1=-2, axis2=-1)[:, None, None]
     w = jnp.linalg.solve(known * identity + C @ S, right[..., None])[..., 0]
     s = jax.tree.map(jnp.subtract, at.weighted(at.pull(w), -1), at.errors)

@@ -94,12 +94,9 @@ def heat(
 
     xs, ys = sorted(frame[x.column].unique()), sorted(frame[y.column].unique())
     numbers = frame[value.column].dropna()
-    if value.log:
-        numbers = numbers[numbers > 0]
-    low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.1, 1.0)
+    ends = style.loss_range(list(numbers)) if value.log else (numbers.min(), numbers.max())
     low, high = (
-        (low if value.limits[0] is None else value.limits[0]),
-        (high if value.limits[1] is None else value.limits[1]),
+        end if given is None else given for end, given in zip(ends, value.limits, strict=True)
     )
     norm = LogNorm(low, high) if value.log else Normalize(low, high)
     with style.styled():

@@ -34,7 +34,7 @@ LINES = (
     ("#E69F00", "P", (0, (8, 2))),
     ("#56B4E9", "X", (0, (1, 1))),
 )
-LABELS = {"mupc": "μPC", "sp": "SP", "bp": "BP", "ntp": "NTP"}
+LABELS = {"mupc": "μPC", "sp": "SP", "bp": "BP", "ntp": "NTP", "pc": "PC"}
 
 _RC: Any = {
     "font.family": "DejaVu Sans",  # ships with Matplotlib: the same page on every machine

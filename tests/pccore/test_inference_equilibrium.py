@@ -76,7 +76,7 @@ def sizes(draw_from):
     )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(sizes([1, 3]), st.booleans())
 def test_one_iteration_solves_linear_networks(config, weighted):
     """Against the block-tridiagonal system H_z d = -dF/dz (thesis eq. 5.4)."""
@@ -161,7 +161,7 @@ def dense_steps(network, x, y, errors):
     return step.reshape(len(x), config.depth, config.width).transpose(1, 0, 2), slope
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", ["one-of-each", "plain-relu", "all-else"])
 def test_steps_are_those_of_dense_gauss_newton(name):
     network, x, y = problem(VARIANTS[name])
     departure = random_like(network.forward(x))
@@ -174,9 +174,8 @@ def test_steps_are_those_of_dense_gauss_newton(name):
             assert_close(step.slope, slope, rtol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["mupc", "all-else"])
-def test_stacked_and_general_networks_direct_and_conjugate_solvers_agree(name):
-    network, x, y = problem(VARIANTS[name])
+def test_stacked_and_general_networks_direct_and_conjugate_solvers_agree():
+    network, x, y = problem(VARIANTS["all-else"])
     iterations = 3
     _, expected, _ = infer(Equilibrium(iterations), stacked, network, x, y)
     assert np.abs(expected - network.forward(x)).max() > 1e-3
@@ -209,7 +208,7 @@ def newton(network, x, y):
     return z, flat.reshape(z.shape), jnp.linalg.eigvalsh(jax.hessian(total)(flat))[0]
 
 
-@pytest.mark.parametrize("name", ["mupc", "cross-entropy", "all-else"])
+@pytest.mark.parametrize("name", ["mupc", "all-else"])
 def test_iterations_come_to_rest_where_descent_and_newtons_method_do(name):
     network, x, y = problem(VARIANTS[name])
     descended, expected, least = jax.jit(newton)(network, x, y)
@@ -221,28 +220,33 @@ def test_iterations_come_to_rest_where_descent_and_newtons_method_do(name):
     assert int(inference.steps) == 40
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
-    st.sampled_from(["tanh", "relu", "softplus"]),
-    st.sampled_from(["mse", "cross_entropy"]),
+    st.sampled_from(
+        [
+            ("tanh", "mse", Equilibrium()),
+            ("relu", "cross_entropy", Equilibrium()),
+            ("softplus", "mse", Equilibrium(direct_outputs=0)),
+        ]
+    ),
     st.sampled_from([0.3, 1.0, 3.0, 10.0]),
     st.booleans(),
 )
-def test_no_samples_energy_ever_rises(activation, output, size, forward):
+def test_no_samples_energy_ever_rises(case, size, forward):
     """From a forward pass or from anywhere, with weights small or large."""
+    activation, output, scheme = case
     config = replace(CONFIG, activation=activation, output=output, parameterisation="sp")
     network, x, y = problem(config)
     network = jax.tree.map(lambda w: size * w, network)
-    departure = jnp.zeros_like(network.forward(x)) if forward else random_like(network.forward(x))
-    for scheme in (Equilibrium(1), Equilibrium(1, direct_outputs=0)):
-        energies = [sample_energies(network, network.forward(x) + departure, x, y)]
-        now = departure
-        for _ in range(3):
-            inference, z, _ = infer(scheme, stacked, network, x, y, now)
-            energies.append(sample_energies(network, z, x, y))
-            now = inference.departure
-        assert np.all(np.diff(energies, axis=0) <= 1e-12 * np.abs(energies[:-1]))
-        assert np.any(energies[-1] < 0.99 * energies[0])
+    start = network.forward(x)
+    departure = jnp.zeros_like(start) if forward else random_like(start)
+    energies = [sample_energies(network, start + departure, x, y)]
+    for _ in range(3):
+        inference, z, _ = infer(scheme, stacked, network, x, y, departure)
+        departure = inference.departure
+        energies.append(sample_energies(network, z, x, y))
+    assert np.all(np.diff(energies, axis=0) <= 1e-12 * np.abs(energies[:-1]))
+    assert np.any(energies[-1] < 0.99 * energies[0])
 
 
 def test_a_step_that_would_raise_the_energy_is_shortened():
@@ -293,7 +297,7 @@ def test_lanes_equal_lone_networks():
     """Although some lanes need more trials of a step, and more conjugate gradients, than others."""
     network, x, y = problem(VARIANTS["plain-relu"])
     scales = jnp.array([0.1, 1.0, 3.0])
-    for scheme in (Equilibrium(2), Equilibrium(2, direct_outputs=0)):
+    for scheme in (Equilibrium(), Equilibrium(direct_outputs=0)):
         scaled = [jax.tree.map(lambda w, s=s: s * w, network) for s in scales]
         lanes = jax.tree.map(lambda *weights: jnp.stack(weights), *scaled)
         together = jax.jit(jax.vmap(lambda n, scheme=scheme: infer(scheme, stacked, n, x, y)[1]))

@@ -5,11 +5,18 @@ from jobs.reproduce.recipes.conditioning import CONDITIONING
 from jobs.reproduce.recipes.conditioning_training import CONDITIONING_TRAINING
 from jobs.reproduce.recipes.deepest import DEEPEST
 from jobs.reproduce.recipes.depth import DEPTH
+from jobs.reproduce.recipes.equilibrated_energy import EQUILIBRATED_ENERGY
 from jobs.reproduce.recipes.exact_inference import EXACT_INFERENCE
+from jobs.reproduce.recipes.faster import FASTER
 from jobs.reproduce.recipes.forward_pass import FORWARD_PASS
+from jobs.reproduce.recipes.hessians import HESSIANS
 from jobs.reproduce.recipes.loss_energy import LOSS_ENERGY
+from jobs.reproduce.recipes.matrix_completion import MATRIX_COMPLETION
+from jobs.reproduce.recipes.one_unit import ONE_UNIT
+from jobs.reproduce.recipes.one_unit_updates import UPDATES
 from jobs.reproduce.recipes.optima import OPTIMA
 from jobs.reproduce.recipes.random_matrices import RANDOM_MATRICES
+from jobs.reproduce.recipes.saddle_escape import SADDLE_ESCAPE
 from jobs.reproduce.recipes.trajectories import TRAJECTORIES
 from jobs.reproduce.recipes.transfer_rates import TRANSFER
 from jobs.reproduce.recipes.width import WIDTH
@@ -17,6 +24,13 @@ from pccore import Registry
 
 # in the order of the documents' chapters
 _ALL = (
+    *ONE_UNIT,
+    *UPDATES,
+    *FASTER,
+    *EQUILIBRATED_ENERGY,
+    *HESSIANS,
+    *SADDLE_ESCAPE,
+    *MATRIX_COMPLETION,
     *DEPTH,
     *DEEPEST,
     *WIDTH,
