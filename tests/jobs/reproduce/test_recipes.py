@@ -25,7 +25,7 @@ def test_a_recipe_says_what_it_does_and_where_it_is_from(name):
     for scale in Scale:
         assert recipe.at(scale).text
     for claim in recipe.claims:
-        assert claim.source[:2] in ("T ", "P ")
+        assert claim.source.startswith(("T", "P"))
         assert all((claim.text, claim.target, claim.tolerance))
     assert len({claim.text for claim in recipe.claims}) == len(recipe.claims)
 
