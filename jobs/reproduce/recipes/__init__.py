@@ -17,6 +17,7 @@ from jobs.reproduce.recipes.one_unit_updates import UPDATES
 from jobs.reproduce.recipes.optima import OPTIMA
 from jobs.reproduce.recipes.random_matrices import RANDOM_MATRICES
 from jobs.reproduce.recipes.saddle_escape import SADDLE_ESCAPE
+from jobs.reproduce.recipes.saddle_landscapes import SADDLE_LANDSCAPES
 from jobs.reproduce.recipes.trajectories import TRAJECTORIES
 from jobs.reproduce.recipes.transfer_rates import TRANSFER
 from jobs.reproduce.recipes.width import WIDTH
@@ -28,6 +29,7 @@ _ALL = (
     *UPDATES,
     *FASTER,
     *EQUILIBRATED_ENERGY,
+    *SADDLE_LANDSCAPES,
     *HESSIANS,
     *SADDLE_ESCAPE,
     *MATRIX_COMPLETION,

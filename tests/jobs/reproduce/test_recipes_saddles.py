@@ -7,7 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs.reproduce.recipes import equilibrated_energy, hessians, matrix_completion, saddle_escape
+from jobs.reproduce.recipes import (
+    equilibrated_energy,
+    hessians,
+    matrix_completion,
+    saddle_escape,
+    saddle_landscapes,
+)
 
 CURVE = {
     True: [0.5, 0.5, 0.45, 0.45, 0.45, 0.2, 0.1, 0.1, 0.1, 0.1],
@@ -102,6 +108,32 @@ def test_hessians_of_toys_are_calculated_without_files():
     assert hessians.loss_is_strict_when_shallow(seen).holds
 
 
+@pytest.mark.parametrize(("deeper", "holds"), [(60, True), (15, False)])
+def test_escapes_of_toys(deeper, holds):
+    """PC leaves both chains at step 10, BP the shallow one at 20 and the deep one at `deeper`."""
+    rows = []
+    for depth, variant, left in ((1, "pc", 10), (1, "bp", 20), (2, "pc", 10), (2, "bp", deeper)):
+        for step in range(0, 100, 5):
+            at = {"dataset": f"chain, H = {depth}", "variant": variant, "seed": 0, "step": step}
+            value = 0.5 if step < left else 0.1
+            rows.append({"quantity": "train_loss", "value": value, **at})
+    seen = made_up.measured(rows)
+    assert saddle_landscapes.pc_escapes_sooner(seen).holds
+    assert saddle_landscapes.the_gap_grows_with_depth(seen).holds is holds
+
+
+def test_curvature_of_toys():
+    def seen(loss):
+        for variant, depth, value in (("pc", 2, -1.0), ("bp", 2, loss)):
+            for quantity in ("lowest_curvature", "theoretical_lowest_curvature"):
+                at = {"variant": variant, "depth": depth, "dataset": "chain, H = 2"}
+                yield {"quantity": quantity, "value": value, **at}
+
+    judge = saddle_landscapes.the_energy_is_strict_and_the_deep_loss_flat
+    assert judge(made_up.measured(seen(0.0))).holds
+    assert not judge(made_up.measured(seen(-0.1))).holds
+
+
 def test_matrix_completion_in_a_few_steps():
     """Far from enough for BP to leave the origin: the first claim fails, the others lack data."""
     how = matrix_completion.Descent(5e-2, 20, 10)
@@ -115,6 +147,7 @@ def test_matrix_completion_in_a_few_steps():
 def test_nothing_is_claimed_without_evidence():
     recipes = (
         *equilibrated_energy.EQUILIBRATED_ENERGY,
+        *saddle_landscapes.SADDLE_LANDSCAPES,
         *hessians.HESSIANS,
         *saddle_escape.SADDLE_ESCAPE,
         *matrix_completion.MATRIX_COMPLETION,
