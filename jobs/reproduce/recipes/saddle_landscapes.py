@@ -170,7 +170,9 @@ def the_gap_grows_with_depth(evidence: Evidence) -> Judged | None:
     medians = steps.groupby(level=[0, 1]).median().unstack()
     ratios = medians["bp"] / medians["pc"]
     one, two = ratios["chain, H = 1"], ratios["chain, H = 2"]
-    return Judged(f"BP takes {one:.2g} times PC's steps at H = 1, {two:.2g} at H = 2", two > one)
+    return Judged(
+        f"BP takes {one:.2g} times PC's steps at H = 1, {two:.2g} at H = 2", bool(two > one)
+    )
 
 
 def the_energy_is_strict_and_the_deep_loss_flat(evidence: Evidence) -> Judged | None:
@@ -223,8 +225,8 @@ def training(evidence: Evidence, *, quantity: str, label: str) -> "Figure":
 def setting(steps: int, seconds: float) -> Setting:
     return Setting(
         "y = -x, x ~ N(1, 0.1), B = 64: chains of H = 1, 2 (sigma 5e-2, eta 0.4, T = 20, 400 "
-        f"steps) and N = 10, H = 2 with 3 inputs (sigma 0.1, eta 1e-3, T = 50, {steps} steps), 5 seeds; "
-        "landscapes of 30 x 30",
+        f"steps) and N = 10, H = 2 with 3 inputs (sigma 0.1, eta 1e-3, T = 50, {steps} steps), 5 "
+        "seeds; landscapes of 30 x 30",
         calculate=partial(calculate, steps=steps),
         seconds=seconds,
     )
