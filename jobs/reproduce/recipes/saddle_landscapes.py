@@ -200,15 +200,17 @@ def landscapes(evidence: Evidence) -> "Figure":
 
     rows = evidence.measured("landscape").reset_index(drop=True)
     places = [json.loads(text) for text in rows["settings"]]
-    rows["low"] = [place["low"] for place in places]
-    rows["high"] = [place["high"] for place in places]
+    for axis in ("low", "high"):  # panels of one figure share their axes, so in parts of the range
+        rows[axis] = [place[axis] for place in places]
+        extent = rows[axis].groupby(rows["dataset"]).transform("max")
+        rows[axis] = (rows[axis] / extent).round(6)
     names = {"bp": "loss", "pc": "energy"}
     pairs = zip(rows["variant"], rows["dataset"], strict=True)
     rows["panel"] = [f"{names[variant]}: {data}" for variant, data in pairs]
     return heat(
         rows,
-        Axis("low", "lowest curvature"),
-        Axis("high", "highest curvature"),
+        Axis("low", "along the lowest curvature"),
+        Axis("high", "along the highest"),
         Axis("value", "loss or energy", log=True),
         "panel",
     )
