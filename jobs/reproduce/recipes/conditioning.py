@@ -13,8 +13,8 @@ from pccore.theory import ActivityConditioning
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
+    from results.figures.measured import Figure
     from transfer import Run
 
 KAPPA = "activity_hessian_condition_number"

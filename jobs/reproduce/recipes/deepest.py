@@ -11,8 +11,7 @@ from jobs.reproduce.recipes.optima import AUTHORS, AUTHORS_BP, AUTHORS_FASHION
 from jobs.reproduce.settings import steps_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from results.figures.measured import Figure
     from transfer import Run
 
 Cell = tuple[float, float]

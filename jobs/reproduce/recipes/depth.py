@@ -21,8 +21,7 @@ from jobs.reproduce.recipes.optima import AUTHORS, AUTHORS_BP, BETAS, ETAS, OUR_
 from jobs.reproduce.settings import steps_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from results.figures.measured import Figure
     from transfer import Run
 
 FULL_DEPTHS = (8, 16, 32, 64, 128)

@@ -11,8 +11,8 @@ from pccore.theory.numerical_energy import NumericalEnergy
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
+    from results.figures.measured import Figure
     from transfer import Run
 
 DEPTHS = (2, 5, 10)

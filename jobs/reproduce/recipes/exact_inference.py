@@ -10,8 +10,7 @@ from jobs.reproduce.recipe import Claim, Judged, Recipe, Setting
 from jobs.reproduce.settings import runs_of, stack, steps_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from results.figures.measured import Figure
     from transfer import Run
 
 ETA = 0.001

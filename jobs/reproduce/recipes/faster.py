@@ -11,8 +11,8 @@ from jobs.reproduce.settings import SEEDS, runs_of, stack, steps_of
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
+    from results.figures.measured import Figure
     from transfer import Run
 
 BATCH = 64

@@ -15,8 +15,8 @@ from pccore.theory.desiderata import CONDITION_NUMBER, FACTOR, ForwardNorms, for
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
+    from results.figures.measured import Figure
     from transfer import Run
 
 FOUR = ("sp", "sp with skips", "orthogonal", "mupc")

@@ -22,7 +22,8 @@ from pccore.theory.saddles import ZeroRankHessian
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+
+    from results.figures.measured import Figure
 
 BATCH, INFERENCE_STEPS, RATE = 64, 50, 0.1
 """T steps of 0.1 of each sample's own gradient (B.4)."""

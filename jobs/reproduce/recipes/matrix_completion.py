@@ -19,7 +19,8 @@ from pccore.theory.matrix_completion import completion_energy, completion_loss, 
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+
+    from results.figures.measured import Figure
 
 SIZE, RANK, DEPTH, WIDTH, STD, MASKED = 10, 3, 3, 100, 5e-3, 0.2
 LEAST_SINGULAR_VALUE = 1e-2

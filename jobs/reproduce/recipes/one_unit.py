@@ -11,7 +11,8 @@ from jobs.reproduce.recipe import Claim, Judged, Recipe, Setting
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from matplotlib.figure import Figure
+
+    from results.figures.measured import Figure
 
 NEAR = 0.01
 """Standard deviation of weights near the saddle."""

@@ -13,8 +13,8 @@ from jobs.reproduce.settings import SEEDS, steps_of
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
+    from results.figures.measured import Figure
     from transfer import Run
 
 ETAS = (0.5, 0.1, 0.05, 0.01)

@@ -12,7 +12,8 @@ from pccore import NetworkConfig
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from matplotlib.figure import Figure
+
+    from results.figures.measured import Figure
 
 MATRICES = ("D", "O", "H")
 SOURCE = "thesis C.2.3"

@@ -12,8 +12,8 @@ from pccore.theory.weight_gradients import WeightGradientNorm
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
+    from results.figures.measured import Figure
     from transfer import Run
 
 ACTIVATIONS = ("linear", "tanh", "relu")

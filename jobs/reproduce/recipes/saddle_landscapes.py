@@ -20,7 +20,8 @@ from pccore.theory.origin import OriginHessian
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+
+    from results.figures.measured import Figure
 
 BATCH, BETA = 64, 0.1
 SEEDS = (0, 1, 2, 3, 4)

@@ -14,7 +14,8 @@ from pccore.starts import Start
 if TYPE_CHECKING:
     import jax
     import pandas as pd
-    from matplotlib.figure import Figure
+
+    from results.figures.measured import Figure
 
 BETAS = (0.1, 1.0, 10.0, 100.0)
 STARTS: dict[str, Start] = {"forward": pccore.ForwardStart(), "normal": pccore.NormalStart()}

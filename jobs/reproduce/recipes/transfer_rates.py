@@ -12,7 +12,8 @@ from jobs.reproduce.recipes.optima import BETAS, ETAS
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+
+    from results.figures.measured import Figure
 
 TOLERANCE = 1.1
 """Loss with the transferred rates, relative to the best found: that of the verdicts."""

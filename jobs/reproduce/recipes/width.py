@@ -17,8 +17,7 @@ from jobs.reproduce.recipes.optima import (
 from jobs.reproduce.settings import steps_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from results.figures.measured import Figure
     from transfer import Run
 
 WIDTHS = (64, 128, 256, 512, 1024)
