@@ -185,7 +185,7 @@ def test_wrong_use_is_one_clear_sentence(arguments, words):
         (lambda: replace(NETWORK, activation="rleu"), "did you mean 'relu'"),
         (lambda: replace(NETWORK, output="mae"), "output energy 'mae'"),
         (lambda: replace(NETWORK, parameterisation="mup"), "did you mean 'mupc'"),
-        (lambda: replace(CONFIG, steps=0), "steps must be at least 1"),
+        (lambda: replace(CONFIG, steps=-1), "steps must be at least 0"),
         (lambda: pccore.Adam(b1=1.0), "b1 must be at least 0 and below 1, got 1.0"),
         (lambda: pccore.Adam(eps=0.0), "eps must be positive, got 0.0"),
         (lambda: pccore.SGD(momentum=-0.1), "momentum must be at least 0"),
