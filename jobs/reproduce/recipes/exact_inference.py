@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from transfer import Run
 
 ETA = 0.001
+BLOWN_UP = (
+    "At H = 32 the loss starts near 4,000, and η = 1e-3 takes it beyond 1,000 times that within "
+    "20 updates in two of three seeds, which ends a run here; float64 does the same, so rounding"
+    " is not the cause. At η = 1e-4 all three seeds fall throughout and stay at chance or little"
+    " above, as claimed (test accuracy 13 to 20%)."
+)
 UNTRAINED = "untrained"
 
 
@@ -32,16 +38,22 @@ def linear_networks(
 
 
 def losses_fall(evidence: Evidence, column: str) -> Judged | None:
-    """At every depth from each evaluation to the next, in the mean over seeds, up to 5% up."""
+    """At every depth from each evaluation to the next, in the mean over seeds, up to 5% up.
+
+    Not where a run diverged: the mean of those that are left would hide it.
+    """
     curves = evidence.curves
     if extremes(evidence, "depth") is None or not len(curves):
         return None
-    curves = curves[curves["variant"] == "sp"]
     parts, holds = [], True
-    for depth, rows in curves.groupby("depth"):
+    for depth, runs in evidence.trained(variant="sp").groupby("depth"):
+        diverged = int((runs["outcome"] == "diverged").sum())
+        if diverged:
+            parts.append(f"H = {depth}: {diverged} of {len(runs)} diverged")
+            holds = False
+            continue
+        rows = curves[curves["run_id"].isin(runs["run_id"])]
         loss = rows.groupby("step")[column].mean()
-        if len(loss) < 3 or loss.isna().any():
-            return Judged(f"diverged at H = {depth}", False)
         holds &= bool((loss.iloc[1:].to_numpy() <= 1.05 * loss.iloc[:-1].to_numpy()).all())
         parts.append(f"H = {depth}: {loss.iloc[0]:.3g} to {loss.iloc[-1]:.3g}")
     return Judged(", ".join(parts), holds)
@@ -114,6 +126,7 @@ EXACT_INFERENCE = (
                 "monotonic",
                 "5% up from one evaluation to the next, mean over seeds",
                 training_loss_falls,
+                BLOWN_UP,
             ),
             Claim(
                 "the test loss falls at every depth",
@@ -121,6 +134,8 @@ EXACT_INFERENCE = (
                 "monotonic",
                 "5% up from one evaluation to the next, mean over seeds",
                 test_loss_falls,
+                f"{BLOWN_UP} At H = 8 it rises once, by 6% between updates 150 and 200, and goes "
+                "on falling: noise of evaluations that are 50 updates apart.",
             ),
             Claim(
                 "the test loss starts much higher in deeper networks",

@@ -115,6 +115,22 @@ def landscapes(evidence: Evidence, activation: str, size: str) -> "Figure":
     )
 
 
+UNSTABLE = (
+    "At N = 32, H = 8 the best cell of tanh, and by the thesis's metric of ReLU too, has β = 50."
+    " That is beyond the stable 2B/λ_max = 26 (thesis 5.4.1), but below 68, at which 8 steps "
+    "blow up; 32 steps blow up at 35 (pccore.theory.blow_up_activity_lr). "
+)
+
+
+NOTES = {
+    "depth": UNSTABLE
+    + "So T = H is the cause: a β tuned with 8 steps need not survive 32. ReLU, tuned "
+    "at β = 10, held to 32 layers; at N = 64 it drifted at 128 (docs/log.md, 2026-11-22).",
+    "width": UNSTABLE + "So the narrow tuned network is the cause: from N = 64 on tanh is best at "
+    "η = 0.1, β = 10, at N = 128 as well. ReLU, tuned at β = 10, held.",
+}
+
+
 def claims(size: str, figures: str) -> tuple[Claim, Claim]:
     return (
         Claim(
@@ -123,6 +139,7 @@ def claims(size: str, figures: str) -> tuple[Claim, Claim]:
             "no loss from transferring",
             "within 10% of the best cell at every target, with the interval over seeds",
             all_held,
+            NOTES[size],
         ),
         Claim(
             f"both learning rates transfer across {size}, by the thesis's metric",
@@ -130,6 +147,8 @@ def claims(size: str, figures: str) -> tuple[Claim, Claim]:
             "no loss from transferring",
             "smallest batch loss within 10% of that of the best cell at every target",
             held_by_smallest_loss,
+            f"{NOTES[size]} The metric takes the smallest loss of any batch, and so favours β = "
+            "50 for ReLU as well, which the final loss does not.",
         ),
     )
 

@@ -146,6 +146,9 @@ def test_exact_inference_claims():
         assert judge(falling).holds
         assert not judge(rising).holds
         assert not judge(exact([4, 2, float("nan")])).holds
+        one_blew_up = exact([4, 2, 1])
+        one_blew_up.runs.loc[0, "outcome"] = "diverged"
+        assert not judge(one_blew_up).holds
     assert exact_inference.test_loss_starts_higher(falling).holds
     assert not exact_inference.test_loss_starts_higher(exact([4, 2], (1.0, 5.0))).holds
     assert exact_inference.deepest_at_chance(falling).holds
