@@ -1,6 +1,7 @@
 """The recipes by name, one module a subject."""
 
 from jobs.reproduce.recipe import Recipe
+from jobs.reproduce.recipes.activity_decay import ACTIVITY_DECAY
 from jobs.reproduce.recipes.conditioning import CONDITIONING
 from jobs.reproduce.recipes.conditioning_training import CONDITIONING_TRAINING
 from jobs.reproduce.recipes.deepest import DEEPEST
@@ -40,6 +41,7 @@ _ALL = (
     *TRANSFER,
     *OPTIMA,
     *CONDITIONING,
+    *ACTIVITY_DECAY,
     *FORWARD_PASS,
     *RANDOM_MATRICES,
     *CONDITIONING_TRAINING,

@@ -222,6 +222,8 @@ FORWARD_NORMS = Recipe(
             "activities rise steeply with H",
             "at least 10-fold, every activation",
             lambda evidence: changes(evidence, "sp with skips", ACTIVATIONS, 10, float("inf")),
+            note="Linear and ReLU networks do, 6,200-fold and 130-fold from H = 4 to 64. Tanh "
+            "networks grow 5-fold: what a layer adds is bounded.",
         ),
         Claim(
             "muPC is stable with depth",

@@ -9,7 +9,7 @@ import pytest
 from made_up_measurements import measured
 
 from jobs.reproduce import RECIPES
-from jobs.reproduce.recipes import conditioning, conditioning_training
+from jobs.reproduce.recipes import activity_decay, conditioning, conditioning_training
 from transfer.building import trace
 
 NAMES = ("conditioning", "activity-decay", "conditioning-training")
@@ -92,8 +92,8 @@ def test_convexity_has_no_exception():
 
 
 def test_decay_bounds_the_smallest_eigenvalue():
-    assert conditioning.decay_bounds(smallest([1.0, 1.3])).holds
-    assert not conditioning.decay_bounds(smallest([0.9, 1.3])).holds
+    assert activity_decay.decay_bounds(smallest([1.0, 1.3])).holds
+    assert not activity_decay.decay_bounds(smallest([0.9, 1.3])).holds
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_decay_bounds_the_smallest_eigenvalue():
     [((0.9, 0.1, 0.1, 0.1), True), ((0.9, 0.1, 0.5, 0.1), False), ((0.1, 0.1, 0.1, 0.1), False)],
 )
 def test_untrainable_with_decay_but_not_without(accuracies, holds):
-    runs = [{"variant": f"decay {alpha:g}"} for alpha in conditioning.DECAYS]
+    runs = [{"variant": f"decay {alpha:g}"} for alpha in activity_decay.DECAYS]
     curves = [
         (place, {"step": [50, 100], "test_accuracy": [0.05, best]})
         for place, best in enumerate(accuracies)
     ]
-    assert conditioning.decay_untrainable(measured([], runs, curves)).holds == holds
-    assert conditioning.decay_untrainable(measured([], runs[:2], curves[:2])) is None
+    assert activity_decay.decay_untrainable(measured([], runs, curves)).holds == holds
+    assert activity_decay.decay_untrainable(measured([], runs[:2], curves[:2])) is None
 
 
 def course(*runs):

@@ -220,6 +220,8 @@ def test_activities_that_barely_move_or_diverge():
     found = chains({1.0: (1.0, 0.9), 100.0: (1.0, float("nan"))})
     assert trajectories.barely_moves(found, "sp", trajectories.CHAIN).holds
     assert trajectories.diverges(found, "sp").holds
+    assert trajectories.never_arrives(found).holds
+    assert not trajectories.never_arrives(chains({1.0: (1.0, 0.05)})).holds
     found = chains({1.0: (1.0, 0.3), 100.0: (1.0, 2.0)})
     assert not trajectories.barely_moves(found, "sp", trajectories.CHAIN).holds
     assert not trajectories.diverges(found, "sp").holds
