@@ -41,7 +41,7 @@ class Outcome:
     Attributes:
         status: how it ended.
         final_train_loss: mean training loss per sample (batch loss before each update) over the
-            last tenth of the steps; None when diverged or failed.
+            last tenth of the steps; None when diverged or failed, or without steps.
         min_train_loss: the thesis's metric, the smallest single-batch training loss; it rewards
             runs that later diverge, so nothing is chosen by it.
         test_loss: loss per sample on the test set after the last step.

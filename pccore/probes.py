@@ -1,8 +1,13 @@
 """Probes: what is measured on a network while it trains, beside its losses."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+import numpy as np
 from jaxtyping import Array, Float
+
+Probed = tuple[dict[str, Array], ...]
+"""Of every probe its quantities, each with a value per lane."""
 
 
 class Probe(Protocol):
@@ -40,3 +45,16 @@ class Reading(NamedTuple):
     quantity: str
     value: float
     source: str
+
+
+def readings_of(
+    probes: Sequence[Probe], probed: Sequence[tuple[int, Probed]], lanes: int
+) -> list[tuple[Reading, ...]]:
+    """What was measured on each lane, in order, from what the probes gave after some steps."""
+    found: list[list[Reading]] = [[] for _ in range(lanes)]
+    for step, by_probe in probed:
+        for probe, quantities in zip(probes, by_probe, strict=True):
+            for quantity, values in quantities.items():
+                for own, value in zip(found, np.asarray(values), strict=True):
+                    own.append(Reading(step, quantity, float(value), probe.source))
+    return [tuple(own) for own in found]

@@ -22,7 +22,7 @@ from pccore.configs import Lane, TrainingConfig
 from pccore.data import Dataset
 from pccore.networks import Network
 from pccore.outcomes import Outcome
-from pccore.probes import Reading
+from pccore.probes import Probed, readings_of
 
 # A loss this many times the larger of its first value and that of predicting zero has blown up.
 # Not only NaN: blow-ups also end in huge finite losses.
@@ -32,8 +32,6 @@ TEST_CHUNK = 1000
 COMPILER_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
 
 Values = TypeVar("Values")
-Probed = tuple[dict[str, Array], ...]
-"""Of every probe its quantities, each with a value per lane."""
 
 
 class Samples(NamedTuple):
@@ -170,24 +168,10 @@ def _run(
             if not alive:
                 break
     outcomes = _outcomes(state, evaluated, Chance.of(dataset))
-    readings = _readings(config, probed, len(lanes))
+    readings = readings_of(config.probes, probed, len(lanes))
     return state, [
         replace(outcome, readings=own) for outcome, own in zip(outcomes, readings, strict=True)
     ]
-
-
-def _readings(
-    config: TrainingConfig, probed: Sequence[tuple[int, Probed]], lanes: int
-) -> list[tuple[Reading, ...]]:
-    """What was measured on each lane, in order."""
-    sources = [probe.source for probe in config.probes]
-    found: list[list[Reading]] = [[] for _ in range(lanes)]
-    for step, by_probe in probed:
-        for source, quantities in zip(sources, by_probe, strict=True):
-            for quantity, values in quantities.items():
-                for own, value in zip(found, np.asarray(values), strict=True):
-                    own.append(Reading(step, quantity, float(value), source))
-    return [tuple(own) for own in found]
 
 
 def _outcomes(

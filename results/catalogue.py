@@ -84,7 +84,8 @@ RUNS = (
     Column(
         "final_train_loss",
         "float64",
-        "mean training loss over the last tenth of the updates; null if diverged or failed",
+        "mean training loss over the last tenth of the updates; null if diverged or failed, or if "
+        "there were none",
         LOSS,
     ),
     Column("min_train_loss", "float64", _MIN_TRAIN_LOSS, LOSS),

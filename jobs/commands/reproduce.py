@@ -1,30 +1,25 @@
 """`mupc reproduce`: the documents' experiments, listed, run and scored."""
 
 import json
-import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import results
-from jobs import layout_policy
 from jobs.commands.options import ReproduceOptions
-from jobs.commands.run import make_pool
+from jobs.commands.working import check_folder, check_pool, working_pool
 from jobs.errors import CommandError
+from jobs.layout_policy import layout_policy
 from jobs.progress import display
 from jobs.reproduce import RECIPES, Evidence, Line, Recipe, as_markdown, perform, scorecard
 from jobs.reproduce.cost import cost, missing
 from jobs.scale import Scale
-from jobs.stopping import Listener
 from jobs.tables import plain_table, screen
 from jobs.tally import Tally, duration
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from transfer import Pool
 
 
 def list_recipes(data_dir: Path | None, *, as_json: bool) -> None:
@@ -52,20 +47,20 @@ def list_recipes(data_dir: Path | None, *, as_json: bool) -> None:
 
 def run_recipes(options: ReproduceOptions) -> int:
     """Run or continue recipes, draw their figures, print their claims; the exit status."""
+    check_pool(options)
+    check_folder("--out", options.out)
+    layout_policy()
     chosen = [RECIPES[name] for name in options.names] or list(RECIPES.values())
     absent = {recipe.name: missing(recipe.at(options.scale), options.data_dir) for recipe in chosen}
     _refuse_missing(options, absent)
-    os.environ[layout_policy.VARIABLE] = layout_policy.LayoutPolicy.AUTO
     ledger = results.open(options.ledger, create=True)
-    pool: Pool | None = None
-    listener = Listener()
-    listener.listen()
-    try:
-        pool = make_pool(options)
-        listener.listen()
+    with working_pool(options, lambda: f"what is finished is safe in {options.ledger}") as pool:
         for recipe in chosen:
             if absent[recipe.name]:
-                print(f"{recipe.name}: not run, needs {', '.join(absent[recipe.name])}")
+                print(
+                    f"{recipe.name}: not run, needs {', '.join(absent[recipe.name])}",
+                    file=sys.stderr,
+                )
                 continue
             if not options.as_json:
                 print(f"\n{recipe.name}: {recipe.at(options.scale).text}", flush=True)
@@ -83,16 +78,6 @@ def run_recipes(options: ReproduceOptions) -> int:
             if not options.as_json:
                 _print(scorecard([recipe], options.scale, ledger, options.data_dir))
         ledger.compact()
-    except KeyboardInterrupt:
-        print(
-            f"\nstopped ({listener.received.name}); what is finished is safe in {options.ledger}; "
-            f"to continue: {shlex.join(['mupc', *sys.argv[1:]])}",
-            file=sys.stderr,
-        )
-        listener.leave(pool.close if pool else lambda: None)
-    finally:
-        if pool is not None:
-            pool.close()
     if options.as_json:
         card = scorecard(chosen, options.scale, ledger, options.data_dir)
         print(json.dumps([line.as_dict() for line in card], indent=2))

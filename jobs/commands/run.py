@@ -2,24 +2,21 @@
 
 import json
 import os
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import results
 import transfer
 from jobs import layout_policy
-from jobs.commands.options import PoolKind, ReproduceOptions, RunOptions
-from jobs.errors import CommandError
+from jobs.commands.options import RunOptions
+from jobs.commands.working import check_folder, check_pool, working_pool
 from jobs.progress import display
-from jobs.stopping import Listener
 from jobs.tables import accuracy_table, screen, verdict_table
 from jobs.tally import Tally, duration
 from transfer.plan import Plan
 
 if TYPE_CHECKING:
-    from transfer import Experiment, Pool, TransferResult
+    from transfer import Experiment, TransferResult
 
 
 def run_experiment(options: RunOptions) -> int:
@@ -33,51 +30,25 @@ def run_experiment(options: RunOptions) -> int:
     os.environ[layout_policy.VARIABLE] = options.layouts  # for threads and workers alike
     ledger = results.open(options.ledger, create=True)
     progress = Tally(experiment)
-    pool: Pool | None = None
-    listener = Listener()
-    listener.listen()
-    try:
-        pool = make_pool(options)
-        listener.listen()
+
+    def safe() -> str:
+        return f"runs safe in {options.ledger}: {len(ledger.runs(experiment=experiment.name))}"
+
+    with working_pool(options, safe) as pool:
         with display(progress, screen(stderr=True)):
             result = transfer.run(
                 experiment, ledger, pool, progress=progress, data_dir=options.data_dir
             )
         ledger.compact()  # a query over thousands of small files takes seconds
         page = results.report(ledger, report, experiment.name)
-    except KeyboardInterrupt:
-        safe = len(ledger.runs(experiment=experiment.name))
-        print(
-            f"\nstopped ({listener.received.name}), runs safe in {options.ledger}: {safe}; "
-            f"to continue: {shlex.join(['mupc', *sys.argv[1:]])}",
-            file=sys.stderr,
-        )
-        listener.leave(pool.close if pool else lambda: None)
-    finally:
-        if pool is not None:
-            pool.close()
     _show(options, experiment, result, page, progress)
     return 0
 
 
-def make_pool(options: RunOptions | ReproduceOptions) -> "Pool":
-    """The pool that the options ask for."""
-    if options.pool is PoolKind.LOCAL:
-        from jobs import LocalPool
-
-        return LocalPool(options.workers)
-    from jobs import RayPool
-
-    return RayPool(options.address or "local", options.workers)
-
-
 def _check(options: RunOptions, experiment: "Experiment", report: Path) -> None:
-    if options.address and options.pool is PoolKind.LOCAL:
-        raise CommandError(f"--address {options.address!r} needs --pool ray, not --pool local")
+    check_pool(options)
     Plan.of(experiment, options.data_dir).check()
-    existing = next(place for place in (report, *report.absolute().parents) if place.exists())
-    if not existing.is_dir():
-        raise CommandError(f"--report {str(report)!r} cannot be a folder: {existing} is a file")
+    check_folder("--report", report)
 
 
 def _show(

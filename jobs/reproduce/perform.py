@@ -42,6 +42,8 @@ def perform(
     setting, name = recipe.at(scale), recipe.experiment(scale)
     for dataset in setting.datasets:
         pccore.data.find(dataset, data_dir)
+    if progress is not None:
+        progress.phase("calculate", 0, 0)
     _calculate(setting, name, ledger, data_dir)
     runs = setting.runs(data_dir)
     transfer.train(name, runs, ledger, pool, progress=progress, data_dir=data_dir)

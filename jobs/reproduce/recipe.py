@@ -40,6 +40,7 @@ class Claim:
         judge: from what the ledger has, what was found; None where the ledger does not have enough.
         note: of a claim that did not hold at `small`: whether the recipe, the size or the claim is
             the cause, and how that is known.
+        scale: the only one at which it can be judged; None where any will do.
     """
 
     text: str
@@ -48,6 +49,7 @@ class Claim:
     tolerance: str
     judge: Callable[[Evidence], Judged | None]
     note: str = ""
+    scale: Scale | None = None
 
 
 @dataclass(frozen=True)

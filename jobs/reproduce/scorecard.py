@@ -66,9 +66,10 @@ def lines(recipe: Recipe, scale: Scale, ledger: "Ledger", data_dir: Path | None)
     evidence = gather(ledger, recipe.experiment(scale))
     found = []
     for claim in recipe.claims:
-        judged = claim.judge(evidence)
+        only = claim.scale or scale
+        judged = claim.judge(evidence) if only is scale else None
         if judged is None:
-            measured, verdict = needed(recipe, scale, data_dir), Verdict.NOT_RUN
+            measured, verdict = needed(recipe, only, data_dir), Verdict.NOT_RUN
         else:
             measured = judged.measured
             verdict = Verdict.REPRODUCED if judged.holds else Verdict.NOT_REPRODUCED
@@ -96,7 +97,7 @@ def needed(recipe: Recipe, scale: Scale, data_dir: Path | None) -> str:
         return f"needs the data set {', '.join(absent)}"
     price = cost(setting, data_dir)
     if scale is Scale.FULL:
-        return f"needs about {price.gpu_hours:.2g} GPU-hours"
+        return f"needs the full scale, about {price.gpu_hours:.2g} GPU-hours"
     return f"needs about {price.core_seconds / 60:.2g} min of a core"
 
 

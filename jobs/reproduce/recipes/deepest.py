@@ -9,6 +9,7 @@ from jobs.reproduce.evidence import Evidence
 from jobs.reproduce.recipe import Claim, Judged, Recipe, Setting
 from jobs.reproduce.recipes.optima import AUTHORS, AUTHORS_BP, AUTHORS_FASHION
 from jobs.reproduce.settings import steps_of
+from jobs.scale import Scale
 
 if TYPE_CHECKING:
     from results.figures.measured import Figure
@@ -134,8 +135,9 @@ def _reaches(name: str, source: str, percent: float, epochs: float) -> Claim:
         f"128-layer ReLU muPC reaches about {percent:g}% on {name} in {epochs:g} epochs",
         source,
         f"{percent:g}%",
-        "one point; at the full scale alone",
+        "one point",
         partial(reaches, percent=percent, epochs=epochs),
+        scale=Scale.FULL,
     )
 
 

@@ -10,7 +10,6 @@ from made_up_measurements import measured
 
 from jobs.reproduce import RECIPES
 from jobs.reproduce.recipes import activity_decay, conditioning, conditioning_training
-from transfer.building import trace
 
 NAMES = ("conditioning", "activity-decay", "conditioning-training")
 NOTHING = measured([])
@@ -40,12 +39,6 @@ def smallest(values, activation="linear"):
 def test_nothing_run_is_not_judged(name):
     for claim in RECIPES[name].claims:
         assert claim.judge(NOTHING) is None
-
-
-@pytest.mark.parametrize("name", ["activity-decay", "conditioning-training"])
-def test_small_networks_can_be_traced(name):
-    for config in {run.config for run in RECIPES[name].small.runs(None)}:
-        trace(config)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ import pccore
 from jobs.reproduce import RECIPES
 from jobs.reproduce.recipes import forward_pass, loss_energy, random_matrices, trajectories
 from jobs.reproduce.recipes.conditioning import KAPPA
-from transfer.building import trace
 
 NAMES = (
     *("random-matrices", "forward-norms", "desiderata", "loss-energy-ratio"),
@@ -27,12 +26,6 @@ NOTHING = measured([])
 def test_nothing_run_is_not_judged(name):
     for claim in RECIPES[name].claims:
         assert claim.judge(NOTHING) is None
-
-
-@pytest.mark.parametrize("name", ["desiderata", "loss-energy-ratio"])
-def test_small_networks_can_be_traced(name):
-    for config in {run.config for run in RECIPES[name].small.runs(None)}:
-        trace(config)
 
 
 def test_diagonal_and_the_rest_are_the_parts_of_the_hessian():

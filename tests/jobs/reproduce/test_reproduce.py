@@ -114,6 +114,18 @@ def test_claims_are_judged_by_the_ledger_alone(ledger):
     }
 
 
+def test_a_claim_of_one_scale_is_judged_at_no_other(ledger):
+    claim = Claim("it is far", "T1", "1", "0", lambda _: Judged("1", True), scale=Scale.FULL)
+    runs = Setting("", small_runs)
+    small, full = (
+        scorecard([Recipe("trial", "", "", runs, runs, (claim,))], scale, ledger)[0]
+        for scale in Scale
+    )
+    assert small.verdict == "not run"
+    assert small.measured.startswith("needs the full scale, about ")
+    assert full.verdict == "reproduced"
+
+
 def test_a_claim_that_fails_says_so_with_its_cause(ledger):
     with jobs.LocalPool(1) as pool:
         perform(RECIPE, Scale.SMALL, ledger, pool)

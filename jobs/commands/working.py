@@ -1,0 +1,73 @@
+"""What commands that train share: checks of their options, and a pool that a signal ends."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.commands.options import PoolKind, ReproduceOptions, RunOptions
+from jobs.errors import CommandError
+from jobs.stopping import Listener
+
+if TYPE_CHECKING:
+    from transfer import Pool
+
+Options = RunOptions | ReproduceOptions
+
+
+def check_pool(options: Options) -> None:
+    """Refuse options that no pool can have.
+
+    Raises:
+        CommandError: an address for a pool in this process.
+    """
+    if options.address and options.pool is PoolKind.LOCAL:
+        raise CommandError(f"--address {options.address!r} needs --pool ray, not --pool local")
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Refuse a folder to write to that cannot be one.
+
+    Raises:
+        CommandError: it, or one of those that it is in, is a file.
+    """
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise CommandError(f"{option} {str(folder)!r} cannot be a folder: {existing} is a file")
+
+
+@contextmanager
+def working_pool(options: Options, safe: Callable[[], str]) -> "Iterator[Pool]":
+    """The pool that the options ask for, closed at the end.
+
+    A signal ends the process, with a sentence on what `safe` says and how to continue.
+    """
+    pool: Pool | None = None
+    listener = Listener()
+    listener.listen()
+    try:
+        pool = _make(options)
+        listener.listen()
+        yield pool
+    except KeyboardInterrupt:
+        print(
+            f"\nstopped ({listener.received.name}), {safe()}; "
+            f"to continue: {shlex.join(['mupc', *sys.argv[1:]])}",
+            file=sys.stderr,
+        )
+        listener.leave(pool.close if pool else lambda: None)
+    finally:
+        if pool is not None:
+            pool.close()
+
+
+def _make(options: Options) -> "Pool":
+    if options.pool is PoolKind.LOCAL:
+        from jobs import LocalPool
+
+        return LocalPool(options.workers)
+    from jobs import RayPool
+
+    return RayPool(options.address or "local", options.workers)
