@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pccore
 from jobs.reproduce.recipe import Setting
+from jobs.reproduce.settings import digest
 from transfer.grouping import work
 from transfer.plan import Plan
 
@@ -34,16 +35,13 @@ class Cost:
 
 
 def cost(setting: Setting, data_dir: Path | None) -> Cost:
-    """The cost of a setting; its data sets need not be here, unless it has searches.
-
-    Raises:
-        pccore.data.DatasetError: a data set that a search needs is missing.
-    """
+    """The cost of a setting; its data sets need not be here."""
     runs = list(setting.runs(data_dir))
     count, total = len(runs), sum(work(run.config) for run in runs)
     programs = len({run.config for run in runs})
     for experiment in setting.experiments():
-        plan = Plan.of(experiment, data_dir)
+        name = experiment.dataset
+        plan = Plan(experiment, pccore.data.info(name), digest(name, data_dir), data_dir)
         shapes = (experiment.tune.shape, *experiment.targets)
         programs += len({plan.config(arm, shape) for arm in plan.arms for shape in shapes})
         for arm in plan.arms:
