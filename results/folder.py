@@ -71,7 +71,10 @@ class Folder:
     def entries(self, name: str = "") -> list[pafs.FileInfo]:
         """What the folder, or a folder in it, holds; nothing if it does not exist."""
         selector = pafs.FileSelector(self.path(name), allow_not_found=True)
-        return self.filesystem.get_file_info(selector)
+        try:
+            return self.filesystem.get_file_info(selector)
+        except FileNotFoundError:  # missing when Arrow listed it, there when Arrow made sure
+            return []
 
     def read(self, name: str, last: int | None = None) -> bytes:
         """The bytes of a file, or the `last` of them."""

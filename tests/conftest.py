@@ -1,7 +1,23 @@
 """What holds for every test."""
 
+import sys
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
 
 # Time says nothing on a machine that others share; what is wrong fails without a deadline too.
 settings.register_profile("mupc", deadline=None)
 settings.load_profile("mupc")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_programs_are_dropped() -> Iterator[None]:
+    """Frees what a module has compiled.
+
+    Every program maps memory of its own, and Linux lets a process have 65,530 mappings: past them
+    XLA's compiler crashes with a segmentation fault. The whole suite comes near.
+    """
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()

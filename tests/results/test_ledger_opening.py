@@ -127,6 +127,17 @@ def test_another_may_make_it_while_we_look(tmp_path: Path, monkeypatch: pytest.M
     assert len(results.open(tmp_path, create=True).runs()) == 1
 
 
+def test_a_folder_made_while_arrow_looks_for_it_was_empty() -> None:
+    class Racing:
+        """Arrow does not find the folder, looks whether it is missing, and finds it there."""
+
+        def get_file_info(self, selector: pafs.FileSelector) -> list[pafs.FileInfo]:
+            assert selector.allow_not_found
+            raise FileNotFoundError(2, "Cannot list directory")
+
+    assert folder.Folder("ledger", Racing()).entries("runs") == []  # type: ignore[arg-type]
+
+
 def test_a_relative_path_stays_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
