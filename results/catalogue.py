@@ -27,6 +27,7 @@ class Column:
         required: whether a row without it is refused.
         allowed: the values that it may take, if only some.
         since: the first schema version that has it.
+        absent: what a null stands for: rows without it, those of older files included, have this.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Column:
     required: bool = False
     allowed: tuple[str, ...] = ()
     since: int = 1
+    absent: str | None = None
 
 
 def _key(name: str, type: str, description: str, unit: str = "") -> Column:
@@ -169,13 +171,33 @@ CURVES = (
 )
 
 
-def _interval(name: str, what: str, unit: str) -> tuple[Column, ...]:
+def _interval(name: str, what: str, unit: str, since: int = 1) -> tuple[Column, ...]:
     """A quantity and the bounds of its 95% bootstrap interval over seeds."""
-    return (
-        Column(name, "float64", what, unit),
-        Column(f"{name}_low", "float64", f"lower 95% bootstrap bound of {name} over seeds", unit),
-        Column(f"{name}_high", "float64", f"upper 95% bootstrap bound of {name} over seeds", unit),
+    return (Column(name, "float64", what, unit, since=since), *_bounds(name, unit, since))
+
+
+def _bounds(name: str, unit: str, since: int) -> tuple[Column, ...]:
+    sides = (("low", "lower"), ("high", "upper"))
+    return tuple(
+        Column(
+            f"{name}_{end}",
+            "float64",
+            f"{side} 95% bootstrap bound of {name} over seeds",
+            unit,
+            since=since,
+        )
+        for end, side in sides
     )
+
+
+def _exponent(rate: str, size: str) -> tuple[Column, ...]:
+    """An exponent of the rule by which a rate went from the tuned shape to the target."""
+    letter, symbol = {"depth": ("q", "L/L0"), "width": ("p", "N/N0")}[size]
+    what = (
+        f"{letter} of {rate} = tuned {rate} ({symbol})^{letter}, L = H + 1; null where the rule has "
+        "none, without bounds where it is prescribed"
+    )
+    return _interval(f"{rate}_{size}_exponent", what, "powers", since=3)
 
 
 VERDICTS = (
@@ -211,6 +233,23 @@ VERDICTS = (
     Column("reason", "string", "why, in one sentence with the numbers"),
     Column("created", "timestamp", "when it was reached; the newest counts", "UTC", required=True),
     Column("spec", "string", "the experiment, as JSON"),
+    Column(
+        "rule",
+        "string",
+        "by which the learning rates went from the tuned shapes to the target; null: zero_shot",
+        fixed=True,
+        required=True,
+        since=3,
+        absent="zero_shot",
+    ),
+    *_bounds("weight_lr", "per weight update", since=3),
+    *_bounds("activity_lr", "per inference step", since=3),
+    *(
+        column
+        for rate in ("weight_lr", "activity_lr")
+        for size in ("depth", "width")
+        for column in _exponent(rate, size)
+    ),
 )
 
 MEASUREMENTS = (

@@ -46,4 +46,5 @@ def _one(table: Table, name: str, wanted: Any) -> pc.Expression:
         present += [-value for value in present if value == 0]  # `isin` tells 0 from -0
     field = pc.field(name)
     match = field.isin(pa.array(present, TYPES[column.type]))
-    return match if None not in values else match | field.is_null()
+    nulls = None in values or column.absent in present
+    return match | field.is_null() if nulls else match

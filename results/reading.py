@@ -118,7 +118,7 @@ class Reader:
             filesystem=self.folder.filesystem,
         )
         names = None if columns is None else list(dict.fromkeys(columns))
-        return dataset.to_table(columns=names, filter=condition)
+        return _filled(table, dataset.to_table(columns=names, filter=condition))
 
     def announce_deletion(self) -> None:
         """Make listings that are under way start again; to be called before files are deleted."""
@@ -164,6 +164,16 @@ class Reader:
                 DamagedFileWarning,
                 stacklevel=_depth_of_caller(),
             )
+
+
+def _filled(table: Table, rows: pa.Table) -> pa.Table:
+    """The rows with what a null stands for, in columns where it stands for something."""
+    for place, name in enumerate(rows.column_names):
+        absent = table.named[name].absent
+        if absent is not None:
+            filled = pc.fill_null(rows[name], absent)
+            rows = rows.set_column(place, rows.schema.field(place), filled)
+    return rows
 
 
 def _depth_of_caller() -> int:

@@ -19,10 +19,10 @@ _INT64 = range(-(2**63), 2**63)
 
 
 def to_arrow(table: Table, rows: Sequence[Row]) -> pa.Table:
-    """The rows as an Arrow table; a column that a row lacks is null there.
+    """The rows as an Arrow table; a column that a row lacks is null there, or what a null stands for.
 
     Raises:
-        LedgerError: a row has an unknown column, lacks a required one, or a wrong type of value.
+        LedgerError: a row has an unknown column, lacks a required one that nothing stands for, or a wrong type of value.
     """
     for name in {name for row in rows for name in row}:
         table.column(name)
@@ -57,6 +57,8 @@ def converted(table: Table, column: Column, value: object) -> Any:
 
 def _required(table: Table, column: Column, value: object) -> Any:
     plain = converted(table, column, value)
+    if plain is None:
+        plain = column.absent
     if plain is None and column.required:
         raise LedgerError(f"a row of {table.name} needs a value in column {column.name!r}")
     return plain

@@ -104,8 +104,11 @@ TABLES: Mapping[str, Table] = {
         Table(
             "verdicts",
             VERDICTS,
-            key=("experiment", "variant", "dataset", "activation", "width", "depth"),
-            order=("experiment", "variant", "dataset", "activation", "width", "depth", "created"),
+            key=("experiment", "variant", "dataset", "activation", "width", "depth", "rule"),
+            order=(
+                *("experiment", "variant", "dataset", "activation", "width", "depth", "rule"),
+                "created",
+            ),
         ),
         Table(
             "measurements",

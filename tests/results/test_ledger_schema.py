@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ledger_rows import curve_rows, files, run_row
+from ledger_rows import curve_rows, files, later, run_row, verdict_row
 
 import results
 from results import LedgerError
@@ -104,6 +104,26 @@ def test_settings_of_version_2_are_null_in_version_1(of_version_1: Path) -> None
     assert runs.loc[["a", "b", "usual"], later].isna().all(axis=None)
     assert ledger.runs(skip=None)["run_id"].to_list() == ledger.runs(bias=None)["run_id"].to_list()
     assert ledger.runs(skip=2, bias=True, start="normal")["run_id"].to_list() == ["other"]
+
+
+def test_a_verdict_before_there_were_rules_is_one_of_zero_shot_transfer(tmp_path: Path) -> None:
+    """Rules are told apart from version 3 on; a new zero-shot verdict replaces the old one."""
+    old = verdict_row(verdict="drifted")
+    when = pa.array([old.pop("created")], pa.timestamp("us", tz="UTC"))
+    publish_by_hand(
+        tmp_path, "verdicts", pa.table({k: [v] for k, v in old.items()} | {"created": when})
+    )
+    (tmp_path / "mupc-ledger.json").write_text('{"format": "mupc-ledger", "layout": 1}')
+    ledger = results.open(tmp_path)
+    assert ledger.verdicts(rule="zero_shot")["verdict"].to_list() == ["drifted"]
+    assert ledger.verdicts()["rule"].to_list() == ["zero_shot"]
+    ledger.append_verdicts([verdict_row(created=later(9)), verdict_row(rule="fitted")])
+    for _ in range(2):
+        asked = ledger.verdicts().set_index("rule")["verdict"].to_dict()
+        assert asked == {"fitted": "held", "zero_shot": "held"}
+        assert ledger.verdicts(rule=["zero_shot"])["verdict"].to_list() == ["held"]
+        assert len(ledger.verdicts(latest=False, rule="zero_shot")) == 2
+        ledger.compact()
 
 
 def test_no_column_is_newer_than_the_version() -> None:
