@@ -194,8 +194,8 @@ def _exponent(rate: str, size: str) -> tuple[Column, ...]:
     """An exponent of the rule by which a rate went from the tuned shape to the target."""
     letter, symbol = {"depth": ("q", "L/L0"), "width": ("p", "N/N0")}[size]
     what = (
-        f"{letter} of {rate} = tuned {rate} ({symbol})^{letter}, L = H + 1; null where the rule has "
-        "none, without bounds where it is prescribed"
+        f"{letter} of {rate} = tuned {rate} ({symbol})^{letter}, L = H + 1; null where the rule "
+        "has none, without bounds where it is prescribed"
     )
     return _interval(f"{rate}_{size}_exponent", what, "powers", since=3)
 

@@ -19,10 +19,11 @@ _INT64 = range(-(2**63), 2**63)
 
 
 def to_arrow(table: Table, rows: Sequence[Row]) -> pa.Table:
-    """The rows as an Arrow table; a column that a row lacks is null there, or what a null stands for.
+    """The rows as an Arrow table; what a row lacks is null there, or `absent`.
 
     Raises:
-        LedgerError: a row has an unknown column, lacks a required one that nothing stands for, or a wrong type of value.
+        LedgerError: a row has an unknown column, lacks a required one that nothing stands for, or
+            has a wrong type of value.
     """
     for name in {name for row in rows for name in row}:
         table.column(name)
