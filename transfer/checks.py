@@ -7,7 +7,7 @@ import pccore
 from transfer.building import has_measurable_limit, training_config
 from transfer.fields import LARGEST_COUNT
 from transfer.samplers import SAMPLERS
-from transfer.space import Grid, Range
+from transfer.space import Grid
 from transfer.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def problems(experiment: "Experiment") -> Iterator[str]:
             yield problem
     if not found:
         refused = list(_refused(experiment))
-        yield from refused or _skipping(experiment)
+        yield from refused or (*_skipping(experiment), *_rules(experiment))
 
 
 def _training(experiment: "Experiment") -> Iterator[str]:
@@ -92,7 +92,7 @@ def _sampler(experiment: "Experiment") -> Iterator[str]:
     if tune.trials is not None and tune.trials > MOST_CELLS:
         yield f"tune.trials must be at most {MOST_CELLS:,}, got {tune.trials:,}"
     others = [name for name, sampler in SAMPLERS.items() if not sampler.exhaustive]
-    for key, values in _searched(experiment):
+    for key, values in experiment.searched:
         if exhaustive and not isinstance(values, Grid):
             yield (
                 f"{key} must be a list for sampler {tune.sampler}, got a range: give a list, or "
@@ -120,9 +120,16 @@ def _transfer(experiment: "Experiment") -> Iterator[str]:
         yield f"transfer.{lists[0]} must be left out when transfer.targets lists the shapes"
     if transfer.neighbourhood != "all":
         return
-    for key, values in _searched(experiment):
+    for key, values in experiment.searched:
         if not isinstance(values, Grid):
             yield f"{key} must be a list for transfer.neighbourhood 'all', got a range"
+
+
+def _rules(experiment: "Experiment") -> Iterator[str]:
+    """What each rule refuses."""
+    for place, rule in enumerate(experiment.transfer.rules):
+        for refusal in rule.refusals(experiment):
+            yield f"transfer.rules[{place}]{refusal}"
 
 
 def _unused(experiment: "Experiment") -> Iterator[str]:
@@ -152,7 +159,7 @@ def _refused(experiment: "Experiment") -> Iterator[str]:
     for variant in experiment.variants:
         try:
             for activation in experiment.network.activation:
-                for shape in (experiment.tune.shape, *experiment.targets):
+                for shape in (*experiment.tuned, *experiment.targets):
                     training_config(experiment, variant.name, activation, shape)
         except ValueError as error:
             refused.setdefault(str(error), []).append(variant.name)
@@ -170,15 +177,3 @@ def _skipping(experiment: "Experiment") -> Iterator[str]:
             "tune.skip_unstable must be false: no limit can be measured of the activity learning "
             f"rates of {' and '.join(names)} with inference {experiment.training.inference.scheme}"
         )
-
-
-def _searched(experiment: "Experiment") -> Iterator[tuple[str, Grid | Range]]:
-    """The rates that variants search, each with its key, once."""
-    seen = set()
-    for place, variant in enumerate(experiment.variants):
-        for name, values in experiment.space(variant).searched.items():
-            own = getattr(variant, name) is not None
-            key = (f"variants[{place}]" if own else "tune") + f".{name}"
-            if key not in seen:
-                yield key, values
-            seen.add(key)

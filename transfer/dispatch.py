@@ -137,9 +137,10 @@ class Dispatcher:
             finished += [(run, outcome) for (run, _), outcome in pairs]
         return finished
 
-    def record_verdicts(self, rows: list[dict[str, Any]]) -> None:
-        """Append rows of the `verdicts` table, after the runs that they are about."""
+    def record_verdicts(self, rows: list[dict[str, Any]], measured: list[dict[str, Any]]) -> None:
+        """Append rows of `verdicts`, and of `measurements`, after the runs that they are about."""
         self._record_copies()
+        self.ledger.append_measurements(measured)
         self.ledger.append_verdicts(rows)
 
     def _recall(self, runs: Sequence[Run]) -> None:

@@ -98,6 +98,7 @@ rate = number(SMALLEST_RATE, LARGEST_RATE)
 epochs = number(1e-6, 1e6)
 tolerance = number(1e-6, 1e6)
 decay = number(0, LARGEST_RATE)
+exponent = number(-10, 10)
 activation = name_in(pccore.ACTIVATIONS)
 
 

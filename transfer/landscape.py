@@ -15,6 +15,8 @@ from numpy import ndarray
 from pccore import Status
 from transfer.runs import Cell
 
+TINY = 1e-38  # a loss of exactly 0 has a logarithm too
+
 
 @dataclass(frozen=True)
 class Landscape:

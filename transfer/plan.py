@@ -10,6 +10,7 @@ import pccore
 from transfer.building import trace, training_config
 from transfer.grouping import work
 from transfer.problems import SpecError
+from transfer.rules import ZeroShot
 from transfer.runs import Cell, Run
 from transfer.samplers import SAMPLERS
 from transfer.space import Space
@@ -116,20 +117,33 @@ class Plan:
         ]
 
     def neighbourhood(self, arm: Arm, cell: Cell) -> tuple[Cell, ...]:
-        """The cells that run at the targets when `cell` is the optimum."""
+        """The cells that run at a target to which `cell` is transferred."""
         reach = self.experiment.transfer.neighbourhood
-        return arm.space.cells if reach == "all" else arm.space.near(cell, reach)
+        if reach != "all":
+            return arm.space.near(cell, reach)
+        return tuple(dict.fromkeys((*arm.space.cells, *arm.space.near(cell, 1))))
 
     def most_neighbours(self, arm: Arm) -> int:
-        """How many cells `neighbourhood` gives at most."""
-        reach = self.experiment.transfer.neighbourhood
-        return len(arm.space.cells) if reach == "all" else arm.space.most_near(reach)
+        """How many cells the neighbourhoods of all rules have together, at most."""
+        transfer, space = self.experiment.transfer, arm.space
+        reach = transfer.neighbourhood
+        if reach != "all":
+            return len(transfer.rules) * space.most_near(reach)
+        off_grid = sum(not isinstance(rule, ZeroShot) for rule in transfer.rules)
+        return len(space.cells) + off_grid * space.most_near(1)
 
-    def workload(self, arm: Arm, trials: int) -> tuple[int, float]:
-        """How many runs `trials` cells of the search and the transfer take at most; their work."""
+    def workload(self, arm: Arm, trials: int, surveyed: Iterable[Shape]) -> tuple[int, float]:
+        """How many runs are ahead at most, and their work.
+
+        Args:
+            arm: whose runs are meant.
+            trials: cells of the search to come.
+            surveyed: shapes at which every cell is to come.
+        """
         experiment, seeds = self.experiment, len(self.seeds)
         at_target = self.most_neighbours(arm) * seeds
         counts = [(experiment.tune.shape, trials * seeds)]
+        counts += [(shape, len(arm.space.cells) * seeds) for shape in surveyed]
         counts += [(target, at_target) for target in experiment.targets]
         return (
             sum(count for _, count in counts),

@@ -1,4 +1,4 @@
-"""The road of one arm: tune, take the optimum, rerun it at every target, judge.
+"""The road of one arm: tune, take the optimum where each rule says, run there, judge.
 
 A road is a generator that yields the runs it cannot go on without. Whoever drives it resumes it
 when they are done, so that several roads share a pool and none waits for another.
@@ -6,19 +6,21 @@ when they are done, so that several roads share a pool and none waits for anothe
 
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from transfer.dispatch import TRANSFER, TUNE, Dispatcher
 from transfer.landscape import Landscape, mean, optimum
+from transfer.law import Route, UnfittedError
 from transfer.limits import StepLimits
 from transfer.plan import Arm, Plan
 from transfer.progress import Progress
+from transfer.rules import RULES, Tuned
 from transfer.runs import Cell, Run
 from transfer.samplers import WORST_LOSS, Search, Trial, told
 from transfer.spec import Shape
-from transfer.verdict import judge, without_optimum
-from transfer.verdict_rows import verdict_row
+from transfer.verdict import Judgement, judge, without_optimum
+from transfer.verdict_rows import law_rows, verdict_row
 
 T = TypeVar("T")
 Waiting = Generator[Sequence[Run], None, T]
@@ -56,6 +58,7 @@ class Road:
         self.optimum: Optimum | None = None
         self.verdicts: list[dict[str, Any]] = []
         self.skipped = 0
+        self._surveyed = False
         self._plan, self._dispatcher, self._progress = plan, dispatcher, progress
         tune = plan.experiment.tune
         self._search = Search(arm.space, tune.sampler, tune.trials)
@@ -63,19 +66,38 @@ class Road:
 
     def travel(self) -> Waiting[None]:
         """The whole road; yields the runs it waits for."""
+        experiment = self._plan.experiment
+        yield from self._limits.measure(experiment.tuned)
+        surveyed = self._survey()
         tuned = yield from self._tune()
         cell = optimum(tuned)
         loss = None if cell is None else mean(tuned.losses[tuned.place(cell)])
+        landscapes = {experiment.tune.shape: tuned}
+        for shape, cells in surveyed.items():
+            landscapes[shape] = yield from self._landscape(shape, cells)
         self.optimum = Optimum(self.arm.variant.name, self.arm.activation, cell, loss)
         self._progress.optimum(self.arm.label, cell, loss)
-        self.verdicts = yield from self._transfer(tuned, cell)
-        self._dispatcher.record_verdicts(self.verdicts)
+        routes = [] if cell is None else self._routes(cell, landscapes)
+        self.verdicts = yield from self._transfer(tuned, routes)
+        measured = [row for route in routes for row in law_rows(self._plan, self.arm, route.law)]
+        self._dispatcher.record_verdicts(self.verdicts, measured)
 
     def ahead(self) -> tuple[int, float]:
         """How many runs, at most, have not been asked for yet, and their work."""
         if self.optimum is not None:
             return 0, 0.0
-        return self._plan.workload(self.arm, self._search.trials - self._search.asked)
+        left = self._search.trials - self._search.asked
+        shapes = () if self._surveyed else self._plan.experiment.tuned[1:]
+        return self._plan.workload(self.arm, left, shapes)
+
+    def _survey(self) -> dict[Shape, tuple[Cell, ...]]:
+        """Ask for the whole grid at the other shapes that rules are fitted to."""
+        self._surveyed = True
+        kept = {}
+        for shape in self._plan.experiment.tuned[1:]:
+            kept[shape] = self._kept(shape, self.arm.space.cells)
+            self._dispatcher.request(self._plan.runs(self.arm, shape, kept[shape]), TUNE)
+        return kept
 
     def _tune(self) -> Waiting[Landscape]:
         """Ask the search for cells and tell it their losses, in the order of asking.
@@ -85,7 +107,6 @@ class Road:
         timing, or on how often the job was interrupted.
         """
         shape = self._plan.experiment.tune.shape
-        yield from self._limits.measure([shape])
         rows: dict[Cell, list[Mapping[str, Any]]] = {}
         asked: deque[Trial] = deque()
         while True:
@@ -114,37 +135,71 @@ class Road:
     def _runs(self, trial: Trial) -> list[Run]:
         return self._plan.runs(self.arm, self._plan.experiment.tune.shape, [trial.cell])
 
-    def _transfer(self, tuned: Landscape, cell: Cell | None) -> Waiting[list[dict[str, Any]]]:
-        """Run the neighbourhood of the optimum at every target at once, and judge each."""
+    def _routes(self, cell: Cell, landscapes: Mapping[Shape, Landscape]) -> list[Route]:
+        """Where each rule goes."""
+        experiment, found = self._plan.experiment, []
+        for rule in experiment.transfer.rules:
+            try:
+                law = rule.law(Tuned(experiment, cell, landscapes, self.arm.space))
+            except UnfittedError as error:
+                found.append(Route(RULES.name_of(rule), None, {}, str(error)))
+                continue
+            predicted = {shape: law.predict(shape) for shape in experiment.targets}
+            found.append(Route(RULES.name_of(rule), law, predicted, law.note))
+        return found
+
+    def _transfer(self, tuned: Landscape, routes: list[Route]) -> Waiting[list[dict[str, Any]]]:
+        """Run what every rule predicts, and the neighbours, at every target at once; judge each.
+
+        Args:
+            tuned: the search at the tuned shape.
+            routes: empty where it found no optimum.
+        """
         plan, arm = self._plan, self.arm
-        near = () if cell is None else plan.neighbourhood(arm, cell)
         targets = plan.experiment.targets
-        yield from self._limits.measure(targets, near)
-        wanted = {shape: self._kept(shape, near, cell) for shape in targets}
+        moved = {
+            shape: [r.predicted[shape].cell for r in routes if r.predicted] for shape in targets
+        }
+        near = {
+            shape: tuple(dict.fromkeys(c for cell in cells for c in plan.neighbourhood(arm, cell)))
+            for shape, cells in moved.items()
+        }
+        yield from self._limits.measure(targets, [c for cells in near.values() for c in cells])
+        wanted = {shape: self._kept(shape, near[shape], moved[shape]) for shape in targets}
         for shape, cells in wanted.items():
             self._dispatcher.request(plan.runs(arm, shape, cells), TRANSFER)
+        if not routes:
+            lost = [RULES.name_of(rule) for rule in plan.experiment.transfer.rules]
+            routes = [Route(name, None, {}, without_optimum(tuned).reason) for name in lost]
         verdicts = []
         for shape, cells in wanted.items():
-            runs = plan.runs(arm, shape, cells)
-            yield runs
-            if cell is None:
-                target, judgement = None, without_optimum(tuned)
-            else:
-                rows, seeds = self._dispatcher.rows(runs), len(plan.seeds)
-                by_cell = [rows[i : i + seeds] for i in range(0, len(rows), seeds)]
-                target = Landscape.of(cells, by_cell)
-                tolerance = plan.experiment.transfer.tolerance
-                judgement = judge(tuned, target, cell, arm.space, tolerance)
-            verdicts.append(verdict_row(plan, arm, shape, judgement, target))
-            self._progress.verdict(verdicts[-1])
+            target = yield from self._landscape(shape, cells)
+            for route in routes:
+                judgement = self._judge(tuned, target, shape, route)
+                verdicts.append(verdict_row(plan, arm, shape, route, judgement, target))
+                self._progress.verdict(verdicts[-1])
         return verdicts
 
+    def _judge(self, tuned: Landscape, target: Landscape, shape: Shape, route: Route) -> Judgement:
+        if route.law is None:
+            return Judgement(reason=route.note)
+        cell, tolerance = route.predicted[shape].cell, self._plan.experiment.transfer.tolerance
+        found = judge(tuned, target, cell, self.arm.space, tolerance, route.law.base)
+        return replace(found, reason="; ".join(filter(None, (found.reason, route.note))))
+
+    def _landscape(self, shape: Shape, cells: Sequence[Cell]) -> Waiting[Landscape]:
+        """What became of cells that were asked for."""
+        runs = self._plan.runs(self.arm, shape, cells)
+        yield runs
+        rows, seeds = self._dispatcher.rows(runs), len(self._plan.seeds)
+        return Landscape.of(cells, [rows[i : i + seeds] for i in range(0, len(rows), seeds)])
+
     def _kept(
-        self, shape: Shape, cells: Sequence[Cell], transferred: Cell | None = None
+        self, shape: Shape, cells: Sequence[Cell], transferred: Sequence[Cell] = ()
     ) -> tuple[Cell, ...]:
-        """The cells to run at `shape`; the transferred one is never left out."""
+        """The cells to run at `shape`; the transferred ones are never left out."""
         beyond = self._limits.beyond
-        kept = tuple(cell for cell in cells if cell == transferred or not beyond(cell, shape))
+        kept = tuple(cell for cell in cells if cell in transferred or not beyond(cell, shape))
         if len(kept) < len(cells):
             runs = (len(cells) - len(kept)) * len(self._plan.seeds)
             self.skipped += runs

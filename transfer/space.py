@@ -9,12 +9,20 @@ from transfer.runs import Cell
 
 Side = Literal["lowest", "highest"]
 
+DIGITS = 4
+"""Significant digits of rates that are computed. They determine run ids, and two machines may
+differ in the last bit of a fit."""
+
 
 class Rates(Protocol):
     """The values that one learning rate may take."""
 
     def near(self, value: float, reach: int) -> tuple[float, ...]:
-        """`value` and its neighbours up to `reach` places away on either side, ascending."""
+        """`value` and its neighbours up to `reach` places away on either side, ascending.
+
+        Of a value that was not searched, but predicted, the neighbours need not be values that may
+        be searched either.
+        """
         ...
 
     def most_near(self, reach: int) -> int:
@@ -22,17 +30,23 @@ class Rates(Protocol):
         ...
 
     def edge(self, value: float) -> Side | None:
-        """On which side `value` has no neighbour; None inside, or when there is only one value."""
+        """On which side `value` has no neighbour; None inside, or when there is only one value, or
+        where it was not searched."""
         ...
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A list of rates, ascending."""
+    """A list of rates, ascending.
+
+    Off the list a place is the list's mean ratio: the geometric mean of the steps between values.
+    """
 
     values: tuple[float, ...]
 
     def near(self, value: float, reach: int) -> tuple[float, ...]:
+        if value not in self.values:
+            return _geometric(value, self._ratio, reach)
         place = self.values.index(value)
         return self.values[max(0, place - reach) : place + reach + 1]
 
@@ -43,6 +57,11 @@ class Grid:
         if len(self.values) == 1 or value not in (self.values[0], self.values[-1]):
             return None
         return "lowest" if value == self.values[0] else "highest"
+
+    @property
+    def _ratio(self) -> float:
+        steps = len(self.values) - 1
+        return (self.values[-1] / self.values[0]) ** (1 / steps) if steps else 1.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,8 @@ class Range:
     log: bool = True
 
     def near(self, value: float, reach: int) -> tuple[float, ...]:
+        if not self.low <= value <= self.high:
+            return _geometric(value, 2.0, reach)
         octaves = (value * 2.0**k for k in range(-reach, reach + 1))
         return tuple(rate for rate in octaves if self.low <= rate <= self.high)
 
@@ -64,6 +85,8 @@ class Range:
         return 2 * reach + 1
 
     def edge(self, value: float) -> Side | None:
+        if not self.low <= value <= self.high:
+            return None
         if value / 2 < self.low:
             return "lowest"
         return "highest" if value * 2 > self.high else None
@@ -118,6 +141,16 @@ class Space:
         """The rates in which `cell` lies on the edge of the space, and on which side."""
         sides = {name: rates.edge(getattr(cell, name)) for name, rates in self.searched.items()}
         return {name: side for name, side in sides.items() if side is not None}
+
+
+def rounded(rate: float) -> float:
+    """A rate that was computed, to `DIGITS` significant digits."""
+    return float(f"{rate:.{DIGITS}g}")
+
+
+def _geometric(value: float, ratio: float, reach: int) -> tuple[float, ...]:
+    beside = {rounded(value * ratio**k) for k in range(-reach, reach + 1) if k}
+    return tuple(sorted({value, *beside}))
 
 
 def _cells(

@@ -19,6 +19,7 @@ import pccore
 from transfer import fields, options, schemes
 from transfer.checks import problems
 from transfer.problems import SpecError, spec_error
+from transfer.rules import TransferRule, ZeroShot, read_rules, rules_as_yaml
 from transfer.samplers import SAMPLERS
 from transfer.schemes import InferenceSpec
 from transfer.space import Grid, Range, Space
@@ -177,15 +178,21 @@ class TransferSpec(Section):
     """Where the optimum is rerun, and how it is judged.
 
     Attributes:
+        rules: by which the tuned rates go to the targets, names in `transfer.rules.RULES` with
+            their options, one or a list; all are judged by all cells that run at the target.
         depths: with `widths`: the targets are every depth at every width.
         widths: a missing list means the tuned width, or the tuned depth.
         targets: the targets one by one, instead of `depths` and `widths`.
-        neighbourhood: how many places around the optimum, in each rate, run at the target too (in a
-            range a place is an octave), so that the claim can fail; "all" means every cell.
+        neighbourhood: how many places around the transferred cell, in each rate, run at the target
+            too, so that the claim can fail; "all" means every cell. A place is a value of the list,
+            around a cell off the list its mean ratio, and in a range an octave.
         tolerance: by how much, relatively, the loss at the transferred cell may exceed the best
             found at the target for the optimum to have held.
     """
 
+    rules: Annotated[
+        tuple[TransferRule, ...], PlainValidator(read_rules), PlainSerializer(rules_as_yaml)
+    ] = (ZeroShot(),)
     depths: Depths | None = None
     widths: Widths | None = None
     targets: Annotated[tuple[Shape, ...], BeforeValidator(fields.sections)] | None = None
@@ -271,6 +278,23 @@ class Experiment(Section):
             for width in transfer.widths or (self.tune.width,)
             for depth in transfer.depths or (self.tune.depth,)
         )
+
+    @property
+    def tuned(self) -> tuple[Shape, ...]:
+        """The shapes that are searched: the tuned one, and those that a rule is fitted to."""
+        tuned = self.tune.shape
+        others = (shape for rule in self.transfer.rules for shape in rule.shapes(tuned))
+        return tuple(dict.fromkeys((tuned, *others)))
+
+    @property
+    def searched(self) -> tuple[tuple[str, Grid | Range], ...]:
+        """The rates that variants search, each with its key in the spec, once."""
+        found: dict[str, Grid | Range] = {}
+        for place, variant in enumerate(self.variants):
+            for name, values in self.space(variant).searched.items():
+                own = getattr(variant, name) is not None
+                found[(f"variants[{place}]" if own else "tune") + f".{name}"] = values
+        return tuple(found.items())
 
     @property
     def steps(self) -> int:

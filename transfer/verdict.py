@@ -1,9 +1,8 @@
 """Whether an optimum held at a target shape: regret, drift, and one word. Pure functions.
 
 Regret is log(loss at the transferred cell / best loss found at the target). Drift is the log2
-shift of the optimum from the tuned shape to the target, per learning rate. Both come with 95%
-bootstrap intervals over seeds, resampled as a whole: at one shape a seed is the same draw for every
-cell. With three seeds such an interval spans about the three values, and covers less than it says.
+shift of the optimum from the tuned shape to the target, per learning rate. Both come with bootstrap
+intervals over seeds (`transfer.bootstrap`).
 """
 
 import math
@@ -14,13 +13,10 @@ import numpy as np
 from numpy import ndarray
 
 from pccore import Status
-from transfer.landscape import Landscape, Ranking, mean, mostly_trained, optimum, rank
+from transfer.bootstrap import LEVEL, Estimate, estimate, resample
+from transfer.landscape import TINY, Landscape, Ranking, mean, mostly_trained, optimum, rank
 from transfer.runs import Cell
 from transfer.space import Space
-
-RESAMPLES = 4000
-LEVEL = 0.95
-TINY = 1e-38  # a loss of exactly 0 has a logarithm too
 
 
 class Word(StrEnum):
@@ -30,19 +26,6 @@ class Word(StrEnum):
     DRIFTED = "drifted"  # the regret is beyond it, or the transferred cell did not train
     EDGE = "edge"  # not drifted, but an optimum lies on the edge of the grid, so one may lie beyond
     INCONCLUSIVE = "inconclusive"  # the runs do not decide
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its bootstrap interval.
-
-    A regret is infinite where fewer seeds trained at the transferred cell than at the best one. The
-    bounds are NaN with a single seed.
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -77,16 +60,23 @@ class Judgement:
 
 
 def judge(
-    tuned: Landscape, target: Landscape, cell: Cell, space: Space, tolerance: float
+    tuned: Landscape,
+    target: Landscape,
+    cell: Cell,
+    space: Space,
+    tolerance: float,
+    base: Cell | None = None,
 ) -> Judgement:
     """Judge one target shape.
 
     Args:
         tuned: the runs of the search.
         target: the runs at the target; `cell` is among them.
-        cell: the optimum of the search.
+        cell: the transferred cell: the optimum of the search, or what a rule made of it.
         space: what was searched, which tells where its edges are.
         tolerance: by how much, relatively, the loss at `cell` may exceed the best found.
+        base: the tuned optimum that a rule went from; None where it is `cell`, or where there is
+            none, as `cell` was fitted to several shapes.
     """
     target = target.without_failures(keep=cell)
     judgement = _measure(target, cell)
@@ -97,7 +87,8 @@ def judge(
     if len(target.cells) > 1:
         regret, drift = _compare(tuned.without_failures(), target, cell, space)
         judgement = replace(judgement, regret=regret, drift=drift)
-    word, reason = _decide(judgement, cell, target, space, tolerance)
+    edge = _edge(base or cell, judgement.best or cell, target, space)
+    word, reason = _decide(judgement, cell, target, edge, tolerance)
     return replace(judgement, word=word, reason=reason)
 
 
@@ -132,27 +123,22 @@ def _compare(
 ) -> tuple[Estimate, dict[str, Estimate]]:
     """Regret and drift, each for the seeds as they are and for resamples of them."""
     generator = np.random.default_rng(0)  # the same runs are judged the same
-    tuned_ranking = rank(tuned), rank(tuned, _resample(generator, tuned.seeds))
-    target_ranking = rank(target), rank(target, _resample(generator, target.seeds))
+    tuned_ranking = rank(tuned), rank(tuned, resample(generator, tuned.seeds))
+    target_ranking = rank(target), rank(target, resample(generator, target.seeds))
     place = target.place(cell)
-    regret = _estimate(*(_regrets(ranking, place) for ranking in target_ranking))
+    regrets, resampled = (_regrets(ranking, place) for ranking in target_ranking)
+    regret = estimate(regrets[0], resampled)
     drift = {}
     for name in space.searched:
         here, there = (
             np.log2([getattr(c, name) for c in landscape.cells]) for landscape in (tuned, target)
         )
-        shifts = (
+        shifts, resampled = (
             there[after.best] - here[before.best]
             for before, after in zip(tuned_ranking, target_ranking, strict=True)
         )
-        drift[name] = _estimate(*shifts)
+        drift[name] = estimate(shifts[0], resampled)
     return regret, drift
-
-
-def _resample(generator: np.random.Generator, seeds: int) -> ndarray:
-    """How often each seed is drawn in each resample (R, S); a single seed has no resamples."""
-    size = RESAMPLES if seeds > 1 else 0
-    return generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=size)
 
 
 def _regrets(ranking: Ranking, place: int) -> ndarray:
@@ -163,22 +149,8 @@ def _regrets(ranking: Ranking, place: int) -> ndarray:
     return np.where(fewer, np.inf, np.log(loss / best))
 
 
-def _estimate(values: ndarray, resampled: ndarray) -> Estimate:
-    """The value (1,) with the interval that its resamples (R,) span."""
-    resampled = resampled[~np.isnan(resampled)]
-    if resampled.size == 0:
-        return Estimate(float(values[0]), math.nan, math.nan)
-    tail = (1 - LEVEL) / 2
-    return Estimate(
-        float(values[0]),
-        # Neither bound is interpolated: some resamples may be infinite.
-        float(np.quantile(resampled, tail, method="lower")),
-        float(np.quantile(resampled, 1 - tail, method="higher")),
-    )
-
-
 def _decide(
-    judgement: Judgement, cell: Cell, target: Landscape, space: Space, tolerance: float
+    judgement: Judgement, cell: Cell, target: Landscape, edge: str, tolerance: float
 ) -> tuple[Word, str]:
     """The word, and why, where some cell trained at the target."""
     best, regret = judgement.best or cell, judgement.regret
@@ -187,11 +159,8 @@ def _decide(
     limit, excess = math.log1p(tolerance), _excess(cell, best, regret, target)
     if regret is not None and regret.low > limit:
         return Word.DRIFTED, f"{excess}, beyond the tolerance of {tolerance:.3g}"
-    for name, optimal in (("tuned optimum", cell), ("optimum at the target", best)):
-        edges = [f"{side} {rate}" for rate, side in space.edges(optimal).items()]
-        if edges:
-            reason = f"the {name}, {optimal}, has the {' and the '.join(edges)} searched"
-            return Word.EDGE, f"{reason}: a better one may lie beyond"
+    if edge:
+        return Word.EDGE, edge
     if regret is None:
         return Word.INCONCLUSIVE, f"only {cell} ran at the target, with nothing to compare it to"
     if math.isnan(regret.high):
@@ -200,6 +169,28 @@ def _decide(
     if regret.high <= limit:
         return Word.HELD, f"{excess}, within the tolerance of {tolerance:.3g}{border}"
     return Word.INCONCLUSIVE, f"{excess}, on both sides of the tolerance of {tolerance:.3g}{border}"
+
+
+def _edge(tuned: Cell, best: Cell, target: Landscape, space: Space) -> str:
+    """Which optimum has the lowest or highest rate searched, in words; empty if none has.
+
+    At the target a predicted cell may have neighbours outside of the space: where one ran beyond an
+    edge, that is none.
+    """
+    found = space.edges(best)
+    for rate, side in list(found.items()):
+        rates = [getattr(cell, rate) for cell in target.cells]
+        if getattr(best, rate) != (min(rates) if side == "lowest" else max(rates)):
+            del found[rate]
+    for name, optimal, sides in (
+        ("tuned optimum", tuned, space.edges(tuned)),
+        ("optimum at the target", best, found),
+    ):
+        if sides:
+            edges = " and the ".join(f"{side} {rate}" for rate, side in sides.items())
+            has = f"the {name}, {optimal}, has the {edges} searched"
+            return f"{has}: a better one may lie beyond"
+    return ""
 
 
 def _counts(landscape: Landscape) -> str:

@@ -4,28 +4,35 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
-from pccore import Status
+from pccore import CONVENTIONS, Status
+from transfer.bootstrap import Estimate
 from transfer.landscape import Landscape
+from transfer.law import SIZES, Fitted, Law, Route
 from transfer.plan import Arm, Plan
 from transfer.runs import Cell
 from transfer.spec import Shape
-from transfer.verdict import Estimate, Judgement
+from transfer.verdict import Judgement
+
+RATES = ("weight_lr", "activity_lr")
 
 
 def verdict_row(
-    plan: Plan, arm: Arm, shape: Shape, judgement: Judgement, target: Landscape | None
+    plan: Plan, arm: Arm, shape: Shape, route: Route, judgement: Judgement, target: Landscape
 ) -> dict[str, Any]:
-    """The row of `arm` at `shape`.
+    """The row of `arm` at `shape` by one rule.
 
     A regret without bound is null, like one that does not exist: the reason tells them apart.
 
     Args:
-        target: the runs at the target; None if there was no optimum to run there.
+        target: the runs at the target, by all rules.
     """
     tune = plan.experiment.tune
     drift = judgement.drift or {}
+    predicted = route.predicted[shape].rates if shape in route.predicted else {}
+    exponents = route.law.exponents if route.law else {}
     return {
         "experiment": plan.experiment.name,
         "variant": arm.variant.name,
@@ -46,13 +53,63 @@ def verdict_row(
         **_estimate("drift_activity_lr", drift.get("activity_lr")),
         "min_train_loss": judgement.minimum,
         "seeds": len(plan.seeds),
-        "cells": len(target.cells) if target else 0,
-        **{f"runs_{status}": target.count(status) if target else 0 for status in Status},
+        "cells": len(target.cells),
+        **{f"runs_{status}": target.count(status) for status in Status},
         "verdict": str(judgement.word),
         "reason": judgement.reason,
         "created": datetime.now(UTC),
         "spec": json.dumps(plan.experiment.to_dict(), sort_keys=True),
+        "rule": route.rule,
+        **{
+            name: value
+            for rate in RATES
+            for name, value in _estimate(rate, predicted.get(rate)).items()
+            if name != rate  # the rate that ran, which is rounded, is above
+        },
+        **{
+            name: value
+            for rate in RATES
+            for size in SIZES
+            for name, value in _estimate(
+                f"{rate}_{size}_exponent", exponents.get(rate, {}).get(size)
+            ).items()
+        },
     }
+
+
+def law_rows(plan: Plan, arm: Arm, law: Law | None) -> list[dict[str, Any]]:
+    """Rows of `measurements` of a fitted law: the optima it was fitted to, and what it says there
+    and at the targets, each with its bounds."""
+    if not isinstance(law, Fitted):
+        return []
+    shapes = dict.fromkeys((*plan.experiment.tuned, *plan.experiment.targets))
+    found = [
+        (shape, f"optimal_{rate}", best.rate(rate))
+        for shape, best in law.optima.items()
+        for rate in law.coefficients
+    ]
+    found += [(s, f"law_{rate}", law.rate(rate, s)) for s in shapes for rate in law.coefficients]
+    now = datetime.now(UTC)
+    return [
+        {
+            "quantity": name,
+            "experiment": plan.experiment.name,
+            "variant": arm.variant.name,
+            "dataset": plan.experiment.dataset,
+            "activation": arm.activation,
+            "width": shape.width,
+            "depth": shape.depth,
+            "batch_size": plan.experiment.training.batch_size,
+            "conventions": CONVENTIONS,
+            "value": value,
+            "source": "transfer.law, fitted to the runs of the search",
+            "mupc_version": version("mupc"),
+            "created": now,
+        }
+        for shape, quantity, estimate in found
+        for name, value in _estimate(quantity, estimate).items()
+        if value is not None
+    ]
 
 
 def _cell(prefix: str, cell: Cell | None) -> dict[str, float | None]:
@@ -76,9 +133,10 @@ def _estimate(name: str, estimate: Estimate | None) -> dict[str, float | None]:
 
 def summary(rows: Sequence[Mapping[str, Any]], skipped: Mapping[str, int]) -> str:
     """Verdicts in plain text, a line each, and one for each arm of which runs were skipped."""
+    alone = {row["rule"] for row in rows} <= {"zero_shot"}
     lines = [
-        f"{row['variant']} {row['activation']}, width {row['width']}, depth {row['depth']}: "
-        f"{row['verdict']}: {row['reason']}"
+        f"{row['variant']} {row['activation']}, width {row['width']}, depth {row['depth']}"
+        f"{'' if alone else ', ' + row['rule']}: {row['verdict']}: {row['reason']}"
         for row in rows
     ]
     lines += [f"{arm}: {runs} runs skipped as unstable" for arm, runs in skipped.items()]
