@@ -2,7 +2,8 @@
 
 Seeds are resampled as a whole: at one shape a seed is the same draw for every cell. At two shapes
 it is not, so that shapes are resampled independently. With three seeds an interval spans about the
-three values, and covers less than it says.
+three values, and covers less than it says: fitted exponents 84% of the time, 88% with five seeds
+and 92% with ten (three shapes, 300 synthetic landscapes each).
 """
 
 import math

@@ -1,0 +1,249 @@
+"""Laws fitted to landscapes whose optima and exponents are known."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pccore import Status
+from transfer import Cell
+from transfer.landscape import Landscape
+from transfer.law import Exponents, Fitted, Prescribed, UnfittedError, compatible_with_zero, fit
+from transfer.refine import refine
+from transfer.space import Grid, Space
+from transfer.spec import Shape
+
+HALVES = tuple(2.0**k for k in range(-14, 3))
+SPACE = Space(Grid(HALVES), Grid(HALVES))
+ETA_ONLY = Space(Grid(HALVES), None)
+ORIGIN = Shape(width=32, depth=7)  # L0 = 8
+
+
+def shape(L: int, width: int = 32) -> Shape:
+    return Shape(width=width, depth=L - 1)
+
+
+LINE = [shape(L) for L in (4, 8, 16)]
+SQUARE = [shape(L, width) for L in (4, 8, 16) for width in (32, 64)]
+
+
+def landscape(
+    space: Space,
+    log_best: Mapping[str, float],
+    *,
+    noise: float = 0.0,
+    seeds: int = 3,
+    seed: int = 0,
+    dead: Mapping[Cell, Status] | None = None,
+) -> Landscape:
+    """log loss = 0.3 (log rate - its best)^2 summed over rates, and normal noise on every run."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for cell in space.cells:
+        away = sum((math.log(getattr(cell, name)) - best) ** 2 for name, best in log_best.items())
+        losses = np.exp(0.3 * away + noise * generator.standard_normal(seeds)) / 10
+        status = (dead or {}).get(cell, Status.TRAINED)
+        row = {"outcome": status, "min_train_loss": None, "test_accuracy": None}
+        rows.append([row | {"final_train_loss": float(loss)} for loss in losses])
+    return Landscape.of(space.cells, rows)
+
+
+def best_at(at: Shape, eta: Exponents, start: float = -3.0) -> dict[str, float]:
+    """log eta* = start + q log(L/8) + p log(N/32)."""
+    L = math.log((at.depth + 1) / 8)
+    return {"weight_lr": start + eta.depth * L + eta.width * math.log(at.width / 32)}
+
+
+def fitted(
+    shapes: list[Shape], eta: Exponents, beta: Exponents | None = None, **options: float
+) -> Fitted:
+    space = ETA_ONLY if beta is None else SPACE
+    generator = np.random.default_rng(1)
+    optima = {}
+    for place, at in enumerate(shapes):
+        best = best_at(at, eta)
+        if beta is not None:
+            best["activity_lr"] = best_at(at, beta, -4.0)["weight_lr"]
+        where = int(options.get("seed", 0)) * 100 + place
+        world = landscape(space, best, **(options | {"seed": where}))  # type: ignore[arg-type]
+        optima[at] = refine(world, space, generator)
+    return fit(ORIGIN, optima)
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(-4, -2.5), st.floats(0.0, 0.69))
+@settings(max_examples=10)
+def test_exponents_are_found_again(q: float, p: float, start: float, beta: float) -> None:
+    """A parabola in log rate is found exactly, wherever its lowest point is between the cells."""
+    generator, optima = np.random.default_rng(1), {}
+    for at in SQUARE:
+        best = best_at(at, Exponents(q, p), start) | {"activity_lr": -4.0 + beta}
+        optima[at] = refine(landscape(SPACE, best), SPACE, generator)
+    law = fit(ORIGIN, optima)
+    assert law.exponents["weight_lr"]["depth"].value == pytest.approx(q, abs=1e-6)
+    assert law.exponents["weight_lr"]["width"].value == pytest.approx(p, abs=1e-6)
+    assert law.exponents["activity_lr"]["depth"].value == pytest.approx(0, abs=1e-6)
+    held_back = shape(64, 256)
+    predicted = law.predict(held_back)
+    exact = math.exp(start + q * math.log(8) + p * math.log(8))
+    assert predicted.cell.weight_lr == pytest.approx(exact, rel=1e-3)  # four digits
+    assert predicted.cell.activity_lr == pytest.approx(math.exp(-4.0 + beta), rel=1e-3)
+    rate = predicted.rates["weight_lr"]
+    assert rate.low == pytest.approx(exact, rel=1e-5)  # without noise all seeds agree
+    assert rate.high == pytest.approx(exact, rel=1e-5)
+
+
+def test_the_optimum_lies_between_the_cells() -> None:
+    """Uneven steps, as in the thesis's grid: the parabola does not care."""
+    space = Space(Grid((0.01, 0.05, 0.1, 0.5)), None)
+    found = refine(landscape(space, {"weight_lr": math.log(0.07)}), space, np.random.default_rng(0))
+    assert found is not None
+    assert found.cell == Cell(0.05, None)
+    assert found.rate("weight_lr").value == pytest.approx(0.07)
+    assert found.edges == {}
+    assert found.coarse == ()
+
+
+def test_the_interval_covers_the_truth() -> None:
+    """Ten seeds, 100 worlds: nominal 95% percentile intervals over ten seeds cover about 90%."""
+    truth = Exponents(-0.6)
+    exponents, rates = 0, 0
+    exact = math.exp(best_at(shape(64), truth)["weight_lr"])
+    for world in range(100):
+        law = fitted(LINE, truth, noise=0.1, seeds=10, seed=world)
+        found, at = law.exponents["weight_lr"]["depth"], law.rate("weight_lr", shape(64))
+        exponents += found.low <= truth.depth <= found.high
+        rates += at.low <= exact <= at.high
+    assert exponents / 100 > 0.82
+    assert rates / 100 > 0.82
+
+
+def test_noise_widens_the_interval() -> None:
+    widths = []
+    for noise in (0.01, 0.03, 0.1):
+        found = fitted(LINE, Exponents(-0.5), noise=noise).exponents["weight_lr"]["depth"]
+        widths.append(found.high - found.low)
+    assert widths == sorted(widths)
+    assert widths[0] > 0
+
+
+def test_compatible_with_zero_shot_transfer_is_said() -> None:
+    still = fitted(LINE, Exponents(), noise=0.05, seeds=10)
+    moving = fitted(LINE, Exponents(-0.5), noise=0.01)
+    assert compatible_with_zero(still.exponents["weight_lr"])
+    assert still.note.endswith("compatible with zero-shot transfer")
+    assert not compatible_with_zero(moving.exponents["weight_lr"])
+    assert moving.note.startswith("eta goes as L^-0.")
+    assert "zero-shot" not in moving.note
+
+
+def test_both_rates_have_a_law_each() -> None:
+    law = fitted(SQUARE, Exponents(-0.5, 0.25), Exponents(1.0, 0.0))
+    assert law.exponents["activity_lr"]["depth"].value == pytest.approx(1, abs=1e-6)
+    assert law.exponents["weight_lr"]["width"].value == pytest.approx(0.25, abs=1e-6)
+    assert law.note.startswith("eta goes as L^-0.50 (95% interval -0.50 to -0.50) N^0.25")
+
+
+def test_one_seed_has_no_interval() -> None:
+    law = fitted(LINE, Exponents(-0.5), seeds=1)
+    found = law.exponents["weight_lr"]["depth"]
+    assert found.value == pytest.approx(-0.5)
+    assert math.isnan(found.low)
+    assert not compatible_with_zero(law.exponents["weight_lr"])  # nothing is known
+    assert law.note == "eta goes as L^-0.50"
+    assert math.isnan(law.predict(shape(64)).rates["weight_lr"].high)
+
+
+@pytest.mark.parametrize("status", [Status.DIVERGED, Status.AT_CHANCE, Status.FAILED])
+def test_beside_what_did_not_train_the_optimum_is_known_to_the_cell_only(status: Status) -> None:
+    best = {"weight_lr": math.log(0.25) + 0.1}
+    dead = {Cell(eta, None): status for eta in HALVES if eta > 0.25}
+    world = landscape(ETA_ONLY, best, dead=dead)
+    found = refine(world, ETA_ONLY, np.random.default_rng(0))
+    assert found is not None
+    assert found.coarse == ("weight_lr",)
+    rate = found.rate("weight_lr")
+    assert rate.value == pytest.approx(0.25)
+    half = math.sqrt(2)  # half-way to a neighbour
+    assert 0.25 / half < rate.low < 0.25 * 2**-0.45
+    assert 0.25 * 2**0.45 < rate.high < 0.25 * half
+    assert rate.low < math.exp(best["weight_lr"]) < rate.high
+
+
+def test_what_is_coarse_is_said() -> None:
+    optima = {}
+    for at in LINE:
+        best = best_at(at, Exponents(-1.0))
+        dead = {}
+        if at == ORIGIN:
+            over = math.exp(best["weight_lr"]) * 1.5
+            dead = {Cell(eta, None): Status.DIVERGED for eta in HALVES if eta > over}
+        world = landscape(ETA_ONLY, best, dead=dead)
+        optima[at] = refine(world, ETA_ONLY, np.random.default_rng(0))
+    law = fit(ORIGIN, optima)
+    assert "at (width 32, depth 7) a neighbour of the optimum did not train" in law.note
+    assert law.exponents["weight_lr"]["depth"].value == pytest.approx(-1, abs=0.3)
+
+
+def test_an_optimum_on_the_edge_is_left_out_and_said() -> None:
+    """Four depths, of which the shallowest has its optimum beyond the highest rate."""
+    shapes = [shape(L) for L in (2, 4, 8, 16)]
+    space = Space(Grid(tuple(eta for eta in HALVES if eta < 0.3)), None)
+    optima = {}
+    for at in shapes:
+        world = landscape(space, best_at(at, Exponents(-1.0)))
+        optima[at] = refine(world, space, np.random.default_rng(0))
+    law = fit(ORIGIN, optima)
+    assert set(law.optima) == set(shapes[1:])
+    assert law.exponents["weight_lr"]["depth"].value == pytest.approx(-1, abs=1e-6)
+    said = "width 32, depth 1 was left out, as its optimum has the highest weight_lr searched"
+    assert said in law.note
+
+
+def test_too_few_optima_make_no_law() -> None:
+    space = Space(Grid(HALVES[:4]), None)  # far below every optimum
+    worlds = {at: landscape(space, best_at(at, Exponents())) for at in LINE}
+    worlds[LINE[0]] = landscape(space, {}, dead=dict.fromkeys(space.cells, Status.DIVERGED))
+    optima = {at: refine(world, space, np.random.default_rng(0)) for at, world in worlds.items()}
+    with pytest.raises(UnfittedError) as caught:
+        fit(ORIGIN, optima)
+    message = str(caught.value)
+    assert "no law could be fitted: 0 of 3 shapes have an optimum inside the grid" in message
+    assert "nothing trained at width 32, depth 3" in message
+    assert "depth 15 was left out" in message
+
+
+def test_a_rate_of_one_value_is_kept() -> None:
+    space = Space(Grid(HALVES), Grid((5.0,)))
+    optima = {
+        at: refine(landscape(space, best_at(at, Exponents(-0.5))), space, np.random.default_rng(0))
+        for at in LINE
+    }
+    law = fit(ORIGIN, optima)
+    assert set(law.exponents) == {"weight_lr"}
+    assert law.predict(shape(64)).cell.activity_lr == 5.0
+
+
+def test_prescribed_powers_are_of_matrices_and_width() -> None:
+    """H = 7 to H = 31 is L = 8 to L = 32: at q = -1/2 the rate is halved, and not 0.475 of it."""
+    base = Cell(0.1, 10.0)
+    law = Prescribed(ORIGIN, base, {"weight_lr": Exponents(depth=-0.5, width=1.0)})
+    assert law.predict(shape(32)).cell == Cell(0.05, 10.0)
+    assert law.predict(shape(8, 96)).cell == Cell(0.3, 10.0)
+    assert law.predict(ORIGIN).cell == base
+    assert set(law.exponents) == {"weight_lr"}
+    both = replace(law, powers={"activity_lr": Exponents(depth=0.5)})
+    assert both.predict(shape(32)).cell == Cell(0.1, 20.0)
+    assert replace(both, base=Cell(0.1, None)).predict(shape(32)).cell == Cell(0.1, None)
+
+
+@given(st.floats(1e-8, 1e3), st.integers(0, 3))
+def test_a_predicted_rate_has_neighbours_at_the_ratio_of_the_grid(rate: float, reach: int) -> None:
+    near = Grid((0.01, 0.02, 0.08)).near(rate, reach)
+    steps = np.diff(np.log(near))
+    assert rate in near
+    assert np.allclose(steps, math.log(8) / 2, atol=2e-3)
+    assert len(near) == 2 * reach + 1
