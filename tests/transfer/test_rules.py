@@ -1,0 +1,222 @@
+"""Rules from the spec to the verdict: what runs where, what is predicted, what is refused."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from law_specs import ETAS, FITTED, law_spec
+from transfer_fakes import FormulaPool, MemoryLedger, TrainingPool, spec
+
+import results
+from pccore import Outcome, Status, TrainingConfig
+from transfer import Cell, Experiment, run
+from transfer.driver import TransferResult
+from transfer.rules import RULES, DepthMuP, FittedExponents, GivenExponents, ZeroShot
+from transfer.spec import Shape
+
+
+def sinking(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
+    """eta* = 0.1 (L / 8)^-0.8, and a log-parabola around it; far above it runs diverge."""
+    L = config.network.depth + 1
+    away = math.log(cell.weight_lr / (0.1 * (L / 8) ** -0.8))
+    if away > 2:
+        return Outcome(Status.DIVERGED, steps=3, diverged_step=3)
+    return 0.1 * math.exp(0.3 * away**2) * (1 + 0.01 * seed)
+
+
+def carry_out(
+    values: dict[str, Any], ledger: Any = None, response: Any = sinking
+) -> tuple[TransferResult, FormulaPool, Any]:
+    ledger, pool = ledger or MemoryLedger(), FormulaPool(response)
+    return run(Experiment.from_dict(values), ledger, pool), pool, ledger
+
+
+def test_rules_are_compared_by_all_cells_that_ran_at_the_target() -> None:
+    result, pool, ledger = carry_out(law_spec("zero_shot", "depth_mup", FITTED))
+    zero, prescribed, fitted = result.verdicts
+    assert [row["rule"] for row in result.verdicts] == ["zero_shot", "depth_mup", "fitted"]
+    assert zero["weight_lr"] == 0.1
+    assert prescribed["weight_lr"] == 0.05  # (32 / 8)^-1/2
+    assert fitted["weight_lr"] == pytest.approx(0.1 * 4**-0.8, rel=1e-3)
+    assert [row["verdict"] for row in result.verdicts] == ["drifted", "held", "held"]
+    best = 0.1 * 1.01
+    for row in result.verdicts:
+        away = math.log(row["weight_lr"] / (0.1 * 4**-0.8))
+        assert row["regret"] == pytest.approx(0.3 * away**2, abs=1e-3)
+        assert row["best_loss"] == pytest.approx(best, rel=1e-3)
+        assert row["cells"] == 9
+    at_target = Counter((r["weight_lr"], r["seed"]) for r in ledger.appended if r["depth"] == 31)
+    ratio = 10**0.25
+    expected = {eta * r for eta in (0.05, fitted["weight_lr"]) for r in (1 / ratio, 1, ratio)}
+    expected |= {eta for eta in ETAS if 0.05 < eta < 0.18}
+    assert sorted({eta for eta, _ in at_target}) == pytest.approx(sorted(expected), rel=1e-3)
+    assert set(at_target.values()) == {1}
+    assert len(pool.trained) == len(set(pool.trained))
+
+
+def test_a_fitted_verdict_has_the_law_with_its_intervals() -> None:
+    result, _, ledger = carry_out(law_spec(FITTED))
+    (row,) = result.verdicts
+    assert row["weight_lr_depth_exponent"] == pytest.approx(-0.8, abs=1e-4)
+    low, high = (row[f"weight_lr_depth_exponent_{end}"] for end in ("low", "high"))
+    assert low <= row["weight_lr_depth_exponent"] <= high
+    assert row["weight_lr_low"] <= row["weight_lr"] * 1.001
+    assert row["weight_lr"] <= row["weight_lr_high"] * 1.001
+    assert row["weight_lr_width_exponent"] is None
+    assert row["activity_lr_depth_exponent"] is None
+    assert "; eta goes as L^-0.80 (95% interval -0.80 to -0.80)" in row["reason"]
+    measured = {(m["quantity"], m["depth"]): m["value"] for m in ledger.measured}
+    for depth in (3, 7, 15):
+        for quantity in ("optimal_weight_lr", "law_weight_lr"):
+            exact = 0.1 * ((depth + 1) / 8) ** -0.8
+            assert measured[quantity, depth] == pytest.approx(exact, rel=1e-4)
+    assert ("optimal_weight_lr", 31) not in measured
+    assert measured["law_weight_lr_low", 31] <= measured["law_weight_lr", 31]
+
+
+def test_the_search_runs_at_every_shape_that_is_fitted_and_rules_share_it() -> None:
+    alone, pool, ledger = carry_out(law_spec("zero_shot"))
+    _, more, _ = carry_out(law_spec("zero_shot", FITTED), ledger)
+    searched = Counter(r["depth"] for r in ledger.appended if r["phase"] == "tune")
+    assert searched == {3: 39, 7: 39, 15: 39}
+    assert not set(pool.trained) & set(more.trained)
+    assert len(pool.trained) == 39 + 9
+    assert len(more.trained) == 2 * 39 + 9
+    assert alone.verdicts[0]["weight_lr"] == 0.1
+
+
+def test_zero_shot_is_what_it_was() -> None:
+    before, pool, _ = carry_out(spec(), response=lambda c, cell, s: 1 / cell.weight_lr)
+    after, again, _ = carry_out(
+        spec(transfer={"rules": ["zero_shot"]}), response=lambda c, cell, s: 1 / cell.weight_lr
+    )
+    assert pool.trained == again.trained
+    assert [row["rule"] for row in before.verdicts] == ["zero_shot"] * 2
+    assert [row["reason"] for row in before.verdicts] == [row["reason"] for row in after.verdicts]
+
+
+def test_verdicts_of_several_rules_come_back_from_the_ledger(tmp_path: Any) -> None:
+    ledger = results.open(tmp_path, create=True)
+    result, _, _ = carry_out(law_spec("zero_shot", FITTED), ledger)
+    carry_out(law_spec("zero_shot", FITTED), ledger)
+    frame = ledger.verdicts().set_index("rule")
+    assert sorted(frame.index) == ["fitted", "zero_shot"]
+    assert frame.loc["fitted", "weight_lr"] == result.verdicts[1]["weight_lr"]
+    law = ledger.measurements(quantity="law_weight_lr").set_index("depth")["value"]
+    assert law[31] == pytest.approx(frame.loc["fitted", "weight_lr"], rel=1e-3)
+
+
+def test_a_law_that_cannot_be_fitted_is_inconclusive_and_the_others_go_on() -> None:
+    values = law_spec("zero_shot", FITTED, tune={"weight_lr": [1e-5, 1e-4, 1e-3]})
+    result, _, _ = carry_out(values)
+    zero, fitted = result.verdicts
+    assert zero["verdict"] == "edge"
+    assert (fitted["verdict"], fitted["weight_lr"], fitted["loss"]) == ("inconclusive", None, None)
+    assert fitted["reason"].startswith("no law could be fitted: 0 of 3 shapes have an optimum ins")
+
+
+def test_nothing_trains_at_the_tuned_shape() -> None:
+    diverged = Outcome(Status.DIVERGED, steps=3, diverged_step=3)
+    result, _, _ = carry_out(law_spec("zero_shot", FITTED), response=lambda *_: diverged)
+    assert [(row["rule"], row["verdict"]) for row in result.verdicts] == [
+        ("zero_shot", "inconclusive"),
+        ("fitted", "inconclusive"),
+    ]
+    assert all("no cell trained at the tuned shape" in r["reason"] for r in result.verdicts)
+
+
+def test_every_cell_at_the_target_includes_the_predicted_ones() -> None:
+    result, _, ledger = carry_out(law_spec(FITTED, transfer={"neighbourhood": "all"}))
+    there = {row["weight_lr"] for row in ledger.appended if row["depth"] == 31}
+    assert set(ETAS) < there
+    assert result.verdicts[0]["weight_lr"] in there
+    assert len(there) == len(ETAS) + 3
+
+
+def test_both_rates_are_predicted() -> None:
+    def response(config: TrainingConfig, cell: Cell, seed: int) -> float:
+        L = config.network.depth + 1
+        eta, beta = 0.1 * (L / 8) ** -0.5, 2 * (L / 8)
+        away = math.log(cell.weight_lr / eta) ** 2 + math.log((cell.activity_lr or 0) / beta) ** 2
+        return math.exp(0.2 * away) * (1 + seed / 100)
+
+    betas = [0.125 * 2**k for k in range(8)]
+    values = law_spec(FITTED, tune={"activity_lr": betas}, training={})
+    result, _, _ = carry_out(values, response=response)
+    (row,) = result.verdicts
+    assert row["activity_lr"] == pytest.approx(8, rel=1e-3)
+    assert row["activity_lr_depth_exponent"] == pytest.approx(1, abs=1e-4)
+    assert row["cells"] == 9
+    assert row["verdict"] == "held"
+
+
+@pytest.mark.parametrize(("optimiser", "factor"), [("adam", (4 * 4) ** -0.5), ("sgd", 4.0)])
+def test_depth_mup_prescribes_by_optimiser(optimiser: str, factor: float) -> None:
+    """L from 8 to 32 and N from 8 to 32: Adam (N L)^-1/2, SGD N."""
+    values = law_spec("depth_mup", transfer={"widths": [32]})
+    values["training"]["optimiser"] = optimiser
+    (row,) = carry_out(values)[0].verdicts
+    assert row["weight_lr"] == pytest.approx(0.1 * factor)
+    assert row["weight_lr_depth_exponent"] == (-0.5 if optimiser == "adam" else 0)
+    assert row["weight_lr_depth_exponent_low"] is None
+
+
+def test_a_real_law_is_fitted_to_real_runs() -> None:
+    values = law_spec(
+        {"rule": "fitted", "depths": [1, 2, 3]},
+        "zero_shot",
+        tune={"depth": 2, "weight_lr": [0.001, 0.01, 0.1, 1.0], "seeds": 2},
+        transfer={"depths": [3]},
+        training={"steps": 20, "batch_size": 32},
+        variants=["bp"],
+    )
+    result = run(Experiment.from_dict(values), MemoryLedger(), TrainingPool())
+    assert [row["rule"] for row in result.verdicts] == ["fitted", "zero_shot"]
+    assert all(row["loss"] is not None for row in result.verdicts)
+
+
+exponents = st.fixed_dictionaries(
+    {}, optional={"depth": st.floats(-2, 2), "width": st.floats(-2, 2)}
+)
+sizes = st.lists(st.integers(1, 99), min_size=3, max_size=5, unique=True)
+rules = st.sampled_from(["zero_shot", "depth_mup"]) | st.one_of(
+    st.fixed_dictionaries({"rule": st.just("exponents"), "weight_lr": exponents}),
+    st.fixed_dictionaries({"rule": st.just("fitted"), "depths": sizes}, optional={"widths": sizes}),
+)
+
+
+def name_of(rule: Any) -> str:
+    return rule if isinstance(rule, str) else str(rule["rule"])
+
+
+@given(st.lists(rules, min_size=1, max_size=4, unique_by=name_of))
+def test_rules_survive_being_written_down(given_rules: list[Any]) -> None:
+    experiment = Experiment.from_dict(law_spec(*given_rules))
+    assert Experiment.from_yaml(experiment.to_yaml()) == experiment
+    assert hash(experiment)
+    assert [RULES.name_of(rule) for rule in experiment.transfer.rules] == [
+        name_of(rule) for rule in given_rules
+    ]
+
+
+def test_python_writes_the_same_rules() -> None:
+    assert Experiment.from_dict(spec()).transfer.rules == (ZeroShot(),)
+    experiment = Experiment.from_dict(law_spec(DepthMuP(), FittedExponents(depths=(3, 15))))
+    assert experiment == Experiment.from_dict(law_spec("depth_mup", FITTED | {"depths": [3, 15]}))
+    one = law_spec()
+    one["transfer"]["rules"] = FITTED
+    assert experiment.tuned == Experiment.from_dict(one).tuned
+    assert experiment.tuned == tuple(Shape(width=8, depth=depth) for depth in (7, 3, 15))
+
+
+def test_exponents_of_ones_own() -> None:
+    rule = {"rule": "exponents", "weight_lr": {"depth": -1.0}}
+    experiment = Experiment.from_dict(law_spec(rule))
+    (read,) = experiment.transfer.rules
+    assert isinstance(read, GivenExponents)
+    result, _, _ = carry_out(law_spec(rule))
+    assert result.verdicts[0]["weight_lr"] == 0.025
+    assert result.verdicts[0]["weight_lr_width_exponent"] == 0
