@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from jobs.tables import ZERO_SHOT
 from jobs.tally import Tally, duration
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -107,4 +108,5 @@ def drawing(tally: Tally) -> RenderableType:
 
 def verdict_line(row: Mapping[str, Any]) -> str:
     """A verdict in a few words."""
-    return f"{row['verdict']} at width {row['width']}, depth {row['depth']}"
+    rule = "" if row.get("rule", ZERO_SHOT) == ZERO_SHOT else f" by {row['rule']}"
+    return f"{row['verdict']} at width {row['width']}, depth {row['depth']}{rule}"

@@ -14,6 +14,9 @@ VERDICT_COLUMNS = (
     *("variant", "N x H", "eta", "beta", "loss", "accuracy %", "regret", "Δeta", "Δbeta"),
     "verdict",
 )
+ZERO_SHOT = "zero_shot"
+RATES = (("weight_lr", "eta"), ("activity_lr", "beta"))
+SIZES = {"depth": "L", "width": "N"}
 LOG_WIDTH = 160  # columns of a file or pipe, which has none of its own
 
 
@@ -38,12 +41,14 @@ def verdict_table(rows: Sequence[Row], *, intervals: bool = True) -> Table:
         rows: of the `verdicts` table.
         intervals: show the regret's, which needs a terminal wider than 80 columns.
     """
-    several = len({row["activation"] for row in rows}) > 1
-    table = plain_table(VERDICT_COLUMNS, text=("variant", "verdict"), gap=2 if intervals else 1)
+    ruled = several_rules(rows)
+    columns = (*VERDICT_COLUMNS[:2], *(["rule"] if ruled else []), *VERDICT_COLUMNS[2:])
+    table = plain_table(columns, text=("variant", "rule", "verdict"), gap=2 if intervals else 1)
     for row in rows:
         table.add_row(
-            f"{row['variant']} {row['activation']}" if several else str(row["variant"]),
-            f"{row['width']} x {row['depth']}",
+            _arm(row, rows),
+            _shape(row),
+            *([row["rule"]] if ruled else []),
             number(row["weight_lr"]),
             number(row["activity_lr"]),
             number(row["loss"]),
@@ -57,19 +62,87 @@ def verdict_table(rows: Sequence[Row], *, intervals: bool = True) -> Table:
 
 
 def accuracy_table(rows: Sequence[Row]) -> Table:
-    """Test accuracy in percent at the transferred learning rates, by shape and variant."""
-    labels = list(dict.fromkeys((row["variant"], row["activation"]) for row in rows))
-    several = len({activation for _, activation in labels}) > 1
-    cells = {(row["width"], row["depth"], row["variant"], row["activation"]): row for row in rows}
-    columns = [f"{variant} {activation}" if several else variant for variant, activation in labels]
+    """Test accuracy in percent at the transferred learning rates, by shape, variant and rule."""
+    ruled = several_rules(rows)
+    label = {
+        id(row): f"{_arm(row, rows)} {row['rule']}" if ruled else _arm(row, rows) for row in rows
+    }
+    columns = list(dict.fromkeys(label.values()))
+    cells = {(row["width"], row["depth"], label[id(row)]): row for row in rows}
     table = plain_table(["N x H", *columns])
     for width, depth in sorted({(row["width"], row["depth"]) for row in rows}):
-        found = [cells.get((width, depth, *label)) for label in labels]
+        found = [cells.get((width, depth, column)) for column in columns]
         table.add_row(
             f"{width} x {depth}",
             *(accuracy(row["accuracy"], row["accuracy_std"]) if row else MISSING for row in found),
         )
     return table
+
+
+def several_rules(rows: Sequence[Row]) -> bool:
+    """Whether there is more to say of rules than that the rates went as they were."""
+    return not {row.get("rule", ZERO_SHOT) for row in rows} <= {ZERO_SHOT}
+
+
+def rule_table(rows: Sequence[Row]) -> Table:
+    """The rules side by side: by how many percent the loss at each one's cell is above the best of
+    all cells that ran at the target, a line per variant and target."""
+    rules = list(dict.fromkeys(row["rule"] for row in rows))
+    table = plain_table(("variant", "N x H", "best loss", "at eta", "beta", *rules), ("variant",))
+    lines: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in rows:
+        lines.setdefault((_arm(row, rows), _shape(row)), {})[row["rule"]] = row
+    for (arm, shape), by_rule in lines.items():
+        best = next(iter(by_rule.values()))
+        table.add_row(
+            arm,
+            shape,
+            *(number(best[f"best_{name}"]) for name in ("loss", "weight_lr", "activity_lr")),
+            *(excess(by_rule[rule]) if rule in by_rule else MISSING for rule in rules),
+        )
+    return table
+
+
+def law_lines(rows: Sequence[Row]) -> list[str]:
+    """The exponents of every arm by every rule that has any but 0, a line each."""
+    lines = {}
+    for row in rows:
+        laws = [f"{symbol} ~ {powers}" for rate, symbol in RATES if (powers := _powers(row, rate))]
+        if laws:
+            lines[_arm(row, rows), row["rule"]] = ", ".join(laws)
+    return [f"{arm} {rule}: {law}" for (arm, rule), law in lines.items()]
+
+
+def _powers(row: Row, rate: str) -> str:
+    """Such as "L^-0.62 [-0.80, -0.45]"; empty where the rate stays."""
+    names = {size: f"{rate}_{size}_exponent" for size in ("depth", "width")}
+    known = {size: name for size, name in names.items() if not missing(row.get(name))}
+    if all(row[name] == 0 for name in known.values()):
+        return ""
+    return " ".join(f"{SIZES[size]}^{with_interval(row, name)}" for size, name in known.items())
+
+
+def excess(row: Row) -> str:
+    """A regret in percent above the best loss with its interval, as "12 [8, 15]"."""
+    value, low, high = (row[name] for name in ("regret", "regret_low", "regret_high"))
+    if missing(value):
+        return str(row["verdict"]) if missing(row["loss"]) else MISSING
+    bounds = "" if missing(low) or missing(high) else f" [{_percent(low)}, {_percent(high)}]"
+    return f"{_percent(value)}{bounds}"
+
+
+def _percent(regret: float) -> str:
+    return f"{100 * math.expm1(regret):.3g}"
+
+
+def _arm(row: Row, rows: Sequence[Row]) -> str:
+    """The variant, with the activation where there are several."""
+    several = len({other["activation"] for other in rows}) > 1
+    return f"{row['variant']} {row['activation']}" if several else str(row["variant"])
+
+
+def _shape(row: Row) -> str:
+    return f"{row['width']} x {row['depth']}"
 
 
 def number(value: float | None, digits: int = 3) -> str:

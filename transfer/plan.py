@@ -132,18 +132,22 @@ class Plan:
         off_grid = sum(not isinstance(rule, ZeroShot) for rule in transfer.rules)
         return len(space.cells) + off_grid * space.most_near(1)
 
-    def workload(self, arm: Arm, trials: int, surveyed: Iterable[Shape]) -> tuple[int, float]:
+    def workload(
+        self, arm: Arm, trials: int, surveyed: Iterable[Shape] | None = None
+    ) -> tuple[int, float]:
         """How many runs are ahead at most, and their work.
 
         Args:
             arm: whose runs are meant.
             trials: cells of the search to come.
-            surveyed: shapes at which every cell is to come.
+            surveyed: shapes at which every cell is to come; by default all that rules are fitted
+                to, but for the tuned one.
         """
         experiment, seeds = self.experiment, len(self.seeds)
         at_target = self.most_neighbours(arm) * seeds
         counts = [(experiment.tune.shape, trials * seeds)]
-        counts += [(shape, len(arm.space.cells) * seeds) for shape in surveyed]
+        for shape in experiment.tuned[1:] if surveyed is None else surveyed:
+            counts.append((shape, len(arm.space.cells) * seeds))
         counts += [(target, at_target) for target in experiment.targets]
         return (
             sum(count for _, count in counts),

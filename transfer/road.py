@@ -87,7 +87,7 @@ class Road:
         if self.optimum is not None:
             return 0, 0.0
         left = self._search.trials - self._search.asked
-        shapes = () if self._surveyed else self._plan.experiment.tuned[1:]
+        shapes = () if self._surveyed else None
         return self._plan.workload(self.arm, left, shapes)
 
     def _survey(self) -> dict[Shape, tuple[Cell, ...]]:

@@ -17,7 +17,7 @@ NULL = "null"
 DEFAULT_COLUMNS = {
     TableName.RUNS: "experiment phase variant width depth weight_lr activity_lr seed outcome "
     "final_train_loss test_accuracy seconds",
-    TableName.VERDICTS: "experiment variant width depth weight_lr activity_lr loss accuracy "
+    TableName.VERDICTS: "experiment variant width depth rule weight_lr activity_lr loss accuracy "
     "regret verdict reason",
 }
 

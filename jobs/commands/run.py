@@ -11,7 +11,14 @@ from jobs import layout_policy
 from jobs.commands.options import RunOptions
 from jobs.commands.working import check_folder, check_pool, working_pool
 from jobs.progress import display
-from jobs.tables import accuracy_table, screen, verdict_table
+from jobs.tables import (
+    accuracy_table,
+    law_lines,
+    rule_table,
+    screen,
+    several_rules,
+    verdict_table,
+)
 from jobs.tally import Tally, duration
 from transfer.plan import Plan
 
@@ -70,6 +77,11 @@ def _show(
     console = screen()
     console.print("\nDid the optimum transfer? (Δ: drift of the optimum, in octaves)")
     console.print(verdict_table(result.verdicts, intervals=console.width >= 100))
+    if several_rules(result.verdicts):
+        console.print("\nRules compared: loss above the best of all cells run at the target (%)")
+        console.print(rule_table(result.verdicts))
+        for law in law_lines(result.verdicts):
+            console.print(f"law: {law}", markup=False)  # [-0.8, -0.4] is an interval
     console.print("\nTest accuracy (%) at the transferred learning rates")
     console.print(accuracy_table(result.verdicts))
     print(f"\n{result.summary}")

@@ -8,7 +8,16 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from jobs.tables import accuracy, accuracy_table, number, verdict_table, with_interval
+from jobs.tables import (
+    accuracy,
+    accuracy_table,
+    law_lines,
+    number,
+    rule_table,
+    several_rules,
+    verdict_table,
+    with_interval,
+)
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -75,3 +84,41 @@ def test_missing_is_a_dash_and_never_zero(nothing: float | None) -> None:
     assert with_interval(row(regret=nothing), "regret") == "-"
     assert accuracy(0.5, nothing) == "50.0"
     assert with_interval(row(regret_low=nothing), "regret") == "0.02"
+
+
+def ruled(rule: str, **changes: Any) -> dict[str, Any]:
+    names = [f"{r}_{s}_exponent" for r in ("weight_lr", "activity_lr") for s in ("depth", "width")]
+    nothing = {f"{name}{end}": None for name in names for end in ("", "_low", "_high")}
+    best = {"best_loss": 0.01, "best_weight_lr": 0.05, "best_activity_lr": None}
+    return row(rule=rule, **{**nothing, **best, **changes})
+
+
+def test_rules_stand_side_by_side() -> None:
+    rows = [
+        ruled("zero_shot", regret=math.log(1.5), regret_low=math.log(1.4), regret_high=math.log(2)),
+        ruled("fitted", regret=0.0, regret_low=0.0, regret_high=math.log(1.02)),
+        ruled("depth_mup", regret=None, loss=None, verdict="drifted"),
+    ]
+    assert several_rules(rows)
+    head, line = text(rule_table(rows), 120)
+    assert head.split()[-3:] == ["zero_shot", "fitted", "depth_mup"]
+    assert "mupc" in line
+    assert [part in line for part in ("50 [40, 100]", "0 [0, 2]", "drifted")] == [True] * 3
+    shown = text(verdict_table(rows), 140)
+    assert "rule" in shown[0]
+    assert "fitted" in shown[2]
+    assert text(accuracy_table(rows), 140)[0].split()[3:5] == ["mupc", "zero_shot"]
+
+
+def test_one_rule_that_changes_nothing_is_not_named() -> None:
+    assert not several_rules([row(), row(rule="zero_shot")])
+    assert "rule" not in text(verdict_table([row(rule="zero_shot")]), 120)[0]
+    assert several_rules([ruled("fitted")])
+
+
+def test_a_law_is_one_line() -> None:
+    fitted = {"weight_lr_depth_exponent": -0.621, "weight_lr_width_exponent": 0.1}
+    fitted |= {"weight_lr_depth_exponent_low": -0.8, "weight_lr_depth_exponent_high": -0.449}
+    still = {"weight_lr_depth_exponent": 0.0, "weight_lr_width_exponent": 0.0}
+    rows = [ruled("zero_shot", **still), ruled("fitted", **fitted), ruled("fitted", **fitted)]
+    assert law_lines(rows) == ["mupc fitted: eta ~ L^-0.62 [-0.80, -0.45] N^0.10"]
