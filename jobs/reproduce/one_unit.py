@@ -6,6 +6,7 @@ inference at 0.1 of each sample's own gradient, from a forward pass (thesis A.1.
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pccore
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from pccore import LearningRule
 
+CONFIG = pccore.NetworkConfig(1, 1, 1, 1, "linear", residual=False, parameterisation="sp")
 BATCH = 64
 WEIGHT_LR = 0.2
 SAMPLE_RATE = 0.1
@@ -67,6 +69,22 @@ def chain(precisions: tuple[float, ...] = ()) -> LinearChain:
     return LinearChain.of(x, y, precisions)
 
 
+def network(w: Any, precisions: tuple[float, ...] = ()) -> pccore.Network:
+    """f with the weights w."""
+    import jax.numpy as jnp
+
+    first, last = (weight.reshape(1, 1) for weight in w)
+    config = replace(CONFIG, precisions=precisions)
+    return pccore.Network(first, jnp.zeros((0, 1, 1), first.dtype), last, None, config)
+
+
+def pair(network: Any) -> Any:
+    """w_1 and w_2 of a network, or the gradients by them."""
+    import jax.numpy as jnp
+
+    return jnp.stack([network.first[0, 0], network.last[0, 0]])
+
+
 def train(
     rule: "LearningRule",
     seeds: int,
@@ -80,16 +98,11 @@ def train(
     import jax.numpy as jnp
     import numpy as np
 
-    config = pccore.NetworkConfig(
-        1, 1, 1, 1, "linear", residual=False, parameterisation="sp", initial_std=initial_std
-    )
+    config = replace(CONFIG, initial_std=initial_std)
     data = toy()
     train_x, train_y, test_x, test_y = (
         jnp.asarray(part) for part in (data.train_x, data.train_y, data.test_x, data.test_y)
     )
-
-    def pair(network: Any) -> Any:
-        return jnp.stack([network.first[0, 0], network.last[0, 0]])
 
     def descend(seed: Any) -> tuple[Any, Any, Any]:
         key = jax.random.key(seed)

@@ -68,6 +68,7 @@ def contours(
             bar = figure.colorbar(filled, ax=figure.axes, label=label)
             ticks = [float(level) for level in levels[:: max(1, len(levels) // 6)]]
             bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
+            bar.minorticks_off()
     return figure
 
 

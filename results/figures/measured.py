@@ -108,9 +108,8 @@ def heat(
             image = axes.imshow(
                 table.to_numpy(float), origin="lower", aspect="auto", cmap=style.CMAP, norm=norm
             )
-            for ticks, names in ((axes.set_xticks, xs), (axes.set_yticks, ys)):
-                kept = style.thin(list(range(len(names))), max(1, len(names) / 8))
-                ticks(kept, [f"{float(names[i]):.3g}" for i in kept])
+            for ticks, values in ((axes.set_xticks, xs), (axes.set_yticks, ys)):
+                ticks(*_cell_ticks(values))
             axes.set_xlabel(x.label)
             axes.set_ylabel(y.label)
         if image is not None:
@@ -223,7 +222,17 @@ def _log_ticks(
     return ticks, [style.rate_text(tick) for tick in ticks]
 
 
+def _cell_ticks(values: Sequence[float]) -> tuple[list[int], list[str]]:
+    """Places of a map's cells and their values, as many as a panel has room for."""
+    texts = [f"{float(value):.3g}" for value in values]
+    most = 24 // max(map(len, texts), default=1)  # characters along a panel
+    kept = style.thin(list(range(len(texts))), max(1, len(texts) / min(most, MOST_TICKS)))
+    return kept, [texts[i] for i in kept]
+
+
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, names = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)))
+        entry = 0.8 + 0.09 * max(map(len, names))  # inches, roughly
+        fit = max(1, int(figure.get_figwidth() / entry))
+        figure.legend(handles, names, loc="outside lower center", ncols=min(6, fit, len(names)))

@@ -11,14 +11,17 @@ from jobs.reproduce.recipes.exact_inference import EXACT_INFERENCE
 from jobs.reproduce.recipes.faster import FASTER
 from jobs.reproduce.recipes.forward_pass import FORWARD_PASS
 from jobs.reproduce.recipes.hessians import HESSIANS
+from jobs.reproduce.recipes.inference_time import INFERENCE_TIME
 from jobs.reproduce.recipes.loss_energy import LOSS_ENERGY
 from jobs.reproduce.recipes.matrix_completion import MATRIX_COMPLETION
 from jobs.reproduce.recipes.one_unit import ONE_UNIT
+from jobs.reproduce.recipes.one_unit_inference import INFERENCE
 from jobs.reproduce.recipes.one_unit_updates import UPDATES
 from jobs.reproduce.recipes.optima import OPTIMA
 from jobs.reproduce.recipes.random_matrices import RANDOM_MATRICES
 from jobs.reproduce.recipes.saddle_escape import SADDLE_ESCAPE
 from jobs.reproduce.recipes.saddle_landscapes import SADDLE_LANDSCAPES
+from jobs.reproduce.recipes.second_order import SECOND_ORDER
 from jobs.reproduce.recipes.trajectories import TRAJECTORIES
 from jobs.reproduce.recipes.transfer_rates import TRANSFER
 from jobs.reproduce.recipes.width import WIDTH
@@ -28,6 +31,8 @@ from pccore import Registry
 _ALL = (
     *ONE_UNIT,
     *UPDATES,
+    *INFERENCE,
+    *SECOND_ORDER,
     *FASTER,
     *EQUILIBRATED_ENERGY,
     *SADDLE_LANDSCAPES,
@@ -47,6 +52,7 @@ _ALL = (
     *CONDITIONING_TRAINING,
     *LOSS_ENERGY,
     *TRAJECTORIES,
+    *INFERENCE_TIME,
 )
 
 RECIPES: Registry[Recipe] = Registry("recipe", {recipe.name: recipe for recipe in _ALL})
