@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results.errors import because
+from results.figures.cells import ZERO_SHOT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,6 +59,7 @@ class View:
     headlines: list[Headline]
     verdicts: list[VerdictGroup]
     landscapes: list[Image]
+    laws: Image | None
     scaling: Image | None
     training: Image | None
     moved: Table
@@ -102,6 +104,7 @@ def _view(section: Section, anchor: str) -> View:
         headlines=wording.headlines(section),
         verdicts=tables.verdict_groups(section),
         landscapes=_landscapes(section, anchor),
+        laws=_laws(section, anchor),
         scaling=_scaling(section, anchor),
         training=_training(section, anchor),
         moved=tables.moved_table(section),
@@ -147,6 +150,24 @@ def _landscapes(section: Section, anchor: str) -> list[Image]:
     return images
 
 
+def _laws(section: Section, anchor: str) -> Image | None:
+    from results.figures import law
+    from results.page.wording import law_alt
+
+    if section.rules in ([], [ZERO_SHOT]) or section.tuned is None:
+        return None
+    rows = law.panels(section.runs, section.verdicts, section.measured, section.tuned)
+    if not rows:
+        return None
+    caption = (
+        "Where a law was fitted, an optimum is the lowest point of a parabola through the best "
+        "cell and its neighbours; bars and band are 95 % bootstrap intervals over seeds. Straight lines "
+        "are power laws of N and of L = H + 1. Diamonds ran, with their neighbours; a star on the "
+        "outermost cell may lie short of the optimum."
+    )
+    return _image(f"{anchor}-laws.png", law.draw(rows), law_alt(rows), caption)
+
+
 def _scaling(section: Section, anchor: str) -> Image | None:
     from results.figures import scaling
     from results.figures.cells import lowest, shapes
@@ -188,7 +209,7 @@ def _image(name: str, figure: Figure, alt: str, caption: str) -> Image:
 
 
 def _images(view: View) -> list[Image]:
-    others = [image for image in (view.scaling, view.training) if image is not None]
+    others = [image for image in (view.laws, view.scaling, view.training) if image is not None]
     return view.landscapes + others
 
 

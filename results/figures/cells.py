@@ -15,6 +15,7 @@ from results.figures.style import rank
 if TYPE_CHECKING:
     import pandas as pd
 
+ZERO_SHOT = "zero_shot"
 OUTCOMES = ("trained", "at_chance", "diverged", "failed")
 CELL_KEYS = ["variant", "width", "depth", "weight_lr", "activity_lr"]
 
@@ -115,16 +116,31 @@ def tuned_shape(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> Sha
     return Shape(int(tuned["width"].mode().iloc[0]), int(tuned["depth"].mode().iloc[0]))
 
 
-def transferred(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> Rates | None:
-    """The rates `variant` takes to its targets, by its verdicts, else the best it was tuned to."""
-    judged = verdicts[verdicts["variant"].eq(variant) & verdicts["weight_lr"].notna()]
+def leading(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts of one rule, whose cells the figures mark: zero-shot transfer, or else the first
+    that was asked for."""
+    rules = list(verdicts["rule"].unique())
+    first = ZERO_SHOT if ZERO_SHOT in rules or not rules else rules[0]
+    return verdicts[verdicts["rule"].eq(first)]
+
+
+def transferred(
+    runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str, shape: Shape | None = None
+) -> Rates | None:
+    """The rates `variant` takes to `shape`, by its verdicts, else the best it was tuned to.
+
+    By any rule but zero-shot transfer they depend on the shape; None is the tuned one.
+    """
+    judged = leading(verdicts[verdicts["variant"].eq(variant) & verdicts["weight_lr"].notna()])
+    if not judged["rule"].eq(ZERO_SHOT).all():
+        judged = judged.iloc[:0] if shape is None else _at_shape(judged, shape)
     if not judged.empty:
         row = records(judged)[0]
         return Rates(row["weight_lr"], row["activity_lr"])
-    shape = tuned_shape(runs, verdicts, variant)
-    if shape is None:
+    tuned = tuned_shape(runs, verdicts, variant)
+    if tuned is None:
         return None
-    return optimum(summarise(_at_shape(runs[runs["variant"].eq(variant)], shape)))
+    return optimum(summarise(_at_shape(runs[runs["variant"].eq(variant)], tuned)))
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -153,25 +169,26 @@ def at_transferred(runs: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     kept = pd.Series(False, index=runs.index)
-    for variant in runs["variant"].unique():
-        rates = transferred(runs, verdicts, variant)
+    for variant, shape, some in by_shape(runs):
+        rates = transferred(runs, verdicts, variant, shape)
         if rates is not None:
-            kept |= runs["variant"].eq(variant) & at(runs, rates)
+            kept[some.index] = at(some, rates)
     return runs[kept]
 
 
 def panels(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> list[Panel]:
     """The landscape of `variant`, one panel per shape, by width and then depth."""
     cells = summarise(runs[runs["variant"].eq(variant)])
-    judged = verdicts[verdicts["variant"].eq(variant)]
+    judged = leading(verdicts[verdicts["variant"].eq(variant)])
     tuned = tuned_shape(runs, verdicts, variant)
     there = shapes(cells)
     only_tuned = judged.empty and there == [tuned]
-    moved = None if only_tuned else transferred(runs, verdicts, variant)
-    return [
-        _panel(_at_shape(cells, shape), _at_shape(judged, shape), shape, tuned, moved)
-        for shape in there
-    ]
+    found = []
+    for shape in there:
+        moved = None if only_tuned else transferred(runs, verdicts, variant, shape)
+        here = _at_shape(judged, shape)
+        found.append(_panel(_at_shape(cells, shape), here, shape, tuned, moved))
+    return found
 
 
 def _panel(

@@ -7,12 +7,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from results.errors import LedgerError, unknown
-from results.figures.cells import CELL_KEYS, Rates, Shape, at, at_transferred, tuned_shape
+from results.figures.cells import (
+    CELL_KEYS,
+    ZERO_SHOT,
+    Rates,
+    Shape,
+    at,
+    at_transferred,
+    tuned_shape,
+)
 from results.figures.style import rank
 
 if TYPE_CHECKING:
     import pandas as pd
 
+RATES = ("weight_lr", "activity_lr")
 RUN_NUMBERS = (
     "width", "depth", "weight_lr", "activity_lr", "batch_size", "seed", "final_train_loss",
     "min_train_loss", "test_accuracy", "test_loss", "seconds", "inference_steps", "steps",
@@ -31,8 +40,22 @@ VERDICT_NUMBERS = (
     "regret_high", "drift_weight_lr", "drift_weight_lr_low", "drift_weight_lr_high",
     "drift_activity_lr", "drift_activity_lr_low", "drift_activity_lr_high", "min_train_loss",
     "seeds", "cells", "runs_trained", "runs_at_chance", "runs_diverged", "runs_failed",
+    *(f"{rate}_{end}" for rate in RATES for end in ("low", "high")),
+    *(
+        f"{rate}_{size}_exponent{end}"
+        for rate in RATES for size in ("depth", "width") for end in ("", "_low", "_high")
+    ),
 )  # fmt: skip
-VERDICT_WORDS = ("experiment", "variant", "dataset", "activation", "verdict", "reason", "created")
+VERDICT_WORDS = (
+    "experiment", "variant", "dataset", "activation", "verdict", "reason", "created", "rule",
+)  # fmt: skip
+MEASURED = tuple(
+    f"{kind}_{rate}{end}"
+    for kind in ("optimal", "law") for rate in RATES for end in ("", "_low", "_high")
+)  # fmt: skip
+"""Quantities that a fitted law leaves in the ledger."""
+MEASURED_NUMBERS = ("width", "depth", "value")
+MEASURED_WORDS = ("quantity", "variant", "dataset", "activation")
 CURVE_NUMBERS = ("step", "train_loss", "test_loss", "test_accuracy")
 SETTINGS = (
     "dataset_digest", "residual", "output", "batch_size", "steps", "eval_every", "optimiser",
@@ -57,7 +80,10 @@ class Source(Protocol):
         """One row per run and evaluation."""
 
     def verdicts(self, latest: bool = True, **filters: Any) -> pd.DataFrame:
-        """The newest verdict of every experiment, variant and target shape."""
+        """The newest verdict of every experiment, variant, target shape and rule."""
+
+    def measurements(self, latest: bool = True, **filters: Any) -> pd.DataFrame:
+        """The newest measurement of every quantity."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +97,7 @@ class Section:
         runs: its runs, one per cell, seed and shape: `RUN_NUMBERS` as float64, `RUN_WORDS`.
         verdicts: its newest verdicts: `VERDICT_NUMBERS` as float64, `VERDICT_WORDS`.
         curves: training curves of the runs at the transferred cells.
+        measured: what fitted laws say: `MEASURED_NUMBERS` as float64, `MEASURED_WORDS`.
         superseded: runs left out because a newer run has the same cell, seed and shape.
         differs: the settings by which it differs from its experiment's other sections.
     """
@@ -81,6 +108,7 @@ class Section:
     runs: pd.DataFrame
     verdicts: pd.DataFrame
     curves: pd.DataFrame
+    measured: pd.DataFrame
     superseded: int
     differs: dict[str, str]
 
@@ -88,6 +116,11 @@ class Section:
     def variants(self) -> list[str]:
         """Its variants, the known ones first."""
         return sorted({*self.runs["variant"], *self.verdicts["variant"]}, key=rank)
+
+    @property
+    def rules(self) -> list[str]:
+        """The rules by which learning rates went to the targets."""
+        return list(self.verdicts["rule"].unique())
 
     @cached_property
     def moved(self) -> pd.DataFrame:
@@ -123,6 +156,9 @@ def _sections(ledger: Source, experiment: str) -> list[Section]:
     runs = _typed(ledger.runs(experiment=experiment), RUN_NUMBERS, RUN_WORDS)
     runs = runs.dropna(subset=["variant", "width", "depth", "weight_lr"])  # else it is in no cell
     verdicts = _typed(ledger.verdicts(experiment=experiment), VERDICT_NUMBERS, VERDICT_WORDS)
+    verdicts["rule"] = verdicts["rule"].fillna(ZERO_SHOT)
+    measured = ledger.measurements(experiment=experiment, quantity=list(MEASURED))
+    laws = _typed(measured, MEASURED_NUMBERS, MEASURED_WORDS)
     groups = _groups(runs, verdicts)
     owners = np.array([_owner(row, groups) for _, row in verdicts.iterrows()], dtype=int)
     keys = [key for key, _ in groups]
@@ -135,13 +171,21 @@ def _sections(ledger: Source, experiment: str) -> list[Section]:
             dataset=str(key[0] or UNKNOWN),
             activation=str(key[1] or UNKNOWN),
             runs=kept,
-            verdicts=mine.sort_values(["variant", "width", "depth"]).reset_index(drop=True),
+            verdicts=_ordered(mine),
             curves=_curves(ledger, at_transferred(kept, mine)),
+            measured=laws[laws["dataset"].eq(key[0]) & laws["activation"].eq(key[1])],
             superseded=len(some) - len(kept),
             differs=_differences(key, keys),
         )
         sections.append(section)
     return sections
+
+
+def _ordered(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """By variant and shape, the rules in the order in which they were judged."""
+    order = ["variant", "width", "depth"]
+    by_time = verdicts.sort_values("created", kind="stable")
+    return by_time.sort_values(order, kind="stable").reset_index(drop=True)
 
 
 Key = tuple[Any, ...]

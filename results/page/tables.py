@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from results.figures.cells import OUTCOMES, Rates, Shape, by_shape, records, transferred
+from results.figures.cells import (
+    OUTCOMES,
+    ZERO_SHOT,
+    Rates,
+    Shape,
+    by_shape,
+    leading,
+    records,
+    transferred,
+)
 from results.figures.style import label, rank
 from results.page.wording import (
     NOTHING,
@@ -21,6 +30,7 @@ from results.page.wording import (
     octaves,
     percent,
     rates,
+    signed,
     size,
     whole,
 )
@@ -63,7 +73,7 @@ class VerdictRow:
 
 @dataclass(frozen=True)
 class VerdictGroup:
-    """The verdicts on one transferred cell of one variant."""
+    """The verdicts on one variant by one rule."""
 
     title: str
     rows: list[VerdictRow]
@@ -88,9 +98,11 @@ VERDICT_COLUMNS = [
 
 
 def verdict_groups(section: Section) -> list[VerdictGroup]:
-    """The section's verdicts by variant and transferred cell, each with its tuned shape."""
-    keys = ["variant", "tune_width", "tune_depth", "weight_lr", "activity_lr"]
+    """The section's verdicts by variant, tuned shape and rule, or transferred cell."""
     verdicts = section.verdicts
+    fixed = verdicts["rule"].eq(ZERO_SHOT)  # at all targets the same cell
+    cell = verdicts[["weight_lr", "activity_lr"]].where(fixed)
+    keys = ["variant", "tune_width", "tune_depth", "rule", cell["weight_lr"], cell["activity_lr"]]
     groups = [some for _, some in verdicts.groupby(keys, dropna=False, sort=False)]
     groups.sort(key=lambda some: rank(some["variant"].iloc[0]))
     return [_verdict_group(records(some)) for some in groups]
@@ -100,11 +112,29 @@ def _verdict_group(verdicts: list[dict[str, Any]]) -> VerdictGroup:
     v = verdicts[0]
     there = rates(Rates(v["weight_lr"], v["activity_lr"]))
     moved = "no cell to transfer" if there == NOTHING else f"transferred cell {there}"
+    if v["rule"] != ZERO_SHOT:
+        moved = f"by rule {v['rule']}, {law(v)}"
     tuned = ""
     if isfinite(v["tune_width"]) and isfinite(v["tune_depth"]):
         tuned = f", tuned at {size(Shape(int(v['tune_width']), int(v['tune_depth'])))}"
     title = f"{label(v['variant'])}: {moved}{tuned}"
     return VerdictGroup(title, [_verdict_row(row) for row in verdicts])
+
+
+def law(verdict: dict[str, Any]) -> str:
+    """The powers that a rule gave the learning rates, as "η ∝ L^−0.37 [−0.65, −0.22]"."""
+    said = []
+    for rate, symbol in (("weight_lr", "η"), ("activity_lr", "β")):
+        powers = []
+        for side, letter in (("depth", "L"), ("width", "N")):
+            name = f"{rate}_{side}_exponent"
+            if isfinite(verdict[name]):
+                bounds = interval(verdict[f"{name}_low"], verdict[f"{name}_high"])
+                power = signed(verdict[name], 2).removeprefix("+")
+                powers.append(f"{letter}^{power}{f' {bounds}' if bounds else ''}")
+        if powers:
+            said.append(f"{symbol} ∝ {' '.join(powers)}")
+    return ", ".join(said) or "without a law"
 
 
 def _verdict_row(v: dict[str, Any]) -> VerdictRow:
@@ -115,7 +145,7 @@ def _verdict_row(v: dict[str, Any]) -> VerdictRow:
     ]
     seeds = f"{whole(v['seeds'])} seeds, {whole(v['cells'])} cells"
     numbers = [
-        (loss(v["loss"]), ""),
+        (loss(v["loss"]), _predicted(v)),
         (loss(v["best_loss"]), f"at {rates(Rates(v['best_weight_lr'], v['best_activity_lr']))}"),
         (excess(v["regret"]), interval(v["regret_low"], v["regret_high"], ratio=True)),
         _drift(v, "weight_lr"),
@@ -125,8 +155,16 @@ def _verdict_row(v: dict[str, Any]) -> VerdictRow:
         (", ".join(by_outcome) or NOTHING, seeds),
     ]
     shape = size(Shape(int(v["width"]), int(v["depth"])))
+    if numbers[0][0] == NOTHING and numbers[0][1]:  # a cell that did not train is a cell
+        numbers[0] = (numbers[0][1], "did not train")
     shown = [(value, "" if value == NOTHING else remark) for value, remark in numbers]
     return VerdictRow(shape, str(v["verdict"]), shown, str(v["reason"]))
+
+
+def _predicted(v: dict[str, Any]) -> str:
+    """The cell that a rule predicts for the target; that of zero-shot transfer heads the group."""
+    cell = Rates(v["weight_lr"], v["activity_lr"])
+    return "" if v["rule"] == ZERO_SHOT or rates(cell) == NOTHING else f"at {rates(cell)}"
 
 
 def _drift(v: dict[str, Any], rate: str) -> tuple[str, str]:
@@ -141,9 +179,11 @@ def moved_table(section: Section) -> Table:
         "min. single-batch loss (thesis)", "test loss", "test accuracy",
     ]  # fmt: skip
     rows = [_moved_row(*group) for group in by_shape(section.moved)]
-    caption = (
-        "At the transferred cell (the tuned optimum): mean ± standard deviation over trained seeds"
-    )
+    led = leading(section.verdicts)["rule"]
+    what = "the tuned optimum"
+    if led.ne(ZERO_SHOT).any():
+        what = f"the tuned optimum, and at the targets what rule {led.iloc[0]} predicts"
+    caption = f"At the transferred cell ({what}): mean ± standard deviation over trained seeds"
     return Table(caption, columns, rows, headers=2)
 
 

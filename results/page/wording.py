@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from results.figures.cells import (
     OUTCOMES,
+    ZERO_SHOT,
     Panel,
     Rates,
     Shape,
@@ -23,6 +24,7 @@ from results.figures.style import label
 if TYPE_CHECKING:
     import pandas as pd
 
+    from results.figures.law import Panel as LawPanel
     from results.page.sections import Section
 
 NOTHING = "–"
@@ -41,6 +43,10 @@ OUTCOME_WORDS = {
     "diverged": "diverged",
     "failed": "failed",
 }
+
+
+LAW_KINDS = {"optimum": "optimum", "predicted": "predicted by", "best": "best found"}
+SYMBOLS = {"weight_lr": "η", "activity_lr": "β"}
 
 
 @dataclass(frozen=True)
@@ -126,20 +132,26 @@ def listing(items: list[str]) -> str:
 
 
 def headlines(section: Section) -> list[Headline]:
-    """A headline per variant of the section."""
-    return [_headline(section, variant) for variant in section.variants]
+    """A headline per variant of the section, and per rule where there are others than zero-shot."""
+    found = []
+    for variant in section.variants:
+        mine = section.verdicts[section.verdicts["variant"].eq(variant)]
+        if mine.empty:
+            unjudged = _unjudged(section.runs, section.verdicts, variant)
+            found.append(Headline(label(variant), [], unjudged))
+        for rule in mine["rule"].unique():
+            named = "" if section.rules == [ZERO_SHOT] else f", {rule.replace('_', ' ')}"
+            found.append(_headline(f"{label(variant)}{named}", mine[mine["rule"].eq(rule)]))
+    return found
 
 
-def _headline(section: Section, variant: str) -> Headline:
-    verdicts = section.verdicts[section.verdicts["variant"].eq(variant)]
-    if verdicts.empty:
-        return Headline(label(variant), [], _unjudged(section.runs, section.verdicts, variant))
+def _headline(name: str, verdicts: pd.DataFrame) -> Headline:
     words = [word for word in WORDS if verdicts["verdict"].eq(word).any()]
     words += sorted(set(verdicts["verdict"]) - set(WORDS))
     several = verdicts["width"].nunique() > 1
     parts = [_said(word, verdicts[verdicts["verdict"].eq(word)], several) for word in words]
     sentence = f"{'; '.join(parts)}.{_deepest(verdicts)}"
-    return Headline(label(variant), words, sentence[0].upper() + sentence[1:])
+    return Headline(name, words, sentence[0].upper() + sentence[1:])
 
 
 def _said(word: str, verdicts: pd.DataFrame, several_widths: bool) -> str:
@@ -217,6 +229,20 @@ def scaling_alt(moved: pd.DataFrame) -> str:
         tail = f", accuracy {percent(accuracy.mean())}" if accuracy.notna().any() else ""
         said.append(f"{label(variant)} at {size(shape)}: loss {mean}{tail}")
     return f"Loss and accuracy at the transferred cell, by shape. {'; '.join(said)}."
+
+
+def law_alt(rows: list[list[LawPanel]]) -> str:
+    """Alternative text of the laws: optima, predictions and what was best, variant by variant."""
+    said = []
+    for panel in (panel for row in rows for panel in row):
+        points = [
+            f"{LAW_KINDS[point['kind']]}{' ' + point['rule'] if point['rule'] else ''} "
+            f"{number(point['value'])} at {size(Shape(int(point['width']), int(point['depth'])))}"
+            for point in records(panel.points)
+            if point["kind"] in LAW_KINDS
+        ]
+        said.append(f"{label(panel.variant)}, {SYMBOLS[panel.rate]}: {', '.join(points)}")
+    return f"Learning rates by shape. {'; '.join(said)}."
 
 
 def training_alt(moved: pd.DataFrame) -> str:

@@ -22,6 +22,7 @@ class FakeLedger:
     run_rows: list[dict[str, Any]] = field(default_factory=list)
     curve_rows: list[dict[str, Any]] = field(default_factory=list)
     verdict_rows: list[dict[str, Any]] = field(default_factory=list)
+    measured_rows: list[dict[str, Any]] = field(default_factory=list)
 
     def experiments(self) -> list[str]:
         return sorted({row["experiment"] for row in [*self.run_rows, *self.verdict_rows]})
@@ -34,6 +35,9 @@ class FakeLedger:
 
     def verdicts(self, latest: bool = True, **filters: Any) -> pd.DataFrame:
         return _filtered(pd.DataFrame(self.verdict_rows, columns=VERDICT_COLUMNS), filters)
+
+    def measurements(self, latest: bool = True, **filters: Any) -> pd.DataFrame:
+        return _filtered(pd.DataFrame(self.measured_rows, columns=MEASURED_COLUMNS), filters)
 
 
 def _filtered(frame: pd.DataFrame, filters: dict[str, Any]) -> pd.DataFrame:
@@ -145,13 +149,20 @@ def verdict(word: str = "held", depth: int = 128, **others: Any) -> dict[str, An
         "reason": f"The loss at {depth} layers is 10 % above the best found there.",
         "created": START,
         "spec": "{}",
+        "rule": "zero_shot",
     }
+    for rate in ("weight_lr", "activity_lr"):
+        for name in (rate, f"{rate}_depth_exponent", f"{rate}_width_exponent"):
+            row |= {f"{name}_low": None, f"{name}_high": None}
+        row |= {f"{rate}_depth_exponent": 0.0, f"{rate}_width_exponent": 0.0}
     return row | others
 
 
 RUN_COLUMNS = list(run())
 CURVE_COLUMNS = ["run_id", "step", "train_loss", "test_loss", "test_accuracy"]
 VERDICT_COLUMNS = list(verdict())
+MEASURED_COLUMNS = ["experiment", "quantity", "variant", "dataset", "activation", "width", "depth"]
+MEASURED_COLUMNS += ["value"]
 
 
 def frame(*rows: dict[str, Any]) -> pd.DataFrame:
@@ -164,6 +175,7 @@ def verdicts(*rows: dict[str, Any]) -> pd.DataFrame:
     """Verdicts as the report's sections hold them."""
     typed = pd.DataFrame(list(rows), columns=VERDICT_COLUMNS)
     words = ["experiment", "variant", "dataset", "activation", "verdict", "reason", "created"]
+    words.append("rule")
     return typed.astype({name: float for name in typed if name not in [*words, "spec"]})
 
 

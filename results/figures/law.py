@@ -1,0 +1,224 @@
+"""Optimal learning rates against depth and width, with what each rule made of them.
+
+A panel per variant, a row per learning rate and sweep. Points are optima where the rate was tuned,
+the band the fitted law with its interval, lines what prescribed exponents say; at the targets a
+star is the best cell that ran there, which no rule knew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from results.figures import marks, style
+from results.figures.cells import (
+    Shape,
+    optimum,
+    records,
+    shapes,
+    summarise,
+    tuned_shape,
+)
+from results.figures.scaling import AXIS_LABELS, Sweep, sweeps
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FITTED = "fitted"
+COLUMNS = ["kind", "rule", "rate", "width", "depth", "value", "low", "high"]
+RATE_LABELS = {"weight_lr": "η, weight learning rate", "activity_lr": "β, activity learning rate"}
+BAND = "#0072B2"
+POINTS: dict[str, marks.Look] = {
+    "optimum": {
+        "marker": "o", "ms": 7, "color": style.INK, "ls": "none", "zorder": 4,
+    },
+    "best": {
+        "marker": "*", "ms": 14, "mfc": "white", "mec": "#D55E00", "mew": 1.5, "ls": "none",
+        "zorder": 5,
+    },
+}  # fmt: skip
+TEXTS = {"optimum": "optimum where it was tuned", "best": "best cell that ran at the target"}
+RULES = {  # colour and dash
+    "zero_shot": (style.FAINT, ":"),
+    "depth_mup": ("#009E73", "--"),
+    "exponents": ("#CC79A7", "-."),
+    FITTED: (BAND, "none"),
+}
+OTHER_RULE = ("#E69F00", "--")
+
+
+def points(
+    runs: pd.DataFrame, verdicts: pd.DataFrame, measured: pd.DataFrame, variant: str
+) -> pd.DataFrame:
+    """Everything that the panels of `variant` show, in `COLUMNS`; bounds are NaN where none is.
+
+    Kinds: "optimum" where it was tuned, between the cells where a law was fitted, else the best
+    cell; "law", the fitted one; "predicted", the rates of a rule at a target; "best", the best cell
+    that ran at a target.
+    """
+    import pandas as pd
+
+    mine = verdicts[verdicts["variant"].eq(variant)]
+    tuned = tuned_shape(runs, verdicts, variant)
+    rows: list[dict[str, Any]] = []
+    for rate in RATE_LABELS:
+        rows += _of_laws(measured[measured["variant"].eq(variant)], rate)
+        if tuned is not None and not any(
+            r["rate"] == rate and r["kind"] == "optimum" for r in rows
+        ):
+            here = runs["variant"].eq(variant) & runs["width"].eq(tuned.width)
+            best = optimum(summarise(runs[here & runs["depth"].eq(tuned.depth)]))
+            rows += [_point("optimum", "", rate, tuned, getattr(best, rate))] if best else []
+        for row in records(mine):
+            shape, rule = Shape(int(row["width"]), int(row["depth"])), row["rule"]
+            bounds = row[f"{rate}_low"], row[f"{rate}_high"]
+            rows.append(_point("predicted", rule, rate, shape, row[rate], *bounds))
+            rows.append(_point("best", "", rate, shape, row[f"best_{rate}"]))
+            if tuned is not None and rule != FITTED:  # its line starts where it was tuned
+                rows.append(_point("predicted", rule, rate, tuned, _base(row, rate, tuned)))
+    numbers = dict.fromkeys(["width", "depth", "value", "low", "high"], "float64")
+    found = pd.DataFrame(rows, columns=COLUMNS).astype(numbers)
+    return found[found["value"].notna()].drop_duplicates(COLUMNS[:5]).reset_index(drop=True)
+
+
+def _point(
+    kind: str, rule: str, rate: str, shape: Shape, value: Any, low: Any = None, high: Any = None
+) -> dict[str, Any]:
+    return dict(zip(COLUMNS, (kind, rule, rate, *shape, value, low, high), strict=True))
+
+
+def _of_laws(measured: pd.DataFrame, rate: str) -> list[dict[str, Any]]:
+    """The optima that a law of one rate was fitted to, and what it says, from the ledger."""
+    found = []
+    for shape in shapes(measured):
+        here = measured[measured["width"].eq(shape.width) & measured["depth"].eq(shape.depth)]
+        values = dict(zip(here["quantity"], here["value"], strict=True))
+        for kind, rule, name in (("optimum", "", "optimal"), ("law", FITTED, "law")):
+            ends = [values.get(f"{name}_{rate}{end}") for end in ("", "_low", "_high")]
+            found.append(_point(kind, rule, rate, shape, *ends))
+    return [point for point in found if point["value"] is not None]
+
+
+def _base(verdict: dict[str, Any], rate: str, tuned: Shape) -> float:
+    """The tuned rate that a prescribed one was made of."""
+    grown = 1.0
+    for size, more in (("depth", 1), ("width", 0)):
+        exponent = verdict[f"{rate}_{size}_exponent"]
+        if isfinite(exponent):
+            grown *= ((verdict[size] + more) / (getattr(tuned, size) + more)) ** exponent
+    return float(verdict[rate]) / grown
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One variant, one rate, one sweep; the rows of `points` that belong there."""
+
+    variant: str
+    rate: str
+    sweep: Sweep
+    points: pd.DataFrame
+
+
+def panels(
+    runs: pd.DataFrame, verdicts: pd.DataFrame, measured: pd.DataFrame, tuned: Shape
+) -> list[list[Panel]]:
+    """A row of panels per rate and sweep with two shapes or more, a panel per variant."""
+    import pandas as pd
+
+    names = sorted(verdicts["variant"].unique(), key=style.rank)
+    data = {name: points(runs, verdicts, measured, name) for name in names}
+    everything = pd.concat(data.values())
+    rows = []
+    for rate in RATE_LABELS:
+        mine = everything[everything["rate"].eq(rate)]
+        for sweep in sweeps(mine, tuned) if len(shapes(mine)) > 1 else ():
+            fixed = "width" if sweep.axis == "depth" else "depth"
+            row = []
+            for name, some in data.items():
+                along = some[some["rate"].eq(rate) & some[fixed].eq(sweep.at)]
+                row.append(Panel(name, rate, sweep, along.sort_values(sweep.axis)))
+            rows.append([panel for panel in row if not panel.points.empty])
+    return rows
+
+
+def draw(rows: list[list[Panel]]) -> Figure:
+    """The panels; at least one."""
+    columns = max(len(row) for row in rows)
+    with style.styled():
+        figure = style.new_figure(max(4.1 * columns, 5.6), 3.5 * len(rows) + 0.8)
+        for place, row in enumerate(rows):
+            first: Axes | None = None
+            values = [v for p in row for v in p.points[["value", "low", "high"]].to_numpy().ravel()]
+            low, high = style.loss_range(values)
+            for column, panel in enumerate(row):
+                number = place * columns + column + 1
+                axes = figure.add_subplot(len(rows), columns, number, sharey=first)
+                _panel(axes, panel)
+                axes.set_title(f"{style.label(panel.variant)}, {panel.sweep.title}")
+                if first is None:
+                    axes.set_ylabel(RATE_LABELS[panel.rate])
+                    _rates(axes, low / 1.2, high * 1.2)
+                else:
+                    axes.tick_params(labelleft=False)
+                first = first or axes
+        shown = [point for row in rows for panel in row for point in records(panel.points)]
+        marks.below(figure, _handles({(point["kind"], point["rule"]) for point in shown}), 2.6)
+    return figure
+
+
+def _panel(axes: Axes, panel: Panel) -> None:
+    data, axis = panel.points, panel.sweep.axis
+    # H at the place of L = H + 1, in which a law is straight
+    data = data.assign(x=data[axis] + (axis == "depth"))
+    law = data[data["kind"].eq("law")]
+    axes.fill_between(law["x"], law["low"], law["high"], color=BAND, alpha=0.16, lw=0)
+    axes.plot(law["x"], law["value"], color=BAND, lw=1.8)
+    predicted = data[data["kind"].eq("predicted")]
+    for rule in predicted["rule"].unique():
+        mine = predicted[predicted["rule"].eq(rule)]
+        axes.plot(mine["x"], mine["value"], **_look(rule))
+    for kind, look in POINTS.items():
+        some = data[data["kind"].eq(kind)]
+        below, above = some["value"] - some["low"], some["high"] - some["value"]
+        spread = [below.clip(lower=0).fillna(0), above.clip(lower=0).fillna(0)]
+        axes.errorbar(some["x"], some["value"], yerr=spread, capsize=3, **look)
+    sizes = sorted(data[axis].unique())
+    places = [size + (axis == "depth") for size in sizes]
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(places[0] / 2**0.4, places[-1] * 2**0.4)
+    axes.set_xticks(places, [f"{size:.0f}" for size in sizes])
+    axes.minorticks_off()
+    axes.set_xlabel(AXIS_LABELS[axis])
+
+
+def _rates(axes: Axes, low: float, high: float) -> None:
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    ticks = style.log_ticks(low, high)
+    axes.set_yticks(ticks, [style.rate_text(tick) for tick in ticks])
+    axes.minorticks_off()
+
+
+def _look(rule: str) -> marks.Look:
+    color, dash = RULES.get(rule, OTHER_RULE)
+    return {"color": color, "ls": dash, "lw": 1.6, "marker": "D", "ms": 6, "mfc": "white"}
+
+
+def _handles(seen: set[tuple[str, str]]) -> list[Any]:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    kinds = {kind for kind, _ in seen}
+    handles: list[Any] = [
+        Line2D([], [], **look, label=TEXTS[kind]) for kind, look in POINTS.items() if kind in kinds
+    ]
+    if "law" in kinds:
+        handles.append(Patch(color=BAND, alpha=0.3, lw=0, label="fitted law, 95 % interval"))
+    rules = {rule for kind, rule in seen if kind == "predicted"}
+    order = [rule for rule in RULES if rule in rules]
+    order += sorted(rules.difference(order))
+    handles += [Line2D([], [], **_look(rule), label=f"by rule {rule}") for rule in order]
+    return handles
