@@ -161,9 +161,9 @@ def _laws(section: Section, anchor: str) -> Image | None:
         return None
     caption = (
         "Where a law was fitted, an optimum is the lowest point of a parabola through the best "
-        "cell and its neighbours; bars and band are 95 % bootstrap intervals over seeds. Straight lines "
-        "are power laws of N and of L = H + 1. Diamonds ran, with their neighbours; a star on the "
-        "outermost cell may lie short of the optimum."
+        "cell and its neighbours; bars and band are 95 % bootstrap intervals over seeds. Straight "
+        "lines are power laws of N and of L = H + 1. Diamonds ran, with their neighbours; a star "
+        "on the outermost cell may lie short of the optimum."
     )
     return _image(f"{anchor}-laws.png", law.draw(rows), law_alt(rows), caption)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ZERO_SHOT = "zero_shot"
+TUNED_HERE, SEARCHED, UNJUDGED = "tuned here", "searched for a law", "no verdict"
 OUTCOMES = ("trained", "at_chance", "diverged", "failed")
 CELL_KEYS = ["variant", "width", "depth", "weight_lr", "activity_lr"]
 
@@ -44,7 +45,8 @@ class Panel:
         optimum: rates of the best cell found at this shape, None if no cell trained.
         transferred: rates of the tuned optimum, which the target shapes are judged at; None if the
             tuning found none or nothing was transferred yet.
-        note: what happened at this shape: "tuned here", a verdict's word, or "no verdict".
+        note: what happened at this shape: "tuned here", "searched for a law", a verdict's word, or
+            "no verdict".
     """
 
     shape: Shape
@@ -183,11 +185,13 @@ def panels(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> list[Pan
     tuned = tuned_shape(runs, verdicts, variant)
     there = shapes(cells)
     only_tuned = judged.empty and there == [tuned]
+    searched = shapes(runs[runs["variant"].eq(variant) & runs["phase"].eq("tune")])
     found = []
     for shape in there:
         moved = None if only_tuned else transferred(runs, verdicts, variant, shape)
         here = _at_shape(judged, shape)
-        found.append(_panel(_at_shape(cells, shape), here, shape, tuned, moved))
+        note = TUNED_HERE if shape == tuned else SEARCHED if shape in searched else ""
+        found.append(_panel(_at_shape(cells, shape), here, shape, note, moved))
     return found
 
 
@@ -195,21 +199,18 @@ def _panel(
     cells: pd.DataFrame,
     judged: pd.DataFrame,
     shape: Shape,
-    tuned: Shape | None,
+    note: str,
     moved: Rates | None,
 ) -> Panel:
     best = optimum(cells)
-    note = "tuned here" if shape == tuned else ""
     if not judged.empty:
         row = records(judged)[0]
         if isfinite(row["best_weight_lr"]):  # the verdict's own optimum goes first
             best = Rates(row["best_weight_lr"], row["best_activity_lr"])
         note = ", ".join(part for part in (note, row["verdict"]) if part)
-    elif shape == tuned:
+    elif note == TUNED_HERE:
         best = moved or best
-    else:
-        note = "no verdict"
-    return Panel(shape, cells, best, moved, note)
+    return Panel(shape, cells, best, moved, note or UNJUDGED)
 
 
 def _at_shape(frame: pd.DataFrame, shape: Shape) -> pd.DataFrame:

@@ -62,7 +62,7 @@ def lines(
     """
     frame = frame.dropna(subset=[x.column, y.column])
     hues = _values(frame, hue)
-    names = [str(value) for value in hues]
+    names = [_text(value) for value in hues]
     looks = style.sequence(len(hues)) if ordered else list(style.looks(names).values())
     with style.styled():
         figure, panels = _panels(frame, panel, columns, title)
@@ -134,7 +134,7 @@ def histogram(
     """Densities of a column as stepped outlines, for example of spectra."""
     frame = frame.dropna(subset=[x.column])
     hues = _values(frame, hue)
-    names = [str(value) for value in hues]
+    names = [_text(value) for value in hues]
     looks = list(style.looks(names).values())
     with style.styled():
         figure, panels = _panels(frame, panel, columns, title)
@@ -157,6 +157,10 @@ def _values(frame: pd.DataFrame, column: str | None) -> list[Any]:
         return [""]
     values = list(frame[column].dropna().unique())
     return sorted(values, key=style.rank if values and isinstance(values[0], str) else None)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _panels(
@@ -235,4 +239,4 @@ def _legend(figure: Figure, axes: Axes) -> None:
     if handles:
         entry = 0.8 + 0.09 * max(map(len, names))  # inches, roughly
         fit = max(1, int(figure.get_figwidth() / entry))
-        figure.legend(handles, names, loc="outside lower center", ncols=min(6, fit, len(names)))
+        figure.legend(handles, names, loc="outside lower center", ncols=min(fit, len(names)))

@@ -38,7 +38,7 @@ def draw(panels: Sequence[Panel], runs: pd.DataFrame) -> Figure:
             shape = panel.shape
             here = trained[trained["width"].eq(shape.width) & trained["depth"].eq(shape.depth)]
             axes.plot(here["weight_lr"], here["final_train_loss"], "o", ms=4, c=COLOR, alpha=0.55)
-            _bands(axes, panel, etas)
+            _bands(axes, panel)
             _curve(axes, panel)
             used.append(axes)
         losses = style.loss_range(list(trained["final_train_loss"]))
@@ -65,7 +65,8 @@ def _curve(axes: Axes, panel: Panel) -> None:
             marks.put(axes, name, rates.weight_lr, 0.1, transform=axes.get_xaxis_transform())
 
 
-def _bands(axes: Axes, panel: Panel, etas: list[float]) -> None:
+def _bands(axes: Axes, panel: Panel) -> None:
+    etas = sorted(panel.cells["weight_lr"])  # of this panel: rules take others elsewhere
     border = edges(etas)
     for cell in records(panel.cells):
         place = etas.index(cell["weight_lr"])

@@ -24,13 +24,13 @@ from results.page.wording import (
     OUTCOME_WORDS,
     excess,
     interval,
+    law,
     listing,
     loss,
     number,
     octaves,
     percent,
     rates,
-    signed,
     size,
     whole,
 )
@@ -119,22 +119,6 @@ def _verdict_group(verdicts: list[dict[str, Any]]) -> VerdictGroup:
         tuned = f", tuned at {size(Shape(int(v['tune_width']), int(v['tune_depth'])))}"
     title = f"{label(v['variant'])}: {moved}{tuned}"
     return VerdictGroup(title, [_verdict_row(row) for row in verdicts])
-
-
-def law(verdict: dict[str, Any]) -> str:
-    """The powers that a rule gave the learning rates, as "η ∝ L^−0.37 [−0.65, −0.22]"."""
-    said = []
-    for rate, symbol in (("weight_lr", "η"), ("activity_lr", "β")):
-        powers = []
-        for side, letter in (("depth", "L"), ("width", "N")):
-            name = f"{rate}_{side}_exponent"
-            if isfinite(verdict[name]):
-                bounds = interval(verdict[f"{name}_low"], verdict[f"{name}_high"])
-                power = signed(verdict[name], 2).removeprefix("+")
-                powers.append(f"{letter}^{power}{f' {bounds}' if bounds else ''}")
-        if powers:
-            said.append(f"{symbol} ∝ {' '.join(powers)}")
-    return ", ".join(said) or "without a law"
 
 
 def _verdict_row(v: dict[str, Any]) -> VerdictRow:

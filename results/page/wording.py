@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import expm1, floor, isfinite, log10
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from results.figures.cells import (
     OUTCOMES,
@@ -119,6 +119,22 @@ def rates(cell: Rates | None) -> str:
         return NOTHING
     beta = f", β = {number(cell.activity_lr, 4)}" if isfinite(cell.activity_lr) else ""
     return f"η = {number(cell.weight_lr, 4)}{beta}"
+
+
+def law(verdict: dict[str, Any]) -> str:
+    """The powers that a rule gave the learning rates, as "η ∝ L^−0.37 [−0.65, −0.22]"."""
+    said = []
+    for rate, symbol in SYMBOLS.items():
+        powers = []
+        for side, letter in (("depth", "L"), ("width", "N")):
+            name = f"{rate}_{side}_exponent"
+            if isfinite(verdict[name]):
+                bounds = interval(verdict[f"{name}_low"], verdict[f"{name}_high"])
+                power = signed(verdict[name], 2).removeprefix("+")
+                powers.append(f"{letter}^{power}{f' {bounds}' if bounds else ''}")
+        if powers:
+            said.append(f"{symbol} ∝ {' '.join(powers)}")
+    return ", ".join(said) or "without a law"
 
 
 def size(shape: Shape) -> str:

@@ -1,0 +1,186 @@
+"""The law on the page: points, lines and stars from the ledger alone, and what is said of them."""
+
+import io
+from math import log2, nan
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic_ledger import START, FakeLedger, run, seeds, verdict
+
+from results.figures import law, style
+from results.figures.cells import Rates, Shape, panels, transferred
+from results.page import tables, wording
+from results.page.sections import Section, collect
+from results.report import report
+
+
+def measured(quantity: str, depth: int, value: float, **others):
+    row = {"experiment": "digits-relu", "quantity": quantity, "variant": "mupc", "width": 32}
+    row |= {"dataset": "digits", "activation": "relu", "depth": depth, "value": value}
+    return row | others
+
+
+def ruled(rule: str, depth: int, eta: float, power: float, low=None, high=None, **others):
+    changes = {
+        "weight_lr": eta, "activity_lr": None, "best_weight_lr": 0.03, "best_activity_lr": None,
+        "weight_lr_depth_exponent": power, "weight_lr_depth_exponent_low": low,
+        "weight_lr_depth_exponent_high": high, "activity_lr_depth_exponent": None,
+        "activity_lr_width_exponent": None, "weight_lr_width_exponent": None,
+        "drift_activity_lr": None, "rule": rule,
+    }  # fmt: skip
+    return verdict("held", depth, **(changes | others))
+
+
+def ledger() -> FakeLedger:
+    """Tuned at H = 7, with laws fitted at 3, 7 and 15, taken to 31: L is 8 and 32."""
+    found = FakeLedger()
+    for depth, best in ((3, 0.2), (7, 0.1), (15, 0.05)):
+        for eta in (0.05, 0.1, 0.2):
+            loss = 0.1 + abs(log2(eta / best)) / 10
+            found.run_rows += seeds(eta, None, loss, loss, depth=depth, phase="tune")
+    for eta in (0.025, 0.03, 0.05, 0.1):
+        found.run_rows += seeds(eta, None, 0.1 + abs(log2(eta / 0.03)) / 10, depth=31)
+    for depth in (3, 7, 15, 31):
+        exact = 0.1 * (depth + 1) / 8
+        for end, factor in (("", 1.0), ("_low", 0.8), ("_high", 1.25)):
+            found.measured_rows.append(measured(f"law_weight_lr{end}", depth, exact * factor))
+            if depth != 31:
+                found.measured_rows.append(
+                    measured(f"optimal_weight_lr{end}", depth, exact * factor)
+                )
+    bounds = {"weight_lr_low": 0.02, "weight_lr_high": 0.03}
+    common = {"tune_depth": 7}
+    found.verdict_rows = [
+        ruled("zero_shot", 31, 0.1, 0.0, **common),
+        ruled("depth_mup", 31, 0.05, -0.5, **common),
+        ruled("fitted", 31, 0.025, -1.0, -1.2, -0.8, **common, **bounds),
+    ]
+    return found
+
+
+def section(found: FakeLedger | None = None) -> Section:
+    [only] = collect(found or ledger(), "digits-relu")
+    return only
+
+
+def drawn(found: FakeLedger | None = None) -> list[list[law.Panel]]:
+    s = section(found)
+    assert s.tuned is not None
+    return law.panels(s.runs, s.verdicts, s.measured, s.tuned)
+
+
+def values(points, kind: str, rule: str = "") -> dict[int, float]:
+    some = points[points["kind"].eq(kind) & points["rule"].eq(rule)]
+    return {int(d): v for d, v in zip(some["depth"], some["value"], strict=True)}
+
+
+def test_points_are_what_the_ledger_says() -> None:
+    [[panel]] = drawn()
+    assert (panel.variant, panel.rate, panel.sweep.title) == ("mupc", "weight_lr", "N = 32")
+    assert values(panel.points, "optimum") == pytest.approx({3: 0.05, 7: 0.1, 15: 0.2})
+    assert values(panel.points, "law", "fitted") == pytest.approx(
+        {3: 0.05, 7: 0.1, 15: 0.2, 31: 0.4}
+    )
+    assert values(panel.points, "best") == {31: 0.03}
+    assert values(panel.points, "predicted", "zero_shot") == pytest.approx({7: 0.1, 31: 0.1})
+    assert values(panel.points, "predicted", "depth_mup") == pytest.approx({7: 0.1, 31: 0.05})
+    assert values(panel.points, "predicted", "fitted") == {31: 0.025}
+    fitted = panel.points[panel.points["rule"].eq("fitted") & panel.points["kind"].eq("predicted")]
+    assert fitted[["low", "high"]].to_numpy().tolist() == [[0.02, 0.03]]
+
+
+def test_without_a_fit_the_optimum_is_the_best_cell_where_it_was_tuned() -> None:
+    found = ledger()
+    found.measured_rows = []
+    [[panel]] = drawn(found)
+    assert values(panel.points, "optimum") == {7: 0.1}
+    assert values(panel.points, "law", "fitted") == {}
+
+
+def test_a_law_is_straight_in_matrices_and_ticks_say_hidden_layers() -> None:
+    figure = law.draw(drawn())
+    [axes] = figure.axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["3", "7", "15", "31"]
+    np.testing.assert_allclose(axes.get_xticks(), [4, 8, 16, 32])
+    line = next(line for line in axes.lines if line.get_color() == law.BAND)
+    np.testing.assert_allclose(line.get_xdata(), [4, 8, 16, 32])
+    np.testing.assert_allclose(line.get_ydata(), [0.05, 0.1, 0.2, 0.4])
+    low, high = axes.get_ylim()
+    assert low < 0.02
+    assert high > 0.5  # the band is whole
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "optimum where it was tuned", "best cell that ran at the target",
+        "fitted law, 95 % interval", "by rule zero_shot", "by rule depth_mup", "by rule fitted",
+    ]  # fmt: skip
+    image = Image.open(io.BytesIO(style.png(figure)))
+    image.load()
+    assert len(image.convert("RGB").getcolors(maxcolors=2**24)) > 20
+
+
+def test_a_rule_of_another_name_is_drawn_too() -> None:
+    found = ledger()
+    found.verdict_rows.append(ruled("mine$", 31, 0.07, nan, tune_depth=7))
+    assert style.png(law.draw(drawn(found)))
+
+
+def test_both_sizes_and_both_rates_have_a_row_each() -> None:
+    found = ledger()
+    beta = {"activity_lr": 1.0, "best_activity_lr": 2.0, "activity_lr_depth_exponent": 0.0}
+    found.verdict_rows += [ruled("zero_shot", 7, 0.1, 0.0, width=64, tune_depth=7, **beta)]
+    titles = [(row[0].rate, row[0].sweep.title) for row in drawn(found)]
+    assert titles[:2] == [("weight_lr", "N = 32"), ("weight_lr", "H = 7")]
+    assert {rate for rate, _ in titles} == {"weight_lr", "activity_lr"}
+
+
+def test_the_page_has_the_law_with_its_words(tmp_path) -> None:
+    html = report(ledger(), tmp_path).read_text(encoding="utf-8")
+    assert (tmp_path / "digits-relu-laws.png").is_file()
+    assert "Learning rates by shape" in html
+    assert "by rule fitted, η ∝ L^−1.00 [−1.20, −0.80]" in html
+    text = wording.law_alt(drawn()).replace(wording.NBSP, " ")
+    assert "predicted by fitted 0.025 at N = 32, H = 31" in text
+    assert "best found 0.03 at N = 32, H = 31" in text
+
+
+def test_zero_shot_alone_has_no_law(tmp_path) -> None:
+    found = ledger()
+    found.verdict_rows = found.verdict_rows[:1]
+    html = report(found, tmp_path).read_text(encoding="utf-8")
+    assert not (tmp_path / "digits-relu-laws.png").exists()
+    assert "by rule" not in html
+
+
+def test_every_rule_has_a_headline_and_a_group() -> None:
+    s = section()
+    assert [line.name for line in wording.headlines(s)] == [
+        "μPC, zero shot", "μPC, depth mup", "μPC, fitted",
+    ]  # fmt: skip
+    zero, _, fitted = tables.verdict_groups(s)
+    assert "transferred cell η = 0.1" in zero.title
+    assert "by rule fitted" in fitted.title
+    assert fitted.rows[0].numbers[0] == ("0.110", "at η = 0.025")
+
+
+def test_figures_mark_the_cell_of_each_shape_where_there_is_no_zero_shot_transfer() -> None:
+    found = ledger()
+    found.verdict_rows = found.verdict_rows[1:]
+    s = section(found)
+    assert transferred(s.runs, s.verdicts, "mupc", Shape(32, 31)) == pytest.approx(
+        (0.05, nan), nan_ok=True
+    )
+    assert transferred(s.runs, s.verdicts, "mupc") == pytest.approx((0.1, nan), nan_ok=True)
+    marked = {p.shape.depth: p.transferred for p in panels(s.runs, s.verdicts, "mupc")}
+    assert isinstance(marked[31], Rates)
+    assert marked[31].weight_lr == 0.05
+    assert set(s.moved[s.moved["depth"].eq(31)]["weight_lr"]) == {0.05}
+    notes = {p.shape.depth: p.note for p in panels(s.runs, s.verdicts, "mupc")}
+    assert notes == {3: "searched for a law", 7: "tuned here", 15: "searched for a law", 31: "held"}
+    assert "rule depth_mup predicts" in tables.moved_table(s).caption
+
+
+def test_verdicts_of_before_there_were_rules_are_zero_shot() -> None:
+    found = FakeLedger(run_rows=[run()], verdict_rows=[verdict(rule=None, created=START)])
+    assert section(found).rules == ["zero_shot"]
