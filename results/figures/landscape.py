@@ -49,6 +49,7 @@ def draw(panels: Sequence[Panel]) -> Figure:
 
     cells = pd.concat([p.cells for p in panels])
     grid = is_grid(cells)
+    fullest = max((p.cells for p in panels), key=len)
     etas = sorted(cells["weight_lr"].unique())
     betas = sorted(cells["activity_lr"].unique())
     rows, columns, _ = arrange([p.shape for p in panels])
@@ -59,7 +60,7 @@ def draw(panels: Sequence[Panel]) -> Figure:
         used: list[Axes] = []
         for panel, axes in subplots(figure, panels, BETA_LABEL):
             if grid:
-                _tiles(axes, panel.cells, etas, betas, norm)
+                _tiles(axes, panel.cells, *_tiling(panel.cells, fullest), norm)
             else:
                 _points(axes, panel.cells, norm)
             _marks(axes, panel)
@@ -75,6 +76,15 @@ def draw(panels: Sequence[Panel]) -> Figure:
         blank = grid and any(len(p.cells) < len(etas) * len(betas) for p in panels)
         marks.legend(figure, panels, [_blank()] if blank else [])
     return figure
+
+
+def _tiling(cells: pd.DataFrame, fullest: pd.DataFrame) -> tuple[list[float], list[float]]:
+    """The rates whose tiles cover a panel: those of the grid, or, where rules predicted others, of
+    the panel itself."""
+    rates = ["weight_lr", "activity_lr"]
+    on_grid = all(cells[rate].isin(fullest[rate]).all() for rate in rates)
+    shown = fullest if on_grid else cells
+    return sorted(shown[rates[0]].unique()), sorted(shown[rates[1]].unique())
 
 
 def _tiles(
