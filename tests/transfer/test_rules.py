@@ -12,7 +12,7 @@ from transfer_fakes import FormulaPool, MemoryLedger, TrainingPool, spec
 
 import results
 from pccore import Outcome, Status, TrainingConfig
-from transfer import Cell, Experiment, run
+from transfer import Cell, Experiment, Silent, run
 from transfer.driver import TransferResult
 from transfer.rules import RULES, DepthMuP, FittedExponents, GivenExponents, ZeroShot
 from transfer.spec import Shape
@@ -220,3 +220,31 @@ def test_exponents_of_ones_own() -> None:
     result, _, _ = carry_out(law_spec(rule))
     assert result.verdicts[0]["weight_lr"] == 0.025
     assert result.verdicts[0]["weight_lr_width_exponent"] == 0
+
+
+def test_a_rate_predicted_out_of_a_range_has_neighbours_an_octave_away() -> None:
+    tune = {"sampler": "random", "trials": 12, "weight_lr": {"low": 0.02, "high": 0.5}}
+    rule = {"rule": "exponents", "weight_lr": {"depth": -2.0}}
+    result, _, ledger = carry_out(law_spec(rule, tune=tune))
+    (row,) = result.verdicts
+    tuned = result.optima["mupc"].cell
+    assert tuned is not None
+    assert row["weight_lr"] == pytest.approx(tuned.weight_lr / 16, rel=1e-3)
+    there = sorted({run["weight_lr"] for run in ledger.appended if run["depth"] == 31})
+    expected = [row["weight_lr"] * factor for factor in (0.5, 1, 2)]
+    assert there == pytest.approx(expected, rel=1e-3)
+    assert row["verdict"] == "drifted"
+
+
+def test_progress_counts_the_shapes_that_a_law_needs() -> None:
+    totals = []
+
+    class Listener(Silent):
+        def phase(self, name: str, total_runs: int, already_done: int) -> None:
+            totals.append((total_runs, already_done))
+
+    experiment = Experiment.from_dict(law_spec("zero_shot", FITTED))
+    run(experiment, MemoryLedger(), FormulaPool(sinking), progress=Listener())
+    bound = (3 * len(ETAS) + 2 * 3) * 3
+    assert totals[0] == (bound, 0)
+    assert totals[-1] == (bound, bound)
