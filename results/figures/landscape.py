@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
+ROOM = 1.25  # between a scattered cell and the frame
 TILE_EDGE: marks.Look = {"edgecolors": "white", "linewidth": 0.5}
 
 
@@ -49,9 +50,9 @@ def draw(panels: Sequence[Panel]) -> Figure:
 
     cells = pd.concat([p.cells for p in panels])
     grid = is_grid(cells)
-    fullest = max((p.cells for p in panels), key=len)
-    etas = sorted(cells["weight_lr"].unique())
-    betas = sorted(cells["activity_lr"].unique())
+    fullest = max((p.cells for p in panels), key=len) if grid else cells
+    etas, betas = (sorted(fullest[rate].unique()) for rate in ("weight_lr", "activity_lr"))
+    beyond = cells[~(cells["weight_lr"].isin(etas) & cells["activity_lr"].isin(betas))]
     rows, columns, _ = arrange([p.shape for p in panels])
     wide, high = log_length(etas, 0.95, 1.7, 2.6), log_length(betas, 0.85, 2.0, 4.2)
     norm = LogNorm(*style.loss_range(list(cells["loss"].dropna())))
@@ -59,8 +60,8 @@ def draw(panels: Sequence[Panel]) -> Figure:
         figure = style.new_figure(max(columns * (wide + 0.15) + 2, 5.4), rows * (high + 0.95) + 0.9)
         used: list[Axes] = []
         for panel, axes in subplots(figure, panels, BETA_LABEL):
-            if grid:
-                _tiles(axes, panel.cells, *_tiling(panel.cells, fullest), norm)
+            if grid and _on(panel.cells, etas, betas):
+                _tiles(axes, panel.cells, etas, betas, norm)
             else:
                 _points(axes, panel.cells, norm)
             _marks(axes, panel)
@@ -69,6 +70,7 @@ def draw(panels: Sequence[Panel]) -> Figure:
             if grid:
                 rate_axis(axes, "x", etas, wide)
                 rate_axis(axes, "y", betas, high)
+                _widen(axes, beyond)
             else:
                 open_axes(axes, etas, betas)
         if cells["loss"].notna().any():  # without a loss a scale would be an invention
@@ -78,13 +80,20 @@ def draw(panels: Sequence[Panel]) -> Figure:
     return figure
 
 
-def _tiling(cells: pd.DataFrame, fullest: pd.DataFrame) -> tuple[list[float], list[float]]:
-    """The rates whose tiles cover a panel: those of the grid, or, where rules predicted others, of
-    the panel itself."""
-    rates = ["weight_lr", "activity_lr"]
-    on_grid = all(cells[rate].isin(fullest[rate]).all() for rate in rates)
-    shown = fullest if on_grid else cells
-    return sorted(shown[rates[0]].unique()), sorted(shown[rates[1]].unique())
+def _on(cells: pd.DataFrame, etas: list[float], betas: list[float]) -> bool:
+    """Whether all cells are cells of the grid: those that a rule predicted need not be."""
+    return bool(cells["weight_lr"].isin(etas).all() and cells["activity_lr"].isin(betas).all())
+
+
+def _widen(axes: Axes, cells: pd.DataFrame) -> None:
+    """Make room for cells that a rule predicted beyond the grid."""
+    if cells.empty:
+        return
+    for rates, limits, widen in (
+        (cells["weight_lr"], axes.get_xlim(), axes.set_xlim),
+        (cells["activity_lr"], axes.get_ylim(), axes.set_ylim),
+    ):
+        widen(min(limits[0], rates.min() / ROOM), max(limits[1], rates.max() * ROOM))
 
 
 def _tiles(

@@ -125,23 +125,26 @@ class Panel:
 def panels(
     runs: pd.DataFrame, verdicts: pd.DataFrame, measured: pd.DataFrame, tuned: Shape
 ) -> list[list[Panel]]:
-    """A row of panels per rate and sweep with two shapes or more, a panel per variant."""
+    """Rows of panels of one rate each: a row per sweep with a panel per variant, or, of a single
+    variant, a panel per sweep. A sweep has two shapes or more."""
     import pandas as pd
 
     names = sorted(verdicts["variant"].unique(), key=style.rank)
     data = {name: points(runs, verdicts, measured, name) for name in names}
     everything = pd.concat(data.values())
-    rows = []
+    rows: list[list[Panel]] = []
     for rate in RATE_LABELS:
         mine = everything[everything["rate"].eq(rate)]
+        of_rate = []
         for sweep in sweeps(mine, tuned) if len(shapes(mine)) > 1 else ():
             fixed = "width" if sweep.axis == "depth" else "depth"
             row = []
             for name, some in data.items():
                 along = some[some["rate"].eq(rate) & some[fixed].eq(sweep.at)]
                 row.append(Panel(name, rate, sweep, along.sort_values(sweep.axis)))
-            rows.append([panel for panel in row if not panel.points.empty])
-    return rows
+            of_rate.append([panel for panel in row if not panel.points.empty])
+        rows += of_rate if len(names) > 1 else [[p for row in of_rate for p in row]]
+    return [row for row in rows if row]
 
 
 def draw(rows: list[list[Panel]]) -> Figure:

@@ -6,9 +6,9 @@ from math import log2, nan
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_ledger import START, FakeLedger, run, seeds, verdict
+from synthetic_ledger import START, FakeLedger, frame, run, seeds, verdict, verdicts
 
-from results.figures import law, style
+from results.figures import landscape, law, style
 from results.figures.cells import Rates, Shape, panels, transferred
 from results.page import tables, wording
 from results.page.sections import Section, collect
@@ -130,9 +130,12 @@ def test_both_sizes_and_both_rates_have_a_row_each() -> None:
     found = ledger()
     beta = {"activity_lr": 1.0, "best_activity_lr": 2.0, "activity_lr_depth_exponent": 0.0}
     found.verdict_rows += [ruled("zero_shot", 7, 0.1, 0.0, width=64, tune_depth=7, **beta)]
-    titles = [(row[0].rate, row[0].sweep.title) for row in drawn(found)]
-    assert titles[:2] == [("weight_lr", "N = 32"), ("weight_lr", "H = 7")]
-    assert {rate for rate, _ in titles} == {"weight_lr", "activity_lr"}
+    rows = drawn(found)
+    assert [panel.sweep.title for panel in rows[0]] == ["N = 32", "H = 7"]
+    assert [row[0].rate for row in rows] == ["weight_lr", "activity_lr"]
+    found.verdict_rows += [row | {"variant": "bp"} for row in found.verdict_rows]
+    assert [row[0].sweep.title for row in drawn(found)[:2]] == ["N = 32", "H = 7"]
+    assert [panel.variant for panel in drawn(found)[0]] == ["mupc", "bp"]
 
 
 def test_the_page_has_the_law_with_its_words(tmp_path) -> None:
@@ -179,6 +182,18 @@ def test_figures_mark_the_cell_of_each_shape_where_there_is_no_zero_shot_transfe
     notes = {p.shape.depth: p.note for p in panels(s.runs, s.verdicts, "mupc")}
     assert notes == {3: "searched for a law", 7: "tuned here", 15: "searched for a law", 31: "held"}
     assert "rule depth_mup predicts" in tables.moved_table(s).caption
+
+
+def test_a_landscape_shows_predicted_cells_as_points_beside_the_tiles_of_the_grid() -> None:
+    rows = [run(e, b, 0.1) for e in (0.05, 0.1, 0.2) for b in (1.0, 2.0, 4.0)]
+    rows += [run(e, b, 0.2, depth=31) for e in (0.02, 0.04) for b in (1.5, 3.0)]
+    judged = verdict(rule="fitted", depth=31, weight_lr=0.04, activity_lr=1.5)
+    tiled, pointed = landscape.draw(panels(frame(*rows), verdicts(judged), "mupc")).axes[:2]
+    assert tiled.collections[0].get_array().shape == (3, 3)
+    points = np.asarray(pointed.collections[0].get_offsets())
+    np.testing.assert_allclose(sorted(points[:, 0]), [0.02, 0.02, 0.04, 0.04])
+    assert pointed.get_xlim()[0] < 0.02
+    assert [text.get_text() for text in tiled.get_xticklabels()] == ["0.05", "0.1", "0.2"]
 
 
 def test_verdicts_of_before_there_were_rules_are_zero_shot() -> None:
