@@ -117,9 +117,8 @@ def _powers(row: Row, rate: str) -> str:
     """Such as "L^-0.62 [-0.80, -0.45]"; empty where the rate stays."""
     names = {size: f"{rate}_{size}_exponent" for size in ("depth", "width")}
     known = {size: name for size, name in names.items() if not missing(row.get(name))}
-    if all(row[name] == 0 for name in known.values()):
-        return ""
-    return " ".join(f"{SIZES[size]}^{with_interval(row, name)}" for size, name in known.items())
+    moving = {size: name for size, name in known.items() if row[name] != 0}
+    return " ".join(f"{SIZES[size]}^{with_interval(row, name)}" for size, name in moving.items())
 
 
 def excess(row: Row) -> str:

@@ -218,15 +218,16 @@ def needed(varied: Sequence[str]) -> int:
     return 2 + len(varied)
 
 
-def compatible_with_zero(exponents: Mapping[str, Estimate]) -> bool:
-    """Whether the interval of every exponent of a rate contains 0: zero-shot transfer."""
-    return all(e.bounded and e.low <= 0 <= e.high for e in exponents.values())
+def compatible_with_zero(exponent: Estimate) -> bool:
+    """Whether its interval contains 0, so that the rate may as well stay."""
+    return exponent.bounded and exponent.low <= 0 <= exponent.high
 
 
 def describe(rate: str, exponents: Mapping[str, Estimate]) -> str:
     """A fitted law of one rate in words."""
     powers = " ".join(f"{SYMBOLS[size]}^{_interval(e)}" for size, e in exponents.items())
-    zero = ", compatible with zero-shot transfer" if compatible_with_zero(exponents) else ""
+    across = " and ".join(size for size, e in exponents.items() if compatible_with_zero(e))
+    zero = f", compatible with zero-shot transfer across {across}" if across else ""
     return f"{SYMBOLS[rate]} goes as {powers}{zero}"
 
 

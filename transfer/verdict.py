@@ -40,7 +40,8 @@ class Judgement:
         minimum: its mean smallest single-batch training loss, the thesis's metric.
         best: the best cell found at the target.
         best_loss: its mean final training loss.
-        regret: in natural logarithms; None unless there are cells to compare with.
+        regret: in natural logarithms; None unless there are cells to compare with, infinite where
+            fewer seeds trained at the transferred cell than at the best one.
         drift: per learning rate, in octaves.
         word: the verdict.
         reason: why, in one sentence.

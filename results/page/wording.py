@@ -123,18 +123,20 @@ def rates(cell: Rates | None) -> str:
 
 def law(verdict: dict[str, Any]) -> str:
     """The powers that a rule gave the learning rates, as "η ∝ L^−0.37 [−0.65, −0.22]"."""
-    said = []
+    said, nothing = [], "without a law"
     for rate, symbol in SYMBOLS.items():
         powers = []
         for side, letter in (("depth", "L"), ("width", "N")):
             name = f"{rate}_{side}_exponent"
-            if isfinite(verdict[name]):
+            if verdict[name] == 0:
+                nothing = "the rates as they are"
+            elif isfinite(verdict[name]):
                 bounds = interval(verdict[f"{name}_low"], verdict[f"{name}_high"])
                 power = signed(verdict[name], 2).removeprefix("+")
                 powers.append(f"{letter}^{power}{f' {bounds}' if bounds else ''}")
         if powers:
             said.append(f"{symbol} ∝ {' '.join(powers)}")
-    return ", ".join(said) or "without a law"
+    return ", ".join(said) or nothing
 
 
 def size(shape: Shape) -> str:

@@ -133,9 +133,9 @@ def test_noise_widens_the_interval() -> None:
 def test_compatible_with_zero_shot_transfer_is_said() -> None:
     still = fitted(LINE, Exponents(), noise=0.05, seeds=10)
     moving = fitted(LINE, Exponents(-0.5), noise=0.01)
-    assert compatible_with_zero(still.exponents["weight_lr"])
-    assert still.note.endswith("compatible with zero-shot transfer")
-    assert not compatible_with_zero(moving.exponents["weight_lr"])
+    assert compatible_with_zero(still.exponents["weight_lr"]["depth"])
+    assert still.note.endswith("compatible with zero-shot transfer across depth")
+    assert not compatible_with_zero(moving.exponents["weight_lr"]["depth"])
     assert moving.note.startswith("eta goes as L^-0.")
     assert "zero-shot" not in moving.note
 
@@ -152,7 +152,7 @@ def test_one_seed_has_no_interval() -> None:
     found = law.exponents["weight_lr"]["depth"]
     assert found.value == pytest.approx(-0.5)
     assert math.isnan(found.low)
-    assert not compatible_with_zero(law.exponents["weight_lr"])  # nothing is known
+    assert not compatible_with_zero(found)  # nothing is known
     assert law.note == "eta goes as L^-0.50"
     assert math.isnan(law.predict(shape(64)).rates["weight_lr"].high)
 
