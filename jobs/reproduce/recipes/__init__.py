@@ -7,6 +7,7 @@ from jobs.reproduce.recipes.conditioning_training import CONDITIONING_TRAINING
 from jobs.reproduce.recipes.deepest import DEEPEST
 from jobs.reproduce.recipes.depth import DEPTH
 from jobs.reproduce.recipes.equilibrated_energy import EQUILIBRATED_ENERGY
+from jobs.reproduce.recipes.euler_heun import EULER_HEUN
 from jobs.reproduce.recipes.exact_inference import EXACT_INFERENCE
 from jobs.reproduce.recipes.faster import FASTER
 from jobs.reproduce.recipes.forward_pass import FORWARD_PASS
@@ -53,6 +54,7 @@ _ALL = (
     *LOSS_ENERGY,
     *TRAJECTORIES,
     *INFERENCE_TIME,
+    *EULER_HEUN,
 )
 
 RECIPES: Registry[Recipe] = Registry("recipe", {recipe.name: recipe for recipe in _ALL})

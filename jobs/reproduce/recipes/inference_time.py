@@ -1,6 +1,7 @@
 """Thesis 6.3: how far inference gets in a given time, beside where theory says that it ends."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from transfer import Run
 
 DATASETS = ("mnist", "fashion_mnist")
-NAMES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+NAMES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 TIMES = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 """Upper limits of integration, of section 6.4: those of figure 6.1 are not said."""
 
@@ -132,7 +133,7 @@ def accuracy_figure(evidence: Evidence) -> "Figure":
 
     curves = evidence.curves
     return lines(
-        curves.assign(percent=100 * curves["test_accuracy"]),
+        curves.assign(percent=100 * curves["test_accuracy"], dataset=curves["dataset"].map(NAMES)),
         Axis("step", "training step"),
         Axis("percent", "test accuracy, %"),
         "activity_lr",
@@ -150,9 +151,7 @@ INFERENCE_TIME = (
         small=Setting(
             "MNIST and Fashion-MNIST, linear, N = 64, H = 10, 200 updates of Adam at eta = 1e-3, "
             "Heun's flow to t = 5, 10, 20, 50, 100, 200, 500, 2 seeds",
-            lambda data_dir: trained(
-                data_dir, width=64, steps=200, eval_every=10, seeds=SEEDS[:2]
-            ),
+            lambda data_dir: trained(data_dir, width=64, steps=200, eval_every=10, seeds=SEEDS[:2]),
             datasets=DATASETS,
         ),
         full=Setting(
@@ -168,6 +167,12 @@ INFERENCE_TIME = (
                 "a smaller excess at every longer time",
                 "none; mean over training and seeds",
                 nears_theory,
+                note=(
+                    "The recipe is the cause: every time has networks of its own, and those of the "
+                    "shortest have learned so little that even their loss is near eq. 6.1. At the "
+                    "first weights, which all times share, the excess falls with every longer time "
+                    "(MNIST: 0.42 at 5, 0.0036 at 500)."
+                ),
             ),
             *(
                 Claim(
@@ -175,7 +180,7 @@ INFERENCE_TIME = (
                     f"T fig. {figure}",
                     "accuracy, mean over training, rises with the time",
                     "rank correlation of at least 0.7, and higher at the longest than the shortest",
-                    lambda evidence, dataset=dataset: more_is_better(evidence, dataset),
+                    partial(more_is_better, dataset=dataset),
                 )
                 for dataset, figure in zip(DATASETS, ("6.1", "D.5"), strict=True)
             ),

@@ -125,9 +125,7 @@ INFERENCE_LANDSCAPE = Recipe(
         calculate=lambda data_dir: course(40),
         seconds=8,
     ),
-    full=Setting(
-        "the same; maps of 100 x 100", calculate=lambda data_dir: course(100), seconds=10
-    ),
+    full=Setting("the same; maps of 100 x 100", calculate=lambda data_dir: course(100), seconds=10),
     claims=(
         Claim(
             "before inference the energy is the loss",
@@ -248,9 +246,7 @@ PRECISION_RATIO = Recipe(
         calculate=lambda data_dir: ratios(40),
         seconds=10,
     ),
-    full=Setting(
-        "the same; maps of 100 x 100", calculate=lambda data_dir: ratios(100), seconds=12
-    ),
+    full=Setting("the same; maps of 100 x 100", calculate=lambda data_dir: ratios(100), seconds=12),
     claims=(
         Claim(
             "more weight on the input brings PC's updates closer to BP's",

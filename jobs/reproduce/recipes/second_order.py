@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,8 @@ PARTS = {
     "bp": "gradient, BP",
 }
 MISPRINT = (
-    "The claim is the cause: eq. A.17 takes the loss's curvature for -I. With the curvature itself, "
-    "as in the two claims below, the direction is right, and its sign the other way round."
+    "The claim is the cause: eq. A.17 takes the loss's curvature for -I. With the curvature "
+    "itself, as in the two claims below, the direction is right, and its sign the other way round."
 )
 ITERATIONS = 20  # of Gauss-Newton, for the equilibrium itself
 
@@ -50,12 +51,7 @@ def errors(data_dir: Path | None, dataset: str, width: int, depth: int) -> Itera
 
             def along(seed: Any, config: Any = config) -> Any:
                 network = config.build(jax.random.key(seed))
-                prediction = network.predict(x)
-                towards = labels - prediction
-                return jax.lax.map(
-                    lambda share: _errors(network, x, prediction + share * towards),
-                    jnp.array(SHARES),
-                )
+                return jax.lax.map(partial(_errors, network, x, labels), jnp.array(SHARES))
 
             known = {
                 "dataset": dataset, "activation": activation, "residual": False,
@@ -71,12 +67,16 @@ def errors(data_dir: Path | None, dataset: str, width: int, depth: int) -> Itera
                         yield {"quantity": "expansion_error", **own, **known}
 
 
-def _errors(network: Any, x: "jax.Array", y: "jax.Array") -> "dict[str, jax.Array]":
+def _errors(
+    network: Any, x: "jax.Array", labels: "jax.Array", share: "jax.Array"
+) -> "dict[str, jax.Array]":
     import jax
     import jax.numpy as jnp
 
     from pccore.inference.base import norm
 
+    prediction = network.predict(x)
+    y = prediction + share * (labels - prediction)
     relaxation = network.relaxation(x, y)
     exact = pccore.Equilibrium(ITERATIONS).infer(relaxation, jnp.zeros(())).departure
     expansion = trust_region_expansion(relaxation)
