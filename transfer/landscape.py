@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from pccore import Status
@@ -87,11 +87,13 @@ class Ranking:
         trained: trained seeds per cell (R, C).
         loss: their mean loss (R, C); NaN where none trained.
         best: index of the best cell (R,).
+        complete: the cells with the most trained seeds, which can be the best (C,).
     """
 
     trained: Int[ndarray, "R C"]
     loss: Float[ndarray, "R C"]
     best: Int[ndarray, " R"]
+    complete: Bool[ndarray, " C"]
 
     def of_best(self, values: ndarray) -> ndarray:
         """The entry of `values` (R, C) that belongs to the best cell, per resample (R,)."""
@@ -114,7 +116,7 @@ def rank(landscape: Landscape, weights: Int[ndarray, "R S"] | None = None) -> Ra
     # Not per resample: one that misses the seed with which a cell diverged must not acquit it.
     complete = exists.sum(axis=1) == exists.sum(axis=1).max()
     best = np.where(complete & (trained > 0), loss, np.inf).argmin(axis=1)
-    return Ranking(trained, loss, best)
+    return Ranking(trained, loss, best, complete)
 
 
 def optimum(landscape: Landscape) -> Cell | None:

@@ -52,8 +52,6 @@ def refine(landscape: Landscape, space: Space, generator: np.random.Generator) -
     landscape = landscape.without_failures()
     as_they_are = np.ones((1, landscape.seeds), int)
     ranking = rank(landscape, np.vstack([as_they_are, resample(generator, landscape.seeds)]))
-    exists = ~np.isnan(landscape.losses)
-    complete = exists.sum(axis=1) == exists.sum(axis=1).max()
     trained = ranking.of_best(ranking.trained) > 0
     log_loss = np.log(np.maximum(ranking.loss, TINY))
     log_rates, coarse = {}, []
@@ -63,7 +61,7 @@ def refine(landscape: Landscape, space: Space, generator: np.random.Generator) -
         x = np.log([getattr(cell, name) for cell in landscape.cells])
         below, above = (_neighbours(landscape.cells, name, rates, side) for side in (-1, 1))
         lower, upper = below[ranking.best], above[ranking.best]
-        fits = (lower >= 0) & (upper >= 0) & complete[lower] & complete[upper]
+        fits = (lower >= 0) & (upper >= 0) & ranking.complete[lower] & ranking.complete[upper]
         lowest = np.where(
             fits,
             _lowest(x, log_loss, lower, ranking.best, upper),
