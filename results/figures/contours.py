@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PANEL = 3.5  # inches
 LEVELS = 18
 ARROWS = 13  # along either axis
+ROUNDING = 1e-5  # of float32, with a margin
 
 
 def contours(
@@ -35,7 +36,8 @@ def contours(
 ) -> Figure:
     """A map of `value` for every panel, on one colour scale of equal counts.
 
-    Arrows point down each map, all of one length: its slopes are those of the map itself.
+    Arrows point down each map, all of one length: its slopes are those of the map itself. Where it
+    is flat there is none.
 
     Args:
         frame: columns `x`, `y`, `value` on a full grid, and `panel`.
@@ -73,12 +75,16 @@ def contours(
 
 
 def _levels(values: np.ndarray) -> np.ndarray:
-    """Boundaries between which equally many values lie: landscapes are steep at their rims."""
+    """Boundaries between which equally many values lie: landscapes are steep at their rims.
+
+    Values that differ by rounding count once, lest a plateau take all colours.
+    """
     finite = values[np.isfinite(values)]
     if not len(finite):
         return np.array([0.0, 1.0])
-    levels = np.unique(np.quantile(finite, np.linspace(0, 1, LEVELS)))
-    return levels if len(levels) > 1 else levels[0] + np.array([0.0, 1.0])
+    size = ROUNDING * np.abs(finite).max() or 1.0
+    levels = np.unique(np.quantile(np.unique((finite / size).round()), np.linspace(0, 1, LEVELS)))
+    return size * levels if len(levels) > 1 else size * levels[0] + np.array([0.0, 1.0])
 
 
 def _map(axes: Axes, rows: pd.DataFrame, levels: np.ndarray) -> QuadContourSet:
@@ -90,7 +96,9 @@ def _map(axes: Axes, rows: pd.DataFrame, levels: np.ndarray) -> QuadContourSet:
     filled = axes.contourf(x, y, z, levels=levels, norm=norm, cmap=style.CMAP, extend="both")
     slope_y, slope_x = np.gradient(z, y, x)
     size = np.hypot(slope_x, slope_y)
-    size = np.where(size > 0, size, 1)
+    # of a plateau only rounding has a slope
+    plateau = ROUNDING * np.nanmax(np.abs(z)) / np.ptp(x)
+    size = np.where(size > plateau, size, np.nan)
     rows_kept, columns_kept = (
         np.unique(np.linspace(0, len(axis) - 1, ARROWS).round().astype(int)) for axis in (y, x)
     )

@@ -226,12 +226,20 @@ def _log_ticks(
     return ticks, [style.rate_text(tick) for tick in ticks]
 
 
-def _cell_ticks(values: Sequence[float]) -> tuple[list[int], list[str]]:
-    """Places of a map's cells and their values, as many as a panel has room for."""
-    texts = [f"{float(value):.3g}" for value in values]
-    most = 24 // max(map(len, texts), default=1)  # characters along a panel
-    kept = style.thin(list(range(len(texts))), max(1, len(texts) / min(most, MOST_TICKS)))
-    return kept, [texts[i] for i in kept]
+def _cell_ticks(values: Sequence[float]) -> tuple[list[float], list[str]]:
+    """Of a map's cells in a row: places by number, and values; round ones on an even scale."""
+    import numpy as np
+    from matplotlib.ticker import MaxNLocator
+
+    numbers = np.asarray(values, float)
+    if len(numbers) > MOST_TICKS and np.allclose(np.diff(numbers), numbers[1] - numbers[0]):
+        low, high = numbers[[0, -1]]
+        ticks = MaxNLocator(4).tick_values(low, high)
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        places = (ticks - low) / (high - low) * (len(numbers) - 1)
+        return list(places), [f"{tick:g}" for tick in ticks]
+    kept = style.thin(list(range(len(numbers))), max(1, len(numbers) / MOST_TICKS))
+    return list(kept), [f"{numbers[i]:.3g}" for i in kept]
 
 
 def _legend(figure: Figure, axes: Axes) -> None:

@@ -197,24 +197,18 @@ def the_energy_is_strict_and_the_deep_loss_flat(evidence: Evidence) -> Judged | 
 
 
 def landscapes(evidence: Evidence) -> "Figure":
-    from results.figures.measured import Axis, heat
+    from results.figures.contours import contours
 
     rows = evidence.measured("landscape").reset_index(drop=True)
     places = [json.loads(text) for text in rows["settings"]]
-    for axis in ("low", "high"):  # panels of one figure share their axes, so in parts of the range
-        rows[axis] = [place[axis] for place in places]
-        extent = rows[axis].groupby(rows["dataset"]).transform("max")
-        rows[axis] = (rows[axis] / extent).round(6)
+    rows["x"], rows["y"] = ([place[axis] for place in places] for axis in ("low", "high"))
     names = {"bp": "loss", "pc": "energy"}
     pairs = zip(rows["variant"], rows["dataset"], strict=True)
     rows["panel"] = [f"{names[variant]}: {data}" for variant, data in pairs]
-    return heat(
-        rows,
-        Axis("low", "along the lowest curvature"),
-        Axis("high", "along the highest"),
-        Axis("value", "loss or energy", log=True),
-        "panel",
-    )
+    return contours(
+        rows, "panel", label="loss or energy",
+        names=("along the lowest curvature", "along the highest"),
+    )  # fmt: skip
 
 
 def training(evidence: Evidence, *, quantity: str, label: str) -> "Figure":
