@@ -97,7 +97,7 @@ def _map(axes: Axes, rows: pd.DataFrame, levels: np.ndarray) -> QuadContourSet:
     slope_y, slope_x = np.gradient(z, y, x)
     size = np.hypot(slope_x, slope_y)
     # of a plateau only rounding has a slope
-    plateau = ROUNDING * np.nanmax(np.abs(z)) / np.ptp(x)
+    plateau = ROUNDING * np.abs(z[np.isfinite(z)]).max(initial=0) / np.ptp(x)
     size = np.where(size > plateau, size, np.nan)
     rows_kept, columns_kept = (
         np.unique(np.linspace(0, len(axis) - 1, ARROWS).round().astype(int)) for axis in (y, x)

@@ -51,7 +51,7 @@ def errors(data_dir: Path | None, dataset: str, width: int, depth: int) -> Itera
 
             def along(seed: Any, config: Any = config) -> Any:
                 network = config.build(jax.random.key(seed))
-                return jax.lax.map(partial(_errors, network, x, labels), jnp.array(SHARES))
+                return jax.lax.map(partial(relative_errors, network, x, labels), jnp.array(SHARES))
 
             known = {
                 "dataset": dataset, "activation": activation, "residual": False,
@@ -67,9 +67,10 @@ def errors(data_dir: Path | None, dataset: str, width: int, depth: int) -> Itera
                         yield {"quantity": "expansion_error", **own, **known}
 
 
-def _errors(
+def relative_errors(
     network: Any, x: "jax.Array", labels: "jax.Array", share: "jax.Array"
 ) -> "dict[str, jax.Array]":
+    """Of every part, where the target is a share of the way from the prediction to the label."""
     import jax
     import jax.numpy as jnp
 
