@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PANEL = 3.7  # inches
 MOST_TICKS = 8
+CHARACTERS = 36  # that tick labels of one panel have room for
 
 
 @dataclass(frozen=True)
@@ -232,14 +233,17 @@ def _cell_ticks(values: Sequence[float]) -> tuple[list[float], list[str]]:
     from matplotlib.ticker import MaxNLocator
 
     numbers = np.asarray(values, float)
-    if len(numbers) > MOST_TICKS and np.allclose(np.diff(numbers), numbers[1] - numbers[0]):
+    steps = np.diff(numbers)
+    if len(numbers) > MOST_TICKS and np.allclose(steps, steps[0], atol=0):
         low, high = numbers[[0, -1]]
         ticks = MaxNLocator(4).tick_values(low, high)
         ticks = ticks[(ticks >= low) & (ticks <= high)]
         places = (ticks - low) / (high - low) * (len(numbers) - 1)
         return list(places), [f"{tick:g}" for tick in ticks]
-    kept = style.thin(list(range(len(numbers))), max(1, len(numbers) / MOST_TICKS))
-    return list(kept), [f"{numbers[i]:.3g}" for i in kept]
+    texts = [f"{number:.3g}" for number in numbers]
+    room = min(MOST_TICKS, CHARACTERS // (1 + max(map(len, texts), default=1)))
+    kept = style.thin(list(range(len(texts))), max(1, len(texts) / room))
+    return list(kept), [texts[i] for i in kept]
 
 
 def _legend(figure: Figure, axes: Axes) -> None:

@@ -122,7 +122,7 @@ def vanishes(evidence: Evidence, part: str) -> Judged | None:
     near = found[part].iloc[:2]
     order = float(np.log(near.iloc[1] / near.iloc[0]) / np.log(near.index[1] / near.index[0]))
     measured = (
-        f"{100 * found[part].iloc[-1]:.2g}% at the labels, {100 * near.iloc[0]:.2g}% at "
+        f"{found[part].iloc[-1]:.2g} of its size at the labels, {near.iloc[0]:.2g} at "
         f"1/{1 / near.index[0]:.0f} of the way: order {order:.2f}"
     )
     return Judged(measured, order >= 0.9)
@@ -143,9 +143,9 @@ def closer_than_bp(evidence: Evidence, part: str) -> Judged | None:
         if found is None:
             return None
         last = found.iloc[-1]
-        parts.append(f"{activation} {100 * last[part]:.2g}%, BP {100 * last['bp']:.2g}%")
+        parts.append(f"{activation} {last[part]:.2g}, BP {last['bp']:.2g}")
         holds &= bool(last[part] < last["bp"])
-    return Judged(f"off by {'; '.join(parts)}", holds)
+    return Judged(f"{'; '.join(parts)} of its size", holds)
 
 
 def figure(evidence: Evidence) -> "Figure":
