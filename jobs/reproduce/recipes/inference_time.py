@@ -72,9 +72,9 @@ def by_time(evidence: Evidence, dataset: str) -> "pd.DataFrame | None":
     mean over the evaluations and seeds, in %.
     """
     table, curves = energies(evidence, dataset), evidence.curves
-    curves = curves[curves["dataset"] == dataset]
     if not len(table) or not len(curves):
         return None
+    curves = curves[curves["dataset"] == dataset]
     table = table[table["step"] > 0]
     excess = (table["numerical"] / table["theory"] - 1).groupby(table["activity_lr"]).mean()
     accuracy = 100 * curves.groupby("activity_lr")["test_accuracy"].mean()
