@@ -321,8 +321,9 @@ EULER_HEUN = (
                 "interquartile, mean over networks and seeds",
                 euler_is_steadier,
                 note=(
-                    "The machine is the cause: Euler takes the same number of steps in every "
-                    "update, so that its spread is that of two cores which other work shared."
+                    "The machine is the cause: Euler takes the same steps in every update, so that "
+                    "its spread is that of two cores which other work shared. Measured again at "
+                    "H = 10, it was 5%, and Heun's 16%."
                 ),
             ),
             Claim(
