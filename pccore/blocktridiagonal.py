@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pccore import lapack
+
 
 class BlockTridiagonal(eqx.Module):
     """A symmetric matrix of H x H blocks, zero off its three middle block diagonals.
@@ -124,16 +126,16 @@ class _Decomposition(NamedTuple):
 
 
 def _half(pivot: Array, below: Array) -> Array:
-    return jax.scipy.linalg.solve_triangular(pivot, below, lower=True)
+    return lapack.solve_lower(pivot, below)
 
 
 _CHOLESKY = _Decomposition(
-    jnp.linalg.cholesky,
-    lambda pivot, b: jax.scipy.linalg.cho_solve((pivot, True), b),
+    lapack.cholesky,
+    lapack.cho_solve,
     lambda pivot, below: (half := _half(pivot, below)).T @ half,
 )
 _LU = _Decomposition(
-    jax.scipy.linalg.lu_factor,
-    jax.scipy.linalg.lu_solve,
-    lambda pivot, below: below.T @ jax.scipy.linalg.lu_solve(pivot, below),
+    lapack.lu_factor,
+    lambda pivot, b: lapack.lu_solve(*pivot, b),
+    lambda pivot, below: below.T @ lapack.lu_solve(*pivot, below),
 )

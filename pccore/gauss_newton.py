@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from pccore import lapack
 from pccore.linearisation import Linearisation
 
 
@@ -49,7 +50,7 @@ def direct_step(at: Linearisation) -> Step:
     right = r + at.output_curvature(at.answer)
     # what rounding leaves unknown of S is no direction that costs nothing to move in
     known = 1 + jnp.finfo(S.dtype).eps * jnp.trace(S, axis1=-2, axis2=-1)[:, None, None]
-    w = jnp.linalg.solve(known * identity + C @ S, right[..., None])[..., 0]
+    w = lapack.solve_small(known * identity + C @ S, right)
     s = jax.tree.map(jnp.subtract, at.weighted(at.pull(w), -1), at.errors)
     pushed = jnp.einsum("bkj,bj->bk", S, w) - at.answer
     return Step(s, at.inner(at.weighted(at.errors), s) - jnp.sum(r * pushed, axis=-1))

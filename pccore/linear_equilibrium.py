@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pccore import lapack
 from pccore.blocktridiagonal import BlockTridiagonal
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def rescaling(relaxation: "StackedRelaxation") -> Rescaling:
     J = jax.jacrev(response)(jnp.zeros_like(start[:, :1]))[:, :, 0]
     rows = (J / jnp.sqrt(relaxation.hidden_precisions(start.dtype)[:, 0])).reshape(len(J), -1).T
     own = jnp.eye(len(J), dtype=start.dtype) / config.output_precision**0.5
-    return Rescaling(jnp.linalg.qr(jnp.concatenate([own, rows]), mode="r"), J)
+    return Rescaling(lapack.qr_root(jnp.concatenate([own, rows])), J)
 
 
 def by_errors(relaxation: "StackedRelaxation") -> Float[Array, "H B N"]:
@@ -118,7 +119,7 @@ def by_errors(relaxation: "StackedRelaxation") -> Float[Array, "H B N"]:
     """
     S = rescaling(relaxation)
     r = relaxation.y - relaxation.network.readout(relaxation.start[-1])
-    e_last = jax.scipy.linalg.cho_solve((S.root, False), r.T)
+    e_last = lapack.cho_solve(S.root.T, r.T)
     errors = jnp.einsum("kln,kb->lbn", S.responses, e_last)
     return relaxation.departure_of(errors / relaxation.hidden_precisions(errors.dtype))
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pccore import lapack
 from pccore.registry import Registry
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ class Orthogonal:
 
     def initial(self, noise: Array, network: "NetworkConfig") -> Array:
         tall = noise.shape[-2] >= noise.shape[-1]
-        Q, R = jnp.linalg.qr(noise if tall else noise.mT)
+        each = jnp.vectorize(lapack.qr, signature="(m,n)->(m,n),(n,n)")
+        Q, R = each(noise if tall else noise.mT)
         # without the signs Q would not be uniformly distributed (Mezzadri, 2007)
         Q = Q * jnp.sign(jnp.diagonal(R, axis1=-2, axis2=-1))[..., None, :]
         return self.gains.get(network.activation, 1.0) * (Q if tall else Q.mT)

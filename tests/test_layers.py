@@ -118,6 +118,14 @@ def test_optuna_is_imported_in_one_module() -> None:
     assert len(files) == 1
 
 
+def test_what_trains_in_lanes_calls_lapack_through_one_module() -> None:
+    # whose docstring says what else may happen
+    direct = re.compile(r"linalg\.(?!norm\b|cg\b)\w+")
+    sources = [path for path in (ROOT / "pccore").rglob("*.py") if path.name != "lapack.py"]
+    trained = [path for path in sources if "theory" not in path.parts]
+    assert [path.name for path in trained if direct.search(path.read_text())] == []
+
+
 def test_ray_is_imported_at_the_top_only_of_files_named_after_it() -> None:
     at_top = {
         path.name

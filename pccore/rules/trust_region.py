@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from pccore import lapack
 from pccore.validation import require_at_least
 
 MOST_WEIGHTS = 3000
@@ -56,4 +57,5 @@ class TrustRegionNewton:
 
         value, g = jax.value_and_grad(loss)(weights)
         damped = jax.hessian(loss)(weights) + self.damping * jnp.eye(len(weights), dtype=g.dtype)
-        return value, unravel(jnp.linalg.solve(damped, g))
+        step = lapack.lu_solve(*lapack.lu_factor(damped), g[:, None])
+        return value, unravel(step[:, 0])

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pccore import lapack
 from pccore.blocktridiagonal import BlockTridiagonal
 from pccore.linear_equilibrium import tridiagonal
 from pccore.local import StackedRelaxation
@@ -136,5 +137,5 @@ def curvature_root(relaxation: StackedRelaxation, departure: Array) -> Float[Arr
         return config.output_precision**0.5 * jnp.eye(config.output_size, dtype=dtype)
     y, prediction = relaxation.y[0], relaxation.prediction(departure)[0]
     curvature = jax.hessian(config.output_energy.per_sample, argnums=1)(y, prediction)
-    values, vectors = jnp.linalg.eigh(config.output_precision * curvature)
+    values, vectors = lapack.eigh(config.output_precision * curvature)
     return jnp.sqrt(jnp.maximum(values, 0))[:, None] * vectors.T

@@ -23,10 +23,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
-from pccore import linear_equilibrium
+from pccore import lapack, linear_equilibrium
 from pccore.local import StackedRelaxation
 from pccore.networks import Network
 from pccore.theory.activity_hessian import blank_relaxation, hessian_product
@@ -99,7 +98,7 @@ def equilibrated_energy(
 
 def _form(root: Float[Array, "K K"], r: Float[Array, "B K"]) -> Float[Array, ""]:
     """(1/2B) sum r^T S^-1 r, S = R^T R."""
-    return 0.5 * jnp.sum(solve_triangular(root, r.T, trans=1) ** 2) / len(r)
+    return 0.5 * jnp.sum(lapack.solve_lower(root.T, r.T) ** 2) / len(r)
 
 
 def _rescaling_root(network: Network) -> Float[Array, "K K"]:
@@ -112,7 +111,7 @@ def _rescaling_root(network: Network) -> Float[Array, "K K"]:
     loads = jnp.zeros((config.depth, *C.shape), C.dtype).at[-1].set(C)
     S = C @ _free_solve(network, loads)[-1].T
     own = jnp.eye(len(C), dtype=C.dtype) / config.output_precision
-    return jnp.linalg.cholesky(S + own).T
+    return lapack.cholesky(S + own).T
 
 
 def _free_solve(network: Network, b: Float[Array, "H B N"]) -> Float[Array, "H B N"]:

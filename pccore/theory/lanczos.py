@@ -18,6 +18,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
+from pccore import lapack
+
 STRIDE = 8  # steps between two looks at the Ritz values, each of which costs steps^3
 
 
@@ -129,7 +131,7 @@ def _extremes(krylov: _Krylov) -> Extremes:
     between = jnp.where(places < size - 1, beside, 0)[:-1]
     T = T + jnp.diag(between, 1) + jnp.diag(between, -1)
     # LAPACK returns anything at all for what is not finite
-    values, vectors = jnp.linalg.eigh(jnp.where(jnp.isfinite(T).all(), T, jnp.nan))
+    values, vectors = lapack.eigh(jnp.where(jnp.isfinite(T).all(), T, jnp.nan))
     errors = jnp.abs(beside[size - 1] * vectors[size - 1])
     return Extremes(values[0], values[-1], errors[0], errors[-1], size)
 

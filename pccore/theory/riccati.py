@@ -16,14 +16,15 @@ to its own size even where H_z itself, whose smallest eigenvalues a deep residua
 below the rounding of its largest, could not be written down.
 """
 
+from functools import partial
 from typing import Any, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
 
+from pccore import lapack
 from pccore.networks import Network
 
 
@@ -61,15 +62,15 @@ class Riccati(eqx.Module):
         def down(G: Array, layer: tuple[Array, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
             W, slope, p = layer
             root = _root(G[0], p)
-            E = jnp.sqrt(p) * solve_triangular(root, G[0], lower=True)
-            passed = jnp.sqrt(p) * jax.vmap(lambda G: solve_triangular(root, G, lower=True))(G[1:])
+            E = jnp.sqrt(p) * lapack.solve_lower(root, G[0])
+            passed = jnp.sqrt(p) * jax.vmap(partial(lapack.solve_lower, root))(G[1:])
             below = jnp.concatenate([passed, E[None] if config.residual else 0 * E[None]])
             below = below.at[0].add(config.scalings.hidden * (E @ W) * slope)
             return below, (G, root)
 
         last = config.scalings.last * (curvature_root @ network.last) * slope[-1]
         if last.shape[0] > last.shape[1]:
-            last = jnp.linalg.qr(last, mode="r")
+            last = lapack.qr_root(last)
         top = jnp.pad(last[None], ((0, config.stride - 1), (0, 0), (0, 0)))
         layers = network.hidden, slope[:-1], p[1:]
         first, (costs, roots) = jax.lax.scan(down, top, layers, reverse=True)
@@ -109,10 +110,10 @@ class Riccati(eqx.Module):
 
 
 def _root(G: Float[Array, "R N"], p: Float[Array, ""]) -> Float[Array, "R R"]:
-    return jnp.linalg.cholesky(p * jnp.eye(len(G), dtype=G.dtype) + G @ G.T)
+    return lapack.cholesky(p * jnp.eye(len(G), dtype=G.dtype) + G @ G.T)
 
 
 def _divide(pivot: tuple[Array, Array, Array], b: Float[Array, "B N"]) -> Float[Array, "B N"]:
     """T^-1 b = (b - G_0^T (p I + G_0 G_0^T)^-1 G_0 b) / p."""
     G, root, p = pivot
-    return (b - cho_solve((root, True), G[0] @ b.T).T @ G[0]) / p
+    return (b - lapack.cho_solve(root, G[0] @ b.T).T @ G[0]) / p
