@@ -6,6 +6,18 @@ from typing import Annotated
 
 import typer
 
+from jobs.cluster_cli import cluster
+from jobs.commands.arguments import (
+    Address,
+    DataDir,
+    Json,
+    Ledger,
+    PoolOption,
+    ScaleOption,
+    Spec,
+    Workers,
+    count,
+)
 from jobs.commands.options import (
     PoolKind,
     ReproduceOptions,
@@ -24,36 +36,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _count(text: str) -> int:
-    """A whole number of at least 1; the parser's own sentence would not say what it was given."""
-    if text.isdecimal() and int(text) >= 1:
-        return int(text)
-    raise typer.BadParameter(f"must be a whole number of at least 1, got {text!r}")
-
-
-Ledger = Annotated[str, typer.Option(help="Folder (or URI) of the ledger.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(envvar="MUPC_DATA", help="Folder that holds the files of data sets."),
-]
-Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment, a YAML file.")]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        parser=_count, metavar="N", help="Groups trained at a time.", show_default="all cores"
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
-ScaleOption = Annotated[
-    Scale, typer.Option("--scale", help="small: minutes on two cores; full: the authors' settings.")
-]
-PoolOption = Annotated[PoolKind, typer.Option(help="Where runs are trained.")]
-Address = Annotated[
-    str | None,
-    typer.Option(help="Ray cluster to join: auto or an address.", show_default="a local one"),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -105,7 +87,7 @@ def results(
         str | None, typer.Option(metavar="A,B", help="Only these columns, in this order.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(parser=_count, metavar="N", help="At most this many rows.")
+        int | None, typer.Option(parser=count, metavar="N", help="At most this many rows.")
     ] = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Answer in CSV.")] = False,
@@ -182,6 +164,9 @@ def reproduce_scorecard(
     from jobs.commands.reproduce import show_scorecard
 
     show_scorecard(ledger, scale, out, data_dir, as_json=as_json)
+
+
+app.add_typer(cluster)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Errors of the package, and how those meant for users are told from bugs."""
 
 OURS = ("pccore", "results", "transfer", "jobs")
+LONGEST_CAUSE = 300  # characters of an error's text that are kept
 
 
 class PoolError(RuntimeError):
@@ -9,6 +10,14 @@ class PoolError(RuntimeError):
 
 class CommandError(ValueError):
     """What the command line was asked for cannot be done. One sentence."""
+
+
+class SubmissionError(ValueError):
+    """A job cannot be submitted, found or reached. One sentence."""
+
+
+class TokenError(SubmissionError):
+    """A cluster is not asked: without a token, with a wrong one, or because it asks for none."""
 
 
 class MeasuringError(RuntimeError):
@@ -26,3 +35,10 @@ def is_users(error: Exception) -> bool:
     must not be hidden.
     """
     return type(error).__module__.partition(".")[0] in OURS
+
+
+def one_sentence(error: BaseException) -> str:
+    """An error's class and the first line of its text, cut to a length fit for a table."""
+    lines = str(error).strip().splitlines()
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return text if len(text) <= LONGEST_CAUSE else text[: LONGEST_CAUSE - 3] + "..."

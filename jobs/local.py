@@ -14,9 +14,10 @@ import jax
 import pccore
 from jobs import environment
 from jobs.devices import Device, describe, shared_out
+from jobs.errors import one_sentence
 from jobs.layout_choice import choose
 from jobs.layout_policy import layout_policy
-from jobs.worker import Stopped, failed_group, one_sentence, train_group
+from jobs.worker import Stopped, failed_group, train_group
 from transfer.pool import Group, GroupResult
 
 LocalTrainer = Callable[..., GroupResult]

@@ -19,13 +19,13 @@ from ray.exceptions import RayError, RayTaskError
 import pccore
 from jobs import ray_actor
 from jobs.devices import Device
-from jobs.errors import PoolError
+from jobs.errors import PoolError, one_sentence
 from jobs.layout_choice import known_layout
 from jobs.layout_policy import layout_policy
 from jobs.local import usable_cpus
 from jobs.ray_actor import Slot
 from jobs.recovery import Part, Ticket, lost_together
-from jobs.worker import failed_group, load_dataset, one_sentence, train_group
+from jobs.worker import failed_group, load_dataset, train_group
 from transfer.pool import Group, GroupResult
 
 ANSWER_SECONDS = 10.0  # after which a cluster that is joined counts as absent, or as still starting

@@ -11,12 +11,12 @@ from threading import Lock
 
 import pccore
 from jobs.devices import Device, default_device, describe
+from jobs.errors import one_sentence
 from jobs.layout_choice import choose
 from pccore.data import Dataset
 from transfer.pool import Group, GroupResult, Worker
 
 Loader = Callable[[str, str | None], Dataset]
-LONGEST_CAUSE = 300  # characters of an error's text that are kept
 
 
 class Stopped(BaseException):
@@ -95,13 +95,6 @@ def failed_group(group: Group, cause: str, *, worker: Worker | None = None) -> G
 def this_worker() -> Worker:
     """The process and device that are training, as they are recorded with each run."""
     return Worker(device=default_device().device_kind, host=socket.gethostname(), pid=os.getpid())
-
-
-def one_sentence(error: BaseException) -> str:
-    """An error's class and the first line of its text, cut to a length fit for a table."""
-    lines = str(error).strip().splitlines()
-    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return text if len(text) <= LONGEST_CAUSE else text[: LONGEST_CAUSE - 3] + "..."
 
 
 def _train_lanes(

@@ -1,5 +1,6 @@
 """What commands that train share: checks of their options, and a pool that a signal ends."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobs.commands.options import PoolKind, ReproduceOptions, RunOptions
 from jobs.errors import CommandError
+from jobs.package import CONTINUE
 from jobs.stopping import Listener
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def working_pool(options: Options, safe: Callable[[], str]) -> "Iterator[Pool]":
     except KeyboardInterrupt:
         print(
             f"\nstopped ({listener.received.name}), {safe()}; "
-            f"to continue: {shlex.join(['mupc', *sys.argv[1:]])}",
+            f"to continue: {os.environ.get(CONTINUE) or shlex.join(['mupc', *sys.argv[1:]])}",
             file=sys.stderr,
         )
         listener.leave(pool.close if pool else lambda: None)

@@ -7,7 +7,8 @@ import pytest
 from pool_trainers import SMALL, group
 
 import pccore
-from jobs.worker import LONGEST_CAUSE, Stopped, load_dataset, one_sentence, train_group
+from jobs.errors import LONGEST_CAUSE, one_sentence
+from jobs.worker import Stopped, load_dataset, train_group
 
 TRAINED = pccore.Outcome(pccore.Status.TRAINED, final_train_loss=0.5)
 

@@ -1,0 +1,5 @@
+"""`python -m jobs`: the command `mupc`, where only its code is and not its installed script."""
+
+from jobs.cli import main
+
+main()

@@ -1,0 +1,64 @@
+"""What is sent with a job: this project's code; and the command that the cluster runs."""
+
+import re
+import shlex
+import shutil
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qsl, urlsplit
+
+from jobs.errors import OURS, SubmissionError
+
+SPEC = "spec.yaml"
+CONTINUE = "MUPC_CONTINUE"
+_CLUSTERS_LEDGER = '"${MUPC_LEDGER:-$HOME/runs}"'
+_SECRETS = ("access_key", "secret_key", "session_token", "account_key", "sas_token")
+
+
+def pack(folder: Path) -> None:
+    """Copy the four packages, as they are here, into a folder."""
+    for package in OURS:
+        found = find_spec(package)
+        if found is None or found.origin is None:
+            raise SubmissionError(f"the package {package} is not in files that could be sent")
+        shutil.copytree(
+            Path(found.origin).parent,
+            folder / package,
+            ignore=shutil.ignore_patterns("__pycache__", "*.pyc"),
+        )
+
+
+def command(name: str, ledger: str | None, workers: int | None, data_dir: str | None) -> str:
+    """The shell command that runs the experiment `name` on the head of a cluster.
+
+    `python` is the one on the path of the process that started Ray there.
+
+    Raises:
+        SubmissionError: the ledger is a relative path, which would be lost with the job's folder,
+            or holds a secret, which the cluster shows to all who may ask it about jobs.
+    """
+    _check(ledger)
+    words = ["python", "-m", "jobs", "run", SPEC, "--pool", "ray", "--address", "auto"]
+    words += ["--workers", str(workers)] if workers is not None else []
+    words += ["--data-dir", data_dir] if data_dir is not None else []
+    where = _CLUSTERS_LEDGER if ledger is None else shlex.quote(ledger)
+    return f'{shlex.join(words)} --ledger {where} --report "$HOME"/report/{shlex.quote(name)}'
+
+
+def _check(ledger: str | None) -> None:
+    if ledger is None:
+        return
+    if "://" not in ledger:
+        if not PurePosixPath(ledger).is_absolute():
+            raise SubmissionError(
+                f"--ledger {ledger!r} is on the cluster: give the absolute path of a folder that "
+                "its head keeps, or a URI such as s3://bucket/runs"
+            )
+        return
+    url = urlsplit(ledger)
+    if "@" in url.netloc or any(key in _SECRETS for key, _ in parse_qsl(url.query)):
+        shown = re.sub(r"(?<=://)[^/@]*@", "", ledger).partition("?")[0]
+        raise SubmissionError(
+            f"--ledger {shown!r} holds a key, which every user of the cluster could read: give the "
+            "cluster's head its own (a role, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+        )

@@ -1,0 +1,93 @@
+"""The token with which a cluster is asked: where Ray looks for it, and who else can read it.
+
+Whoever reaches a Ray cluster may run code on it, unless it asks for a token. This project talks to
+a cluster on other machines only if it does.
+"""
+
+import os
+import secrets
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jobs.errors import TokenError
+
+TOKEN, TOKEN_PATH, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"
+DEFAULT_PATH = Path("~/.ray/auth_token")
+HOW_TO_MAKE = (
+    "make a token with (umask 077; ray get-auth-token --generate), "
+    f"copy {DEFAULT_PATH} to every node and start Ray there with {MODE}=token"
+)
+HOW_TO_GIVE = f"put the cluster's token into {DEFAULT_PATH} (chmod 600), or name it by {TOKEN_PATH}"
+_MOST_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token and where it was found.
+
+    Attributes:
+        text: the secret; never shown.
+        source: for messages: an environment variable, or a file's path.
+    """
+
+    text: str = field(repr=False)
+    source: str
+
+
+def find_token() -> Token | None:
+    """The token that Ray itself would take, None if there is none.
+
+    In Ray's order: the variable `RAY_AUTH_TOKEN`, the file that `RAY_AUTH_TOKEN_PATH` names, the
+    file `~/.ray/auth_token`.
+
+    Raises:
+        TokenError: the file cannot be read, is empty, or others than its owner can read it.
+    """
+    if text := os.environ.get(TOKEN, "").strip():
+        return Token(text, TOKEN)
+    named = os.environ.get(TOKEN_PATH)
+    path = Path(named or DEFAULT_PATH).expanduser()
+    if not named and not path.exists():
+        return None
+    return Token(_read(path), str(path))
+
+
+def make_private() -> None:
+    """See to it that `~/.ray/auth_token` exists and only its owner can read it.
+
+    Ray makes one where it starts a cluster and finds none, but one that all can read.
+
+    Raises:
+        TokenError: it cannot be made.
+    """
+    path = DEFAULT_PATH.expanduser()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            path.chmod(0o600)
+        else:
+            with os.fdopen(made, "w") as file:
+                file.write(secrets.token_hex(32))
+    except OSError as error:
+        raise TokenError(f"cannot make the token file {path}: {error.strerror}") from None
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)  # of what is read, not of the name
+            content = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise TokenError(f"cannot read the token file {path}: {error.strerror or error}") from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise TokenError(
+            f"the token file {path} can be read by others (its mode is {mode:04o}): "
+            f"run chmod 600 {path}"
+        )
+    text = content.decode("ascii", "replace").strip()
+    if not text or len(content) > _MOST_BYTES or not (text.isascii() and text.isprintable()):
+        raise TokenError(f"the token file {path} holds no token: {HOW_TO_GIVE}")
+    return text
