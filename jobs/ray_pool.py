@@ -19,12 +19,14 @@ from ray.exceptions import RayError, RayTaskError
 import pccore
 from jobs import ray_actor
 from jobs.devices import Device
-from jobs.errors import PoolError, one_sentence
+from jobs.errors import PoolError, TokenError, one_sentence
 from jobs.layout_choice import known_layout
 from jobs.layout_policy import layout_policy
 from jobs.local import usable_cpus
+from jobs.ray_access import refuse_open_cluster, show_token
 from jobs.ray_actor import Slot
 from jobs.recovery import Part, Ticket, lost_together
+from jobs.tokens import make_private
 from jobs.worker import failed_group, load_dataset, train_group
 from transfer.pool import Group, GroupResult
 
@@ -51,6 +53,8 @@ class RayPool:
     Raises:
         ValueError: fewer than one worker, or an unknown policy in `MUPC_LAYOUTS`.
         PoolError: no cluster at `address`, or no worker starts on it.
+        TokenError: a cluster of several machines that asks for no token, or a token's file that
+            others can read.
     """
 
     def __init__(
@@ -235,6 +239,7 @@ def _connect(address: str, workers: int | None, announce: Callable[[str], None])
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address == "local":
         announce("starting Ray on this machine (up to half a minute)")
+        make_private()
         ray.init(
             "local",
             num_cpus=workers or usable_cpus(),
@@ -247,9 +252,15 @@ def _connect(address: str, workers: int | None, announce: Callable[[str], None])
     try:
         if address != "auto":
             _knock(address)
+        show_token()
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except TokenError:
+        raise
     except (OSError, ValueError, RuntimeError) as error:
-        raise PoolError(f"no Ray cluster at {address!r}: {one_sentence(error)}") from None
+        raise PoolError(
+            f"no Ray cluster at {address!r}, or one for another token: {one_sentence(error)}"
+        ) from None
+    refuse_open_cluster()
 
 
 def _knock(address: str) -> None:

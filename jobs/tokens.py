@@ -54,13 +54,15 @@ def find_token() -> Token | None:
 
 
 def make_private() -> None:
-    """See to it that `~/.ray/auth_token` exists and only its owner can read it.
+    """Before Ray starts here: see to it that only its owner can read the token it will ask for.
 
-    Ray makes one where it starts a cluster and finds none, but one that all can read.
+    Where it finds none Ray makes `~/.ray/auth_token`, for all to read.
 
     Raises:
         TokenError: it cannot be made.
     """
+    if os.environ.get(TOKEN) or os.environ.get(TOKEN_PATH):
+        return
     path = DEFAULT_PATH.expanduser()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

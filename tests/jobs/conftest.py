@@ -9,6 +9,8 @@ import pytest
 from command import mupc, write_spec
 from pool_trainers import MakePool
 
+from jobs.tokens import make_private
+
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -28,6 +30,7 @@ def ray_cluster() -> Iterator[None]:
     """Ray on this machine with two CPU slots, ended by `ray.shutdown` (never by name)."""
     import ray
 
+    make_private()
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     ray.cloudpickle.register_pickle_by_value(pool_trainers)
     yield
