@@ -4,8 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
+import pytest
 import yaml
+
+from jobs.cli import main
 
 MUPC = [sys.executable, "-c", "from jobs.cli import main; main()"]
 
@@ -52,3 +56,14 @@ def mupc(folder: Path, *arguments: str, **variables: str) -> "subprocess.Complet
     finally:
         process.kill()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def called(
+    capsys: pytest.CaptureFixture[str], *arguments: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run `mupc` in this process, where its libraries are loaded already."""
+    with patch.object(sys, "argv", ["mupc", *arguments]), pytest.raises(SystemExit) as end:
+        main()
+    out, err = capsys.readouterr()
+    code = end.value.code
+    return subprocess.CompletedProcess(arguments, code if isinstance(code, int) else 0, out, err)

@@ -1,0 +1,162 @@
+"""Experiments as jobs of a real Ray head, with ledgers in a folder and in an S3 server."""
+
+import json
+import os
+import signal
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from command import TINY, called, mupc, write_spec
+from ray_head import Head, free_port, processes, ray_head
+
+import jobs
+import results
+from jobs import JobStatus, SubmissionError, TokenError
+
+pytestmark = pytest.mark.ray
+
+BUCKET = "s3://bucket"
+SMALL: dict[str, Any] = {
+    "variants": ["bp"],
+    "tune": {**TINY["tune"], "weight_lr": [0.1, 0.03], "seeds": 1},
+}
+LONG = {
+    "name": "long",
+    "variants": ["mupc", "bp"],
+    "training": {"batch_size": 64, "steps": 4000, "eval_every": 1000},
+    "tune": {**SMALL["tune"], "activity_lr": [1]},
+}
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "id",
+    "AWS_SECRET_ACCESS_KEY": "key",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    """The environment that leads to an S3 server with an empty bucket."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/bucket", method="PUT")).close()
+    yield KEYS | {"AWS_ENDPOINT_URL": endpoint}
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def head(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """The cluster, which has its own way to the S3 server and names a ledger there."""
+    log = tmp_path_factory.mktemp("head") / "log"
+    with ray_head(log, {**s3, "MUPC_LEDGER": f"{BUCKET}/own"}) as head:
+        yield head
+
+
+@pytest.fixture(autouse=True)
+def environment(head: Head, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """This side's token, and a misleading address that must not replace the one given."""
+    for name, value in {**s3, "RAY_AUTH_TOKEN": head.token, "RAY_ADDRESS": "192.0.2.9:1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_spec_is_submitted_followed_and_its_results_read_from_s3(
+    head: Head, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask(*arguments: str) -> str:
+        done = called(capsys, *arguments, "--address", head.address)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return str(done.stdout)
+
+    spec = write_spec(tmp_path, **SMALL)
+    done = mupc(tmp_path, "submit", str(spec), "--address", head.address, "--follow")
+    assert done.returncode == 0, done.stdout + done.stderr
+    job = done.stdout.splitlines()[0].removeprefix("submitted ")
+    assert "Did the optimum transfer?" in done.stdout
+    assert done.stderr.strip() == f"{job} succeeded"
+
+    rows = json.loads(called(capsys, "results", "--ledger", f"{BUCKET}/own", "--json").stdout)
+    assert {row["variant"] for row in rows} == {"bp"}
+    assert len(results.open(f"{BUCKET}/own").verdicts(experiment="tiny")) == 1
+
+    status = json.loads(ask("status", job, "--json"))
+    assert (status["id"], status["status"], status["experiment"]) == (job, "succeeded", "tiny")
+    assert status in json.loads(ask("list", "--json"))["jobs"]
+    assert job in ask("list")
+    assert "Did the optimum transfer?" in ask("logs", job)
+    assert "succeeded" in ask("stop", job)  # it has ended, and stays as it is
+
+
+def test_what_was_killed_continues_and_repeats_nothing(head: Head, tmp_path: Path) -> None:
+    ledger = tmp_path / "shared"
+    spec = write_spec(tmp_path, **LONG)
+
+    def saved() -> pd.DataFrame:
+        return results.open(ledger, create=True).runs()
+
+    first = jobs.submit(spec, head.address, ledger=str(ledger), workers=1)
+    with pytest.raises(SubmissionError, match=f"job {first} runs experiment 'long'"):
+        jobs.submit(spec, head.address, ledger=str(ledger))
+    eventually(lambda: len(saved()) > 0)
+    assert jobs.status(first, head.address).status is JobStatus.RUNNING
+    for process in processes(str(ledger)):
+        os.kill(process, signal.SIGKILL)
+    eventually(lambda: jobs.status(first, head.address).status.ended)
+    assert jobs.status(first, head.address).status is JobStatus.FAILED
+    before = saved()
+
+    second = jobs.submit(spec, head.address, ledger=str(ledger))
+    printed = "".join(jobs.follow(second, head.address))
+    after = saved()
+    assert jobs.status(second, head.address).status is JobStatus.SUCCEEDED
+    assert f"{len(after)} runs, {len(after) - len(before)} of them trained now" in printed
+    assert 0 < len(before) < len(after)
+    kept = after[after["run_id"].isin(before["run_id"])]
+    assert kept["started"].to_list() == before["started"].to_list()
+
+
+def test_a_stopped_job_says_how_to_continue(head: Head, tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, **LONG)
+    ledger = f"{BUCKET}/stopped"
+    job = jobs.submit(spec, head.address, ledger=ledger, workers=1)
+    eventually(lambda: "runs |" in jobs.logs(job, head.address))
+    stopped = jobs.stop(job, head.address)
+    assert stopped.status is JobStatus.STOPPED
+    assert stopped.ended is not None
+    last = jobs.logs(job, head.address).strip().splitlines()[-1]
+    again = f"mupc submit {spec} --address {head.address} --ledger {ledger} --workers 1"
+    assert last.startswith(f"stopped (SIGTERM), runs safe in {ledger}: ")
+    assert last.endswith(f"to continue: {again}")
+    assert jobs.list_jobs(head.address)[0] == stopped
+
+
+@pytest.mark.parametrize("token", ["", "another"])
+def test_the_token_is_needed(
+    head: Head, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(TokenError, match="token"):
+        jobs.list_jobs(head.address)
+
+
+@pytest.mark.parametrize("job", ["unknown", "../../version", "", "a/b", "x" * 200])
+def test_an_unknown_job_is_a_sentence(head: Head, job: str) -> None:
+    for ask in (jobs.status, jobs.logs, jobs.stop):
+        with pytest.raises(SubmissionError, match=f"no job {job!r} at {head.address}"):
+            ask(job, head.address)
