@@ -86,16 +86,17 @@ def free_port() -> int:
     return port
 
 
-def processes(argument: str) -> list[int]:
-    """Ids of the processes that have `argument` on their command line."""
+def drivers(head: Head) -> list[int]:
+    """Ids of the processes that run the head's jobs: those of Ray's job server with `mupc run`."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
-            words = entry.read_bytes().decode(errors="replace").split("\0")
-        except OSError:  # it has just ended
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            variables = (entry / "environ").read_bytes()
+        except OSError:  # it has just ended, or is another user's
             continue
-        if argument in words:
-            found.append(int(entry.parent.name))
+        if b"jobs" in words and head.token.encode() in variables:
+            found.append(int(entry.name))
     return found
 
 

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from command import TINY, called, mupc, write_spec
-from ray_head import Head, free_port, processes, ray_head
+from ray_head import Head, drivers, free_port, ray_head
 
 import jobs
 import results
@@ -21,15 +20,10 @@ from jobs import JobStatus, SubmissionError, TokenError
 pytestmark = pytest.mark.ray
 
 BUCKET = "s3://bucket"
-SMALL: dict[str, Any] = {
-    "variants": ["bp"],
-    "tune": {**TINY["tune"], "weight_lr": [0.1, 0.03], "seeds": 1},
-}
-LONG = {
+LONG: dict[str, Any] = {
     "name": "long",
-    "variants": ["mupc", "bp"],
     "training": {"batch_size": 64, "steps": 4000, "eval_every": 1000},
-    "tune": {**SMALL["tune"], "activity_lr": [1]},
+    "tune": {**TINY["tune"], "weight_lr": [0.1, 0.03], "activity_lr": [1], "seeds": 1},
 }
 KEYS = {
     "AWS_ACCESS_KEY_ID": "id",
@@ -75,65 +69,54 @@ def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def test_a_spec_is_submitted_followed_and_its_results_read_from_s3(
+def test_a_killed_job_submitted_again_ends_as_if_nothing_had_happened(
     head: Head, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The ledger is the one in S3 that the cluster names."""
+    own = f"{BUCKET}/own"
+    spec = write_spec(tmp_path, **LONG)
+
     def ask(*arguments: str) -> str:
         done = called(capsys, *arguments, "--address", head.address)
         assert done.returncode == 0, done.stdout + done.stderr
         return str(done.stdout)
 
-    spec = write_spec(tmp_path, **SMALL)
-    done = mupc(tmp_path, "submit", str(spec), "--address", head.address, "--follow")
-    assert done.returncode == 0, done.stdout + done.stderr
-    job = done.stdout.splitlines()[0].removeprefix("submitted ")
-    assert "Did the optimum transfer?" in done.stdout
-    assert done.stderr.strip() == f"{job} succeeded"
-
-    rows = json.loads(called(capsys, "results", "--ledger", f"{BUCKET}/own", "--json").stdout)
-    assert {row["variant"] for row in rows} == {"bp"}
-    assert len(results.open(f"{BUCKET}/own").verdicts(experiment="tiny")) == 1
-
-    status = json.loads(ask("status", job, "--json"))
-    assert (status["id"], status["status"], status["experiment"]) == (job, "succeeded", "tiny")
-    assert status in json.loads(ask("list", "--json"))["jobs"]
-    assert job in ask("list")
-    assert "Did the optimum transfer?" in ask("logs", job)
-    assert "succeeded" in ask("stop", job)  # it has ended, and stays as it is
-
-
-def test_what_was_killed_continues_and_repeats_nothing(head: Head, tmp_path: Path) -> None:
-    ledger = tmp_path / "shared"
-    spec = write_spec(tmp_path, **LONG)
-
-    def saved() -> pd.DataFrame:
-        return results.open(ledger, create=True).runs()
-
-    first = jobs.submit(spec, head.address, ledger=str(ledger), workers=1)
+    first = jobs.submit(spec, head.address, workers=1)
     with pytest.raises(SubmissionError, match=f"job {first} runs experiment 'long'"):
-        jobs.submit(spec, head.address, ledger=str(ledger))
-    eventually(lambda: len(saved()) > 0)
+        jobs.submit(spec, head.address)
+    eventually(lambda: len(results.open(own, create=True).runs()) > 0)
     assert jobs.status(first, head.address).status is JobStatus.RUNNING
-    for process in processes(str(ledger)):
+    for process in drivers(head):
         os.kill(process, signal.SIGKILL)
     eventually(lambda: jobs.status(first, head.address).status.ended)
     assert jobs.status(first, head.address).status is JobStatus.FAILED
-    before = saved()
+    before = results.open(own).runs()
 
-    second = jobs.submit(spec, head.address, ledger=str(ledger))
-    printed = "".join(jobs.follow(second, head.address))
-    after = saved()
-    assert jobs.status(second, head.address).status is JobStatus.SUCCEEDED
-    assert f"{len(after)} runs, {len(after) - len(before)} of them trained now" in printed
+    done = mupc(tmp_path, "submit", str(spec), "--address", head.address, "--follow")
+    assert done.returncode == 0, done.stdout + done.stderr
+    second = done.stdout.splitlines()[0].removeprefix("submitted ")
+    assert done.stderr.strip() == f"{second} succeeded"
+    after = results.open(own).runs()
     assert 0 < len(before) < len(after)
+    assert f"{len(after)} runs, {len(after) - len(before)} of them trained now" in done.stdout
     kept = after[after["run_id"].isin(before["run_id"])]
     assert kept["started"].to_list() == before["started"].to_list()
+    assert len(results.open(own).verdicts(experiment="long")) == 2
+
+    rows = json.loads(called(capsys, "results", "--ledger", own, "--json").stdout)
+    assert [row["run_id"] for row in rows] == after["run_id"].to_list()
+    status = json.loads(ask("status", second, "--json"))
+    assert (status["id"], status["status"], status["ledger"]) == (second, "succeeded", None)
+    assert status in json.loads(ask("list", "--json"))["jobs"]
+    assert first in ask("list")
+    assert "Did the optimum transfer?" in ask("logs", second)
+    assert "succeeded" in ask("stop", second)  # it has ended, and stays as it is
 
 
 def test_a_stopped_job_says_how_to_continue(head: Head, tmp_path: Path) -> None:
     spec = write_spec(tmp_path, **LONG)
-    ledger = f"{BUCKET}/stopped"
-    job = jobs.submit(spec, head.address, ledger=ledger, workers=1)
+    ledger = tmp_path / "shared"
+    job = jobs.submit(spec, head.address, ledger=str(ledger), workers=1)
     eventually(lambda: "runs |" in jobs.logs(job, head.address))
     stopped = jobs.stop(job, head.address)
     assert stopped.status is JobStatus.STOPPED
