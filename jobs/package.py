@@ -1,6 +1,5 @@
 """What is sent with a job: this project's code; and the command that the cluster runs."""
 
-import re
 import shlex
 import shutil
 from importlib.util import find_spec
@@ -56,8 +55,9 @@ def _check(ledger: str | None) -> None:
             )
         return
     url = urlsplit(ledger)
-    if "@" in url.netloc or any(key in _SECRETS for key, _ in parse_qsl(url.query)):
-        shown = re.sub(r"(?<=://)[^/@]*@", "", ledger).partition("?")[0]
+    if "@" in ledger or any(key in _SECRETS for key, _ in parse_qsl(url.query)):
+        place = ledger.partition("?")[0].rpartition("@")[2]
+        shown = place if "://" in place else f"{ledger.partition(':')[0]}://{place}"
         raise SubmissionError(
             f"--ledger {shown!r} holds a key, which every user of the cluster could read: give the "
             "cluster's head its own (a role, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"

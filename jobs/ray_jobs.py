@@ -134,7 +134,7 @@ def _mode(address: str) -> str:
             f"{address}/api/authentication_mode", timeout=ANSWER_SECONDS
         ) as answer:
             return str(json.loads(answer.read(1000))["authentication_mode"])
-    except (urllib.error.HTTPError, ValueError, LookupError, TypeError):
+    except (urllib.error.HTTPError, ValueError, LookupError, TypeError, RecursionError):
         raise SubmissionError(
             f"what answers at {address} is not the job server of Ray 2.50 or newer"
         ) from None

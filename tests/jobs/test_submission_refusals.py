@@ -1,0 +1,256 @@
+"""What is refused before anything is sent: addresses, ledgers, tokens, clusters open to all."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from command import called, write_spec
+from ray_head import free_port
+
+import jobs
+from jobs import SubmissionError, TokenError, tokens
+from jobs.address import DEFAULT_ADDRESS, is_local, job_server
+from jobs.package import OURS, command, pack
+
+Serve = Callable[[int, str], str]
+
+
+@pytest.fixture(autouse=True)
+def no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without a token; returns where it would be."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in (tokens.TOKEN, tokens.TOKEN_PATH, tokens.MODE):
+        monkeypatch.delenv(name, raising=False)
+    path = tokens.DEFAULT_PATH.expanduser()
+    path.parent.mkdir(parents=True)
+    return path
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """A function that starts an HTTP server with one answer to everything and returns its URL."""
+    with ExitStack() as running:
+
+        def start(status: int, body: str) -> str:
+            class Handler(BaseHTTPRequestHandler):
+                def do_GET(self) -> None:
+                    self.send_response(status)
+                    self.end_headers()
+                    self.wfile.write(body.encode())
+
+                def log_message(self, *_: object) -> None:
+                    pass
+
+            server = running.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+            threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+            running.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_port}"
+
+        yield start
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", "auto", "127.0.0.1:8265", "head", "ray://head:10001", "ftp://head:1", "file:///etc"),
+        *("http://", "http://:8265", "http://head:port", "http://head:99999", "http://head:0"),
+        *("http://[::1", "http://head:1/path", "http://head:1?a=b", "http://head:1#x"),
+    ],
+)
+def test_an_address_that_is_no_job_servers(address: str) -> None:
+    with pytest.raises(SubmissionError, match="must be the URL of a cluster's job server") as error:
+        jobs.list_jobs(address)
+    assert repr(address) in str(error.value)
+
+
+def test_a_secret_in_an_address_is_not_shown() -> None:
+    with pytest.raises(SubmissionError, match="job server") as error:
+        job_server("http://me:secret@head:8265")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("http://127.0.0.1:8265/", DEFAULT_ADDRESS),
+        ("https://ray.example.org", "https://ray.example.org"),
+        ("http://[::1]:8265", "http://[::1]:8265"),
+    ],
+)
+def test_what_is_kept_of_an_address(address: str, kept: str) -> None:
+    assert job_server(address) == kept
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        *(("127.0.0.1", True), ("localhost", True), ("[::1]", True), ("127.9.9.9", True)),
+        *(("10.0.0.1", False), ("0.0.0.0", False), ("localhost.example.org", False)),
+        *(("127.0.0.1.example.org", False), ("2130706433", False)),
+    ],
+)
+def test_only_loopback_is_local(host: str, local: bool) -> None:
+    assert is_local(f"http://{host}:8265") is local
+
+
+def test_nobody_answers() -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(SubmissionError, match=f"no cluster answers at {address}: Connection ref"):
+        jobs.list_jobs(address)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        *((404, "not found"), (500, "{}"), (200, ""), (200, "<html>"), (200, "[]"), (200, "{}")),
+        (200, '{"authentication_mode": "tok'),
+        (200, "[" * 100_000),
+    ],
+)
+def test_somebody_else_answers(serve: Serve, status: int, body: str) -> None:
+    with pytest.raises(SubmissionError, match="is not the job server of Ray"):
+        jobs.list_jobs(serve(status, body))
+
+
+def answer(mode: str) -> str:
+    return json.dumps({"authentication_mode": mode})
+
+
+def test_an_open_cluster_on_another_machine_is_not_used(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = serve(200, answer("disabled"))
+    monkeypatch.setattr("jobs.ray_jobs.is_local", lambda address: False)
+    with pytest.raises(TokenError, match="asks for no token") as error:
+        jobs.list_jobs(address)
+    assert "ray get-auth-token --generate" in str(error.value)  # how to make one
+    assert "RAY_AUTH_MODE=token" in str(error.value)
+
+
+def test_a_cluster_that_asks_for_a_token_that_is_not_there(serve: Serve) -> None:
+    with pytest.raises(TokenError, match="asks for a token: put the cluster's token into"):
+        jobs.list_jobs(serve(200, answer("token")))
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o666, 0o700 | 0o001])
+def test_a_token_that_others_can_reach_is_not_used(serve: Serve, no_token: Path, mode: int) -> None:
+    no_token.write_text("secret")
+    no_token.chmod(mode)
+    with pytest.raises(TokenError, match=f"{mode:04o}.*run chmod 600 {no_token}") as error:
+        jobs.list_jobs(serve(200, answer("token")))
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe", b"a\nb", b"x" * 5000, b"t\x00"])
+def test_a_file_that_holds_no_token(no_token: Path, content: bytes) -> None:
+    no_token.touch(0o600)
+    no_token.write_bytes(content)
+    with pytest.raises(TokenError, match="holds no token"):
+        tokens.find_token()
+
+
+def test_tokens_are_looked_for_in_rays_order(
+    no_token: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tokens.find_token() is None
+    for path in (no_token, tmp_path / "named"):
+        path.touch(0o600)
+        path.write_text(f"{path.name}\n")
+    for expected, (name, value) in {
+        "auth_token": ("", ""),
+        "named": (tokens.TOKEN_PATH, str(tmp_path / "named")),
+        "given": (tokens.TOKEN, "given"),
+    }.items():
+        if name:
+            monkeypatch.setenv(name, value)
+        found = tokens.find_token()
+        assert found is not None
+        assert found.text == expected
+        assert "text" not in repr(found)
+    monkeypatch.delenv(tokens.TOKEN)
+    monkeypatch.setenv(tokens.TOKEN_PATH, str(tmp_path / "gone"))
+    with pytest.raises(TokenError, match="cannot read the token file"):
+        tokens.find_token()
+
+
+def test_the_token_of_a_cluster_on_this_machine_is_private(no_token: Path) -> None:
+    tokens.make_private()
+    assert no_token.stat().st_mode & 0o777 == 0o600
+    made = tokens.find_token()
+    assert made is not None
+    assert len(bytes.fromhex(made.text)) == 32
+    no_token.chmod(0o644)  # as Ray makes it
+    tokens.make_private()
+    assert tokens.find_token() == made
+
+
+@pytest.mark.parametrize("ledger", ["runs", "./runs", "~/runs", "../runs", "", "C:\\runs"])
+def test_a_ledger_that_would_be_lost_with_the_job(tmp_path: Path, ledger: str) -> None:
+    with pytest.raises(SubmissionError, match="give the absolute path of a folder"):
+        jobs.submit(write_spec(tmp_path), ledger=ledger)
+
+
+@pytest.mark.parametrize(
+    "ledger",
+    [
+        "s3://id:S3CRET@bucket/runs",
+        "s3://id:S3CR/ET@bucket/runs",
+        "gs://me@bucket/runs",
+        "s3://bucket/runs?secret_key=S3CRET",
+        "s3://bucket/runs?region=x&session_token=S3CRET",
+        "abfs://account@host/runs?sas_token=S3CRET",
+    ],
+)
+def test_a_ledger_with_a_key_is_not_shown_to_the_cluster(tmp_path: Path, ledger: str) -> None:
+    with pytest.raises(SubmissionError, match="holds a key") as error:
+        jobs.submit(write_spec(tmp_path), ledger=ledger)
+    assert "S3CR" not in str(error.value)
+
+
+def test_what_the_cluster_runs_is_quoted() -> None:
+    line = command("tiny", "/runs; rm -rf $HOME", 2, "/data `id`")
+    assert "'/runs; rm -rf $HOME'" in line
+    assert "'/data `id`'" in line
+
+
+def test_what_is_sent_is_the_code_and_nothing_else(tmp_path: Path) -> None:
+    tmp_path = tmp_path / "package"
+    pack(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(OURS)
+    suffixes = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert suffixes == {".py", ".j2"}
+    assert (tmp_path / "results" / "templates" / "report.html.j2").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["submit", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
+        (["submit", "{spec}", "--workers", "0"], ["--workers", "0"]),
+        (["submit", "{spec}", "--follow", "--json"], ["--follow", "--json"]),
+        (["submit", "{spec}", "--ledger", "runs"], ["runs", "absolute"]),
+        (["submit", "{spec}", "--address", "{free}"], ["no cluster answers at {free}"]),
+        (["list", "--address", "head"], ["--address", "head"]),
+        (["status", "x", "--address", "{free}"], ["no cluster answers"]),
+        (["logs", "x", "--follow", "--address", "{free}"], ["no cluster answers"]),
+        (["stop", "x", "--address", "{free}"], ["no cluster answers"]),
+        (["status"], ["ID"]),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], named: list[str]
+) -> None:
+    places = {
+        "spec": str(write_spec(tmp_path)),
+        "free": f"http://127.0.0.1:{free_port()}",
+    }
+    done = called(capsys, *(argument.format(**places) for argument in arguments))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    for name in named:
+        assert name.format(**places) in done.stderr
