@@ -60,7 +60,7 @@ def _check(folder: Folder, content: bytes) -> None:
     try:
         marker = json.loads(content)
         layout = marker["layout"] if marker["format"] == FORMAT else None
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, RecursionError):  # the last: nested too deeply
         layout = None
     if not isinstance(layout, int):
         raise LedgerError(f"the folder {folder.shown!r} is not a ledger: its {NAME} is unreadable")
