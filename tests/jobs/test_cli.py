@@ -27,7 +27,8 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
-    for command in ("run", "results", "report", "datasets", "layouts", "doctor"):
+    commands = "run results report submit list status logs stop datasets layouts doctor"
+    for command in commands.split():
         assert command in done.stdout
 
 
@@ -105,6 +106,12 @@ def test_curves_are_filtered_by_their_runs(home: Path) -> None:
     wanted = results.open(str(home / "runs")).runs(depth=2)
     assert {row["run_id"] for row in rows} == set(wanted["run_id"])
     assert {row["step"] for row in rows} == {60}
+
+
+def test_a_ledger_can_be_named_once_for_every_command(home: Path, tmp_path: Path) -> None:
+    there = str(home / "runs")
+    asked = mupc(tmp_path, "results", "--limit", "1", "--json", MUPC_LEDGER=there)
+    assert len(json.loads(asked.stdout)) == 1
 
 
 def test_report_is_drawn_from_the_ledger_alone(home: Path) -> None:

@@ -136,6 +136,29 @@ def test_a_cluster_that_asks_for_a_token_that_is_not_there(serve: Serve) -> None
         jobs.list_jobs(serve(200, answer("token")))
 
 
+@pytest.mark.parametrize(
+    ("machines", "asks", "used"),
+    [(1, False, True), (1, True, True), (2, True, True), (2, False, False)],
+)
+def test_a_pool_leaves_an_open_cluster_of_several_machines(
+    monkeypatch: pytest.MonkeyPatch, machines: int, asks: bool, used: bool
+) -> None:
+    from jobs import ray_access
+
+    nodes = [{"NodeManagerAddress": f"10.0.0.{n}", "Alive": True} for n in range(machines)]
+    nodes += [{"NodeManagerAddress": "10.0.0.99", "Alive": False}, nodes[0]]
+    left = []
+    monkeypatch.setattr(ray_access, "is_token_auth_enabled", lambda: asks)
+    monkeypatch.setattr(ray_access.ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(ray_access.ray, "shutdown", lambda: left.append(True))
+    if used:
+        ray_access.refuse_open_cluster()
+    else:
+        with pytest.raises(TokenError, match="spans 2 machines and asks for no token"):
+            ray_access.refuse_open_cluster()
+    assert left == ([] if used else [True])
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o666, 0o700 | 0o001])
 def test_a_token_that_others_can_reach_is_not_used(serve: Serve, no_token: Path, mode: int) -> None:
     no_token.write_text("secret")
