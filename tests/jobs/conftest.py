@@ -12,7 +12,6 @@ from pool_trainers import MakePool
 
 from jobs.tokens import make_private
 
-
 os.environ.pop("MUPC_LEDGER", None)  # whose runs are not to be mixed with those of tests
 
 
