@@ -73,19 +73,15 @@ class JobServer:
         return self._ask(lambda: self._client.get_job_logs(job_id))
 
     def follow(self, job_id: str) -> Iterator[str]:
-        """What a job has printed and prints, in pieces, until it ends."""
-        loop = asyncio.new_event_loop()
+        """What a job has printed and prints, in pieces, until it ends or the server does."""
         pieces = cast(AsyncGenerator[str, None], self._client.tail_job_logs(job_id))
-        try:
-            while True:
-                try:
-                    piece = self._ask(lambda: loop.run_until_complete(anext(pieces)))
-                except StopAsyncIteration:
-                    return
+        with asyncio.Runner() as runner:  # which ends what Ctrl-C interrupts
+
+            def next_piece() -> str | None:
+                return runner.run(_next(pieces))
+
+            while (piece := self._ask(next_piece)) is not None:
                 yield piece
-        finally:
-            loop.run_until_complete(pieces.aclose())
-            loop.close()
 
     def stop(self, job_id: str) -> bool:
         """Ask a job to stop, without waiting; false if it has ended."""
@@ -109,6 +105,11 @@ class JobServer:
             raise _refused_token(self.address) from None
         except OSError as error:  # requests' errors and most of aiohttp's are, and TimeoutError
             raise _unreachable(self.address, error) from None
+
+
+async def _next(pieces: AsyncGenerator[str, None]) -> str | None:
+    """The next piece, None after the last."""
+    return await anext(pieces, None)
 
 
 def _token(address: str) -> Token | None:

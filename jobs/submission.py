@@ -137,7 +137,11 @@ def logs(job_id: str, address: str = DEFAULT_ADDRESS) -> str:
 
 
 def follow(job_id: str, address: str = DEFAULT_ADDRESS) -> Iterator[str]:
-    """What a job has printed and prints, in pieces, until it ends. Raises `SubmissionError`."""
+    """What a job has printed and prints, in pieces, until it or its cluster ends.
+
+    Raises:
+        SubmissionError: no such job or cluster, or the connection breaks; the job goes on.
+    """
     server = JobServer(address)
     yield from server.follow(_found(server, job_id).id)
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from jobs.tables import plain_table, screen
 from jobs.tally import duration
 
 ENDED_BADLY = 1
+INTERRUPTED = 130
 
 
 def submit_experiment(
@@ -67,24 +67,21 @@ def show_logs(job_id: str, address: str, *, follow: bool) -> int:
     if not follow:
         print(submission.logs(job_id, address), end="")
         return 0
+    on = f"{job_id} goes on: mupc logs {job_id} --follow{_at(address)}"
     try:
-        _print_all(submission.follow(job_id, address))
+        for piece in submission.follow(job_id, address):
+            print(piece, end="", flush=True)
     except KeyboardInterrupt:
-        print(f"\n{job_id} goes on: mupc logs {job_id} --follow{_at(address)}", file=sys.stderr)
-        return 130
+        print(f"\n{on}", file=sys.stderr)
+        return INTERRUPTED
     job = submission.status(job_id, address)
-    print(f"{job.id} {job.status}", file=sys.stderr)
+    print(f"{job.id} {job.status}" if job.status.ended else f"\n{on}", file=sys.stderr)
     return 0 if job.status is JobStatus.SUCCEEDED else ENDED_BADLY
 
 
 def stop_job(job_id: str, address: str, *, as_json: bool) -> None:
     """End a job and print what is known of it."""
     _show(submission.stop(job_id, address), as_json=as_json)
-
-
-def _print_all(pieces: Iterator[str]) -> None:
-    for piece in pieces:
-        print(piece, end="", flush=True)
 
 
 def _show(job: Job, *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import TINY, called, mupc, write_spec
+from command import TINY, called, mupc, start, write_spec
 from ray_head import Head, drivers, free_port, ray_head
 
 import jobs
@@ -113,10 +113,20 @@ def test_a_killed_job_submitted_again_ends_as_if_nothing_had_happened(
     assert "succeeded" in ask("stop", second)  # it has ended, and stays as it is
 
 
-def test_a_stopped_job_says_how_to_continue(head: Head, tmp_path: Path) -> None:
+def test_a_job_outlives_its_follower_and_stopped_says_how_to_continue(
+    head: Head, tmp_path: Path
+) -> None:
     spec = write_spec(tmp_path, **LONG)
     ledger = tmp_path / "shared"
     job = jobs.submit(spec, head.address, ledger=str(ledger), workers=1)
+    with start(tmp_path, "logs", job, "--follow", "--address", head.address) as follower:
+        assert follower.stdout is not None
+        assert follower.stdout.readline()
+        follower.send_signal(signal.SIGINT)
+        _, err = follower.communicate(timeout=60)
+    assert follower.returncode == 130, err
+    assert err.strip().startswith(f"{job} goes on: mupc logs {job} --follow")
+
     eventually(lambda: "runs |" in jobs.logs(job, head.address))
     stopped = jobs.stop(job, head.address)
     assert stopped.status is JobStatus.STOPPED
