@@ -4,14 +4,14 @@ import json
 import os
 import signal
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import TINY, called, mupc, start, write_spec
-from ray_head import Head, drivers, free_port, ray_head
+from ray_head import Head, drivers, ray_head
+from s3_server import BUCKET, s3_server
 
 import jobs
 import results
@@ -19,31 +19,17 @@ from jobs import JobStatus, SubmissionError, TokenError
 
 pytestmark = pytest.mark.ray
 
-BUCKET = "s3://bucket"
 LONG: dict[str, Any] = {
     "name": "long",
     "training": {"batch_size": 64, "steps": 4000, "eval_every": 1000},
     "tune": {**TINY["tune"], "weight_lr": [0.1, 0.03], "activity_lr": [1], "seeds": 1},
 }
-KEYS = {
-    "AWS_ACCESS_KEY_ID": "id",
-    "AWS_SECRET_ACCESS_KEY": "key",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
 
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[dict[str, str]]:
-    """The environment that leads to an S3 server with an empty bucket."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/bucket", method="PUT")).close()
-    yield KEYS | {"AWS_ENDPOINT_URL": endpoint}
-    server.stop()
+    with s3_server() as variables:
+        yield variables
 
 
 @pytest.fixture(scope="module")

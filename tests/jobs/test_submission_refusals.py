@@ -1,6 +1,7 @@
 """What is refused before anything is sent: addresses, ledgers, tokens, clusters open to all."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -277,3 +278,18 @@ def test_a_mistake_is_one_sentence_and_status_2(
     assert len(done.stderr.strip().splitlines()) == 1
     for name in named:
         assert name.format(**places) in done.stderr
+
+
+def test_the_documentation_asks_for_what_there_is() -> None:
+    """Every `mupc` command of docs/cluster.md exists, with its options; every command is there."""
+    from typer.main import get_command
+
+    from jobs.cli import app
+
+    text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    shown = re.findall(r"mupc ([a-z]+)([^`\n]*)", text)
+    for name, rest in shown:
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        assert set(re.findall(r"--[a-z-]+", rest)) <= options, f"mupc {name}{rest}"
+    assert {"submit", "list", "status", "logs", "stop"} <= {name for name, _ in shown}

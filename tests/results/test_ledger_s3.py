@@ -1,0 +1,94 @@
+"""The ledger in an object store: a real S3 server over HTTP, by environment and by URI."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+from ledger_rows import curve_rows, run_row, verdict_row
+from s3_server import BUCKET, s3_server
+
+import results
+from results import LedgerError
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dict[str, str]]:
+    with s3_server() as variables:
+        yield variables
+
+
+@pytest.fixture
+def place(
+    server: dict[str, str], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """A place in the bucket for this test, found by the environment."""
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    return f"{BUCKET}/{request.node.name}"
+
+
+def test_what_is_appended_is_read_by_another(place: str) -> None:
+    ledger = results.open(place, create=True)
+    ledger.append([run_row("a", depth=8), run_row("b", depth=16)], curve_rows("a"))
+    ledger.append_verdicts([verdict_row()])
+    other = results.open(place)
+    assert other.runs()["run_id"].to_list() == ["a", "b"]
+    assert other.runs(depth=16)["run_id"].to_list() == ["b"]
+    assert len(other.curves(run_id="a")) == 3
+    assert len(other.verdicts()) == 1
+    assert other.check() == []
+
+
+def test_the_uri_may_name_the_server_and_its_keys(
+    place: str, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results.open(place, create=True).append([run_row("a")])
+    for name in server:
+        monkeypatch.delenv(name)
+    host = urlsplit(server["AWS_ENDPOINT_URL"]).netloc
+    uri = f"s3://id:S3CRET@{place.removeprefix('s3://')}?scheme=http&endpoint_override={host}"
+    ledger = results.open(uri)
+    assert ledger.runs()["run_id"].to_list() == ["a"]
+    assert "S3CRET" not in repr(ledger)
+
+
+def test_compaction_leaves_the_same_runs_in_fewer_objects(place: str) -> None:
+    ledger = results.open(place, create=True)
+    for number in range(12):
+        ledger.append([run_row(f"{number:02}")])
+    before = ledger.runs()
+    assert ledger.compact() > 0
+    assert ledger.compact() == 0
+    assert results.open(place).runs().equals(before)
+    assert ledger.check() == []
+
+
+def test_many_write_at_once(place: str) -> None:
+    results.open(place, create=True)
+
+    def write(writer: int) -> None:
+        ledger = results.open(place, create=True)
+        for number in range(5):
+            ledger.append([run_row(f"{writer}-{number}"), run_row("shared")])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert len(results.open(place).runs()) == 4 * 5 + 1
+
+
+@pytest.mark.parametrize(
+    ("uri", "create", "sentence"),
+    [
+        (f"{BUCKET}/nothing", False, "there is no ledger at"),
+        ("s3://no-such-bucket/runs", True, "cannot write to .*NO_SUCH_BUCKET"),
+        ("s3://no-such-bucket/runs", False, "there is no ledger at"),
+        ("s3://", False, "cannot read"),
+        (f"{BUCKET}/x?scheme=gopher", False, "cannot open|cannot read"),
+        (f"{BUCKET}/x?endpoint=localhost", False, "cannot open"),
+    ],
+)
+def test_where_there_is_no_ledger(place: str, uri: str, create: bool, sentence: str) -> None:
+    with pytest.raises(LedgerError, match=sentence) as error:
+        results.open(uri, create=create)
+    assert len(str(error.value).splitlines()) == 1
