@@ -1,5 +1,6 @@
 """An S3 server (moto) in this process, with an empty bucket."""
 
+import logging
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ def s3_server() -> Iterator[dict[str, str]]:
     """Start it; gives the environment variables with which Arrow finds it, keys included."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line per request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

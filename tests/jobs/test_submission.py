@@ -21,6 +21,7 @@ pytestmark = pytest.mark.ray
 
 LONG: dict[str, Any] = {
     "name": "long",
+    "variants": ["mupc"],
     "training": {"batch_size": 64, "steps": 4000, "eval_every": 1000},
     "tune": {**TINY["tune"], "weight_lr": [0.1, 0.03], "activity_lr": [1], "seeds": 1},
 }
@@ -36,7 +37,8 @@ def s3() -> Iterator[dict[str, str]]:
 def head(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     """The cluster, which has its own way to the S3 server and names a ledger there."""
     log = tmp_path_factory.mktemp("head") / "log"
-    with ray_head(log, {**s3, "MUPC_LEDGER": f"{BUCKET}/own"}) as head:
+    variables = {**s3, "MUPC_LEDGER": f"{BUCKET}/own", "MUPC_LAYOUTS": "default"}
+    with ray_head(log, variables) as head:
         yield head
 
 
@@ -87,7 +89,7 @@ def test_a_killed_job_submitted_again_ends_as_if_nothing_had_happened(
     assert f"{len(after)} runs, {len(after) - len(before)} of them trained now" in done.stdout
     kept = after[after["run_id"].isin(before["run_id"])]
     assert kept["started"].to_list() == before["started"].to_list()
-    assert len(results.open(own).verdicts(experiment="long")) == 2
+    assert len(results.open(own).verdicts(experiment="long")) == 1
 
     rows = json.loads(called(capsys, "results", "--ledger", own, "--json").stdout)
     assert [row["run_id"] for row in rows] == after["run_id"].to_list()
