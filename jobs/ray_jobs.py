@@ -45,10 +45,12 @@ class JobServer:
             logging.getLogger(name).setLevel(logging.WARNING)
         self.address = job_server(address)
         token = _token(self.address)
+        headers = {"Authorization": f"Bearer {token.text}"} if token else None
         with self._answering(), _without(_OVERRIDES):
-            self._client = JobSubmissionClient(
-                self.address, headers={"Authorization": f"Bearer {token.text}"} if token else None
-            )
+            try:
+                self._client = JobSubmissionClient(self.address, headers=headers)
+            except (RuntimeError, ValueError, LookupError, TypeError):  # it asks for the version
+                raise _not_rays(self.address) from None
 
     def submit(self, **request: Any) -> str:
         """Start a job; the arguments are those of Ray's `submit_job`. Returns its id."""
@@ -136,11 +138,13 @@ def _mode(address: str) -> str:
         ) as answer:
             return str(json.loads(answer.read(1000))["authentication_mode"])
     except (urllib.error.HTTPError, ValueError, LookupError, TypeError, RecursionError):
-        raise SubmissionError(
-            f"what answers at {address} is not the job server of Ray 2.50 or newer"
-        ) from None
+        raise _not_rays(address) from None
     except OSError as error:
         raise _unreachable(address, error) from None
+
+
+def _not_rays(address: str) -> SubmissionError:
+    return SubmissionError(f"what answers at {address} is not the job server of a recent Ray")
 
 
 def _unreachable(address: str, error: OSError) -> SubmissionError:

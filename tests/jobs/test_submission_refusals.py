@@ -109,11 +109,14 @@ def test_nobody_answers() -> None:
     [
         *((404, "not found"), (500, "{}"), (200, ""), (200, "<html>"), (200, "[]"), (200, "{}")),
         (200, '{"authentication_mode": "tok'),
+        (200, '{"authentication_mode": "disabled"}'),
+        (200, '{"authentication_mode": "disabled", "ray_version": "1.0"}'),
+        (200, '{"authentication_mode": "disabled", "ray_version": null}'),
         (200, "[" * 100_000),
     ],
 )
 def test_somebody_else_answers(serve: Serve, status: int, body: str) -> None:
-    with pytest.raises(SubmissionError, match="is not the job server of Ray"):
+    with pytest.raises(SubmissionError, match="is not the job server of a recent Ray"):
         jobs.list_jobs(serve(status, body))
 
 
