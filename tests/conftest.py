@@ -1,10 +1,13 @@
 """What holds for every test."""
 
+import os
 import sys
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+os.environ.pop("MUPC_LEDGER", None)  # whose runs are not to be mixed with those of tests
 
 # Time says nothing on a machine that others share; what is wrong fails without a deadline too.
 settings.register_profile("mupc", deadline=None)

@@ -1,6 +1,5 @@
 """What the whole session shares: a finished experiment, one Ray cluster; and the two pools."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +10,6 @@ from command import mupc, write_spec
 from pool_trainers import MakePool
 
 from jobs.tokens import make_private
-
-os.environ.pop("MUPC_LEDGER", None)  # whose runs are not to be mixed with those of tests
 
 
 @pytest.fixture(scope="session")
