@@ -120,6 +120,12 @@ UPDATE_ANGLE = Recipe(
             "smaller spread over seeds",
             "mean of 5 batches",
             more_reliably,
+            "The recipe is the cause, by its measure. PC's first update points away from the "
+            "nearest solution in 106 of 1000 seeds, of which 102 end at the solution of the other "
+            "sign (no seed of BP does); the rest agree more than BP's: interquartile range 0.19, "
+            "BP 0.44, and 0.02 against 0.07 in the fifth batch. The deviation is smaller than "
+            "BP's in 41 of 100 groups of ten seeds, the authors' number. Inference of 500 steps "
+            "widens it (0.41 to 0.44 in the first batch).",
         ),
         Claim(
             "PC's update is closer to trust-region Newton's than BP's is",
@@ -127,6 +133,11 @@ UPDATE_ANGLE = Recipe(
             "higher cosine with Newton's step from the same weights",
             "mean of 5 batches",
             closer_to_newton,
+            "The claim is the cause: it depends on the seeds. PC is closer in 315 of 1000, and in "
+            "the mean of 28 of 100 groups of ten, the authors' number. The 50 seeds furthest "
+            "behind make up the difference of the means (-0.0125; -0.0001 without them), but the "
+            "median seed is 0.0124 behind, too. 500 steps of inference move PC further away "
+            "(0.928 for 0.934), so that inference is not at fault.",
         ),
     ),
     figures={"fig-3.2-update-angle": alignment_figure},
@@ -228,6 +239,12 @@ PERTURBATION = Recipe(
             "smaller mean squared error than BP's",
             "mean over seeds",
             more_robust,
+            "The claim is the cause: theorem A.2's flatter minima are the energy's, and both "
+            "networks' errors are read on the loss, which noise s raises by (w_1^2 + w_2^2) s^2 + "
+            "s^4 times the mean of x^2. PC ends with more: 2.06 in the mean, BP 1.96, as the "
+            "energy, the loss over 1 + w_2^2, prefers a large w_2 (w_2^2 - w_1^2 is 0.46 at the "
+            "end, BP's -0.01). 500 steps of inference change nothing (PC 0.582, better in 361 of "
+            "1000 seeds).",
         ),
         Claim(
             "at the same weights, PC's objective rises less than BP's",
