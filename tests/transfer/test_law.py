@@ -240,10 +240,18 @@ def test_prescribed_powers_are_of_matrices_and_width() -> None:
     assert replace(both, base=Cell(0.1, None)).predict(shape(32)).cell == Cell(0.1, None)
 
 
-@given(st.floats(1e-8, 1e3), st.integers(0, 3))
+GRID = Grid((0.01, 0.02, 0.08))
+
+
+@given(st.floats(1e-8, 1e3).filter(lambda rate: rate not in GRID.values), st.integers(0, 3))
 def test_a_predicted_rate_has_neighbours_at_the_ratio_of_the_grid(rate: float, reach: int) -> None:
-    near = Grid((0.01, 0.02, 0.08)).near(rate, reach)
+    near = GRID.near(rate, reach)
     steps = np.diff(np.log(near))
     assert rate in near
     assert np.allclose(steps, math.log(8) / 2, atol=2e-3)
     assert len(near) == 2 * reach + 1
+
+
+@given(st.sampled_from(GRID.values))
+def test_a_predicted_rate_on_the_grid_has_the_neighbours_of_the_grid(rate: float) -> None:
+    assert GRID.near(rate, len(GRID.values)) == GRID.values
