@@ -1,0 +1,100 @@
+"""Ledgers that the code of earlier versions wrote are read as they were written."""
+
+import json
+import shutil
+import warnings
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import results
+from results import Ledger
+from results.schema import TABLES, VERSION
+
+GOLDEN = Path(__file__).parent / "golden"
+FOLDERS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
+
+Row = dict[str, Any]
+
+
+@pytest.fixture(params=FOLDERS)
+def golden(request: pytest.FixtureRequest) -> Path:
+    return GOLDEN / str(request.param)
+
+
+def shown(value: Any) -> Any:
+    """A value of a frame as `expected.json` has it."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, float):
+        return value.hex()
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def answered(frame: pd.DataFrame) -> list[Row]:
+    return [{k: shown(v) for k, v in row.items()} for row in frame.to_dict("records")]
+
+
+def assert_rows(found: pd.DataFrame, rows: list[Row], table: str, key: str) -> None:
+    """The frame has these rows; a column that they lack is null, or what its null stands for."""
+    absent = {column.name: column.absent for column in TABLES[table].columns}
+    got = {str(row[key]): row for row in answered(found)}
+    assert len(got) == len(found) == len(rows)
+    for row in rows:
+        answer = got[str(row[key])]
+        expected = absent | {k: v for k, v in row.items() if v is not None}
+        if "group" in answer:  # drawn by the append; a curve is found by it
+            expected["group"] = answer["group"]
+        assert answer == expected
+
+
+def assert_readable(ledger: Ledger, expected: dict[str, Any]) -> None:
+    golden, other = expected["runs"]["golden"], expected["runs"]["other"]
+    assert ledger.check() == []
+    assert ledger.experiments() == ["golden", "other"]
+    assert_rows(ledger.runs(), golden, "runs", "run_id")
+    assert_rows(ledger.runs(experiment="golden"), golden, "runs", "run_id")
+    assert_rows(ledger.runs(experiment="other"), other, "runs", "run_id")
+    for row in golden:
+        assert_rows(ledger.runs(run_id=row["run_id"]), [row], "runs", "run_id")
+        curve = [point for point in expected["curves"] if point["run_id"] == row["run_id"]]
+        assert_rows(ledger.curves(run_id=row["run_id"]), curve, "curves", "step")
+    assert_rows(ledger.verdicts(), expected["verdicts"], "verdicts", "depth")
+    assert_rows(
+        ledger.verdicts(latest=False, depth=8), expected["all verdicts"][:2], "verdicts", "created"
+    )
+    assert_rows(ledger.measurements(), expected["measurements"], "measurements", "quantity")
+
+
+def test_a_ledger_of_an_earlier_version_is_read_and_compacted(golden: Path, tmp_path: Path) -> None:
+    expected = json.loads((golden / "expected.json").read_text())
+    names = [path.name for path in golden.glob("ledger/*/*.parquet")]
+    assert len(names) > 5
+    assert all(name.startswith(f"v{expected['version']}-") for name in names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_readable(results.open(golden / "ledger"), expected)
+        copy = tmp_path / "ledger"
+        shutil.copytree(golden / "ledger", copy)
+        ledger = results.open(copy)
+        assert ledger.compact() == 4  # to one file of runs, and one of verdicts
+        assert_readable(results.open(copy), expected)
+    kept = {path.name for path in copy.glob("*/*.parquet")}
+    assert {name.split("-")[0] for name in kept - set(names)} == {f"v{VERSION}"}
+
+
+def test_every_version_has_a_golden_ledger() -> None:
+    """A new version must not appear without one: see golden/README.md."""
+    expected = [json.loads((GOLDEN / name / "expected.json").read_text()) for name in FOLDERS]
+    assert {each["version"] for each in expected} == set(range(1, VERSION + 1))
+    newest = [each["columns"] for each in expected if each["version"] == VERSION]
+    assert {name: list(table.named) for name, table in TABLES.items()} in newest
+
+
+def test_no_column_of_an_earlier_version_is_gone(golden: Path) -> None:
+    columns = json.loads((golden / "expected.json").read_text())["columns"]
+    for name, table in TABLES.items():
+        assert set(columns[name]) <= set(table.named)
