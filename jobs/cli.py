@@ -9,6 +9,7 @@ import typer
 from jobs.cluster_cli import cluster
 from jobs.commands.arguments import (
     Address,
+    CheckpointMinutes,
     DataDir,
     Json,
     Ledger,
@@ -19,6 +20,7 @@ from jobs.commands.arguments import (
     count,
 )
 from jobs.commands.options import (
+    CHECKPOINT_MINUTES,
     PoolKind,
     ReproduceOptions,
     ResultsOptions,
@@ -66,12 +68,24 @@ def run(
     layouts: Annotated[
         LayoutPolicy, typer.Option(envvar=LAYOUTS, help="How the arithmetic is laid out.")
     ] = LayoutPolicy.AUTO,
+    checkpoint_minutes: CheckpointMinutes = CHECKPOINT_MINUTES,
     as_json: Json = False,
 ) -> None:
     """Tune, transfer, judge and report an experiment; run again to continue one."""
     from jobs.commands.run import run_experiment
 
-    options = RunOptions(spec, ledger, report, pool, workers, address, data_dir, layouts, as_json)
+    options = RunOptions(
+        spec,
+        ledger,
+        report,
+        pool,
+        workers,
+        address,
+        data_dir,
+        layouts,
+        checkpoint_minutes,
+        as_json,
+    )
     raise typer.Exit(run_experiment(options))
 
 

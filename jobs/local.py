@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import jax
 
@@ -15,10 +15,14 @@ import pccore
 from jobs import environment
 from jobs.devices import Device, describe, shared_out
 from jobs.errors import one_sentence
+from jobs.keeper import CHECKPOINT_SECONDS, Keeper, save
 from jobs.layout_choice import choose
 from jobs.layout_policy import layout_policy
 from jobs.worker import Stopped, failed_group, train_group
 from transfer.pool import Group, GroupResult
+
+if TYPE_CHECKING:
+    from results import Checkpoints
 
 LocalTrainer = Callable[..., GroupResult]
 
@@ -28,6 +32,8 @@ class _Shared:
     """What the threads see. They must not hold the pool itself, or it would never be collected."""
 
     train: LocalTrainer
+    checkpoints: "Checkpoints | None"
+    checkpoint_seconds: float
     waiting: "queue.SimpleQueue[Group | None]" = field(default_factory=queue.SimpleQueue)
     finished: "queue.SimpleQueue[GroupResult]" = field(default_factory=queue.SimpleQueue)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -42,14 +48,25 @@ class LocalPool:
 
     Args:
         workers: threads; by default one per CPU core that this process may use, or one per GPU.
-        train: what a thread does with a group, called as train(group, on_progress=...); by default
-            `train_group`, in the layout that suits the device.
+        train: what a thread does with a group, called as
+            train(group, on_progress=..., keeper=...); by default `train_group`, in the layout that
+            suits the device.
+        checkpoints: of the ledger, where groups are saved while they train and when the pool is
+            closed, and from which they go on; None saves nothing.
+        checkpoint_seconds: between two checkpoints of a group.
 
     Raises:
         ValueError: fewer than one worker, or an unknown policy in `MUPC_LAYOUTS`.
     """
 
-    def __init__(self, workers: int | None = None, *, train: LocalTrainer | None = None) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        train: LocalTrainer | None = None,
+        checkpoints: "Checkpoints | None" = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
         layout_policy()
@@ -59,7 +76,9 @@ class LocalPool:
         self.slots = workers or slots_of(device, devices)
         self.device = shared_out(device, devices, self.slots)
         self._pending = 0
-        self._shared = _Shared(train or partial(train_group, device=self.device))
+        self._shared = _Shared(
+            train or partial(train_group, device=self.device), checkpoints, checkpoint_seconds
+        )
         threads = [
             threading.Thread(
                 target=_work,
@@ -106,7 +125,7 @@ class LocalPool:
             return results
 
     def close(self) -> None:
-        """Drop pending groups and wait until the running ones reach their next evaluation."""
+        """Drop pending groups and wait until the running ones are saved: about a second."""
         self._pending = 0
         self._finalizer()
 
@@ -135,12 +154,21 @@ def _work(shared: _Shared, device: jax.Device) -> None:
     with jax.default_device(device):
         while (group := shared.waiting.get()) is not None and not shared.closing.is_set():
             try:
-                result = shared.train(group, on_progress=on_progress)
+                keeper = _keeper(shared, group)
+                result = shared.train(group, on_progress=on_progress, keeper=keeper)
             except Stopped:
                 return
             except Exception as error:
                 result = failed_group(group, one_sentence(error))
             shared.finished.put(result)
+
+
+def _keeper(shared: _Shared, group: Group) -> Keeper:
+    kept = shared.checkpoints
+    if kept is None:
+        return Keeper(None, None, shared.checkpoint_seconds, shared.closing)
+    checkpoint = kept.load(group.run_ids)
+    return Keeper(checkpoint, partial(save, kept, group), shared.checkpoint_seconds, shared.closing)
 
 
 def _stop(shared: _Shared, threads: list[threading.Thread]) -> None:

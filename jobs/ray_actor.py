@@ -1,5 +1,8 @@
 """The actor that trains groups on a Ray cluster, and the driver's view of one."""
 
+import queue
+import signal
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,7 +12,7 @@ import ray
 from jobs import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from jobs.devices import Device
     from jobs.recovery import Part
@@ -20,16 +23,20 @@ if TYPE_CHECKING:
 class Trainer:
     """One worker process: one CPU core or one GPU, with its own JAX.
 
-    The module imports JAX only inside methods: a worker's environment comes first.
+    The module imports JAX only inside methods: a worker's environment comes first. On SIGTERM, the
+    notice that it is about to be taken away, the group is saved and given up.
 
     Args:
-        train: what to do with a group, called as train(group, load=...).
+        train: what to do with a group, called as train(group, load=..., keeper=...).
+        checkpoint_seconds: between two checkpoints of a group.
     """
 
-    def __init__(self, train: "Callable[..., GroupResult]") -> None:
+    def __init__(self, train: "Callable[..., GroupResult]", checkpoint_seconds: float) -> None:
         environment.prepare()
-        self._train = train
+        self._train, self._checkpoint_seconds = train, checkpoint_seconds
         self._datasets: dict[tuple[str, str | None], Dataset] = {}
+        self._stopping = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: self._stopping.set())
 
     def hello(self) -> "Device":
         """Start JAX and describe the device."""
@@ -37,14 +44,25 @@ class Trainer:
 
         return describe(default_device())
 
-    def run(self, group: "Group", dataset: "list[ray.ObjectRef]") -> "GroupResult":
-        """Train a group.
+    def run(
+        self,
+        group: "Group",
+        dataset: "list[ray.ObjectRef]",
+        checkpoint: "list[ray.ObjectRef]",
+    ) -> "Iterator[GroupResult | bytes | None]":
+        """Train a group: gives its checkpoints as they come, and then its result.
+
+        None in place of the result says that this worker must stop, and that another should go on
+        from the last checkpoint.
 
         Args:
             group: the group.
             dataset: one reference to its data set, in a list because Ray would resolve a bare one
                 with every call. The node keeps one copy, which its workers map read-only.
+            checkpoint: likewise, the checkpoint to go on from; empty if there is none.
         """
+        from jobs.keeper import Keeper
+        from jobs.worker import Stopped
 
         def load(name: str, data_dir: str | None) -> "Dataset":
             key = (name, data_dir)
@@ -52,7 +70,25 @@ class Trainer:
                 self._datasets[key] = ray.get(dataset[0])
             return self._datasets[key]
 
-        return self._train(group, load=load)
+        said: queue.SimpleQueue[GroupResult | bytes | Exception | None] = queue.SimpleQueue()
+        begun = ray.get(checkpoint[0]) if checkpoint else None
+        keeper = Keeper(begun, said.put, self._checkpoint_seconds, self._stopping)
+
+        def train() -> None:
+            try:
+                said.put(self._train(group, load=load, keeper=keeper))
+            except Stopped:
+                said.put(None)
+            except Exception as error:
+                said.put(error)
+
+        # Aside, so that this thread can hand out what it says meanwhile, and can hear signals.
+        threading.Thread(target=train, daemon=True).start()
+        while isinstance(word := said.get(), bytes):
+            yield word
+        if isinstance(word, Exception):
+            raise word
+        yield word
 
 
 @dataclass(eq=False)
@@ -62,20 +98,20 @@ class Slot:
     Attributes:
         actor: handle of the Ray actor.
         greeting: reference to its `hello`, None once it has answered.
-        parts: what it runs (first) and has queued, by reference to the result.
+        parts: what it runs (first) and has queued, each with what the worker says of it.
     """
 
     actor: Any
     greeting: "ray.ObjectRef | None"
-    parts: "deque[tuple[ray.ObjectRef, Part]]" = field(default_factory=deque)
+    parts: "deque[tuple[ray.ObjectRefGenerator, Part]]" = field(default_factory=deque)
 
     @property
-    def references(self) -> "list[ray.ObjectRef]":
+    def references(self) -> "list[ray.ObjectRef | ray.ObjectRefGenerator]":
         """What this slot owes the driver next."""
-        return [self.greeting] if self.greeting is not None else [ref for ref, _ in self.parts]
+        return [self.greeting] if self.greeting is not None else [said for said, _ in self.parts]
 
 
-def start(train: "Callable[..., GroupResult]", *, gpu: bool) -> Slot:
+def start(train: "Callable[..., GroupResult]", checkpoint_seconds: float, *, gpu: bool) -> Slot:
     """Start a worker on a CPU core or a GPU of the cluster. Does not wait for it.
 
     The driver owns retries: an actor that Ray restarted by itself would run a group twice.
@@ -89,6 +125,6 @@ def start(train: "Callable[..., GroupResult]", *, gpu: bool) -> Slot:
             max_task_retries=0,
             runtime_env={"env_vars": environment.worker_variables(gpu=gpu)},
         )
-        .remote(train)
+        .remote(train, checkpoint_seconds)
     )
     return Slot(actor, actor.hello.remote())

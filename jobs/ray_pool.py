@@ -5,13 +5,14 @@ The driver owns all retries: a dead worker is replaced, and what it had is run a
 """
 
 import logging
+import math
 import os
 import socket
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -20,6 +21,7 @@ import pccore
 from jobs import ray_actor
 from jobs.devices import Device
 from jobs.errors import PoolError, TokenError, one_sentence
+from jobs.keeper import CHECKPOINT_SECONDS, save
 from jobs.layout_choice import known_layout
 from jobs.layout_policy import layout_policy
 from jobs.local import usable_cpus
@@ -29,6 +31,9 @@ from jobs.recovery import Part, Ticket, lost_together
 from jobs.tokens import make_private
 from jobs.worker import failed_group, load_dataset, train_group
 from transfer.pool import Group, GroupResult
+
+if TYPE_CHECKING:
+    from results import Checkpoints
 
 ANSWER_SECONDS = 10.0  # after which a cluster that is joined counts as absent, or as still starting
 MOST_FAILED_STARTS = 3  # workers in a row that die before they answer: the cluster is unusable
@@ -47,7 +52,10 @@ class RayPool:
         address: "local" (or None) starts a cluster on this machine, without dashboard; "auto" or an
             address joins one. A Ray that this process has started already is used as it is.
         workers: actors; by default one per GPU of the cluster, or per CPU core if it has none.
-        train: what a worker does with a group, called as train(group, load=...).
+        train: what a worker does with a group, called as train(group, load=..., keeper=...).
+        checkpoints: of the ledger, which the driver keeps for its workers: from there a group goes
+            on whose worker was lost; None saves nothing.
+        checkpoint_seconds: between two checkpoints of a group.
         announce: shown what is being waited for; starting Ray takes many seconds.
 
     Raises:
@@ -63,12 +71,15 @@ class RayPool:
         workers: int | None = None,
         *,
         train: Callable[..., GroupResult] = train_group,
+        checkpoints: "Checkpoints | None" = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
         announce: Callable[[str], None] = _announce,
     ) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
         layout_policy()
-        self._train = train
+        self._train, self._checkpoints = train, checkpoints
+        self._checkpoint_seconds = checkpoint_seconds if checkpoints is not None else math.inf
         self._owns_ray = not ray.is_initialized()
         self._closed = False
         if self._owns_ray:
@@ -145,7 +156,7 @@ class RayPool:
         self.close()
 
     def _start(self) -> Slot:
-        return ray_actor.start(self._train, gpu=self._gpu)
+        return ray_actor.start(self._train, self._checkpoint_seconds, gpu=self._gpu)
 
     def _first_device(self, announce: Callable[[str], None]) -> Device:
         while True:
@@ -181,24 +192,36 @@ class RayPool:
 
     def _give(self, slot: Slot) -> None:
         part = self._waiting.popleft()
-        dataset = self._datasets[part.group.dataset, part.group.data_dir]
-        slot.parts.append((slot.actor.run.remote(part.group, [dataset]), part))
+        group = part.group
+        dataset = self._datasets[group.dataset, group.data_dir]
+        kept = None if self._checkpoints is None else self._checkpoints.load(group.run_ids)
+        checkpoint = [] if kept is None else [ray.put(kept)]
+        run = slot.actor.run.options(num_returns="streaming")
+        slot.parts.append((run.remote(group, [dataset], checkpoint), part))
 
     def _answer(self, slot: Slot) -> None:
-        """Take what the slot's worker has to say: its greeting, its oldest result, or its death."""
+        """Take what the slot's worker has to say: its greeting, a checkpoint or the result of its
+        oldest part, that it must stop, or its death."""
         if slot.greeting is not None:
             self._greet(slot, slot.greeting)
             return
-        reference, part = slot.parts[0]
+        words, part = slot.parts[0]
         try:
-            result = ray.get(reference)
+            word = ray.get(next(words))
         except RayTaskError as error:
-            result = failed_group(part.group, one_sentence(error.cause or error))
+            word = failed_group(part.group, one_sentence(error.cause or error))
         except RayError as error:
             self._bury(slot, error)
             return
-        slot.parts.popleft()
-        self._settle(part, result)
+        if isinstance(word, bytes):
+            if self._checkpoints is not None:
+                save(self._checkpoints, part.group, word)
+        elif word is None:
+            self._waiting.extendleft(part for _, part in reversed(slot.parts))
+            self._replace(slot)
+        else:
+            slot.parts.popleft()
+            self._settle(part, word)
 
     def _greet(self, slot: Slot, greeting: ray.ObjectRef) -> Device | None:
         """Open the slot for work, or replace its worker if that died at start."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import pccore
 from jobs.devices import Device, default_device, describe
@@ -16,11 +17,14 @@ from jobs.layout_choice import choose
 from pccore.data import Dataset
 from transfer.pool import Group, GroupResult, Worker
 
+if TYPE_CHECKING:
+    from jobs.keeper import Keeper
+
 Loader = Callable[[str, str | None], Dataset]
 
 
 class Stopped(BaseException):
-    """Raised by `on_progress` when the pool is closing: the group is given up, not failed.
+    """Raised in a group's training when its worker must stop: it is given up, not failed.
 
     Like KeyboardInterrupt it is no `Exception`, so nothing between takes it for a fault.
     """
@@ -46,6 +50,7 @@ def train_group(
     load: Loader = load_dataset,
     on_progress: Callable[[int], None] | None = None,
     device: Device | None = None,
+    keeper: "Keeper | None" = None,
 ) -> GroupResult:
     """Train a group on this thread's default device, in the layout that suits it there.
 
@@ -58,9 +63,10 @@ def train_group(
         on_progress: called with the steps done at each evaluation, and with 0 while the layout is
             being measured; it may raise `Stopped`.
         device: what this thread's default device is, None to look.
+        keeper: where the group's checkpoint comes from and goes to.
 
     Raises:
-        Stopped: `on_progress` said so.
+        Stopped: `on_progress` or the keeper said so.
     """
     started = datetime.now(UTC)
     clock = time.perf_counter()
@@ -71,11 +77,12 @@ def train_group(
     else:
         device = device or describe(default_device())
         layout = choose(group.config, device, len(group.lanes), on_progress).layout
-        outcomes = _train_lanes(layout.apply(group.config), dataset, group.lanes, on_progress)
+        config = layout.apply(group.config)
+        outcomes = _train_lanes(config, dataset, group.lanes, on_progress, keeper)
     return GroupResult(
         group=group,
         outcomes=tuple(outcomes),
-        seconds=time.perf_counter() - clock,
+        seconds=time.perf_counter() - clock + (keeper.seconds if keeper else 0.0),
         started=started,
         worker=this_worker(),
     )
@@ -102,9 +109,10 @@ def _train_lanes(
     dataset: Dataset,
     lanes: Sequence[pccore.Lane],
     on_progress: Callable[[int], None] | None,
+    snapshots: pccore.Snapshots | None,
 ) -> list[pccore.Outcome]:
     try:
-        return pccore.fit_many(config, dataset, lanes, on_progress=on_progress)
+        return pccore.fit_many(config, dataset, lanes, on_progress=on_progress, snapshots=snapshots)
     except Exception as error:  # out of memory, a fault in XLA: typed outcomes, never a dead worker
         cause = one_sentence(error)
     # Outside the handler: the error's traceback would keep the failed attempt's arrays alive.
@@ -114,5 +122,5 @@ def _train_lanes(
     return [
         outcome
         for half in (lanes[:middle], lanes[middle:])
-        for outcome in _train_lanes(config, dataset, half, on_progress)
+        for outcome in _train_lanes(config, dataset, half, on_progress, None)
     ]

@@ -54,6 +54,7 @@ from pccore.rules import (
     Unsupervised,
 )
 from pccore.sequences import GeneralConfig, SequenceConfig, SequenceNetwork
+from pccore.snapshots import Snapshots
 from pccore.starts import STARTS, ForwardStart, NormalStart, Start
 from pccore.training import Trained, fit, fit_many, train
 
@@ -117,6 +118,7 @@ __all__ = [
     "SequenceConfig",
     "SequenceNetwork",
     "SequenceRelaxation",
+    "Snapshots",
     "Start",
     "Status",
     "ToConvergence",

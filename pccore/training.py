@@ -4,7 +4,9 @@ The data set lives on the device; batches are gathered there, losses are collect
 it once per evaluation. Learning rates and seeds are traced: a program compiles once per shape.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache, partial
 from threading import Lock
@@ -23,6 +25,7 @@ from pccore.data import Dataset
 from pccore.networks import Network
 from pccore.outcomes import Outcome
 from pccore.probes import Probed, readings_of
+from pccore.snapshots import Pace, Snapshots, decode, encode
 
 # A loss this many times the larger of its first value and that of predicting zero has blown up.
 # Not only NaN: blow-ups also end in huge finite losses.
@@ -66,6 +69,20 @@ class Rates(NamedTuple):
     activity: Float[Array, ""]
 
 
+class Progress(NamedTuple):
+    """A training so far.
+
+    Attributes:
+        state: of all lanes.
+        tests: test loss and accuracy of all lanes, at each evaluation.
+        probed: what the probes gave before the first update and at each evaluation.
+    """
+
+    state: LaneState
+    tests: list[tuple[Array, Array]]
+    probed: list[Probed]
+
+
 class Trained(NamedTuple):
     """A trained network and what became of its training.
 
@@ -107,6 +124,7 @@ def fit_many(
     lanes: Sequence[Lane],
     *,
     on_progress: Callable[[int], None] | None = None,
+    snapshots: Snapshots | None = None,
 ) -> list[Outcome]:
     """Train one network per lane, all in one compiled program.
 
@@ -119,6 +137,10 @@ def fit_many(
         lanes: what tells them apart.
         on_progress: called with the number of weight updates done at every evaluation; what it
             raises ends the training.
+        snapshots: where a snapshot of all lanes comes from and goes to. Training goes on from one
+            with the numbers that it would have had unbroken, bit for bit on the same kind of
+            device. It must be of the same config, data set and lanes; one of other shapes is warned
+            of, and training begins at the beginning.
 
     Returns:
         One outcome per lane, in their order. Numerical failure is an outcome, not an exception.
@@ -127,7 +149,7 @@ def fit_many(
         ValueError: no lanes; the data set does not fit the network; fewer samples than one batch; a
             lane without the activity learning rate that the rule needs.
     """
-    return _run(config, dataset, lanes, on_progress)[1]
+    return _run(config, dataset, lanes, on_progress, snapshots)[1]
 
 
 def _run(
@@ -135,6 +157,7 @@ def _run(
     dataset: Dataset,
     lanes: Sequence[Lane],
     on_progress: Callable[[int], None] | None,
+    snapshots: Snapshots | None = None,
 ) -> tuple[LaneState, list[Outcome]]:
     """The last state of all lanes, and their outcomes."""
     _check(config, dataset, lanes)
@@ -144,46 +167,88 @@ def _run(
         jnp.array([lane.weight_lr for lane in lanes], float),
         jnp.array([lane.activity_lr or 0.0 for lane in lanes], float),
     )
-    state = _start(config, seeds)
-    if config.batch_shards > 1:
-        state = _on_every_shard(state, config.batch_shards)
-    per_epoch = len(dataset.train_x) // config.batch_size
-    evaluated: list[tuple[int, Array, Array]] = []
-    probed: list[tuple[int, Probed]] = []
-    if config.probes:
-        probed.append((0, _probe(config, state.network, rates, train)))
+
+    def probed(network: Network) -> Probed:
+        return _probe(config, network, rates, train) if config.probes else ()
+
+    def begun() -> Progress:
+        state = _start(config, seeds)
+        return Progress(state, [], [probed(state.network)])
+
+    def evaluated(progress: Progress) -> Progress:
+        state, network = progress.state, progress.state.network
+        tests = [*progress.tests, _evaluate(network, test)]
+        return Progress(state, tests, [*progress.probed, probed(network)])
+
+    step, progress = _resumed(config, begun, evaluated, snapshots) or (0, begun())
     if config.steps == 0:
-        evaluated.append((0, *_evaluate(state.network, test)))
-    for start, stop in _segments(config, per_epoch):
-        if start % per_epoch == 0:
-            order = _shuffle(seeds, start // per_epoch, len(dataset.train_x))
-        state = _train(config, state, rates, seeds, train, order, start, stop, per_epoch)
-        if stop % config.eval_every == 0 or stop == config.steps:
-            evaluated.append((stop, *_evaluate(state.network, test)))
-            if config.probes:
-                probed.append((stop, _probe(config, state.network, rates, train)))
+        progress = progress._replace(tests=[_evaluate(progress.state.network, test)])
+    if config.batch_shards > 1:
+        progress = progress._replace(state=_on_every_shard(progress.state, config.batch_shards))
+    per_epoch = len(dataset.train_x) // config.batch_size
+    pace = Pace() if snapshots is not None else None
+    order = None
+    while step < config.steps:
+        stop = _next_stop(config, per_epoch, step, pace)
+        if order is None or step % per_epoch == 0:
+            order = _shuffle(seeds, step // per_epoch, len(dataset.train_x))
+        with pace.timed(stop - step) if pace else nullcontext():
+            state = _train(
+                config, progress.state, rates, seeds, train, order, step, stop, per_epoch
+            )
+            if pace:
+                jax.block_until_ready(state)
+        step, progress = stop, progress._replace(state=state)
+        if step % config.eval_every == 0 or step == config.steps:
+            progress = evaluated(progress)
             alive = bool(jnp.any(state.alive))
             if on_progress is not None:
-                on_progress(stop)
+                on_progress(step)
             if not alive:
                 break
-    outcomes = _outcomes(state, evaluated, Chance.of(dataset))
-    readings = readings_of(config.probes, probed, len(lanes))
-    return state, [
-        replace(outcome, readings=own) for outcome, own in zip(outcomes, readings, strict=True)
-    ]
+        if snapshots is not None and step < config.steps:
+            snapshots.offer(partial(encode, step, progress))
+    return progress.state, _outcomes(config, progress, Chance.of(dataset))
 
 
-def _outcomes(
-    state: LaneState, evaluated: Sequence[tuple[int, Array, Array]], chance: Chance
-) -> list[Outcome]:
+def _resumed(
+    config: TrainingConfig,
+    begun: Callable[[], Progress],
+    evaluated: Callable[[Progress], Progress],
+    snapshots: Snapshots | None,
+) -> tuple[int, Progress] | None:
+    """The updates done and the training after them, if there is a snapshot of it."""
+    data = None if snapshots is None else snapshots.load()
+    if data is None:
+        return None
+
+    def like(step: int) -> Progress:
+        progress = jax.eval_shape(begun)
+        for _ in range(step // config.eval_every):
+            progress = jax.eval_shape(evaluated, progress)
+        return progress
+
+    try:
+        return decode(data, like)
+    except ValueError as error:
+        warnings.warn(f"training begins again: {error}", RuntimeWarning, stacklevel=2)
+        return None
+
+
+def _outcomes(config: TrainingConfig, progress: Progress, chance: Chance) -> list[Outcome]:
     """What became of every lane, from what was collected on the device."""
-    losses, limits = np.asarray(state.losses), np.asarray(state.limit)
-    steps = np.array([step for step, _, _ in evaluated])
-    test_loss = np.array([loss for _, loss, _ in evaluated]).T
-    accuracy = np.array([accuracy for _, _, accuracy in evaluated]).T
+    losses, limits = np.asarray(progress.state.losses), np.asarray(progress.state.limit)
+    last, every = config.steps, config.eval_every
+    steps = [*range(every, last, every), last][: len(progress.tests)]
+    test_loss, accuracy = np.array(progress.tests).transpose(1, 2, 0)
+    readings = readings_of(
+        config.probes, list(zip([0, *steps], progress.probed, strict=False)), len(losses)
+    )
     return [
-        assess(losses[i], limits[i], steps, test_loss[i], accuracy[i], chance)
+        replace(
+            assess(losses[i], limits[i], np.array(steps), test_loss[i], accuracy[i], chance),
+            readings=readings[i],
+        )
         for i in range(len(losses))
     ]
 
@@ -208,17 +273,14 @@ def _check(config: TrainingConfig, dataset: Dataset, lanes: Sequence[Lane]) -> N
         raise ValueError("predictive coding needs an activity_lr in every lane, got None")
 
 
-def _segments(config: TrainingConfig, per_epoch: int) -> Iterator[tuple[int, int]]:
-    """Stretches of steps that no evaluation and no reshuffling interrupts."""
-    start = 0
-    while start < config.steps:
-        stop = min(
-            config.steps,
-            (start // config.eval_every + 1) * config.eval_every,
-            (start // per_epoch + 1) * per_epoch,
-        )
-        yield start, stop
-        start = stop
+def _next_stop(config: TrainingConfig, per_epoch: int, step: int, pace: Pace | None) -> int:
+    """Where a stretch of updates ends that no evaluation, reshuffling or look interrupts."""
+    return min(
+        config.steps,
+        (step // config.eval_every + 1) * config.eval_every,
+        (step // per_epoch + 1) * per_epoch,
+        step + pace.steps if pace else config.steps,
+    )
 
 
 _placing = Lock()

@@ -19,12 +19,26 @@ from results.errors import DamagedFileWarning, LedgerError
 from results.report import report
 
 if TYPE_CHECKING:
+    from results.checkpoints import Checkpoints
     from results.ledger import Ledger, open
     from results.schema import columns
 
-__all__ = ["DamagedFileWarning", "Ledger", "LedgerError", "columns", "open", "report"]
+__all__ = [
+    "Checkpoints",
+    "DamagedFileWarning",
+    "Ledger",
+    "LedgerError",
+    "columns",
+    "open",
+    "report",
+]
 
-_HOMES = {"Ledger": "results.ledger", "open": "results.ledger", "columns": "results.schema"}
+_HOMES = {
+    "Checkpoints": "results.checkpoints",
+    "Ledger": "results.ledger",
+    "open": "results.ledger",
+    "columns": "results.schema",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from results.checkpoints import Checkpoints
 from results.choosing import best_curves, best_runs, distinct, in_order, newest
 from results.compaction import compact
 from results.errors import LedgerError, unknown
@@ -81,9 +82,13 @@ class Ledger:
     a filter that cannot be asked.
 
     Made by `results.open`.
+
+    Attributes:
+        checkpoints: of groups of runs that are not finished.
     """
 
     def __init__(self, folder: Folder) -> None:
+        self.checkpoints = Checkpoints(folder)
         self._folder = folder
         self._reader = Reader(folder)
 

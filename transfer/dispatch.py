@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pccore import Outcome, Status
-from transfer.grouping import cut, trained_together, work
+from transfer.grouping import cut, taken_up, trained_together, work
 from transfer.pool import Group, Pool
 from transfer.runs import Run
 
@@ -60,6 +60,7 @@ class Dispatcher:
         self._training: dict[str, tuple[Run, str]] = {}  # in a group; with its phase
         self._submitted = 0
         self._order = count()
+        self._begun = self._half_trained()
         self.work_done = self.work_wanted = 0.0
 
     @property
@@ -133,6 +134,7 @@ class Dispatcher:
                 ]
             )
             self.ledger.append(rows, curves)
+            self.ledger.checkpoints.remove(result.group.run_ids)
             self._rows.update((row["run_id"], row) for row in rows)
             finished += [(run, outcome) for (run, _), outcome in pairs]
         return finished
@@ -158,6 +160,20 @@ class Dispatcher:
             self._measured[run.run_id] = {row["quantity"]: row["value"] for row in found}
         self.ledger.append_measurements(rows)
 
+    def _half_trained(self) -> list[tuple[str, ...]]:
+        """The groups to take up again; what a process left behind that ended in between is removed.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        begun = []
+        for run_ids in self.ledger.checkpoints.groups():
+            if all(run_id in self._places for run_id in run_ids):
+                self.ledger.checkpoints.remove(run_ids)
+            else:
+                begun.append(run_ids)
+        return begun
+
     def _record_copies(self) -> None:
         if self._copies:
             self.ledger.append(self._copies)
@@ -172,7 +188,10 @@ class Dispatcher:
         share = (self.work_wanted - self.work_done) / self.pool.slots
         for runs in trained_together(run for run, _ in self._new.values()):
             config = runs[0].config
-            for place, group in enumerate(cut(runs, self.pool.lanes(config), share)):
+            groups, left = taken_up(runs, self._begun)
+            if left:
+                groups += cut(left, self.pool.lanes(config), share)
+            for place, group in enumerate(groups):
                 phase = self._new[group[0].run_id][1]
                 priority = phase not in (MEASURE, TUNE), place > 0, -work(config), next(self._order)
                 heapq.heappush(self._ready, (priority, self._as_group(group)))

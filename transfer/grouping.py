@@ -73,3 +73,20 @@ def cut(runs: Sequence[Run], most: int, share: float) -> list[list[Run]]:
         pieces = math.ceil(count / size)
     bounds = [count * piece // pieces for piece in range(pieces + 1)]
     return [list(runs[start:stop]) for start, stop in pairwise(bounds)]
+
+
+def taken_up(
+    runs: Sequence[Run], begun: Iterable[tuple[str, ...]]
+) -> tuple[list[list[Run]], list[Run]]:
+    """The groups that an earlier process had begun, as it had cut them, and the runs in none.
+
+    Args:
+        runs: all of one config.
+        begun: run ids of groups, of any config.
+    """
+    left = {run.run_id: run for run in runs}
+    groups = []
+    for run_ids in begun:
+        if all(run_id in left for run_id in run_ids):
+            groups.append([left.pop(run_id) for run_id in run_ids])
+    return groups, list(left.values())

@@ -1,5 +1,6 @@
 """Arguments and options that several commands share. Light: it is imported for `--help`."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,17 @@ def count(text: str) -> int:
     raise typer.BadParameter(f"must be a whole number of at least 1, got {text!r}")
 
 
+def minutes(text: str) -> float:
+    """A positive number of minutes."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if 0 < value < math.inf:
+        return value
+    raise typer.BadParameter(f"must be a positive number of minutes, got {text!r}")
+
+
 Ledger = Annotated[
     str, typer.Option(envvar=LEDGER, help="Folder (or URI) of the ledger.", show_envvar=True)
 ]
@@ -30,6 +42,14 @@ Workers = Annotated[
     int | None,
     typer.Option(
         parser=count, metavar="N", help="Groups trained at a time.", show_default="all cores"
+    ),
+]
+CheckpointMinutes = Annotated[
+    float,
+    typer.Option(
+        parser=minutes,
+        metavar="MINUTES",
+        help="Between two checkpoints of runs that take longer.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]

@@ -7,6 +7,9 @@ from pathlib import Path
 from jobs.layout_policy import LayoutPolicy
 from jobs.scale import Scale
 
+CHECKPOINT_MINUTES = 5.0
+"""How often a group of runs that takes longer is saved: what a lost worker costs."""
+
 
 class PoolKind(StrEnum):
     """Where runs are trained."""
@@ -36,6 +39,7 @@ class RunOptions:
     address: str | None
     data_dir: Path | None
     layouts: LayoutPolicy
+    checkpoint_minutes: float
     as_json: bool
 
 
@@ -65,3 +69,4 @@ class ReproduceOptions:
     address: str | None
     data_dir: Path | None
     as_json: bool
+    checkpoint_minutes: float = CHECKPOINT_MINUTES

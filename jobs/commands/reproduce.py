@@ -54,7 +54,8 @@ def run_recipes(options: ReproduceOptions) -> int:
     absent = {recipe.name: missing(recipe.at(options.scale), options.data_dir) for recipe in chosen}
     _refuse_missing(options, absent)
     ledger = results.open(options.ledger, create=True)
-    with working_pool(options, lambda: f"what is finished is safe in {options.ledger}") as pool:
+    safe = f"what is finished is safe in {options.ledger}"
+    with working_pool(options, ledger, lambda: safe) as pool:
         for recipe in chosen:
             if absent[recipe.name]:
                 print(

@@ -41,7 +41,7 @@ def run_experiment(options: RunOptions) -> int:
     def safe() -> str:
         return f"runs safe in {options.ledger}: {len(ledger.runs(experiment=experiment.name))}"
 
-    with working_pool(options, safe) as pool:
+    with working_pool(options, ledger, safe) as pool:
         with display(progress, screen(stderr=True)):
             result = transfer.run(
                 experiment, ledger, pool, progress=progress, data_dir=options.data_dir

@@ -14,6 +14,7 @@ from jobs.package import CONTINUE
 from jobs.stopping import Listener
 
 if TYPE_CHECKING:
+    from results import Checkpoints, Ledger
     from transfer import Pool
 
 Options = RunOptions | ReproduceOptions
@@ -41,8 +42,8 @@ def check_folder(option: str, folder: Path) -> None:
 
 
 @contextmanager
-def working_pool(options: Options, safe: Callable[[], str]) -> "Iterator[Pool]":
-    """The pool that the options ask for, closed at the end.
+def working_pool(options: Options, ledger: "Ledger", safe: Callable[[], str]) -> "Iterator[Pool]":
+    """The pool that the options ask for, closed at the end; its checkpoints go to the ledger.
 
     A signal ends the process, with a sentence on what `safe` says and how to continue.
     """
@@ -50,7 +51,7 @@ def working_pool(options: Options, safe: Callable[[], str]) -> "Iterator[Pool]":
     listener = Listener()
     listener.listen()
     try:
-        pool = _make(options)
+        pool = _make(options, ledger.checkpoints)
         listener.listen()
         yield pool
     except KeyboardInterrupt:
@@ -65,11 +66,17 @@ def working_pool(options: Options, safe: Callable[[], str]) -> "Iterator[Pool]":
             pool.close()
 
 
-def _make(options: Options) -> "Pool":
+def _make(options: Options, checkpoints: "Checkpoints") -> "Pool":
+    seconds = 60 * options.checkpoint_minutes
     if options.pool is PoolKind.LOCAL:
         from jobs import LocalPool
 
-        return LocalPool(options.workers)
+        return LocalPool(options.workers, checkpoints=checkpoints, checkpoint_seconds=seconds)
     from jobs import RayPool
 
-    return RayPool(options.address or "local", options.workers)
+    return RayPool(
+        options.address or "local",
+        options.workers,
+        checkpoints=checkpoints,
+        checkpoint_seconds=seconds,
+    )

@@ -21,10 +21,20 @@ class Killed(BaseException):
     """Stands for a process that ends there and then."""
 
 
+class NoCheckpoints:
+    """Knows of no group that was begun."""
+
+    def groups(self) -> list[tuple[str, ...]]:
+        return []
+
+    def remove(self, run_ids: tuple[str, ...]) -> None: ...
+
+
 class MemoryLedger:
     """Keeps rows like `results.Ledger`: one per run and experiment, what failed is replaced."""
 
     def __init__(self) -> None:
+        self.checkpoints = NoCheckpoints()
         self.appended: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
         self.verdicts: list[dict[str, Any]] = []

@@ -1,0 +1,138 @@
+"""A training that is broken off and taken up again ends with the numbers of an unbroken one."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import pytest
+
+import pccore
+from pccore.snapshots import Pace, decode, encode
+from pccore.theory.probes import ForwardNorms
+from pccore.theory.weight_gradients import WeightGradientNorm
+
+DIGITS = pccore.data.load("digits")
+LANES = [pccore.Lane(0.01, 0.5, 0), pccore.Lane(0.02, 0.25, 1), pccore.Lane(1e4, 5.0, 2)]
+RULE = pccore.PredictiveCoding(pccore.GradientDescent(steps=4))
+CONFIG = pccore.TrainingConfig(
+    pccore.NetworkConfig(input_size=64, output_size=10, width=16, depth=4),
+    RULE,
+    batch_size=64,
+    steps=50,  # two epochs of 22 updates, and a little
+    eval_every=15,
+    probes=(WeightGradientNorm(RULE), ForwardNorms()),
+)
+
+
+class BrokenError(Exception):
+    """Stands for a worker that ends there and then."""
+
+
+class Breaks:
+    """Keeps every snapshot, and breaks the training at the n-th offer."""
+
+    def __init__(self, first: bytes | None = None, after: int | None = None) -> None:
+        self.kept: list[bytes] = []
+        self._first, self._after = first, after
+
+    def load(self) -> bytes | None:
+        return self._first
+
+    def offer(self, take: Callable[[], bytes]) -> None:
+        self.kept.append(take())
+        if len(self.kept) == self._after:
+            raise BrokenError
+
+
+def assert_same(ours: list[pccore.Outcome], theirs: list[pccore.Outcome]) -> None:
+    """Equal to the last bit, curves and readings included."""
+    for mine, other in zip(ours, theirs, strict=True):
+        a, b = dataclasses.asdict(mine), dataclasses.asdict(other)
+        for name, value in a.pop("curve").items():
+            np.testing.assert_array_equal(value, b["curve"][name], err_msg=name)
+        b.pop("curve")
+        assert repr(a) == repr(b)
+
+
+@pytest.fixture
+def every_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look after every weight update."""
+    monkeypatch.setattr("pccore.snapshots._WATCHED_EVERY", 0.0)
+
+
+@pytest.mark.usefixtures("every_update")
+def test_broken_at_any_update_it_ends_as_unbroken() -> None:
+    unbroken = pccore.fit_many(CONFIG, DIGITS, LANES)
+    assert [outcome.status for outcome in unbroken][2] is pccore.Status.DIVERGED
+    watched = Breaks()
+    assert_same(pccore.fit_many(CONFIG, DIGITS, LANES, snapshots=watched), unbroken)
+    assert len(watched.kept) == CONFIG.steps - 1
+    jax.clear_caches()  # another worker compiles anew
+    for place in (1, 15, 16, 22, 23, 44, 49):
+        broken = watched.kept[place - 1]
+        again = Breaks(broken)
+        assert_same(pccore.fit_many(CONFIG, DIGITS, LANES, snapshots=again), unbroken)
+        assert len(again.kept) == CONFIG.steps - 1 - place, "it did not begin at the beginning"
+
+
+def test_what_is_raised_at_an_offer_ends_the_training() -> None:
+    with pytest.raises(BrokenError):
+        pccore.fit_many(CONFIG, DIGITS, LANES, snapshots=Breaks(after=1))
+
+
+@pytest.mark.usefixtures("every_update")
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pccore.Backpropagation(),
+        pccore.PredictiveCoding(pccore.Equilibrium()),
+        pccore.PredictiveCoding(pccore.GradientDescent(steps=4), pccore.NormalStart()),
+    ],
+)
+def test_every_rule_goes_on(rule: pccore.LearningRule) -> None:
+    config = dataclasses.replace(CONFIG, rule=rule, steps=20, probes=())
+    unbroken, watched = pccore.fit_many(config, DIGITS, LANES), Breaks()
+    pccore.fit_many(config, DIGITS, LANES, snapshots=watched)
+    assert_same(
+        pccore.fit_many(config, DIGITS, LANES, snapshots=Breaks(watched.kept[16])), unbroken
+    )
+
+
+@pytest.mark.usefixtures("every_update")
+def test_a_snapshot_of_another_training_is_not_believed() -> None:
+    watched = Breaks()
+    pccore.fit_many(CONFIG, DIGITS, LANES, snapshots=watched)
+    unbroken = pccore.fit_many(CONFIG, DIGITS, LANES[:2])
+    whole = watched.kept[20]
+    for data in (whole, b"", b"nonsense", whole[:-1], whole[: len(whole) // 2], whole + b"\0"):
+        lanes = LANES[:2] if data is whole else LANES
+        expected = unbroken if data is whole else pccore.fit_many(CONFIG, DIGITS, LANES)
+        with pytest.warns(RuntimeWarning, match="training begins again"):
+            assert_same(pccore.fit_many(CONFIG, DIGITS, lanes, snapshots=Breaks(data)), expected)
+
+
+def test_a_snapshot_comes_back_as_it_was() -> None:
+    tree = {"a": np.arange(6.0).reshape(2, 3), "b": [np.float32(np.nan)]}
+    step, back = decode(encode(7, tree), lambda _: tree)
+    assert step == 7
+    np.testing.assert_array_equal(back["a"], tree["a"])
+    with warnings.catch_warnings(), pytest.raises(ValueError, match="another training"):
+        decode(encode(7, tree), lambda _: {**tree, "c": np.zeros(1)})
+
+
+def test_the_pace_finds_half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the first stretch, with its compilation, took."""
+    now = [0.0]
+    monkeypatch.setattr("pccore.snapshots.time.perf_counter", lambda: now[0])
+    pace = Pace()
+    taken = []
+    for _ in range(8):
+        taken.append(pace.steps)
+        with pace.timed(pace.steps):
+            now[0] += 2**-9 * pace.steps + (30 if len(taken) == 1 else 0)
+    assert taken == [1, 1, 8, 64, 256, 256, 256, 256]
+    with pace.timed(256):
+        now[0] += 1000
+    assert pace.steps == 1
