@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from results import Checkpoints
 
 ANSWER_SECONDS = 10.0  # after which a cluster that is joined counts as absent, or as still starting
-MOST_FAILED_STARTS = 3  # workers in a row that die before they answer: the cluster is unusable
+LOOK_SECONDS = 5.0  # between two looks at whether machines have joined
+MOST_FAILED_STARTS = 3  # workers in a row that die before they answer, while no other lives
 
 
 def _announce(sentence: str) -> None:
@@ -51,12 +52,14 @@ class RayPool:
     Args:
         address: "local" (or None) starts a cluster on this machine, without dashboard; "auto" or an
             address joins one. A Ray that this process has started already is used as it is.
-        workers: actors; by default one per GPU of the cluster, or per CPU core if it has none.
+        workers: actors; by default one per GPU of the cluster, or per CPU core if it has none when
+            the pool is made, and more as machines join.
         train: what a worker does with a group, called as train(group, load=..., keeper=...).
         checkpoints: of the ledger, which the driver keeps for its workers: from there a group goes
             on whose worker was lost; None saves nothing.
         checkpoint_seconds: between two checkpoints of a group.
-        announce: shown what is being waited for; starting Ray takes many seconds.
+        announce: told what is being waited for (starting Ray takes many seconds), and which workers
+            were lost.
 
     Raises:
         ValueError: fewer than one worker, or an unknown policy in `MUPC_LAYOUTS`.
@@ -79,21 +82,22 @@ class RayPool:
             raise ValueError(f"workers must be at least 1, got {workers}")
         layout_policy()
         self._train, self._checkpoints = train, checkpoints
+        self._announce = announce
         self._checkpoint_seconds = checkpoint_seconds if checkpoints is not None else math.inf
         self._owns_ray = not ray.is_initialized()
         self._closed = False
         if self._owns_ray:
             _connect(address or "local", workers, announce)
-        resources = ray.cluster_resources()
-        self._gpu = resources.get("GPU", 0) >= 1
-        self.slots = workers or max(1, int(resources.get("GPU" if self._gpu else "CPU", 1)))
+        self._gpu = ray.cluster_resources().get("GPU", 0) >= 1
+        self._follows, self._looked = workers is None, time.monotonic()
+        self.slots = workers or max(1, self._places())
         self._waiting: deque[Part] = deque()
         self._finished: list[GroupResult] = []
         self._pending = 0
         self._failed_starts = 0
         self._datasets: dict[tuple[str, str | None], ray.ObjectRef] = {}
         self._slots = [self._start() for _ in range(self.slots)]
-        self.device = self._first_device(announce)
+        self.device = self._first_device()
 
     def lanes(self, config: pccore.TrainingConfig) -> int:
         """The most lanes a group of this shape should have on a worker.
@@ -119,21 +123,24 @@ class RayPool:
     def collect(self, timeout: float | None = None) -> list[GroupResult]:
         """Wait until a group is done and return all that are.
 
-        Returns an empty list after `timeout` seconds, or at once when nothing is pending.
+        Returns an empty list after `timeout` seconds, at once when nothing is pending, and when
+        machines have joined, so that there is more to submit.
 
         Raises:
             PoolError: workers no longer start.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         while self._pending > len(self._finished):
             slots = {ref: slot for slot in self._slots for ref in slot.references}
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            wait = 0.0 if self._finished else left
-            ready, _ = ray.wait(list(slots), num_returns=1, timeout=wait)
-            if not ready:
+            left = 0.0 if self._finished else max(0.0, deadline - time.monotonic())
+            ready, _ = ray.wait(list(slots), num_returns=1, timeout=min(left, LOOK_SECONDS))
+            if ready:
+                self._answer(slots[ready[0]])
+                self._dispatch()
+            elif left <= LOOK_SECONDS:
                 break
-            self._answer(slots[ready[0]])
-            self._dispatch()
+            if self._grow():
+                break
         results, self._finished = self._finished, []
         self._pending -= len(results)
         return results
@@ -155,15 +162,32 @@ class RayPool:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def _places(self) -> int:
+        """How many workers the cluster has room for now."""
+        return int(ray.cluster_resources().get("GPU" if self._gpu else "CPU", 0))
+
+    def _grow(self) -> bool:
+        """Start a worker for each place that has come since; whether there is any.
+
+        A place that goes takes its worker with it, whose successor waits for the next to come.
+        """
+        if not self._follows or time.monotonic() < self._looked + LOOK_SECONDS:
+            return False
+        self._looked = time.monotonic()
+        more = self._places() - len(self._slots)
+        self._slots += [self._start() for _ in range(more)]
+        self.slots = len(self._slots)
+        return more > 0
+
     def _start(self) -> Slot:
         return ray_actor.start(self._train, self._checkpoint_seconds, gpu=self._gpu)
 
-    def _first_device(self, announce: Callable[[str], None]) -> Device:
+    def _first_device(self) -> Device:
         while True:
             slots = {ref: slot for slot in self._slots for ref in slot.references}
             ready, _ = ray.wait(list(slots), num_returns=1, timeout=ANSWER_SECONDS)
             if not ready:
-                announce("waiting for the cluster's first worker")
+                self._announce("waiting for the cluster's first worker")
                 continue
             device = self._greet(slots[ready[0]], ready[0])
             if device is not None:
@@ -217,6 +241,7 @@ class RayPool:
             if self._checkpoints is not None:
                 save(self._checkpoints, part.group, word)
         elif word is None:
+            self._announce("a worker has to stop, and is replaced")
             self._waiting.extendleft(part for _, part in reversed(slot.parts))
             self._replace(slot)
         else:
@@ -229,7 +254,8 @@ class RayPool:
             device: Device = ray.get(greeting)
         except RayError as error:
             self._failed_starts += 1
-            if self._failed_starts >= MOST_FAILED_STARTS:
+            lost = all(other.greeting is not None for other in self._slots)
+            if lost and self._failed_starts >= MOST_FAILED_STARTS:
                 self.close()
                 raise PoolError(f"no Ray worker starts: {one_sentence(error)}") from None
             self._replace(slot)
@@ -240,6 +266,7 @@ class RayPool:
 
     def _bury(self, slot: Slot, error: RayError) -> None:
         """A worker died: decide what becomes of what it had, and start another."""
+        self._announce(f"a worker was lost, and is replaced: {one_sentence(error)}")
         again = lost_together([part for _, part in slot.parts])
         if not again:
             part = slot.parts[0][1]

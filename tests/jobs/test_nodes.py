@@ -1,0 +1,145 @@
+"""A sweep on a cluster whose nodes join, leave, freeze and lose their network while it runs."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from command import mupc, start, write_spec
+from ray_nodes import Node, Nodes, may_make_networks, ray_nodes
+
+import results
+
+pytestmark = pytest.mark.ray
+
+# Nine programs of some seconds each, so that there is always one to be lost.
+SWEEP: dict[str, Any] = {
+    "name": "sweep",
+    "variants": ["mupc", "sp", "bp"],
+    "training": {"batch_size": 64, "steps": 4000, "eval_every": 2000},
+    "tune": {"width": 8, "depth": 2, "weight_lr": [0.1, 0.03], "activity_lr": [1], "seeds": 1},
+    "transfer": {"depths": [3, 4]},
+}
+RUNS = 18
+PATIENCE = 180.0
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    with ray_nodes(tmp_path_factory.mktemp("nodes")) as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The verdicts where nothing happens."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write_spec(folder, **SWEEP)
+    done = mupc(folder, "run", "spec.yaml", MUPC_LAYOUTS="default")
+    assert done.returncode == 0, done.stderr
+    return results.open(folder / "runs").verdicts()
+
+
+class Sweep:
+    """`mupc run` on the cluster, in a folder of its own."""
+
+    def __init__(self, cluster: Nodes, folder: Path) -> None:
+        self.folder = folder
+        write_spec(folder, **SWEEP)
+        self.process = start(
+            folder,
+            *("run", "spec.yaml", "--pool", "ray", "--address", cluster.address),
+            **{"MUPC_LAYOUTS": "default", **cluster.variables()},
+        )
+
+    def runs(self) -> pd.DataFrame:
+        return results.open(self.folder / "runs", create=True).runs()
+
+    def until(self, holds: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def ends_like(self, undisturbed: pd.DataFrame) -> pd.DataFrame:
+        """Wait for its end; its runs, each of which must have been recorded once."""
+        try:
+            out, err = self.process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        assert self.process.returncode == 0, out + err
+        assert "a worker was lost, and is replaced" in err
+        ledger = results.open(self.folder / "runs")
+        assert ledger.check() == []
+        written = sum(len(pd.read_parquet(path, columns=["run_id"])) for path in self.files())
+        runs = ledger.runs()
+        assert written == len(runs) == RUNS
+        assert set(runs["outcome"]) <= {"trained", "at_chance"}
+        words = ["variant", "width", "depth", "verdict", "weight_lr", "activity_lr"]
+        pd.testing.assert_frame_equal(ledger.verdicts()[words], undisturbed[words])
+        return runs
+
+    def files(self) -> list[Path]:
+        return [p for p in (self.folder / "runs" / "runs").iterdir() if p.suffix == ".parquet"]
+
+
+@pytest.fixture
+def sweep(cluster: Nodes, tmp_path: Path) -> Iterator[Sweep]:
+    """One that waits for its first node; whatever joins goes with it."""
+    begun = Sweep(cluster, tmp_path)
+    yield begun
+    begun.process.kill()
+    begun.process.communicate()
+    for node in cluster.nodes:
+        node.signal(signal.SIGKILL)
+
+
+def busy(nodes: list[Node]) -> Node | None:
+    """A node that has a worker, if one has."""
+    return next((node for node in nodes if node.workers()), None)
+
+
+def test_nodes_join_and_leave_while_it_runs(
+    cluster: Nodes, sweep: Sweep, undisturbed: pd.DataFrame
+) -> None:
+    first = cluster.join()
+    sweep.until(lambda: len(sweep.runs()) > 0)
+    others = [cluster.join(), cluster.join()]
+    sweep.until(lambda: all(node.workers() for node in others))  # though nobody said --workers
+    first.signal(signal.SIGKILL)
+    others[0].signal(signal.SIGKILL)
+    runs = sweep.ends_like(undisturbed)
+    assert runs["pid"].nunique() >= 2
+
+
+def test_a_node_that_freezes_and_comes_back_late(
+    cluster: Nodes, sweep: Sweep, undisturbed: pd.DataFrame
+) -> None:
+    """Its work has been given away by then; what it still finishes counts for nothing."""
+    nodes = [cluster.join(), cluster.join()]
+    sweep.until(lambda: len(sweep.runs()) > 0 and all(node.workers() for node in nodes))
+    frozen = nodes[0]
+    frozen.signal(signal.SIGSTOP)
+    before = len(sweep.runs())
+    sweep.until(lambda: len(sweep.runs()) >= min(before + 6, RUNS - 2))
+    frozen.signal(signal.SIGCONT)
+    sweep.ends_like(undisturbed)
+
+
+@pytest.mark.skipif(not may_make_networks(), reason="may not make network namespaces")
+def test_a_node_that_is_cut_off_and_returns(
+    cluster: Nodes, sweep: Sweep, undisturbed: pd.DataFrame
+) -> None:
+    nodes = [cluster.join(), cluster.join()]
+    sweep.until(lambda: len(sweep.runs()) > 0 and all(node.workers() for node in nodes))
+    nodes[1].cable("down")
+    before = len(sweep.runs())
+    sweep.until(lambda: len(sweep.runs()) >= min(before + 6, RUNS - 2))
+    nodes[1].cable("up")
+    sweep.ends_like(undisturbed)
