@@ -65,7 +65,7 @@ def run(
     plan = Plan.of(experiment, None if data_dir is None else Path(data_dir))
     plan.check()
     dispatcher = Dispatcher(experiment.name, [plan.digest], ledger, pool, plan.data_dir)
-    journey = _Journey(plan, dispatcher, progress or Silent())
+    journey = Journey(plan, dispatcher, progress or Silent())
     while journey.advance():
         dispatcher.dispatch()
         journey.announce()
@@ -115,7 +115,7 @@ def train(
         dispatcher.dispatch()
 
 
-class _Journey:
+class Journey:
     """All roads, and the runs that each waits for."""
 
     def __init__(self, plan: Plan, dispatcher: Dispatcher, progress: Progress) -> None:
@@ -142,10 +142,10 @@ class _Journey:
 
     def announce(self) -> None:
         """Tell the progress how much is done and expected."""
-        ahead = [road.ahead() for road in self.roads]
+        ahead = [demand for road in self.roads for demand in road.ahead()]
         dispatcher = self.dispatcher
         phase = TUNE if any(road.optimum is None for road in self.roads) else TRANSFER
-        total = dispatcher.wanted + sum(runs for runs, _ in ahead)
+        total = dispatcher.wanted + sum(demand.runs for demand in ahead)
         self.progress.phase(phase, total, dispatcher.done)
-        work = dispatcher.work_wanted + sum(work for _, work in ahead)
+        work = dispatcher.work_wanted + sum(demand.work for demand in ahead)
         self.progress.workload(dispatcher.work_done, work)

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from pccore import (
     Equilibrium,
+    ErrorBased,
     GradientDescent,
     InferenceScheme,
     NetworkConfig,
@@ -16,29 +17,48 @@ from transfer.runs import Run
 
 
 def work(config: TrainingConfig) -> float:
-    """Multiply-adds of one training, roughly: what it costs relative to others.
+    """Multiply-adds of one training, those of products with weights: all else is less.
 
-    A weight matrix takes three products per batch to learn (prediction, error, gradient), and two
-    per inference step while its layer moves. After t steps only the top t layers have moved, so
-    T <= H steps move T (T + 1) / 2 of the T H layers there are. Only gradient descent makes use of
-    that. Inference that ends by itself counts as if it took all steps allowed, inference without
-    steps as one. Equilibrium inference takes as many products as it takes sweeps.
+    A batch takes a product with every weight to predict and another for the gradient, and
+    backpropagation a third for the errors, save with the first layer's. Inference takes two per
+    step while a layer moves: what the clamped input predicts stays. From a forward pass only the
+    top t layers have moved after t steps of gradient descent: T <= H steps move T (T + 1) / 2 of
+    the T H layers there are, and the gradient below them is zero. Inference that ends by itself
+    counts as if it took all steps allowed, inference without steps as one. XLA's own count is
+    compared in tests/transfer/test_grouping.py. Evaluations are apart: `evaluation_work`.
     """
-    networks = stacks(config.network)
-    weights = sum(network.weights for network in networks)
     inference = getattr(config.rule, "inference", None)
-    passes = 3 + (0 if inference is None else _products(inference, networks[0]))
-    return float(weights * config.batch_size * max(config.steps, 1) * passes)
+    products = sum(_products(inference, network) for network in stacks(config.network))
+    return float(products * config.batch_size * max(config.steps, 1))
 
 
-def _products(inference: InferenceScheme, network: NetworkConfig) -> float:
-    """Products of a batch with all weights that inference takes."""
-    if isinstance(inference, Equilibrium):
-        return inference.sweeps(network.output_size)
+def evaluation_work(config: TrainingConfig, test_samples: int) -> float:
+    """Multiply-adds of the evaluations in one training: a forward pass of the test set each."""
+    return float(stacks(config.network)[0].weights * test_samples * evaluations(config))
+
+
+def evaluations(config: TrainingConfig) -> int:
+    """How often the network is evaluated: every `eval_every` updates and after the last."""
+    return max(1, math.ceil(config.steps / config.eval_every))
+
+
+def _products(inference: InferenceScheme | None, network: NetworkConfig) -> float:
+    """Weights that a sample is multiplied with while a stack of layers is trained on it once."""
+    weights = network.weights
+    above = weights - network.input_size * network.width  # the first layer
+    if inference is None:
+        return 2 * weights + above
     steps, depth = _steps(inference), network.depth
-    wave = min(steps, depth) if isinstance(inference, GradientDescent) else 0
+    if isinstance(inference, Equilibrium):
+        return 2 * weights + inference.sweeps(network.output_size) * above
+    if isinstance(inference, ErrorBased):  # a step is a pass up and one down
+        return 2 * weights + 2 * steps * weights
+    if not isinstance(inference, GradientDescent):
+        return 2 * weights + 2 * steps * above
+    wave = min(steps, depth)
     moves = wave * (wave + 1) / 2 + (steps - wave) * depth
-    return 2 * moves / depth
+    learned = weights if wave == depth else above * wave / depth
+    return weights + learned + 2 * above * moves / depth
 
 
 def _steps(inference: InferenceScheme) -> int:

@@ -8,6 +8,7 @@ from typing import Self
 
 import pccore
 from transfer.building import trace, training_config
+from transfer.dispatch import TRANSFER, TUNE
 from transfer.grouping import work
 from transfer.problems import SpecError
 from transfer.rules import ZeroShot
@@ -32,6 +33,34 @@ class Arm:
     activation: str
     space: Space
     label: str
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Runs of one arm at one shape.
+
+    Attributes:
+        arm: the arm.
+        phase: "tune" or "transfer".
+        shape: the shape.
+        config: what they share.
+        runs: how many.
+        known: how many of them the ledger has.
+        at_most: whether `runs` is a bound: what is run depends on what the runs before it find.
+    """
+
+    arm: Arm
+    phase: str
+    shape: Shape
+    config: pccore.TrainingConfig
+    runs: int
+    known: int = 0
+    at_most: bool = False
+
+    @property
+    def work(self) -> float:
+        """Multiply-adds of the runs that the ledger does not have (`transfer.grouping.work`)."""
+        return (self.runs - self.known) * work(self.config)
 
 
 @dataclass(frozen=True)
@@ -132,10 +161,12 @@ class Plan:
         off_grid = sum(not isinstance(rule, ZeroShot) for rule in transfer.rules)
         return len(space.cells) + off_grid * space.most_near(1)
 
-    def workload(
-        self, arm: Arm, trials: int, surveyed: Iterable[Shape] | None = None
-    ) -> tuple[int, float]:
-        """How many runs are ahead at most, and their work.
+    def trials(self, arm: Arm) -> int:
+        """How many cells the search of an arm takes."""
+        return self.experiment.tune.trials or len(arm.space.cells)
+
+    def ahead(self, arm: Arm, trials: int, surveyed: Iterable[Shape] | None = None) -> list[Demand]:
+        """What is ahead, at most.
 
         Args:
             arm: whose runs are meant.
@@ -143,16 +174,24 @@ class Plan:
             surveyed: shapes at which every cell is to come; by default all that rules are fitted
                 to, but for the tuned one.
         """
-        experiment, seeds = self.experiment, len(self.seeds)
-        at_target = self.most_neighbours(arm) * seeds
-        counts = [(experiment.tune.shape, trials * seeds)]
+        experiment, tune = self.experiment, self.experiment.tune
+        cells = [(TUNE, tune.shape, trials)]
         for shape in experiment.tuned[1:] if surveyed is None else surveyed:
-            counts.append((shape, len(arm.space.cells) * seeds))
-        counts += [(target, at_target) for target in experiment.targets]
-        return (
-            sum(count for _, count in counts),
-            sum(count * work(self.config(arm, shape)) for shape, count in counts),
-        )
+            cells.append((TUNE, shape, len(arm.space.cells)))
+        at_target = self.most_neighbours(arm)
+        cells += [(TRANSFER, target, at_target) for target in experiment.targets]
+        return [
+            Demand(
+                arm,
+                phase,
+                shape,
+                self.config(arm, shape),
+                runs=count * len(self.seeds),
+                at_most=phase == TRANSFER or tune.skip_unstable or self.in_flight is not None,
+            )
+            for phase, shape, count in cells
+            if count
+        ]
 
     @property
     def in_flight(self) -> int | None:

@@ -13,7 +13,7 @@ from transfer.dispatch import TRANSFER, TUNE, Dispatcher
 from transfer.landscape import Landscape, mean, optimum
 from transfer.law import Route, UnfittedError
 from transfer.limits import StepLimits
-from transfer.plan import Arm, Plan
+from transfer.plan import Arm, Demand, Plan
 from transfer.progress import Progress
 from transfer.rules import RULES, Tuned
 from transfer.runs import Cell, Run
@@ -82,13 +82,13 @@ class Road:
         measured = [row for route in routes for row in law_rows(self._plan, self.arm, route.law)]
         self._dispatcher.record_verdicts(self.verdicts, measured)
 
-    def ahead(self) -> tuple[int, float]:
-        """How many runs, at most, have not been asked for yet, and their work."""
+    def ahead(self) -> list[Demand]:
+        """What has not been asked for yet, at most."""
         if self.optimum is not None:
-            return 0, 0.0
+            return []
         left = self._search.trials - self._search.asked
         shapes = () if self._surveyed else None
-        return self._plan.workload(self.arm, left, shapes)
+        return self._plan.ahead(self.arm, left, shapes)
 
     def _survey(self) -> dict[Shape, tuple[Cell, ...]]:
         """Ask for the whole grid at the other shapes that rules are fitted to."""

@@ -45,9 +45,8 @@ def cost(setting: Setting, data_dir: Path | None) -> Cost:
         shapes = (experiment.tune.shape, *experiment.targets)
         programs += len({plan.config(arm, shape) for arm in plan.arms for shape in shapes})
         for arm in plan.arms:
-            trials = experiment.tune.trials or len(arm.space.cells)
-            more, its_work = plan.workload(arm, trials)
-            count, total = count + more, total + its_work
+            for demand in plan.ahead(arm, plan.trials(arm)):
+                count, total = count + demand.runs, total + demand.work
     return Cost(
         runs=count,
         core_seconds=total / CORE_RATE + programs * COMPILE_SECONDS + setting.seconds,

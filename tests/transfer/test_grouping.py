@@ -1,8 +1,12 @@
 """How runs are cut into groups, and what they are thought to cost."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import chain
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +21,7 @@ from pccore import (
     TrainingConfig,
 )
 from transfer import Run
-from transfer.grouping import cut, trained_together, work
+from transfer.grouping import cut, evaluation_work, evaluations, trained_together, work
 
 
 def config(depth: int = 4, width: int = 8, **changes: object) -> TrainingConfig:
@@ -70,20 +74,32 @@ def test_lanes_of_a_program_learn_the_same_data() -> None:
     assert trained_together([*mnist, *fashion]) == [mnist, fashion]
 
 
+FIRST, OTHERS, SAMPLES = 10 * 8, 3 * 8 * 8 + 8 * 2, 64 * 5
+
+
+def products(shared: TrainingConfig) -> float:
+    """Weights that a sample is multiplied with."""
+    return work(shared) / SAMPLES
+
+
 def test_work_is_what_gradient_descent_multiplies() -> None:
-    """T = H steps move 1 + 2 + ... + H layers, at two products each; learning takes three."""
-    parameters = 10 * 8 + 3 * 8 * 8 + 8 * 2
-    batches = 64 * 5
-    assert work(config()) == pytest.approx(parameters * batches * (3 + 2 * (1 + 2 + 3 + 4) / 4))
+    """T = H steps move 1 + 2 + ... + H layers, at two products each, none with the first weights;
+    predicting and learning take one each."""
+    both = 2 * (FIRST + OTHERS)
+    assert products(config()) == pytest.approx(both + 2 * (1 + 2 + 3 + 4) / 4 * OTHERS)
     longer = config(rule=PredictiveCoding(GradientDescent(6)))
-    assert work(longer) == pytest.approx(parameters * batches * (3 + 2 * (10 + 2 * 4) / 4))
-    assert work(config(rule=Backpropagation())) == pytest.approx(parameters * batches * 3)
+    assert products(longer) == pytest.approx(both + 2 * (10 + 2 * 4) / 4 * OTHERS)
+    shorter = config(rule=PredictiveCoding(GradientDescent(2)))
+    learned = OTHERS / 2  # of four layers two have moved
+    expected = FIRST + OTHERS + learned + 2 * (1 + 2) / 4 * OTHERS
+    assert products(shorter) == pytest.approx(expected)
+    backpropagation = config(rule=Backpropagation())
+    assert products(backpropagation) == pytest.approx(2 * FIRST + 3 * OTHERS)
 
 
 @pytest.mark.parametrize(
     ("scheme", "steps"),
     [
-        (pccore.ErrorBased(3), 3),
         (pccore.ToConvergence(max_steps=20), 20),
         (pccore.AdaptiveFlow(max_steps=30), 30),
         (pccore.ExactEquilibrium(), 1),
@@ -92,8 +108,13 @@ def test_work_is_what_gradient_descent_multiplies() -> None:
 def test_work_of_other_schemes_is_all_layers_in_every_step(
     scheme: pccore.InferenceScheme, steps: int
 ) -> None:
-    trained = work(config(rule=Backpropagation())) / 3
-    assert work(config(rule=PredictiveCoding(scheme))) == pytest.approx(trained * (3 + 2 * steps))
+    expected = 2 * (FIRST + OTHERS) + 2 * steps * OTHERS
+    assert products(config(rule=PredictiveCoding(scheme))) == pytest.approx(expected)
+
+
+def test_a_step_on_the_errors_takes_all_weights() -> None:
+    found = products(config(rule=PredictiveCoding(pccore.ErrorBased(3))))
+    assert found == pytest.approx((2 + 2 * 3) * (FIRST + OTHERS))
 
 
 @pytest.mark.parametrize(
@@ -112,11 +133,54 @@ def test_work_of_equilibrium_inference_is_its_sweeps(
 
     The network has K = 2.
     """
-    trained = work(config(rule=Backpropagation())) / 3
-    assert work(config(rule=PredictiveCoding(scheme))) == pytest.approx(trained * (3 + sweeps))
+    expected = 2 * (FIRST + OTHERS) + sweeps * OTHERS
+    assert products(config(rule=PredictiveCoding(scheme))) == pytest.approx(expected)
 
 
-def test_two_networks_are_twice_the_work() -> None:
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Backpropagation(),
+        PredictiveCoding(GradientDescent(8)),
+        PredictiveCoding(GradientDescent(3)),
+        PredictiveCoding(pccore.ErrorBased(3)),
+    ],
+)
+def test_work_is_what_xla_counts(rule: pccore.LearningRule) -> None:
+    """Of a weight update whose loops are unrolled: XLA counts the body of a loop once. It counts
+    elementwise arithmetic too, and products that the top of the network does not need."""
+    network = NetworkConfig(input_size=784, output_size=10, width=128, depth=8)
+    shared = TrainingConfig(network, rule, steps=1)
+    assert xla_operations(shared) == pytest.approx(2 * work(shared), rel=0.15)
+
+
+def xla_operations(shared: TrainingConfig) -> float:
+    """Floating-point operations of one gradient, by XLA's analysis of its compiled program."""
+    B, D, K = shared.batch_size, shared.network.input_size, shared.network.output_size
+    network = shared.network.build(jax.random.key(0))
+    leaves, structure = jax.tree.flatten(network)
+
+    def gradients(leaves: list[jax.Array], x: jax.Array, y: jax.Array) -> Any:
+        network = jax.tree.unflatten(structure, leaves)
+        return shared.rule.gradients(network, x, y, jnp.ones(()), jax.random.key(0))
+
+    batch = jnp.ones((B, D)), jnp.ones((B, K))
+    with jax.disable_jit():  # Python runs the loops
+        unrolled = jax.make_jaxpr(gradients)(leaves, *batch)
+    program = partial(jax.core.eval_jaxpr, unrolled.jaxpr, unrolled.consts)
+    compiled = jax.jit(program).lower(*leaves, *batch).compile()
+    return float(compiled.cost_analysis()["flops"])
+
+
+def test_evaluations_are_forward_passes_of_the_test_set() -> None:
+    shared = config(steps=5, eval_every=2)
+    assert evaluations(shared) == 3
+    assert evaluation_work(shared, 100) == 3 * 100 * (FIRST + OTHERS)
+    assert evaluations(replace(shared, steps=0)) == 1
+
+
+def test_two_networks_are_the_work_of_each() -> None:
     alone = config()
-    both = replace(alone, network=pccore.HybridConfig(alone.network, pccore.mirror(alone.network)))
-    assert work(both) == pytest.approx(2 * work(alone))
+    mirrored = pccore.mirror(alone.network)
+    both = replace(alone, network=pccore.HybridConfig(alone.network, mirrored))
+    assert work(both) == pytest.approx(work(alone) + work(replace(alone, network=mirrored)))

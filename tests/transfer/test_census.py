@@ -1,0 +1,108 @@
+"""What is ahead of an experiment is counted as it will be run, and counting changes nothing."""
+
+import copy
+from collections import Counter
+from typing import Any
+
+import pytest
+from test_road import bowl
+from transfer_fakes import FormulaPool, Killed, MemoryLedger, spec
+
+from transfer import Experiment, run
+from transfer.census import census, direct
+from transfer.plan import Demand, Plan
+
+FITTED = spec(
+    tune={"weight_lr": [0.001, 0.01, 0.1, 1], "activity_lr": [1, 10, 100]},
+    transfer={"depths": [8], "rules": ["zero_shot", {"rule": "fitted", "depths": [2, 4, 6]}]},
+)
+SAMPLED = spec(tune={"sampler": "tpe", "trials": 20, "in_flight": 4})
+SEVERAL = spec(variants=["mupc", "sp", {"name": "bp", "weight_lr": [0.1, 0.01]}])
+
+
+def count(values: dict[str, Any], ledger: MemoryLedger | None = None) -> list[Demand]:
+    plan = Plan.of(Experiment.from_dict(values))
+    return census(plan, ledger or MemoryLedger(), FormulaPool(bowl))
+
+
+def told(demands: list[Demand]) -> list[tuple[str, str, int, int, int, bool]]:
+    return [(d.arm.label, d.phase, d.shape.depth, d.runs, d.known, d.at_most) for d in demands]
+
+
+def test_before_anything_has_run_the_search_is_exact_and_the_targets_are_bounded() -> None:
+    assert told(count(SEVERAL)) == [
+        ("mupc", "tune", 2, 3 * 4 * 3, 0, False),
+        ("mupc", "transfer", 4, 3 * 3 * 3, 0, True),
+        ("mupc", "transfer", 8, 3 * 3 * 3, 0, True),
+        ("sp", "tune", 2, 3 * 4 * 3, 0, False),
+        ("sp", "transfer", 4, 3 * 3 * 3, 0, True),
+        ("sp", "transfer", 8, 3 * 3 * 3, 0, True),
+        ("bp", "tune", 2, 2 * 3, 0, False),
+        ("bp", "transfer", 4, 2 * 3, 0, True),
+        ("bp", "transfer", 8, 2 * 3, 0, True),
+    ]
+
+
+def test_a_rule_that_is_fitted_has_its_surveys_counted() -> None:
+    tuned = [line for line in told(count(FITTED)) if line[1] == "tune"]
+    assert tuned == [("mupc", "tune", depth, 4 * 3 * 3, 0, False) for depth in (2, 4, 6)]
+
+
+def test_of_another_sampler_trials_count() -> None:
+    """Less those that repeat a cell already asked for, which a range has none of."""
+    ranges = {"weight_lr": {"low": 0.01, "high": 1}, "activity_lr": {"low": 0.1, "high": 100}}
+    values = spec(tune=ranges | {"sampler": "random", "trials": 20})
+    assert told(count(values))[0] == ("mupc", "tune", 2, 20 * 3, 0, True)
+
+
+@pytest.mark.parametrize("values", [SEVERAL, FITTED, SAMPLED], ids=["several", "fitted", "sampled"])
+@pytest.mark.parametrize("results", [0, 3, 20, None])
+def test_what_is_counted_is_what_is_then_trained(
+    values: dict[str, Any], results: int | None
+) -> None:
+    """After any number of results: no run more than counted, and none less where it is exact."""
+    ledger = MemoryLedger()
+    try:
+        run(Experiment.from_dict(values), ledger, FormulaPool(bowl, results=results))
+    except Killed:
+        assert results is not None
+    before = copy.deepcopy((ledger.appended, ledger.verdicts, ledger.measured))
+    demands = count(values, ledger)
+    assert (ledger.appended, ledger.verdicts, ledger.measured) == before  # it only looks
+    known = {row["run_id"] for row in ledger.appended}
+    assert sum(demand.known for demand in demands) <= len(known)
+
+    run(Experiment.from_dict(values), ledger, FormulaPool(bowl))
+    trained = Counter(
+        (row["variant"], row["phase"], row["depth"])
+        for row in ledger.appended
+        if row["run_id"] not in known
+    )
+    for demand in demands:
+        new = trained.pop((demand.arm.variant.name, demand.phase, demand.shape.depth), 0)
+        left = demand.runs - demand.known
+        assert new <= left if demand.at_most else new == left
+    assert not trained
+    if results is None:
+        assert not any(demand.at_most for demand in demands)
+        assert sum(demand.runs for demand in demands) == len(known)
+
+
+def test_work_is_of_what_is_not_known() -> None:
+    ledger = MemoryLedger()
+    run(Experiment.from_dict(SEVERAL), ledger, FormulaPool(bowl))
+    assert all(demand.work > 0 for demand in count(SEVERAL))
+    assert not any(demand.work for demand in count(SEVERAL, ledger))
+
+
+def test_direct_tuning_is_the_whole_search_at_every_target() -> None:
+    searches = direct(Plan.of(Experiment.from_dict(SEVERAL)))
+    assert [(d.arm.label, d.shape.depth, d.runs) for d in searches] == [
+        ("mupc", 4, 36),
+        ("mupc", 8, 36),
+        ("sp", 4, 36),
+        ("sp", 8, 36),
+        ("bp", 4, 6),
+        ("bp", 8, 6),
+    ]
+    assert all(d.config.network.depth == d.shape.depth for d in searches)
