@@ -10,6 +10,9 @@ from results.schema import TABLES, Table
 
 FAILED = "failed"
 
+DECIDING = ("run_id", "experiment", "outcome", "started")
+"""The columns of runs by which `best_runs` chooses."""
+
 # Helper columns; no column of the schema starts with an underscore.
 _FAILED, _ORDER, _PLACE = "_failed", "_order", "_place"
 
@@ -48,9 +51,11 @@ def best_curves(curves: pa.Table, runs: pa.Table) -> pa.Table:
     return _first(mine.select(curves.column_names), TABLES["curves"].key, [])
 
 
-def distinct(rows: pa.Table) -> pa.Table:
+def distinct(table: Table, rows: pa.Table) -> pa.Table:
     """The rows without exact repetitions, which a killed compaction leaves."""
-    return rows.group_by(rows.column_names, use_threads=False).aggregate([])
+    alone, others = _apart(rows, table.key)
+    once = others.group_by(others.column_names, use_threads=False).aggregate([])
+    return pa.concat_tables([alone, once.select(rows.column_names)])
 
 
 def in_order(table: Table, rows: pa.Table) -> pa.Table:
@@ -60,10 +65,28 @@ def in_order(table: Table, rows: pa.Table) -> pa.Table:
 
 def _first(rows: pa.Table, key: Sequence[str], order: Sequence[str]) -> pa.Table:
     """The first row of every key in ascending `order`."""
-    rows = _sorted(rows, order)
+    alone, others = _apart(rows, key)
+    others = _sorted(others, order)
+    firsts = _groups(others, key)[f"{_PLACE}_min"]
+    return pa.concat_tables([alone, others.take(firsts)])
+
+
+def _apart(rows: pa.Table, key: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+    """The rows whose key no other row has, which are most, and the others."""
+    groups = _groups(rows, key)
+    if groups.num_rows == rows.num_rows:
+        return rows, rows.slice(0, 0)
+    places = groups.filter(pc.field(f"{_PLACE}_count") == 1)[f"{_PLACE}_min"].to_numpy()
+    alone = np.zeros(rows.num_rows, bool)
+    alone[places] = True
+    return rows.filter(pa.array(alone)), rows.filter(pa.array(~alone))
+
+
+def _groups(rows: pa.Table, key: Sequence[str]) -> pa.Table:
+    """For every key, where its first row is and how many it has."""
     places = rows.select(list(key)).append_column(_PLACE, pa.array(np.arange(rows.num_rows)))
-    firsts = places.group_by(list(key), use_threads=False).aggregate([(_PLACE, "min")])
-    return rows.take(firsts[f"{_PLACE}_min"])
+    wanted = [(_PLACE, "min"), (_PLACE, "count")]
+    return places.group_by(list(key), use_threads=False).aggregate(wanted)
 
 
 def _sorted(rows: pa.Table, first: Sequence[str]) -> pa.Table:

@@ -7,8 +7,9 @@ from results.files import File, encode
 from results.reading import Reader
 from results.schema import Table
 
-MERGED_BYTES = 64 * 2**20
-"""Files are merged up to this size together, which bounds the memory that it takes."""
+MERGED_BYTES = 16 * 2**20
+"""Files are merged up to this size together, which bounds the memory that it takes: in memory, and
+sorted, a file of runs has some fifty times its size on disk."""
 
 SMALL_BYTES = MERGED_BYTES // 4
 """Files from this size on are left as they are."""
@@ -27,13 +28,11 @@ def compact(reader: Reader, table: Table) -> int:
         OSError, pyarrow.ArrowException: it cannot be read.
     """
     gone = 0
-    for batch in _batches(reader.files(table)):
-        merged = _merge(reader, table, batch)
-        if merged:
-            reader.announce_deletion()
-        for file in merged:
-            reader.folder.remove(file.path)
-        gone += max(len(merged) - 1, 0)
+    several = True  # merged files, which may be small enough to be merged themselves
+    while several:
+        fewer = [_merge(reader, table, batch) for batch in _batches(reader.files(table))]
+        gone += sum(fewer)
+        several = sum(map(bool, fewer)) > 1
     reader.folder.sweep(table.name)
     return gone
 
@@ -53,16 +52,19 @@ def _batches(files: list[File]) -> Iterator[list[File]]:
     yield batch
 
 
-def _merge(reader: Reader, table: Table, batch: list[File]) -> list[File]:
-    """Publish one file with the rows of the sound ones of `batch`; return these."""
+def _merge(reader: Reader, table: Table, batch: list[File]) -> int:
+    """Put one file in the place of the sound ones of `batch`; by how many files fewer it made."""
     damaged = reader.faults(batch)
     sound = [file for file in batch if file.path not in damaged]
     if len(sound) < 2:
-        return []
+        return 0
     try:
-        rows = reader.scan(table, sound)
+        rows = reader.scan(table, sound, {})
     except FileNotFoundError:  # another process is merging them
-        return []
-    merged, data = encode(table, in_order(table, distinct(rows)))
+        return 0
+    merged, data = encode(table, in_order(table, distinct(table, rows)))
     reader.folder.publish(merged.path, data)
-    return sound
+    reader.announce_deletion()
+    for file in sound:
+        reader.folder.remove(file.path)
+    return len(sound) - 1

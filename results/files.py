@@ -26,8 +26,9 @@ LARGE = 256
 """Rows from which compression and dictionaries cost less time than they save; they double the time
 that it takes to read a file of a few rows."""
 
-ROWS_PER_GROUP = 65_536
-"""Rows of a row group, the smallest part of a file that a filter can skip."""
+CELLS_PER_GROUP = 2**18
+"""Rows times columns of a row group, the smallest part of a file that a filter can skip: of runs,
+which are many columns, some 4,000 rows, and of curves ten times as many."""
 
 _NAME = re.compile(
     r"v(?P<version>\d{1,9})-(?P<id>[0-9a-f]{16})-(?P<footer>[0-9a-f]{16})-(?P<content>[0-9a-f]{16})"
@@ -86,7 +87,7 @@ def encode(table: Table, rows: pa.Table) -> tuple[File, bytes]:
         write_page_checksum=True,
         store_schema=False,
     ) as writer:
-        writer.write_table(rows, row_group_size=ROWS_PER_GROUP)
+        writer.write_table(rows, row_group_size=max(1, CELLS_PER_GROUP // rows.num_columns))
         writer.add_key_value_metadata(_metadata(table))
     data = sink.getvalue()
     footer = _digest(data[-footer_size(data[-TRAILER:]) :])

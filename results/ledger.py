@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from results.checkpoints import Checkpoints
-from results.choosing import best_curves, best_runs, distinct, in_order, newest
+from results.choosing import DECIDING, best_curves, best_runs, distinct, in_order, newest
 from results.compaction import compact
 from results.errors import LedgerError, unknown
 from results.files import encode
@@ -134,13 +134,20 @@ class Ledger:
         """
         self._publish(MEASUREMENTS, to_arrow(MEASUREMENTS, rows))
 
-    def runs(self, **filters: Any) -> pd.DataFrame:
+    def runs(self, columns: Sequence[str] | None = None, **filters: Any) -> pd.DataFrame:
         """Trained networks: one row per `run_id`.
 
         Of the rows that an experiment has for a run, a result counts before a failure. Then the
         filters hold, and then a run that several experiments share is given once.
+
+        Args:
+            columns: which to give, in this order; None gives all. Of many runs, a few columns are
+                read in a fraction of the time and memory.
+            **filters: on the rows that count.
         """
-        return _frame(RUNS, self._runs(filters))
+        for name in columns or ():
+            RUNS.column(name)
+        return _frame(RUNS, self._runs(filters, columns), columns)
 
     def curves(self, **filters: Any) -> pd.DataFrame:
         """Training curves: one row per `run_id` and `step`, of the runs in `runs` only.
@@ -153,13 +160,12 @@ class Ledger:
                 raise unknown("column of curves or runs", name, CURVES.named | RUNS.named)
         own, of_runs = split(filters, CURVES.named)
         runs = {} if "run_id" not in own else {"run_id": own["run_id"]}
-        needed = ["run_id", "experiment", "outcome", "started", "group"]
         if of_runs:
-            chosen = self._runs({**runs, **of_runs}, [*needed, *of_runs])
+            chosen = self._runs({**runs, **of_runs}, ["run_id"])
             runs = {"run_id": chosen["run_id"].to_pylist()}
-        published = self._reader.read(RUNS, expression(RUNS, runs), needed)
+        published = self._reader.read(RUNS, runs, [*DECIDING, "group"])
         fixed, others = split({**own, **runs}, CURVES.fixed)
-        rows = best_curves(self._reader.read(CURVES, expression(CURVES, fixed)), published)
+        rows = best_curves(self._reader.read(CURVES, fixed), published)
         return _frame(CURVES, _only(CURVES, rows, others))
 
     def verdicts(self, latest: bool = True, **filters: Any) -> pd.DataFrame:
@@ -205,17 +211,19 @@ class Ledger:
         return [Damage(path, cause) for path, cause in sorted(faults.items())]
 
     def _runs(self, filters: Filters, columns: Sequence[str] | None = None) -> pa.Table:
-        """What `runs` promises; of some columns only, those that it takes to choose among them."""
+        """What `runs` promises; with some columns only, and those that it takes to answer."""
+        if columns is not None:
+            columns = [*DECIDING, *RUNS.order, *filters, *columns]
         fixed, others = split(filters, RUNS.fixed)
-        rows = best_runs(self._reader.read(RUNS, expression(RUNS, fixed), columns), RUNS.key)
+        rows = best_runs(self._reader.read(RUNS, fixed, columns), RUNS.key)
         return best_runs(_only(RUNS, rows, others), ["run_id"])
 
     def _newest(self, table: Table, latest: bool, filters: Filters) -> pd.DataFrame:
         if not latest:
-            rows = distinct(self._reader.read(table, expression(table, filters)))
+            rows = distinct(table, self._reader.read(table, filters))
             return _frame(table, rows)
         fixed, others = split(filters, table.fixed)
-        rows = newest(table, self._reader.read(table, expression(table, fixed)))
+        rows = newest(table, self._reader.read(table, fixed))
         return _frame(table, _only(table, rows, others))
 
     def _publish(self, table: Table, rows: pa.Table) -> None:
@@ -230,9 +238,10 @@ def _only(table: Table, rows: pa.Table, filters: Filters) -> pa.Table:
     return rows if condition is None else rows.filter(condition)
 
 
-def _frame(table: Table, rows: pa.Table) -> pd.DataFrame:
-    """The rows as a frame, in the table's order."""
-    return in_order(table, rows).to_pandas(
+def _frame(table: Table, rows: pa.Table, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The rows as a frame, in the table's order; some columns, if not all."""
+    rows = in_order(table, rows)
+    return (rows if columns is None else rows.select(list(columns))).to_pandas(
         types_mapper=lambda kind: None if pa.types.is_timestamp(kind) else pd.ArrowDtype(kind)
     )
 

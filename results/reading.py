@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ import pyarrow.dataset as ds
 
 from results.errors import DamagedFileWarning, LedgerError, because
 from results.files import File, content_fault, footer_fault, parse
+from results.filters import Filters, expression
 from results.folder import Folder
 from results.schema import VERSION, Table
 
@@ -39,16 +41,17 @@ class Reader:
     def read(
         self,
         table: Table,
-        condition: pc.Expression | None = None,
+        filters: Filters | None = None,
         columns: Iterable[str] | None = None,
     ) -> pa.Table:
-        """The rows that meet `condition`, of all files that are sound.
+        """The rows that meet the filters, of all files that are sound.
 
-        Files and row groups whose statistics rule the condition out are not read. A damaged file
-        is named in a `DamagedFileWarning` and left out.
+        Files and row groups whose statistics rule the filters out are not read. A damaged file is
+        named in a `DamagedFileWarning` and left out.
 
         Raises:
-            LedgerError: the folder cannot be read, or holds files of a newer schema.
+            LedgerError: the folder cannot be read, or holds files of a newer schema; a filter that
+                cannot be asked.
         """
         damaged: dict[str, str] = {}
         problem: Exception | None = None
@@ -59,7 +62,7 @@ class Reader:
                 files = [file for file in self.files(table) if file.path not in damaged]
                 damaged |= self._footer_faults(files)
                 sound = [file for file in files if file.path not in damaged]
-                rows = self.scan(table, sound, condition, columns)
+                rows = self.scan(table, sound, filters or {}, columns)
             except (OSError, pa.ArrowException) as error:
                 problem = error
                 damaged |= self.faults(files)
@@ -99,10 +102,10 @@ class Reader:
         self,
         table: Table,
         files: list[File],
-        condition: pc.Expression | None = None,
+        filters: Filters,
         columns: Iterable[str] | None = None,
     ) -> pa.Table:
-        """The rows of these files that meet `condition`, in one scan, checksums verified.
+        """The rows of these files that meet the filters, checksums verified.
 
         Raises:
             OSError, pyarrow.ArrowException: a file is damaged, or gone.
@@ -117,7 +120,11 @@ class Reader:
             format=ds.ParquetFileFormat(default_fragment_scan_options=options),
             filesystem=self.folder.filesystem,
         )
-        names = None if columns is None else list(dict.fromkeys(columns))
+        condition = expression(table, filters)
+        if condition is not None:
+            dataset = self._reduced(dataset, condition, list(filters))
+        wanted = table.named if columns is None else set(columns)
+        names = [name for name in table.named if name in wanted]
         return _filled(table, dataset.to_table(columns=names, filter=condition))
 
     def announce_deletion(self) -> None:
@@ -127,6 +134,30 @@ class Reader:
     def faults(self, files: Iterable[File]) -> dict[str, str]:
         """Path -> what is wrong, for those of these files that are damaged, every byte compared."""
         return self._found(self._content_fault, list(files))
+
+    def _reduced(
+        self, dataset: ds.FileSystemDataset, condition: pc.Expression, columns: list[str]
+    ) -> ds.FileSystemDataset:
+        """Of the dataset's row groups, those with rows that meet the condition on these columns.
+
+        Only these columns are read, and only of row groups that statistics do not rule out: of a
+        ledger of many runs, most columns of most row groups are never touched.
+        """
+
+        def made_of(groups: Iterable[ds.ParquetFileFragment]) -> ds.FileSystemDataset:
+            return ds.FileSystemDataset(
+                list(groups), dataset.schema, dataset.format, self.folder.filesystem
+            )
+
+        with ThreadPoolExecutor(THREADS) as threads:
+            groups = made_of(
+                chain.from_iterable(
+                    threads.map(ds.ParquetFileFragment.split_by_row_group, dataset.get_fragments())
+                )
+            )
+        batches = groups.scanner(columns=columns, filter=condition).scan_batches()
+        found = [batch.fragment for batch in batches if batch.record_batch.num_rows]
+        return made_of({(group.path, group.row_groups[0].id): group for group in found}.values())
 
     def _epoch(self) -> bytes:
         try:

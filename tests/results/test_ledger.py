@@ -112,6 +112,18 @@ def test_filters(ledger: Ledger, filters: dict[str, Any], expected: list[str]) -
     assert sorted(ids(ledger.runs(**filters))) == expected
 
 
+def test_some_columns_are_the_same_rows_in_the_same_order(ledger: Ledger) -> None:
+    for k in range(6):
+        row = run_row(f"r{k}", depth=5 - k % 3, seed=k, final_train_loss=k / 2, started=later(k))
+        ledger.append([row, row | {"experiment": "two", "outcome": "diverged"}])
+    for filters in ({}, {"depth": [3, 4]}, {"outcome": "diverged"}, {"final_train_loss": 0.5}):
+        whole = ledger.runs(**filters)
+        for names in (["run_id"], ["final_train_loss", "depth"], ["seed"]):
+            pd.testing.assert_frame_equal(ledger.runs(names, **filters), whole[names])
+    with pytest.raises(LedgerError, match=r"unknown column of runs 'dept'.*did you mean 'depth'"):
+        ledger.runs(columns=["seed", "dept"])
+
+
 def test_a_result_replaces_a_failure_and_not_the_other_way_round(ledger: Ledger) -> None:
     ledger.append([run_row("a", outcome="failed", cause="out of memory", started=later(0))])
     assert ledger.runs()["outcome"].item() == "failed"

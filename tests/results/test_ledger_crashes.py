@@ -6,6 +6,7 @@ import time
 import warnings
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
@@ -27,6 +28,8 @@ from ledger_rows import assert_same, counted, everything, files, run_row
 import results
 from results import Ledger
 from results import folder as folders
+from results.files import File
+from results.schema import Table
 
 
 @pytest.fixture
@@ -208,16 +211,32 @@ def test_a_compaction_that_another_overtakes(
     assert_same(counted(four), before)
 
 
-def test_large_files_are_left_alone_and_batches_are_bounded(
+def test_large_files_are_left_alone(
+    place: Path, four: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files(place)
+    monkeypatch.setattr("results.compaction.SMALL_BYTES", 1)
+    assert four.compact() == 0
+    assert files(place) == before
+
+
+def test_batches_are_bounded_and_what_they_made_is_merged_again(
     place: Path, four: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = counted(four)
-    size = files(place)[0].stat().st_size
-    monkeypatch.setattr("results.compaction.SMALL_BYTES", 2 * size)
-    monkeypatch.setattr("results.compaction.MERGED_BYTES", int(2.5 * size))
-    four.compact()
-    assert len(files(place)) == 2  # two batches of two
-    assert_same(counted(four), before)
-    monkeypatch.setattr("results.compaction.SMALL_BYTES", 1)
-    assert four.compact() == 0
+    bound = int(2.5 * files(place)[0].stat().st_size)
+    monkeypatch.setattr("results.compaction.MERGED_BYTES", bound)
+    scan, merged = four._reader.scan, []
+
+    def watched(table: Table, batch: list[File], *arguments: Any) -> Any:
+        merged.append([file.size for file in batch])
+        return scan(table, batch, *arguments)
+
+    monkeypatch.setattr(four._reader, "scan", watched)
+    assert four.compact() == 6
+    assert all(sum(sizes) <= bound for sizes in merged)
+    # of runs twice two files, and then the two that these made; of curves, which are smaller, four
+    assert [len(sizes) for sizes in merged] == [2, 2, 2, 4]
+    assert len(files(place)) == len(files(place, "curves")) == 1
+    monkeypatch.undo()
     assert_same(counted(four), before)

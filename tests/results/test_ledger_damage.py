@@ -13,7 +13,7 @@ from ledger_rows import counted, curve_rows, files, run_row, verdict_row
 import results
 from results import DamagedFileWarning, Ledger, LedgerError
 from results import files as formats
-from results.schema import VERSION
+from results.schema import TABLES, VERSION
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_no_truncated_file_is_believed(folder: Path, one_file: tuple[Ledger, Pat
 
 def test_a_long_footer_is_checked_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that the first read of a file's end does not reach the start of."""
-    monkeypatch.setattr(formats, "ROWS_PER_GROUP", 1)
+    monkeypatch.setattr(formats, "CELLS_PER_GROUP", 1)
     ledger = ledger_of(folder, 8, runs_each=60)
     [path] = files(folder)
     data = path.read_bytes()
@@ -261,7 +261,7 @@ def test_a_file_that_the_filter_rules_out_is_not_read(folder: Path) -> None:
 def test_a_row_group_that_the_filter_rules_out_is_not_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats, "ROWS_PER_GROUP", 10)
+    monkeypatch.setattr(formats, "CELLS_PER_GROUP", 10 * len(TABLES["runs"].columns))
     ledger = ledger_of(folder, 8, 128, runs_each=10)
     ledger.compact()
     [merged] = files(folder)
@@ -275,6 +275,27 @@ def test_a_row_group_that_the_filter_rules_out_is_not_read(
         assert depths(ledger.runs(depth=128)) == [128] * 10
     with pytest.warns(DamagedFileWarning):
         assert depths(ledger.runs(depth=8)) == []
+
+
+def test_a_row_group_without_a_row_that_is_asked_for_is_not_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its statistics admit the filter; the filter's own column tells."""
+    monkeypatch.setattr(formats, "CELLS_PER_GROUP", 10 * len(TABLES["runs"].columns))
+    ledger = results.open(folder, create=True)
+    ledger.append([run_row(f"{k:02}", seed=k, batch_size=k % 10) for k in range(0, 40, 2)])
+    [path] = files(folder)
+    metadata = pq.read_metadata(path)
+    by_seed = metadata.schema.names.index("batch_size")
+    ranges = [metadata.row_group(k).column(by_seed).statistics for k in (0, 1)]
+    assert [(each.min, each.max) for each in ranges] == [(0, 8)] * 2
+    flip(path, page_of(path, "cause", row_group=0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ledger.runs(run_id="38")["seed"].to_list() == [38]
+        assert len(ledger.runs(batch_size=3)) == 0
+    with pytest.warns(DamagedFileWarning):
+        assert ledger.runs(batch_size=4).empty
 
 
 def test_curves_of_other_runs_are_not_read(folder: Path) -> None:
