@@ -49,9 +49,9 @@ class Dispatcher:
         data_dir: Path | None = None,
     ) -> None:
         self.name, self.ledger, self.pool, self.data_dir = name, ledger, pool, data_dir
-        self._known = ledger.runs(dataset_digest=sorted(set(digests)), outcome=FINISHED)
-        self._places = {run_id: place for place, run_id in enumerate(self._known["run_id"])}
-        self._own = set(ledger.runs(experiment=self.name, outcome=FINISHED)["run_id"])
+        known = ledger.runs(["run_id"], dataset_digest=sorted(set(digests)), outcome=FINISHED)
+        self._known = set(known["run_id"])  # in whatever experiment, perhaps a million
+        self._own = ledger.runs(experiment=self.name, outcome=FINISHED)
         self._rows: dict[str, Mapping[str, Any]] = {}  # done, by run id
         self._measured: dict[str, Mapping[str, Any]] = {}  # likewise: values of quantities
         self._copies: list[dict[str, Any]] = []
@@ -79,16 +79,17 @@ class Dispatcher:
         runs = list(runs)
         if phase == MEASURE:
             self._recall(runs)
+        known = self._known_rows(run.run_id for run in runs if not self.has([run]))
         for run in runs:
             key = run.run_id
             if self.has([run]) or key in self._new or key in self._training:
                 continue
-            if key not in self._places:
+            if key not in known:
                 self._new[key] = run, phase
                 self.work_wanted += work(run.config)
                 continue
-            row = self._rows[key] = self._known_row(self._places[key])
-            if key not in self._own:
+            row = self._rows[key] = known[key]
+            if row["experiment"] != self.name:
                 copy = {**row, "experiment": self.name, "phase": phase, "variant": run.variant}
                 self._copies.append(copy)
 
@@ -168,7 +169,7 @@ class Dispatcher:
         """
         begun = []
         for run_ids in self.ledger.checkpoints.groups():
-            if all(run_id in self._places for run_id in run_ids):
+            if all(run_id in self._known for run_id in run_ids):
                 self.ledger.checkpoints.remove(run_ids)
             else:
                 begun.append(run_ids)
@@ -198,10 +199,20 @@ class Dispatcher:
         self._training |= self._new
         self._new = {}
 
-    def _known_row(self, place: int) -> dict[str, Any]:
-        """A row of the ledger as Python values, None where there is none."""
-        (row,) = self._known.iloc[[place]].to_dict("records")
-        return {str(name): None if pd.isna(value) else value for name, value in row.items()}
+    def _known_rows(self, run_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """What the ledger has of these runs, by id: Python values, None where there is none."""
+        known = self._known.intersection(run_ids)
+        if not known:
+            return {}
+        rows = self._own[self._own["run_id"].isin(known)]
+        elsewhere = known.difference(rows["run_id"])
+        if elsewhere:
+            found = self.ledger.runs(run_id=sorted(elsewhere), outcome=FINISHED)
+            rows = pd.concat([rows, found])
+        return {
+            row["run_id"]: {str(name): None if pd.isna(v) else v for name, v in row.items()}
+            for row in rows.to_dict("records")
+        }
 
     def _as_group(self, runs: Sequence[Run]) -> Group:
         return Group(

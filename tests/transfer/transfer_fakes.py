@@ -54,12 +54,13 @@ class MemoryLedger:
     def append_verdicts(self, rows: list[dict[str, Any]]) -> None:
         self.verdicts += rows
 
-    def runs(self, **filters: Any) -> pd.DataFrame:
+    def runs(self, columns: list[str] | None = None, **filters: Any) -> pd.DataFrame:
         frame = pd.DataFrame(self.appended, columns=None if self.appended else COLUMNS)
         for column, wanted in filters.items():
             values = wanted if isinstance(wanted, list) else [wanted]
             frame = frame[frame[column].isin(values)]
-        return frame.drop_duplicates("run_id", keep="last")
+        frame = frame.drop_duplicates("run_id", keep="last")
+        return frame if columns is None else frame[columns]
 
 
 class FormulaPool:
