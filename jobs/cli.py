@@ -113,6 +113,20 @@ def results(
 
 
 @app.command()
+def check(
+    ledger: Ledger = "runs",
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Move damaged files to its folder quarantine.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare every byte of the ledger with what was written; status 1 where one differs."""
+    from jobs.commands.results import check_ledger
+
+    raise typer.Exit(check_ledger(ledger, quarantine=quarantine, as_json=as_json))
+
+
+@app.command()
 def report(
     ledger: Ledger = "runs",
     experiment: Annotated[

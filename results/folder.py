@@ -88,6 +88,29 @@ class Folder:
         with suppress(FileNotFoundError):
             self.filesystem.delete_file(self.path(name))
 
+    def move(self, name: str, to: str) -> None:
+        """Give a file another path; no matter if another process has moved or deleted it.
+
+        In an object store it is copied and then deleted, so that it may be at both for a moment.
+
+        Raises:
+            LedgerError: it cannot be moved.
+        """
+        source, target = self.path(name), self.path(to)
+        try:
+            if self.local:
+                _make_folder(Path(target).parent)
+                Path(source).rename(target)
+                _sync(Path(target).parent)
+                _sync(Path(source).parent)
+            else:
+                self._make_folder(target)
+                self.filesystem.move(source, target)
+        except (OSError, pa.ArrowException) as error:
+            if self.filesystem.get_file_info(source).type == pafs.FileType.NotFound:
+                return
+            raise LedgerError(f"cannot write to {self.shown!r}: {because(error)}") from error
+
     def publish(self, name: str, data: bytes, replace: bool = False) -> None:
         """Write a file that appears in one step, complete and on disk; folders are made as needed.
 
@@ -125,15 +148,20 @@ class Folder:
         if self.filesystem.type_name in OBJECT_STORES:
             self._write(path, data)
             return
+        self._make_folder(path)
         parent, _, base = path.rpartition("/")
-        if parent:
+        temporary = f"{parent}/{_temporary(base)}"
+        self._write(temporary, data)
+        self.filesystem.move(temporary, path)
+
+    def _make_folder(self, path: str) -> None:
+        """Make the folder that `path` is in, where there are folders."""
+        parent = path.rpartition("/")[0]
+        if parent and self.filesystem.type_name not in OBJECT_STORES:
             try:
                 self.filesystem.create_dir(parent, recursive=True)
             except FileExistsError:
                 raise _not_a_folder(parent) from None
-        temporary = f"{parent}/{_temporary(base)}"
-        self._write(temporary, data)
-        self.filesystem.move(temporary, path)
 
     def _write(self, path: str, data: bytes) -> None:
         with self.filesystem.open_output_stream(path) as sink:

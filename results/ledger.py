@@ -24,6 +24,7 @@ from results.schema import TABLES, Table
 
 RUNS, CURVES = TABLES["runs"], TABLES["curves"]
 VERDICTS, MEASUREMENTS = TABLES["verdicts"], TABLES["measurements"]
+QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,22 @@ class Ledger:
             for table in TABLES.values():
                 faults |= self._reader.faults(self._reader.files(table))
         return [Damage(path, cause) for path, cause in sorted(faults.items())]
+
+    def quarantine(self) -> list[Damage]:
+        """Move the files that `check` finds twice to the folder `quarantine`; what was moved.
+
+        They keep their bytes and their paths, below that folder, and are no part of the ledger any
+        more: nothing warns of them. Runs that were in them are trained again when an experiment
+        asks for them; a lost curve is not. Others may read, write and compact at the same time.
+
+        Raises:
+            LedgerError: the folder cannot be read or written to.
+        """
+        first = self.check()
+        found = [damage for damage in self.check() if damage in first] if first else []
+        for damage in found:
+            self._folder.move(damage.path, f"{QUARANTINE}/{damage.path}")
+        return found
 
     def _runs(self, filters: Filters, columns: Sequence[str] | None = None) -> pa.Table:
         """What `runs` promises; with some columns only, and those that it takes to answer."""

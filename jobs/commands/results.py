@@ -1,5 +1,6 @@
-"""`mupc results` and `mupc report`: what the ledger knows, on the screen or drawn."""
+"""`mupc results`, `check`, `report`: what the ledger knows, and whether it is what was written."""
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -37,6 +38,27 @@ def show_results(options: ResultsOptions) -> None:
         frame.to_csv(sys.stdout, index=False)
     else:
         print(frame.to_string(index=False, na_rep="-") if len(frame) else "no rows")
+
+
+def check_ledger(ledger: str, *, quarantine: bool, as_json: bool) -> int:
+    """Say which files are damaged, or move them away; 1 if the ledger still has one, else 0."""
+    opened = results.open(ledger)
+    damaged = opened.quarantine() if quarantine else opened.check()
+    if as_json:
+        print(json.dumps([{"path": each.path, "cause": each.cause} for each in damaged], indent=2))
+    else:
+        print(*damaged, sep="\n", end="\n" if damaged else "")
+        print(_advice(len(damaged), quarantine))
+    return int(bool(damaged) and not quarantine)
+
+
+def _advice(count: int, quarantined: bool) -> str:
+    if not count:
+        return "every file is what was written"
+    what = "1 file" if count == 1 else f"{count} files"
+    if quarantined:
+        return f"moved {what} to the ledger's folder quarantine; mupc run trains lost runs again"
+    return f"{what} left out of every answer; --quarantine moves damage away"
 
 
 def draw_report(ledger: str, out: Path, experiment: str | None) -> None:

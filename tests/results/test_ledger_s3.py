@@ -10,6 +10,7 @@ from s3_server import BUCKET, s3_server
 
 import results
 from results import LedgerError
+from results.schema import TABLES
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +93,18 @@ def test_where_there_is_no_ledger(place: str, uri: str, create: bool, sentence: 
     with pytest.raises(LedgerError, match=sentence) as error:
         results.open(uri, create=create)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_damaged_object_is_moved_away(place: str) -> None:
+    ledger = results.open(place, create=True)
+    for name in ("a", "b"):
+        ledger.append([run_row(name, depth=8 if name == "a" else 16)])
+    victim = ledger._reader.files(TABLES["runs"])[0]
+    with ledger._folder.filesystem.open_output_stream(ledger._folder.path(victim.path)) as sink:
+        sink.write(b"not what was written")
+    [moved] = ledger.quarantine()
+    assert moved.path == victim.path
+    assert ledger._folder.read(f"quarantine/{victim.path}") == b"not what was written"
+    ledger._folder.move(victim.path, f"quarantine/{victim.path}")  # as another process has
+    assert ledger.check() == []
+    assert len(results.open(place).runs()) == 1

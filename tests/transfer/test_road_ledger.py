@@ -1,6 +1,7 @@
 """The road of a trial on the real ledger: what is written is what is read, and continued from."""
 
 import json
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from transfer_fakes import FormulaPool, Killed, spec
 
 import results
 from pccore import Outcome, Status, TrainingConfig
+from results import DamagedFileWarning
 from transfer import Cell, Experiment, run
 
 
@@ -72,3 +74,23 @@ def test_verdicts_and_runs_come_back_as_they_were(tmp_path: Path) -> None:
             frame[frame["outcome"] != "failed"].set_index("run_id") for frame in (first, second)
         ]
         assert done[0][column].sort_index().equals(done[1][column].sort_index())
+
+
+def test_only_what_was_in_a_quarantined_file_is_trained_again(tmp_path: Path) -> None:
+    experiment = Experiment.from_dict(spec())
+    pool = FormulaPool(lambda *_: 0.5)
+    whole = run(experiment, results.open(tmp_path, create=True), pool)
+    ledger = results.open(tmp_path)
+    before = ledger.runs()
+    victim = max((tmp_path / "runs").iterdir())
+    victim.write_bytes(victim.read_bytes()[:-1])
+    assert len(ledger.quarantine()) == 1
+    lost = set(before["run_id"]).difference(ledger.runs()["run_id"])
+    assert 0 < len(lost) < len(before)
+    again = FormulaPool(lambda *_: 0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DamagedFileWarning)
+        resumed = run(experiment, results.open(tmp_path), again)
+    assert sorted(again.trained) == sorted(lost)
+    assert without_time(resumed.verdicts) == without_time(whole.verdicts)
+    assert list(ledger.runs()["run_id"]) == list(before["run_id"])
