@@ -21,6 +21,7 @@ from jobs.commands.arguments import (
 )
 from jobs.commands.options import (
     CHECKPOINT_MINUTES,
+    PlanOptions,
     PoolKind,
     ReproduceOptions,
     ResultsOptions,
@@ -87,6 +88,25 @@ def run(
         as_json,
     )
     raise typer.Exit(run_experiment(options))
+
+
+@app.command()
+def plan(
+    spec: Spec,
+    ledger: Ledger = "runs",
+    pool: PoolOption = PoolKind.LOCAL,
+    workers: Workers = None,
+    address: Address = None,
+    data_dir: DataDir = None,
+    calibrate: Annotated[
+        bool, typer.Option(help="Train a few steps, half a minute at most, to tell the time.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Say what an experiment will run and take, and what direct tuning would."""
+    from jobs.commands.plan import show_plan
+
+    show_plan(PlanOptions(spec, ledger, pool, workers, address, data_dir, calibrate, as_json))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from pccore import (
     Equilibrium,
@@ -75,7 +75,7 @@ def trained_together(runs: Iterable[Run]) -> list[list[Run]]:
 
 
 def cut(runs: Sequence[Run], most: int, share: float) -> list[list[Run]]:
-    """Cut runs of one config into groups of equal size if possible, as every size is a program.
+    """Cut runs of one config into groups (`sizes`).
 
     Args:
         runs: all of one config.
@@ -83,16 +83,25 @@ def cut(runs: Sequence[Run], most: int, share: float) -> list[list[Run]]:
         share: work that a group should not exceed (a slot's fair share of all there is to do), lest
             one slot be still busy when the others have nothing left.
     """
-    count = len(runs)
+    each = work(runs[0].config)
+    ends = list(accumulate(sizes(len(runs), each, most, share), initial=0))
+    return [list(runs[start:stop]) for start, stop in pairwise(ends)]
+
+
+def sizes(count: int, each: float, most: int, share: float) -> list[int]:
+    """How many lanes the groups of `count` runs have that are `each` so much work.
+
+    All as many if possible, as every size is a program; `most` and `share` as in `cut`.
+    """
     pieces = math.ceil(count / most)
-    by_work = min(count, math.ceil(count * work(runs[0].config) / share - 1e-9))
+    by_work = min(count, math.ceil(count * each / share - 1e-9))
     if by_work > pieces:
         pieces = by_work
     elif pieces > 1:
         size = next((size for size in range(most, most // 2, -1) if count % size == 0), most)
         pieces = math.ceil(count / size)
     bounds = [count * piece // pieces for piece in range(pieces + 1)]
-    return [list(runs[start:stop]) for start, stop in pairwise(bounds)]
+    return [stop - start for start, stop in pairwise(bounds)]
 
 
 def taken_up(

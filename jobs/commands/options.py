@@ -44,6 +44,20 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
+class PlanOptions:
+    """Options of `mupc plan`."""
+
+    spec: Path
+    ledger: str
+    pool: PoolKind
+    workers: int | None
+    address: str | None
+    data_dir: Path | None
+    calibrate: bool
+    as_json: bool
+
+
+@dataclass(frozen=True)
 class ResultsOptions:
     """Options of `mupc results`."""
 

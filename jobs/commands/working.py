@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.commands.options import PoolKind, ReproduceOptions, RunOptions
+from jobs.commands.options import PlanOptions, PoolKind, ReproduceOptions, RunOptions
 from jobs.errors import CommandError
 from jobs.package import CONTINUE
 from jobs.stopping import Listener
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Options = RunOptions | ReproduceOptions
 
 
-def check_pool(options: Options) -> None:
+def check_pool(options: Options | PlanOptions) -> None:
     """Refuse options that no pool can have.
 
     Raises:

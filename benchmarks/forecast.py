@@ -1,0 +1,80 @@
+"""What `mupc plan` foretells, beside what `mupc run` then takes.
+
+    python benchmarks/forecast.py [SPEC ...]
+
+Each spec (default: examples/digits.yaml) is planned and then run, by the command and with its
+defaults, into a ledger of its own and with an empty cache, so that all is compiled. Columns: runs
+at most and runs; the time foretold, the time from the first group to the last verdict, and their
+ratio; the share of the work that belongs to runs which diverged, and so may have ended early.
+Other work on the machine lengthens both times, but not by the same factor: its load is noted.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from measure import parser
+from report import Report
+
+MUPC = [sys.executable, "-m", "jobs"]
+DIGITS = Path(__file__).parents[1] / "examples" / "digits.yaml"
+
+
+def main() -> None:
+    options = parse()
+    report = Report(
+        "Foretold and taken",
+        ["spec", "runs, at most", "runs", "foretold, s", "taken, s", "ratio", "diverged", "load"],
+    )
+    for spec in options.specs:
+        with tempfile.TemporaryDirectory() as folder:
+            report.rows.append(row(spec.resolve(), Path(folder)))
+    report.publish(options)
+
+
+def parse() -> argparse.Namespace:
+    found = parser(__doc__)
+    found.add_argument("specs", nargs="*", type=Path, default=[DIGITS], metavar="SPEC")
+    return found.parse_args()
+
+
+def row(spec: Path, folder: Path) -> list[str]:
+    """Plan, run, compare."""
+    plan = json.loads(mupc(folder, "plan", str(spec), "--json"))
+    began = time.perf_counter()
+    mupc(folder, "run", str(spec))
+    taken = time.perf_counter() - began
+    runs = json.loads(mupc(folder, "results", "--json", "--columns", "outcome"))
+    diverged = sum(run["outcome"] == "diverged" for run in runs)
+    foretold = plan["left"]["seconds"]
+    return [
+        spec.stem,
+        str(plan["left"]["runs"]),
+        str(len(runs)),
+        f"{foretold:.0f}",
+        f"{taken:.0f}",
+        f"{foretold / taken:.2f}",
+        f"{diverged / len(runs):.0%}",
+        f"{os.getloadavg()[0]:.1f}",
+    ]
+
+
+def mupc(folder: Path, *arguments: str) -> str:
+    """What the command prints, run in a folder."""
+    environment = os.environ | {"MUPC_CACHE": str(folder / "cache")}
+    done: Any = subprocess.run(
+        [*MUPC, *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        sys.exit(done.stderr)
+    return str(done.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""`mupc plan`: counts as the driver counts, times as the pool takes them, and writes nothing."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import TINY, called, write_spec
+from pool_trainers import MakePool
+
+import pccore
+from jobs import calibration
+from jobs.calibration import Timing, calibrate, interpolated, short, timed_group
+from jobs.forecast import Cost, Load
+from jobs.worker import failed_group
+from pccore import Lane, NetworkConfig, PredictiveCoding, TrainingConfig
+from transfer import Experiment
+from transfer.grouping import work
+from transfer.plan import Demand, Plan
+from transfer.pool import Group, GroupResult
+
+RATE = 1e9  # multiply-adds a second
+
+
+def config(depth: int = 2, **changes: Any) -> TrainingConfig:
+    network = NetworkConfig(64, 10, width=8, depth=depth)
+    rule = PredictiveCoding(pccore.GradientDescent(depth))
+    return TrainingConfig(**{"network": network, "rule": rule, "steps": 60, **changes})
+
+
+def group(shared: TrainingConfig | None = None, lanes: int = 2) -> Group:
+    return Group("digits", None, shared or config(), (Lane(1.0, 1.0, 0),) * lanes, ("",) * lanes)
+
+
+def ask(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    done = called(capsys, "plan", *map(str, arguments), "--json")
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MUPC_CACHE", str(tmp_path / "cache"))
+
+
+def test_runs_operations_and_memory_are_told_without_running(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = write_spec(tmp_path)
+    facts = ask(capsys, spec, "--no-calibrate", "--workers", 2)
+    shapes = [(s["variant"], s["phase"], s["depth"], s["runs"]) for s in facts["shapes"]]
+    assert shapes == [
+        ("mupc", "tune", 2, 12),
+        ("mupc", "transfer", 3, 12),
+        ("bp", "tune", 2, 4),
+        ("bp", "transfer", 3, 4),
+    ]
+    assert [shape["at_most"] for shape in facts["shapes"]] == [False, True] * 2
+    tune = facts["shapes"][0]
+    assert (tune["groups"], tune["lanes"], tune["programs"]) == (3, 4, 1)
+    weights = 64 * 8 + 8 * 8 + 8 * 10
+    products = 2 * weights + 2 * (1 + 2) / 2 * (weights - 64 * 8)
+    tests = pccore.data.info("digits").test_size
+    assert tune["operations"] == 2 * 12 * (60 * 64 * products + 3 * tests * weights)
+    assert tune["lane_bytes"] > 4 * weights
+    assert facts["direct"]["runs"] == 12 + 4
+    assert facts["direct_over_whole"]["runs"] == 16 / 32
+    assert facts["left"]["seconds"] is facts["direct_over_whole"]["time"] is None
+    assert facts["left"] == facts["whole"]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_the_ledger_has_is_not_ahead(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted((home / "runs").rglob("*"))
+    facts = ask(capsys, home / "spec.yaml", "--ledger", home / "runs", "--no-calibrate")
+    assert all(shape["in_ledger"] == shape["runs"] > 0 for shape in facts["shapes"])
+    assert not any(shape["at_most"] for shape in facts["shapes"])
+    assert facts["left"]["runs"] == facts["left"]["operations"] == facts["programs"] == 0
+    assert facts["whole"]["runs"] == sum(shape["runs"] for shape in facts["shapes"])
+    assert sorted((home / "runs").rglob("*")) == before
+
+
+def test_the_time_is_told_from_a_few_steps_of_the_programs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = write_spec(tmp_path, variants=["mupc", "sp"])
+    facts = ask(capsys, spec)
+    for shape in facts["shapes"]:
+        timing = shape["timing"]
+        assert shape["measured"]
+        assert timing["step"] > 0 < timing["start"]
+        trained = shape["runs"] * (60 * timing["step"] + 3 * timing["evaluation"])
+        expected = trained + shape["programs"] * timing["start"]
+        assert shape["slot_seconds"] == pytest.approx(expected)
+    mupc, _, sp, _ = facts["shapes"]
+    assert mupc["timing"] == sp["timing"]  # one measurement: they differ in scalings alone
+    total = sum(shape["slot_seconds"] for shape in facts["shapes"])
+    assert facts["left"]["seconds"] >= total / facts["slots"]
+    assert 0 < facts["direct_over_whole"]["time"] < 10
+    assert not (tmp_path / "runs").exists()
+
+
+def test_people_get_a_table_and_four_sentences(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = called(capsys, "plan", str(write_spec(tmp_path)), "--no-calibrate")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1].split()[:6] == ["mupc", "8", "x", "2", "tune", "12"]
+    assert lines[2].split()[:7] == ["mupc", "8", "x", "3", "transfer", "≤", "12"]
+    assert "at most 32 runs" in lines[5]
+    for word in ("in the ledger", "to compile", "direct tuning", "measured"):
+        assert sum(line.startswith(word) for line in lines) == 1
+    assert "0.5 times the runs" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--address", "auto"], "--pool ray"),
+        (["--workers", "0"], "at least 1"),
+        (["--ledger", "spec.yaml"], "is a file"),
+        (["--ledger", "."], "not a ledger"),
+    ],
+)
+def test_mistakes_are_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], word: str
+) -> None:
+    write_spec(tmp_path)
+    done = called(capsys, "plan", "spec.yaml", *arguments)
+    assert done.returncode == 2
+    assert word in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_steps_are_told_from_evaluations_and_from_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """5 s to start, 0.2 s an update, 0.3 s an evaluation."""
+    now = [0.0]
+
+    def fit_many(
+        config: TrainingConfig, data: Any, lanes: Any, on_progress: Callable[[int], None]
+    ) -> None:
+        now[0] += 5
+        for done in range(1, config.steps + 1):
+            now[0] += 0.2
+            if done % config.eval_every == 0 or done == config.steps:
+                on_progress(done)
+                now[0] += 0.3
+
+    monkeypatch.setattr(pccore, "fit_many", fit_many)
+    monkeypatch.setattr(calibration.time, "perf_counter", lambda: now[0])
+    result = timed_group(short(group(), RATE), load=lambda name, folder: None)  # type: ignore[arg-type,return-value]
+    readings = {reading.quantity: reading.value for reading in result.outcomes[1].readings}
+    assert readings == pytest.approx({"step": 0.2, "evaluation": 0.3, "start": 5.0})
+
+
+class PretendPool:
+    """Takes as long as the work says, on a clock of its own; of one depth, groups fail."""
+
+    slots = 1
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: int | None = None) -> None:
+        self.now, self.fails = 0.0, fails
+        self.waiting: list[Group] = []
+        monkeypatch.setattr(calibration.time, "monotonic", lambda: self.now)
+
+    def submit(self, group: Group) -> None:
+        self.waiting.append(group)
+
+    def collect(self) -> list[GroupResult]:
+        group = self.waiting.pop()
+        if group.config.network.depth == self.fails:
+            return [failed_group(group, "no memory")]
+        step = work(replace(group.config, steps=1)) / RATE
+        self.now += 2.0 + group.config.steps * step
+        values = {"step": step, "evaluation": 0.1, "start": 2.0}
+        readings = tuple(pccore.Reading(0, name, value, "") for name, value in values.items())
+        outcome = pccore.Outcome(pccore.Status.TRAINED, readings=readings)
+        return [replace(failed_group(group, ""), outcomes=(outcome,))]
+
+
+def test_shapes_are_timed_while_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = [group(config(depth), lanes=1) for depth in (2, 3, 4, 5000, 5)]
+    pool = PretendPool(monkeypatch, fails=3)
+    found = calibrate(pool, shapes, "cpu", seconds=20.0)  # type: ignore[arg-type]
+    assert set(found) == {0, 2, 4}  # depth 3 failed, 5000 would take too long
+    assert found[0].step == pytest.approx(work(replace(config(2), steps=1)) / RATE)
+    assert pool.now <= 20
+    assert calibrate(pool, shapes, "cpu", seconds=1.0) == {}  # type: ignore[arg-type]
+
+
+def test_a_timing_is_of_any_pools_workers(make_pool: MakePool) -> None:
+    pool = make_pool(workers=1, train=timed_group)
+    found = calibrate(pool, [group()], "cpu", seconds=60.0)
+    assert found[0].lanes == 2
+    assert 0 < found[0].step < 1
+    assert found[0].start > 0
+
+
+def test_between_shapes_that_were_measured_the_rate_is_interpolated() -> None:
+    def timing(shape: TrainingConfig, rate: float, start: float) -> tuple[TrainingConfig, Timing]:
+        step = work(replace(shape, steps=1)) / rate
+        return shape, Timing(1, step, 1e-6 * shape.network.weights, start)
+
+    small, large = config(4), config(64)
+    backpropagation = config(16, rule=pccore.Backpropagation())
+    known = [timing(large, 4e9, 3.0), timing(small, 1e9, 1.0), timing(backpropagation, 1e6, 9.0)]
+    between = interpolated(config(16), known)
+    rate = work(replace(config(16), steps=1)) / between.step
+    assert 1e9 < rate < 4e9
+    assert 1.0 < between.start < 3.0
+    assert between.evaluation == pytest.approx(1e-6 * config(16).network.weights)
+    for depth, ends in ((2, 1e9), (128, 4e9)):
+        beyond = interpolated(config(depth), known)
+        assert work(replace(config(depth), steps=1)) / beyond.step == pytest.approx(ends)
+    assert interpolated(config(16), known[2:]).start == 9.0  # better than nothing
+
+
+def test_slots_share_the_work_but_no_group() -> None:
+    plan = Plan.of(Experiment.from_dict(TINY))
+    arm, shape = plan.arms[0], plan.experiment.tune.shape
+    demand = Demand(arm, "tune", shape, plan.config(arm, shape), runs=10, known=4)
+
+    def load(seconds: float | None, longest: float) -> Load:
+        return Load(demand, (6,), 1, 0, 1e9, seconds, longest)
+
+    assert Cost.of([load(30.0, 5.0), load(10.0, 10.0)], slots=2) == Cost(12, 2e9, 20.0)
+    assert Cost.of([load(30.0, 25.0), load(10.0, 10.0)], slots=4).seconds == 25.0
+    assert Cost.of([load(30.0, 25.0), load(None, 0.0)], slots=4).seconds is None
