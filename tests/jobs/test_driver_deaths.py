@@ -1,0 +1,54 @@
+"""The driver killed at each point of its work: the same command ends as if nothing had happened."""
+
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import deaths
+import pytest
+from command import TINY, write_spec
+from test_resume import same, written
+
+import results
+
+SMALL: dict[str, Any] = {
+    "variants": ["mupc"],
+    "training": {"batch_size": 64, "steps": 20, "eval_every": 10},
+    "tune": {**TINY["tune"], "activity_lr": [1], "seeds": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> results.Ledger:
+    """The ledger of a run that nobody killed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write_spec(folder, **SMALL)
+    assert deaths.run(folder) == 0
+    return results.open(folder / "runs")
+
+
+@pytest.mark.parametrize(
+    "death",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if death.after else [])
+        for name, death in deaths.DEATHS.items()
+    ],
+)
+def test_killed(death: str, tmp_path: Path, undisturbed: results.Ledger) -> None:
+    write_spec(tmp_path, **SMALL)
+    said = tmp_path / "said"
+    assert deaths.run(tmp_path, death) == -signal.SIGKILL, said.read_text()
+    before = written(tmp_path) if (tmp_path / "runs").exists() else Counter[str]()
+    assert deaths.run(tmp_path) == 0, said.read_text()
+    after = written(tmp_path)
+    assert before <= after, "a finished run was lost"
+    assert set(after.values()) == {1}, "a run was written twice"
+    ledger = results.open(tmp_path / "runs")
+    assert ledger.check() == []
+    assert set(after) == set(undisturbed.runs()["run_id"])
+    same(
+        ledger.verdicts().drop(columns="created"),
+        undisturbed.verdicts().drop(columns="created"),
+    )
+    assert ledger.checkpoints.groups() == [], "a finished group has left its checkpoint"
