@@ -127,59 +127,6 @@ def test_a_damaged_run_can_be_run_again(folder: Path) -> None:
         assert depths(ledger.runs()) == [8, 16]
 
 
-@pytest.fixture(params=[2, formats.LARGE], ids=["plain", "compressed"])
-def one_file(folder: Path, request: pytest.FixtureRequest) -> tuple[Ledger, Path]:
-    """A ledger whose only runs are in one file, which the test may spoil."""
-    rows = [
-        run_row(f"{k}", depth=k % 7, weight_lr=0.1, cause="x" * k) for k in range(request.param)
-    ]
-    results.open(folder, create=True).append(rows)
-    [path] = files(folder)
-    return results.open(folder), path
-
-
-def outcome(folder: Path) -> pd.DataFrame | None:
-    """What a fresh ledger answers; None if it left the file out."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        answer = results.open(folder).runs(depth=[0, 1])
-    if caught:
-        assert {w.category for w in caught} == {DamagedFileWarning}
-        assert answer.empty
-        return None
-    return answer
-
-
-def test_no_flipped_bit_is_believed(folder: Path, one_file: tuple[Ledger, Path]) -> None:
-    ledger, path = one_file
-    whole, right = path.read_bytes(), ledger.runs(depth=[0, 1])
-    left_out = 0
-    step = len(whole) // 160
-    for byte in range(0, len(whole), step):
-        flip(path, byte, bit=byte // step % 8)
-        assert [found.path for found in ledger.check()] == [f"runs/{path.name}"]
-        answer = outcome(folder)
-        if answer is None:
-            left_out += 1
-        else:  # a bit that no reader looks at
-            pd.testing.assert_frame_equal(answer, right)
-        path.write_bytes(whole)
-    assert left_out > 60
-    assert ledger.check() == []
-
-
-def test_no_truncated_file_is_believed(folder: Path, one_file: tuple[Ledger, Path]) -> None:
-    ledger, path = one_file
-    whole = path.read_bytes()
-    sizes = {0, 1, 4, 7, 8, 9, 12, len(whole) - 1, len(whole) - 4, len(whole) - 8}
-    for size in sorted(sizes | set(range(0, len(whole), len(whole) // 40))):
-        path.write_bytes(whole[:size])
-        assert outcome(folder) is None
-        assert len(ledger.check()) == 1
-    path.write_bytes(whole + b"\0")
-    assert outcome(folder) is None
-
-
 def test_a_long_footer_is_checked_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that the first read of a file's end does not reach the start of."""
     monkeypatch.setattr(formats, "CELLS_PER_GROUP", 1)
