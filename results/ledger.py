@@ -79,8 +79,8 @@ class Ledger:
     The filters: `column=value`, or `column=[values]`; None asks for nulls. A file or row group that
     they rule out by its statistics is not read. A file that is damaged is named in a
     `DamagedFileWarning` and left out, so that one bad sector does not hide the rest; what it held
-    counts as never run. Every method raises `LedgerError` where the folder cannot be read, and for
-    a filter that cannot be asked.
+    counts as never run, and `quarantine` moves it out of the way. Every method raises `LedgerError`
+    where the folder cannot be read, and for a filter that cannot be asked.
 
     Made by `results.open`.
 
