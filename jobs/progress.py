@@ -1,7 +1,9 @@
 """Shows a running job: a live display on a terminal, a line every few seconds in a log."""
 
+import re
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from rich.console import Console, Group, RenderableType
@@ -11,9 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.tables import ZERO_SHOT
-from jobs.tally import Tally, duration
+from jobs.tally import Tally, duration, seconds_of
 
 SECONDS_BETWEEN_LINES = 5.0
+SEPARATOR = " | "
+TROUBLES = "without result: "
+_LINE = re.compile(
+    r"^\[(?P<elapsed>\d[^\]\n]*)\] (?P<phase>\w+) \| (?P<done>\d+)/(?P<total>\d+) runs"
+    r" \| (?P<rate>[^ \n]+) runs/min, (?P<gflops>[^ \n]+) GFLOP/s"
+    r" \| (?P<left>\?|\d[^|\n]*) left(?: \| (?P<rest>.*))?$",
+    re.MULTILINE,
+)
 
 
 class Display(Protocol):
@@ -76,15 +86,66 @@ class LineDisplay:
 
 
 def line(tally: Tally) -> str:
-    """The job on one line."""
+    """The job on one line, which `last_seen` reads."""
     parts = [
         f"[{duration(tally.elapsed)}] {tally.phase_name}",
         f"{tally.done}/{tally.total} runs",
+        pace(tally),
         f"{duration(tally.time_left)} left",
-        *([tally.troubles] if tally.troubles else []),
+        *([f"{TROUBLES}{tally.troubles}"] if tally.troubles else []),
         *(f"{name}: {standing}" for name, standing in list(tally.standings.items())),
     ]
-    return " | ".join(parts)
+    return SEPARATOR.join(parts)
+
+
+def pace(tally: Tally) -> str:
+    """How fast it goes: runs, and as they differ by orders of magnitude, operations."""
+    return f"{tally.runs_per_minute:.3g} runs/min, {tally.gflops:.3g} GFLOP/s"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a line of a log says about a job.
+
+    Attributes:
+        phase: "start", "tune" or "transfer".
+        done: runs that the ledger has.
+        total: runs of the whole job, as far as known.
+        runs_per_minute: since training began.
+        gflops: 10^9 floating-point operations a second.
+        seconds: since the start.
+        seconds_left: until the end at this pace; None where that is not known.
+        troubles: runs without a result, and the causes of those that failed; "" for none.
+    """
+
+    phase: str
+    done: int
+    total: int
+    runs_per_minute: float
+    gflops: float
+    seconds: float | None
+    seconds_left: float | None
+    troubles: str
+
+
+def last_seen(log: str) -> Seen | None:
+    """What the last line of progress in a job's log says; None where there is none."""
+    lines = list(_LINE.finditer(log))
+    if not lines:
+        return None
+    found = lines[-1]
+    rest = (found["rest"] or "").split(SEPARATOR)
+    troubles = (part for part in rest if part.startswith(TROUBLES))
+    return Seen(
+        found["phase"],
+        int(found["done"]),
+        int(found["total"]),
+        float(found["rate"]),
+        float(found["gflops"]),
+        seconds_of(found["elapsed"]),
+        seconds_of(found["left"]),
+        next(troubles, "").removeprefix(TROUBLES),
+    )
 
 
 def drawing(tally: Tally) -> RenderableType:
@@ -96,6 +157,7 @@ def drawing(tally: Tally) -> RenderableType:
         f"{tally.done} of {tally.total} runs",
         f"{duration(tally.elapsed)} so far",
         f"{duration(tally.time_left)} left",
+        pace(tally),
         Text(tally.troubles, style="yellow"),
     )
     standings = Table.grid(padding=(0, 2))

@@ -1,6 +1,8 @@
 """What is known about a job while it runs: counts, time left, the best run of each variant."""
 
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +12,10 @@ from transfer.progress import Silent
 from transfer.runs import Cell, Run
 from transfer.spec import Experiment, Shape
 
-TELLING_SHARE = 0.05  # of the work, from which its pace says how long the rest will take
+SHORT_CAUSE = 60  # characters of a failure's cause that are shown
+MOST_CAUSES = 3
+OPERATIONS = 2  # floating-point operations of a multiply-add
+_NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 
 
 @dataclass
@@ -38,6 +43,7 @@ class Tally(Silent):
         done: of these, those in the ledger.
         trained_here: runs that this process trained.
         ended: how many of those ended as what.
+        causes: how many of those failed of what, shortened and without its numbers.
         standings: by variant, or by variant and activation where there are several.
         verdicts: rows of the `verdicts` table, as they come.
         left_out: runs skipped as unstable.
@@ -49,7 +55,8 @@ class Tally(Silent):
     total: int = 0
     done: int = 0
     trained_here: int = 0
-    ended: dict[Status, int] = field(default_factory=dict)
+    ended: Counter[Status] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
     standings: dict[str, Standing] = field(default_factory=dict)
     verdicts: list[Mapping[str, Any]] = field(default_factory=list)
     left_out: int = 0
@@ -73,7 +80,9 @@ class Tally(Silent):
         """Count a run, and remember it if it is its variant's best at the tuned shape."""
         self.done += 1
         self.trained_here += 1
-        self.ended[outcome.status] = self.ended.get(outcome.status, 0) + 1
+        self.ended[outcome.status] += 1
+        if outcome.cause is not None:
+            self.causes[shortened(outcome.cause)] += 1
         if outcome.status is not Status.TRAINED or outcome.final_train_loss is None:
             return
         if self.experiment is None:
@@ -109,20 +118,59 @@ class Tally(Silent):
         if 0 < self.total <= self.done:
             return 0.0
         done, total = self._work
-        if done <= 0 or self._training_since is None:
-            return None
-        return (self.clock() - self._training_since) * (total - done) / done
+        return self._training * (total - done) / done if done > 0 else None
+
+    @property
+    def runs_per_minute(self) -> float:
+        """Runs that this process trained, since it began to."""
+        return 60 * self.trained_here / self._training if self.trained_here else 0.0
+
+    @property
+    def gflops(self) -> float:
+        """10^9 floating-point operations a second, since training began. Runs that diverge count as
+        if they had been trained to their end."""
+        return OPERATIONS * self._work[0] / self._training / 1e9 if self._work[0] else 0.0
 
     @property
     def troubles(self) -> str:
-        """Runs without a result, such as "3 diverged, 1 failed, 12 skipped"; empty if none."""
+        """Runs without a result, such as "3 diverged, 2 failed (2 x no memory), 12 skipped"; empty
+        if none."""
         counts = {status: n for status, n in self.ended.items() if status is not Status.TRAINED}
         parts = [f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items())]
+        causes = self.causes.copy()  # the job goes on counting
+        if causes:
+            shown = [f"{n} x {cause}" for cause, n in causes.most_common(MOST_CAUSES)]
+            others = len(causes) - len(shown)
+            shown += [f"{others} other causes"] if others else []
+            parts[-1] += f" ({', '.join(shown)})"
         return ", ".join(parts + ([f"{self.left_out} skipped"] if self.left_out else []))
+
+    @property
+    def _training(self) -> float:
+        """Seconds since training began."""
+        since = self.started if self._training_since is None else self._training_since
+        return max(self.clock() - since, 1e-9)
 
     def _label(self, run: Run) -> str:
         several = self.experiment is not None and len(self.experiment.network.activation) > 1
         return f"{run.variant} {run.network.activation}" if several else run.variant
+
+
+def shortened(cause: str) -> str:
+    """A cause in a few words, the same for failures that differ in numbers alone."""
+    words = _NUMBER.sub("#", " ".join(cause.replace("|", "/").split()))
+    return words if len(words) <= SHORT_CAUSE else f"{words[: SHORT_CAUSE - 3]}..."
+
+
+_UNITS = {"h": 3600, "min": 60, "s": 1}
+
+
+def seconds_of(text: str) -> float | None:
+    """What `duration` was given, to its precision."""
+    words = text.split()
+    if text == "?":
+        return None
+    return sum(float(n) * _UNITS[unit] for n, unit in zip(words[::2], words[1::2], strict=True))
 
 
 def duration(seconds: float | None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from jobs import submission
 from jobs.address import DEFAULT_ADDRESS
 from jobs.errors import CommandError
+from jobs.progress import Seen, last_seen
 from jobs.submission import Job, JobStatus
 from jobs.tables import plain_table, screen
 from jobs.tally import duration
@@ -58,8 +59,9 @@ def show_jobs(address: str, *, as_json: bool) -> None:
 
 
 def show_status(job_id: str, address: str, *, as_json: bool) -> None:
-    """Print what is known of a job."""
-    _show(submission.status(job_id, address), as_json=as_json)
+    """Print what is known of a job, also by its log: how far it is, how fast, what fails."""
+    job = submission.status(job_id, address)
+    _show(job, last_seen(submission.logs(job_id, address)), as_json=as_json)
 
 
 def show_logs(job_id: str, address: str, *, follow: bool) -> int:
@@ -84,9 +86,9 @@ def stop_job(job_id: str, address: str, *, as_json: bool) -> None:
     _show(submission.stop(job_id, address), as_json=as_json)
 
 
-def _show(job: Job, *, as_json: bool) -> None:
+def _show(job: Job, seen: Seen | None = None, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(_facts(job), indent=2))
+        print(json.dumps(_facts(job) | {"progress": seen and asdict(seen)}, indent=2))
         return
     facts = {
         "id": job.id,
@@ -95,10 +97,21 @@ def _show(job: Job, *, as_json: bool) -> None:
         "ledger": _ledger(job),
         "started": _moment(job.started),
         "took": _took(job),
+        **(_progress(job, seen) if seen else {}),
         "message": job.message,
     }
     for name, value in facts.items():
-        print(f"{name:<12}{value}")
+        print(f"{name:<16}{value}")
+
+
+def _progress(job: Job, seen: Seen) -> dict[str, str]:
+    facts = {
+        "runs": f"{seen.done} of {seen.total} ({seen.phase})",
+        "throughput": f"{seen.runs_per_minute:g} runs/min, {seen.gflops:g} GFLOP/s",
+    }
+    if not job.status.ended:
+        facts["left"] = duration(seen.seconds_left)
+    return facts | ({"without result": seen.troubles} if seen.troubles else {})
 
 
 def _facts(job: Job) -> dict[str, object]:

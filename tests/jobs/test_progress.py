@@ -9,8 +9,16 @@ from command import TINY
 from rich.console import Console
 
 import pccore
-from jobs.progress import LineDisplay, LiveDisplay, display, drawing, line
-from jobs.tally import Tally, duration
+from jobs.progress import (
+    LineDisplay,
+    LiveDisplay,
+    Seen,
+    display,
+    drawing,
+    last_seen,
+    line,
+)
+from jobs.tally import Tally, duration, seconds_of
 from pccore import Outcome, Status
 from transfer import Cell, Experiment, Run
 
@@ -40,7 +48,63 @@ def test_counts_follow_the_job() -> None:
     for outcome in (trained(0.4), Outcome(Status.DIVERGED), Outcome.failed("no memory")):
         tally.finished(run(), outcome)
     assert (tally.done, tally.total, tally.trained_here) == (8, 20, 3)
-    assert tally.troubles == "1 diverged, 1 failed"
+    assert tally.troubles == "1 diverged, 1 failed (1 x no memory)"
+
+
+def test_causes_are_counted_without_their_numbers_the_most_common_first() -> None:
+    tally = Tally(EXPERIMENT)
+    for size in (12, 345):
+        tally.finished(
+            run(), Outcome.failed(f"XlaError: no | memory for\n{size} bytes at 0xf{size}")
+        )
+    tally.finished(run(), Outcome.failed("x" * 100))
+    assert tally.troubles == (
+        f"3 failed (2 x XlaError: no / memory for # bytes at #, 1 x {'x' * 57}...)"
+    )
+    for other in "abc":
+        tally.finished(run(), Outcome.failed(f"its worker died of {other}"))
+    assert tally.troubles.startswith("6 failed (2 x XlaError")
+    assert tally.troubles.endswith(", 2 other causes)")
+
+
+def test_throughput_is_what_was_trained_since_training_began(clock: Callable[[], float]) -> None:
+    tally = Tally(EXPERIMENT, clock)  # reads 0
+    assert (tally.runs_per_minute, tally.gflops) == (0.0, 0.0)
+    tally.phase("tune", 8, 4)  # of an earlier process
+    tally.workload(0.0, 6e11)  # reads 10
+    for _ in range(3):
+        tally.finished(run(), trained(0.5))
+    assert tally.runs_per_minute == pytest.approx(60 * 3 / (20 - 10))
+    tally.workload(3e11, 6e11)
+    assert tally.gflops == pytest.approx(2 * 3e11 / (30 - 10) / 1e9)
+
+
+def test_the_last_line_of_a_log_is_read_as_it_was_written() -> None:
+    now = [0.0]
+    tally = Tally(EXPERIMENT, lambda: now[0])
+    tally.phase("tune", 20, 0)
+    first = line(tally)
+    tally.workload(0.0, 100e9)
+    now[0] = 200.0
+    for outcome in (trained(0.4), Outcome(Status.DIVERGED), Outcome.failed("no memory, 12 MB")):
+        tally.finished(run(), outcome)
+    tally.workload(40e9, 100e9)
+    log = f"starting Ray\n[x] y | 1/2 runs\n{first}\n{line(tally)}\nreport: [1 s] a | b\n"
+    assert last_seen(log) == Seen(
+        phase="tune",
+        done=3,
+        total=20,
+        runs_per_minute=0.9,
+        gflops=0.4,
+        seconds=200.0,
+        seconds_left=300.0,
+        troubles="1 diverged, 1 failed (1 x no memory, # MB)",
+    )
+    seen = last_seen(first)
+    assert seen is not None
+    assert (seen.runs_per_minute, seen.seconds_left, seen.troubles) == (0.0, None, "")
+    for log in ("", "no progress here\n", "[1 s] tune | 1/2 runs | fast\n"):
+        assert last_seen(log) is None
 
 
 def test_the_best_is_the_lowest_loss_at_the_tuned_shape() -> None:
@@ -87,6 +151,8 @@ def test_time_left_assumes_a_constant_pace(clock: Callable[[], float]) -> None:
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+    read = seconds_of(text)
+    assert read is seconds is None or read == pytest.approx(seconds, abs=0.5)
 
 
 def test_a_terminal_gets_a_live_display_and_a_log_gets_lines() -> None:

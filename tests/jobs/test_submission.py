@@ -95,6 +95,9 @@ def test_a_killed_job_submitted_again_ends_as_if_nothing_had_happened(
     assert [row["run_id"] for row in rows] == after["run_id"].to_list()
     status = json.loads(ask("status", second, "--json"))
     assert (status["id"], status["status"], status["ledger"]) == (second, "succeeded", None)
+    progress = status.pop("progress")
+    assert progress["done"] == progress["total"] > 0
+    assert progress["runs_per_minute"] > 0
     assert status in json.loads(ask("list", "--json"))["jobs"]
     assert first in ask("list")
     assert "Did the optimum transfer?" in ask("logs", second)
