@@ -4,9 +4,9 @@
 
 Each spec (default: examples/digits.yaml) is planned and then run, by the command and with its
 defaults, into a ledger of its own and with an empty cache, so that all is compiled. Columns: runs
-at most and runs; the time foretold, the time from the first group to the last verdict, and their
-ratio; the share of the work that belongs to runs which diverged, and so may have ended early.
-Other work on the machine lengthens both times, but not by the same factor: its load is noted.
+at most and runs; the time foretold, the time that the whole command took, from its start to its
+report, and their ratio; the share of the runs that diverged, and so may have ended early. Other
+work on the machine lengthens both times, not always by the same factor: its load is noted.
 """
 
 import argparse

@@ -12,6 +12,7 @@ from pccore import Outcome, Status
 from transfer.grouping import cut, taken_up, trained_together, work
 from transfer.pool import Group, Pool
 from transfer.runs import Run
+from transfer.usage import Usage
 
 if TYPE_CHECKING:
     from results import Ledger
@@ -61,6 +62,7 @@ class Dispatcher:
         self._submitted = 0
         self._order = count()
         self._begun = self._half_trained()
+        self._usage = Usage()
         self.work_done = self.work_wanted = 0.0
 
     @property
@@ -118,6 +120,7 @@ class Dispatcher:
         finished = []
         for result in self.pool.collect():
             self._submitted -= 1
+            self._usage.add(result, self.pool.slots)
             runs = [self._training.pop(key) for key in result.group.run_ids]
             pairs = list(zip(runs, result.outcomes, strict=True))
             self.work_done += len(pairs) * work(result.group.config)
@@ -138,7 +141,15 @@ class Dispatcher:
             self.ledger.checkpoints.remove(result.group.run_ids)
             self._rows.update((row["run_id"], row) for row in rows)
             finished += [(run, outcome) for (run, _), outcome in pairs]
+        if self._usage.due:
+            self.record_usage(over=False)
         return finished
+
+    def record_usage(self, *, over: bool) -> None:
+        """Append how busy the slots were; `over` as in `Usage.rows`."""
+        rows = self._usage.rows(self.name, over=over)
+        if rows:
+            self.ledger.append_measurements(rows)
 
     def record_verdicts(self, rows: list[dict[str, Any]], measured: list[dict[str, Any]]) -> None:
         """Append rows of `verdicts`, and of `measurements`, after the runs that they are about."""

@@ -1,6 +1,7 @@
 """Runs an experiment: drives the road of every arm until all have arrived."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,10 +67,11 @@ def run(
     plan.check()
     dispatcher = Dispatcher(experiment.name, [plan.digest], ledger, pool, plan.data_dir)
     journey = Journey(plan, dispatcher, progress or Silent())
-    while journey.advance():
-        dispatcher.dispatch()
-        journey.announce()
-        journey.collect()
+    with _watched(dispatcher):
+        while journey.advance():
+            dispatcher.dispatch()
+            journey.announce()
+            journey.collect()
     journey.announce()
     roads = journey.roads
     return TransferResult(
@@ -105,14 +107,26 @@ def train(
     dispatcher = Dispatcher(name, {run.digest for run in runs}, ledger, pool, place)
     dispatcher.request(runs, REPRODUCE)
     dispatcher.dispatch()
-    while True:
-        progress.phase(REPRODUCE, dispatcher.wanted, dispatcher.done)
-        progress.workload(dispatcher.work_done, dispatcher.work_wanted)
-        if dispatcher.has(runs):
-            return
-        for run, outcome in dispatcher.collect():
-            progress.finished(run, outcome)
-        dispatcher.dispatch()
+    with _watched(dispatcher):
+        while True:
+            progress.phase(REPRODUCE, dispatcher.wanted, dispatcher.done)
+            progress.workload(dispatcher.work_done, dispatcher.work_wanted)
+            if dispatcher.has(runs):
+                return
+            for run, outcome in dispatcher.collect():
+                progress.finished(run, outcome)
+            dispatcher.dispatch()
+
+
+@contextmanager
+def _watched(dispatcher: Dispatcher) -> Iterator[None]:
+    """Record at the end how busy the slots were, also where the user stops the job."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        dispatcher.record_usage(over=False)
+        raise
+    dispatcher.record_usage(over=True)
 
 
 class Journey:

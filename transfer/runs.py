@@ -162,7 +162,7 @@ class Run:
             "lanes": len(result.group.lanes),
             "started": result.started,
             **asdict(result.worker),
-            **_versions(),
+            **versions(),
         }
 
     def measurement_rows(self, outcome: Outcome, experiment: str) -> list[dict[str, Any]]:
@@ -184,7 +184,7 @@ class Run:
             "seed": lane.seed,
             "conventions": pccore.CONVENTIONS,
             "created": now,
-            **_versions(),
+            **versions(),
         }
         return [{**known, **reading._asdict()} for reading in outcome.readings]
 
@@ -215,5 +215,6 @@ def _number(value: float) -> float | None:
 
 
 @cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of mupc and JAX, as rows record them."""
     return {"mupc_version": version("mupc"), "jax_version": jax.__version__}

@@ -61,6 +61,8 @@ def gather(ledger: "Ledger", experiment: str) -> Evidence:
     """What `ledger` has under the name `experiment`, and under names that begin with it and "-"."""
     import pandas as pd
 
+    from transfer.usage import QUANTITIES
+
     names = [
         name
         for name in ledger.experiments()
@@ -74,6 +76,7 @@ def gather(ledger: "Ledger", experiment: str) -> Evidence:
     measured = pd.concat(
         [ledger.measurements(run_id=ids), ledger.measurements(experiment=experiment, run_id=None)]
     )
+    measured = measured[~measured["quantity"].isin(QUANTITIES)]  # of workers, not networks
     verdicts = ledger.verdicts(experiment=names)
     return Evidence(*map(_plain, (runs, curves, measured, verdicts)))
 

@@ -10,6 +10,7 @@ import pccore
 from pccore import Outcome, Status, TrainingConfig
 from transfer.pool import Group, GroupResult, Worker
 from transfer.runs import Cell
+from transfer.usage import QUANTITIES
 
 Response = Callable[[TrainingConfig, Cell, int], Outcome | float]
 """The outcome of a config, cell and seed; a number is the final loss of a trained run."""
@@ -39,13 +40,15 @@ class MemoryLedger:
         self.curves: list[dict[str, Any]] = []
         self.verdicts: list[dict[str, Any]] = []
         self.measured: list[dict[str, Any]] = []
+        self.usage: list[dict[str, Any]] = []
 
     def append(self, runs: list[dict[str, Any]], curves: Any = ()) -> None:
         self.appended += runs
         self.curves += curves
 
     def append_measurements(self, rows: list[dict[str, Any]]) -> None:
-        self.measured += rows
+        for row in rows:
+            (self.usage if row["quantity"] in QUANTITIES else self.measured).append(row)
 
     def measurements(self, run_id: list[str]) -> pd.DataFrame:
         frame = pd.DataFrame(self.measured, columns=None if self.measured else ["run_id"])
