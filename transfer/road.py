@@ -124,13 +124,16 @@ class Road:
 
     def _ask(self, asked: deque[Trial]) -> None:
         """Fill up the cells in flight."""
+        new: list[Run] = []
         while self._plan.in_flight is None or len(asked) < self._plan.in_flight:
             trial = self._search.ask()
             if trial is None:
-                return
+                break
             asked.append(trial)
             if not self._limits.beyond(trial.cell, self._plan.experiment.tune.shape):
-                self._dispatcher.request(self._runs(trial), TUNE)
+                new += self._runs(trial)
+        if new:  # all at once: looking up a run in the ledger costs a hundred times as much alone
+            self._dispatcher.request(new, TUNE)
 
     def _runs(self, trial: Trial) -> list[Run]:
         return self._plan.runs(self.arm, self._plan.experiment.tune.shape, [trial.cell])

@@ -108,6 +108,9 @@ class Trial:
 class Search:
     """Asks for cells of a space, one at a time, any number of them before their losses are told.
 
+    Optuna is asked which cell comes next. A whole grid has an order of its own, and Optuna, which
+    looks through all cells that wait each time that it is asked, is only told what came out.
+
     Args:
         space: where to search.
         sampler: a name in `SAMPLERS`.
@@ -123,7 +126,8 @@ class Search:
         optuna.logging.set_verbosity(verbosity)
         self._rates = space.searched
         self._distributions = {name: _distribution(rates) for name, rates in self._rates.items()}
-        self.trials = trials if trials is not None else self._enqueue(space)
+        self._cells = space.cells if trials is None else ()
+        self.trials = len(self._cells) if trials is None else trials
         self.asked = 0
 
     def ask(self) -> Trial | None:
@@ -131,23 +135,25 @@ class Search:
         if self.asked == self.trials:
             return None
         self.asked += 1
+        if self._cells:
+            return Trial(self.asked - 1, self._cells[self.asked - 1])
         trial = self._study.ask(self._distributions)
         return Trial(trial.number, self._cell(trial.params))
 
     def tell(self, trial: Trial, loss: float) -> None:
         """Report the loss of a cell that was asked for. It must be finite: see `WORST_LOSS`."""
-        self._study.tell(trial.number, loss)
+        if not self._cells:
+            self._study.tell(trial.number, loss)
+            return
+        from optuna.trial import create_trial
 
-    def _enqueue(self, space: Space) -> int:
-        for cell in space.cells:
-            self._study.enqueue_trial(
-                {
-                    name: rates.values.index(getattr(cell, name))
-                    for name, rates in self._rates.items()
-                    if isinstance(rates, Grid)
-                }
-            )
-        return len(space.cells)
+        places = {
+            name: rates.values.index(getattr(trial.cell, name))
+            for name, rates in self._rates.items()
+            if isinstance(rates, Grid)
+        }
+        trial_told = create_trial(params=places, distributions=self._distributions, value=loss)
+        self._study.add_trial(trial_told)
 
     def _cell(self, parameters: dict[str, Any]) -> Cell:
         rates = {
