@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 10.0  # after which a cluster that is joined counts as absent, or as still starting
 LOOK_SECONDS = 5.0  # between two looks at whether machines have joined
-MOST_FAILED_STARTS = 3  # workers in a row that die before they answer, while no other lives
+MOST_FAILED_STARTS = 5  # per slot, in a row, of workers that die before they answer
 
 
 def _announce(sentence: str) -> None:
@@ -254,8 +254,7 @@ class RayPool:
             device: Device = ray.get(greeting)
         except RayError as error:
             self._failed_starts += 1
-            lost = all(other.greeting is not None for other in self._slots)
-            if lost and self._failed_starts >= MOST_FAILED_STARTS:
+            if self._failed_starts >= MOST_FAILED_STARTS * len(self._slots):
                 self.close()
                 raise PoolError(f"no Ray worker starts: {one_sentence(error)}") from None
             self._replace(slot)
