@@ -3,10 +3,10 @@
     python benchmarks/driver.py [--runs 10000]
 
 A grid of as many cells, one seed each, is asked for, dispatched, recorded in a ledger on disk, told
-to Optuna and judged, by `transfer.run` as `mupc run` calls it. Only the pool is not real: it answers
-at once with made-up losses, a group of 100 lanes at a time. Columns: milliseconds of wall-clock and
-of processor time per run, from start to verdict; the same of a second start, which finds every run
-in the ledger; and by how much the peak of the process' memory grew.
+to Optuna and judged, by `transfer.run` as `mupc run` calls it. Only the pool is not real: it gives
+made-up losses at once, a group of 100 lanes at a time. Columns: milliseconds of wall-clock and of
+processor time per run, from start to verdict; the same of a second start, which finds every run in
+the ledger; and by how much the peak of the process' memory grew.
 """
 
 import argparse
