@@ -114,7 +114,7 @@ def _show(plan: Plan, pool: "AnyPool", found: Forecast) -> None:
     lines = {
         "to run": f"{'at most ' if bound else ''}{_in_words(found.left)} on {where}",
         "in the ledger": f"{known} runs",
-        "to compile": f"{_programs(found)} programs{', in the time above' if found.timings else ''}",
+        "to compile": f"{_programs(found)} programs{', in that time' if found.timings else ''}",
         "direct tuning": f"at the targets instead: {_in_words(found.direct)}{_compared(found)}",
         "measured": _measured(found),
     }
