@@ -28,12 +28,12 @@ DEATH_SECONDS = (
 )
 _MARK = "MUPC_TEST_NODE"
 
-# A silent node counts as dead after about five seconds instead of a minute.
+# A silent node counts as dead after about ten seconds instead of a minute.
 _IMPATIENT = {
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "4",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "8",
 }
 
 
