@@ -1,8 +1,10 @@
 """A training that is broken off and taken up again ends with the numbers of an unbroken one."""
 
 import dataclasses
+import io
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -111,6 +113,32 @@ def test_a_snapshot_of_another_training_is_not_believed() -> None:
         expected = unbroken if data is whole else pccore.fit_many(CONFIG, DIGITS, LANES)
         with pytest.warns(RuntimeWarning, match="training begins again"):
             assert_same(pccore.fit_many(CONFIG, DIGITS, lanes, snapshots=Breaks(data)), expected)
+
+
+class Evil:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    """Neither where the number of updates stands nor in place of an array."""
+    mark = tmp_path / "executed"
+    evil = np.array([Evil(mark)], dtype=object)
+    whole = encode(3, {"a": np.zeros(1)})
+    head = whole[: whole.index(b"\x93NUMPY")]
+    steps = whole[: whole.index(b"\x93NUMPY", len(head) + 1)]
+    for before in (head, steps):
+        buffer = io.BytesIO()
+        buffer.write(before)
+        np.save(buffer, evil, allow_pickle=True)
+        with pytest.raises(ValueError, match="another training"):
+            decode(buffer.getvalue(), lambda _: {"a": np.zeros(1)})
+    assert not mark.exists()
 
 
 def test_a_snapshot_comes_back_as_it_was() -> None:
