@@ -104,7 +104,14 @@ class Nodes:
             prefix = ["ip", "netns", "exec", node.name]
         self.nodes.append(node)
         log = self.folder / f"{node.name}.log"
-        options = [f"--address={self.address}", f"--node-ip-address={node.address}"]
+        options = [
+            f"--address={self.address}",
+            f"--node-ip-address={node.address}",
+            f"--dashboard-agent-listen-port={free_port()}",
+            f"--dashboard-agent-grpc-port={free_port()}",
+            f"--runtime-env-agent-port={free_port()}",
+            f"--metrics-export-port={free_port()}",
+        ]
         _ray(node, [*prefix, RAY, "start", *options, f"--num-cpus={cpus}"], self, log)
         return node
 
