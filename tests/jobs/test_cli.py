@@ -96,8 +96,7 @@ def test_results_as_json_keep_missing_values_null(home: Path) -> None:
 def test_every_table_can_be_looked_at(home: Path, table: str) -> None:
     done = mupc(home, "results", "--table", table)
     assert done.returncode == 0, done.stderr
-    rows = done.stdout.splitlines()
-    assert rows == ["no rows"] if table == "measurements" else len(rows) > 2
+    assert len(done.stdout.splitlines()) > 2
 
 
 def test_curves_are_filtered_by_their_runs(home: Path) -> None:

@@ -51,12 +51,29 @@ def long_group() -> Group:
     return dataclasses.replace(group("long", (3, 4)), config=LONG)
 
 
-@pytest.fixture(scope="module")
-def unbroken() -> tuple[pccore.Outcome, ...]:
+def outcomes_of(pool: Any) -> tuple[pccore.Outcome, ...]:
+    pool.submit(long_group())
+    [result] = pool.collect(timeout=120)
+    return tuple(result.outcomes)
+
+
+@pytest.fixture
+def unbroken(make_ray_pool: MakePool) -> tuple[pccore.Outcome, ...]:
+    """What a worker gives that is left alone.
+
+    This process is another kind of device: what ran in it before decides how many threads share a
+    product, and so the last bits.
+    """
+    pool = make_ray_pool(workers=1)
+    outcomes = outcomes_of(pool)
+    pool.close()
+    return outcomes
+
+
+@pytest.fixture
+def unbroken_here() -> tuple[pccore.Outcome, ...]:
     with LocalPool(1) as pool:
-        pool.submit(long_group())
-        [result] = pool.collect(timeout=120)
-    return result.outcomes
+        return outcomes_of(pool)
 
 
 def same_bits(result: GroupResult, unbroken: tuple[pccore.Outcome, ...]) -> None:
@@ -131,7 +148,7 @@ def gone_on(watched: Watched) -> GroupResult:
 
 
 def test_a_closed_pool_has_saved_its_group_and_the_next_goes_on(
-    watched: Watched, unbroken: tuple[pccore.Outcome, ...]
+    watched: Watched, unbroken_here: tuple[pccore.Outcome, ...]
 ) -> None:
     with LocalPool(1, checkpoints=watched) as pool:  # type: ignore[arg-type]
         pool.submit(long_group())
@@ -139,11 +156,11 @@ def test_a_closed_pool_has_saved_its_group_and_the_next_goes_on(
     assert watched.saved == 1
     result = gone_on(watched)
     assert watched.loaded[-1] > 1000
-    same_bits(result, unbroken)
+    same_bits(result, unbroken_here)
 
 
 def test_a_corrupt_checkpoint_costs_its_training_only(
-    watched: Watched, tmp_path: Path, unbroken: tuple[pccore.Outcome, ...]
+    watched: Watched, tmp_path: Path, unbroken_here: tuple[pccore.Outcome, ...]
 ) -> None:
     with LocalPool(1, checkpoints=watched) as pool:  # type: ignore[arg-type]
         pool.submit(long_group())
@@ -155,4 +172,4 @@ def test_a_corrupt_checkpoint_costs_its_training_only(
     with pytest.warns(DamagedFileWarning, match=path.name):
         result = gone_on(watched)
     assert watched.loaded[-1] == 0
-    same_bits(result, unbroken)
+    same_bits(result, unbroken_here)

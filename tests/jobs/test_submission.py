@@ -107,7 +107,8 @@ def test_a_killed_job_submitted_again_ends_as_if_nothing_had_happened(
 def test_a_job_outlives_its_follower_and_stopped_says_how_to_continue(
     head: Head, tmp_path: Path
 ) -> None:
-    spec = write_spec(tmp_path, **LONG)
+    endless = {"batch_size": 64, "steps": 1_000_000, "eval_every": 1000}
+    spec = write_spec(tmp_path, **{**LONG, "training": endless})
     ledger = tmp_path / "shared"
     job = jobs.submit(spec, head.address, ledger=str(ledger), workers=1)
     with start(tmp_path, "logs", job, "--follow", "--address", head.address) as follower:
