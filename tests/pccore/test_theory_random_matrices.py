@@ -122,7 +122,6 @@ def sampled(config):
     return [np.linalg.eigvalsh(matrix) for matrix in (own, between, own + between)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mupc", "sp_gaussian", "sp", "ntp"])
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("depth", [1, 2, 12])
