@@ -3,7 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Side by side, a file at a time: tests that start a cluster have one to themselves.
-PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+# One thread each for what NumPy and SciPy compute: two processes that share out over the same cores take twenty times as long.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check check-all lint types format bench

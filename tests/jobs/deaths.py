@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jobs.cli
-import jobs.commands.run
 import jobs.local
-import jobs.worker
 import results
 from results import folder
 from results.checkpoints import Checkpoints
 from results.ledger import Ledger
 from transfer.samplers import Search
 
-# Forked from a process that has loaded everything and touched no device: a start takes no seconds.
+# Forked from a process that has loaded what takes seconds, and touched no device.
 _context = get_context("forkserver")
-_context.set_forkserver_preload(["deaths"])
+_context.set_forkserver_preload(
+    ["jobs.commands.run", "jobs.local", "optuna.samplers", "results.ledger", "sklearn.datasets"]
+)
 
 
 class Death(NamedTuple):

@@ -129,7 +129,6 @@ def test_a_node_that_freezes_and_comes_back_late(
     sweep.ends_like(undisturbed)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not may_make_networks(), reason="may not make network namespaces")
 def test_a_node_that_is_cut_off_and_returns(
     cluster: Nodes, sweep: Sweep, undisturbed: pd.DataFrame

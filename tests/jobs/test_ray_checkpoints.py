@@ -13,9 +13,9 @@ import pytest
 from pool_trainers import SMALL, MakePool, group
 
 import pccore
-import results
 from jobs import LocalPool
 from results import Checkpoints, DamagedFileWarning
+from results.folder import Folder
 from transfer.pool import Group, GroupResult
 
 pytestmark = pytest.mark.ray
@@ -24,27 +24,32 @@ pytestmark = pytest.mark.ray
 LONG = dataclasses.replace(SMALL, steps=60_000, eval_every=60_000)
 
 
-class Watched:
-    """The ledger's checkpoints, with what a pool does with them."""
+class Watched(Checkpoints):
+    """The ledger's checkpoints, which note what a pool does with them.
 
-    def __init__(self, checkpoints: Checkpoints) -> None:
-        self.checkpoints = checkpoints
+    Attributes:
+        saved: how often one was.
+        loaded: how long each was that was asked for, 0 where there was none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(Folder(folder))
         self.saved = 0
         self.loaded: list[int] = []
 
     def load(self, run_ids: Iterable[str]) -> bytes | None:
-        data = self.checkpoints.load(run_ids)
+        data = super().load(run_ids)
         self.loaded.append(0 if data is None else len(data))
         return data
 
     def save(self, run_ids: Iterable[str], data: bytes) -> None:
-        self.checkpoints.save(run_ids, data)
+        super().save(run_ids, data)
         self.saved += 1
 
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Watched:
-    return Watched(results.open(tmp_path / "ledger", create=True).checkpoints)
+    return Watched(tmp_path / "ledger")
 
 
 def long_group() -> Group:
@@ -141,7 +146,7 @@ def test_a_preempted_worker_saves_at_once(
 
 def gone_on(watched: Watched) -> GroupResult:
     """The long group's result from another pool."""
-    with LocalPool(1, checkpoints=watched) as pool:  # type: ignore[arg-type]
+    with LocalPool(1, checkpoints=watched) as pool:
         pool.submit(long_group())
         [result] = pool.collect(timeout=120)
     return result
@@ -150,7 +155,7 @@ def gone_on(watched: Watched) -> GroupResult:
 def test_a_closed_pool_has_saved_its_group_and_the_next_goes_on(
     watched: Watched, unbroken_here: tuple[pccore.Outcome, ...]
 ) -> None:
-    with LocalPool(1, checkpoints=watched) as pool:  # type: ignore[arg-type]
+    with LocalPool(1, checkpoints=watched) as pool:
         pool.submit(long_group())
         assert pool.collect(timeout=1.5) == []
     assert watched.saved == 1
@@ -162,7 +167,7 @@ def test_a_closed_pool_has_saved_its_group_and_the_next_goes_on(
 def test_a_corrupt_checkpoint_costs_its_training_only(
     watched: Watched, tmp_path: Path, unbroken_here: tuple[pccore.Outcome, ...]
 ) -> None:
-    with LocalPool(1, checkpoints=watched) as pool:  # type: ignore[arg-type]
+    with LocalPool(1, checkpoints=watched) as pool:
         pool.submit(long_group())
         assert pool.collect(timeout=1.5) == []
     [path] = (tmp_path / "ledger" / "checkpoints").iterdir()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pccore
-from pccore.training import _train
+from pccore.programs import advance
 
 STACKED = pccore.NetworkConfig(7, 3, width=6, depth=2, activation="tanh", bias=True)
 BATCH = 5
@@ -164,9 +164,9 @@ class TestTraining:
     def test_lanes_learn_digits_and_nothing_recompiles(self):
         data = pccore.data.load("digits")
         outcomes = pccore.fit_many(self.CONFIG, data, self.LANES)
-        compiled = _train._cache_size()
+        compiled = advance._cache_size()
         again = pccore.fit_many(self.CONFIG, data, self.LANES[::-1])
-        assert _train._cache_size() == compiled
+        assert advance._cache_size() == compiled
         for outcome in (*outcomes, *again):
             assert outcome.status is pccore.Status.TRAINED
             assert outcome.test_accuracy > 0.8

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pccore
-from pccore.training import _train
+from pccore.programs import advance
 
 DIGITS = pccore.data.load("digits")
 NETWORK = pccore.NetworkConfig(DIGITS.input_size, DIGITS.output_size, width=16, depth=3)
@@ -50,17 +50,17 @@ class TestLanes:
         assert steps == [25]
 
     def test_nothing_recompiles_when_rates_seeds_or_equal_data_change(self, outcomes):
-        before = _train._cache_size()
+        before = advance._cache_size()
         pccore.fit_many(CONFIG, DIGITS, [pccore.Lane(0.3, 7.0, seed) for seed in (5, 6, 7)])
         swapped = replace(DIGITS, train_x=DIGITS.train_x[::-1].copy(), name="reversed")
         pccore.fit_many(CONFIG, swapped, LANES)
-        assert _train._cache_size() == before
+        assert advance._cache_size() == before
 
     def test_a_shape_compiles_once_however_often_training_is_interrupted(self):
-        before = _train._cache_size()
+        before = advance._cache_size()
         config = replace(CONFIG, network=replace(NETWORK, width=9), eval_every=7)
         pccore.fit_many(config, DIGITS, LANES)
-        assert _train._cache_size() == before + 1
+        assert advance._cache_size() == before + 1
 
     def test_equal_seeds_give_equal_results(self, outcomes):
         again = pccore.fit_many(CONFIG, DIGITS, LANES)
