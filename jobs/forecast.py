@@ -12,7 +12,7 @@ from jobs.lanes import lane_bytes
 from jobs.layout_choice import known_layout
 from pccore import Lane, TrainingConfig
 from transfer.census import direct
-from transfer.grouping import evaluation_work, evaluations, sizes, work
+from transfer.grouping import OPERATIONS, evaluation_work, evaluations, sizes, work
 from transfer.plan import Demand, Plan
 from transfer.pool import Group
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     AnyPool = LocalPool | RayPool
 
 CALIBRATION_SECONDS = 25.0
-OPERATIONS = 2  # floating-point operations of a multiply-add
 
 Timings = Mapping[TrainingConfig, Timing]
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pccore import Outcome, Status
+from transfer.grouping import OPERATIONS
 from transfer.progress import Silent
 from transfer.runs import Cell, Run
 from transfer.spec import Experiment, Shape
 
 SHORT_CAUSE = 60  # characters of a failure's cause that are shown
 MOST_CAUSES = 3
-OPERATIONS = 2  # floating-point operations of a multiply-add
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 
 

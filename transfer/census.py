@@ -84,9 +84,6 @@ class _Clerk(Dispatcher):
             found.append(Demand(arm, phase, shape, config, runs=1, known=int(self.has([run]))))
         return found
 
-    def _half_trained(self) -> list[tuple[str, ...]]:
-        return []
-
 
 def _together(demands: Iterable[Demand]) -> Demand:
     first, *others = demands

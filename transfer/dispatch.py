@@ -61,7 +61,7 @@ class Dispatcher:
         self._training: dict[str, tuple[Run, str]] = {}  # in a group; with its phase
         self._submitted = 0
         self._order = count()
-        self._begun = self._half_trained()
+        self._begun = ledger.checkpoints.groups()
         self._usage = Usage()
         self.work_done = self.work_wanted = 0.0
 
@@ -75,6 +75,13 @@ class Dispatcher:
     def done(self) -> int:
         """How many of them are done."""
         return len(self._rows)
+
+    def tidy(self) -> None:
+        """Remove the checkpoints of finished runs, which a process leaves that is killed between
+        recording a group and removing its checkpoint."""
+        for run_ids in self._begun:
+            if self._known.issuperset(run_ids):
+                self.ledger.checkpoints.remove(run_ids)
 
     def request(self, runs: Iterable[Run], phase: str) -> None:
         """Ask for runs; asking again changes nothing."""
@@ -171,20 +178,6 @@ class Dispatcher:
             rows += [{**row, "weight_lr": None, "activity_lr": None} for row in found]
             self._measured[run.run_id] = {row["quantity"]: row["value"] for row in found}
         self.ledger.append_measurements(rows)
-
-    def _half_trained(self) -> list[tuple[str, ...]]:
-        """The groups to take up again; what a process left behind that ended in between is removed.
-
-        Raises:
-            LedgerError: the ledger cannot be read.
-        """
-        begun = []
-        for run_ids in self.ledger.checkpoints.groups():
-            if all(run_id in self._known for run_id in run_ids):
-                self.ledger.checkpoints.remove(run_ids)
-            else:
-                begun.append(run_ids)
-        return begun
 
     def _record_copies(self) -> None:
         if self._copies:

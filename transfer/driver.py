@@ -66,6 +66,7 @@ def run(
     plan = Plan.of(experiment, None if data_dir is None else Path(data_dir))
     plan.check()
     dispatcher = Dispatcher(experiment.name, [plan.digest], ledger, pool, plan.data_dir)
+    dispatcher.tidy()
     journey = Journey(plan, dispatcher, progress or Silent())
     with _watched(dispatcher):
         while journey.advance():
@@ -105,6 +106,7 @@ def train(
     progress = progress or Silent()
     place = None if data_dir is None else Path(data_dir)
     dispatcher = Dispatcher(name, {run.digest for run in runs}, ledger, pool, place)
+    dispatcher.tidy()
     dispatcher.request(runs, REPRODUCE)
     dispatcher.dispatch()
     with _watched(dispatcher):

@@ -15,6 +15,9 @@ from pccore import (
 from transfer.networks import stacks
 from transfer.runs import Run
 
+OPERATIONS = 2
+"""Floating-point operations of a multiply-add."""
+
 
 def work(config: TrainingConfig) -> float:
     """Multiply-adds of one training, those of products with weights: all else is less.

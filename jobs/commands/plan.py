@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import results
 import transfer
 from jobs.calibration import timed_group
-from jobs.commands.options import PlanOptions, PoolKind
-from jobs.commands.working import check_pool
+from jobs.commands.options import PlanOptions
+from jobs.commands.working import check_pool, make_pool
 from jobs.forecast import Cost, Forecast, Load, foresee
 from jobs.tables import MISSING, number, plain_table, screen
 from jobs.tally import duration
@@ -35,7 +35,7 @@ def show_plan(options: PlanOptions) -> None:
     check_pool(options)
     plan = Plan.of(transfer.load(options.spec), options.data_dir)
     plan.check()
-    with _ledger(options.ledger) as ledger, _pool(options) as pool:
+    with _ledger(options.ledger) as ledger, make_pool(options, train=timed_group) as pool:
         demands = census(plan, ledger, pool)
         found = foresee(plan, demands, pool, measure=options.calibrate)
         if options.as_json:
@@ -52,17 +52,6 @@ def _ledger(place: str) -> "Iterator[Ledger]":
         missing = folder.kind().name == "NotFound"
     with TemporaryDirectory(prefix="mupc-") as empty:
         yield results.open(empty if missing else place, create=missing)
-
-
-def _pool(options: PlanOptions) -> "AnyPool":
-    """The pool that `mupc run` would train on, with workers that only measure."""
-    if options.pool is PoolKind.LOCAL:
-        from jobs import LocalPool
-
-        return LocalPool(options.workers, train=timed_group)
-    from jobs import RayPool
-
-    return RayPool(options.address or "local", options.workers, train=timed_group)
 
 
 def _facts(plan: Plan, pool: "AnyPool", found: Forecast) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.commands.options import PlanOptions, PoolKind, ReproduceOptions, RunOptions
 from jobs.errors import CommandError
@@ -14,7 +14,8 @@ from jobs.package import CONTINUE
 from jobs.stopping import Listener
 
 if TYPE_CHECKING:
-    from results import Checkpoints, Ledger
+    from jobs import LocalPool, RayPool
+    from results import Ledger
     from transfer import Pool
 
 Options = RunOptions | ReproduceOptions
@@ -51,7 +52,8 @@ def working_pool(options: Options, ledger: "Ledger", safe: Callable[[], str]) ->
     listener = Listener()
     listener.listen()
     try:
-        pool = _make(options, ledger.checkpoints)
+        seconds = 60 * options.checkpoint_minutes
+        pool = make_pool(options, checkpoints=ledger.checkpoints, checkpoint_seconds=seconds)
         listener.listen()
         yield pool
     except KeyboardInterrupt:
@@ -66,17 +68,12 @@ def working_pool(options: Options, ledger: "Ledger", safe: Callable[[], str]) ->
             pool.close()
 
 
-def _make(options: Options, checkpoints: "Checkpoints") -> "Pool":
-    seconds = 60 * options.checkpoint_minutes
+def make_pool(options: Options | PlanOptions, **settings: Any) -> "LocalPool | RayPool":
+    """The pool that the options ask for, with other settings of its own."""
     if options.pool is PoolKind.LOCAL:
         from jobs import LocalPool
 
-        return LocalPool(options.workers, checkpoints=checkpoints, checkpoint_seconds=seconds)
+        return LocalPool(options.workers, **settings)
     from jobs import RayPool
 
-    return RayPool(
-        options.address or "local",
-        options.workers,
-        checkpoints=checkpoints,
-        checkpoint_seconds=seconds,
-    )
+    return RayPool(options.address or "local", options.workers, **settings)
