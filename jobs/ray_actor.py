@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from transfer.pool import Group, GroupResult
 
 
+_CONTROL = "control"  # calls that do not wait for those before them
+
+
 class Trainer:
     """One worker process: one CPU core or one GPU, with its own JAX.
 
     The module imports JAX only inside methods: a worker's environment comes first. On SIGTERM, the
-    notice that it is about to be taken away, the group is saved and given up.
+    notice that it is about to be taken away, the group is saved and given up (`halt`).
 
     Args:
         train: what to do with a group, called as train(group, load=..., keeper=...).
@@ -37,6 +40,11 @@ class Trainer:
         self._datasets: dict[tuple[str, str | None], Dataset] = {}
         self._stopping = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: self._stopping.set())
+
+    @ray.method(concurrency_group=_CONTROL)
+    def halt(self) -> None:
+        """Have the group saved and given up, beside the `run` that trains it."""
+        self._stopping.set()
 
     def hello(self) -> "Device":
         """Start JAX and describe the device."""
@@ -82,7 +90,7 @@ class Trainer:
             except Exception as error:
                 said.put(error)
 
-        # Aside, so that this thread can hand out what it says meanwhile, and can hear signals.
+        # Aside, so that this thread can hand out what it says meanwhile.
         threading.Thread(target=train, daemon=True).start()
         while isinstance(word := said.get(), bytes):
             yield word
@@ -117,7 +125,7 @@ def start(train: "Callable[..., GroupResult]", checkpoint_seconds: float, *, gpu
     The driver owns retries: an actor that Ray restarted by itself would run a group twice.
     """
     actor: Any = (
-        ray.remote(Trainer)
+        ray.remote(concurrency_groups={_CONTROL: 1})(Trainer)
         .options(
             num_cpus=0 if gpu else 1,
             num_gpus=1 if gpu else 0,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 10.0  # after which a cluster that is joined counts as absent, or as still starting
 LOOK_SECONDS = 5.0  # between two looks at whether machines have joined
+FAREWELL_SECONDS = 1.0  # that a pool gives its workers to save what they train
 MOST_FAILED_STARTS = 5  # per slot, in a row, of workers that die before they answer
 
 
@@ -146,11 +147,15 @@ class RayPool:
         return results
 
     def close(self) -> None:
-        """Drop pending groups, end the workers, and Ray if this pool started it."""
+        """Drop pending groups, end the workers, and Ray if this pool started it.
+
+        Groups in training are saved first, as far as that takes no longer than `FAREWELL_SECONDS`.
+        """
         if self._closed:
             return
         self._closed = True
         self._pending = 0
+        self._save_running()
         for slot in self._slots:
             ray.kill(slot.actor)
         if self._owns_ray:
@@ -161,6 +166,25 @@ class RayPool:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _save_running(self) -> None:
+        """Have workers save what they train, and wait for it."""
+        if self._checkpoints is None:
+            return
+        running = {slot.parts[0][0]: slot for slot in self._slots if slot.parts}
+        for slot in running.values():
+            slot.actor.halt.remote()
+        deadline = time.monotonic() + FAREWELL_SECONDS
+        while running and (left := deadline - time.monotonic()) > 0:
+            for words in ray.wait(list(running), num_returns=1, timeout=left)[0]:
+                try:
+                    word = ray.get(next(words))
+                except (RayError, StopIteration):
+                    word = None
+                if isinstance(word, bytes):
+                    save(self._checkpoints, running[words].parts[0][1].group, word)
+                else:
+                    del running[words]
 
     def _places(self) -> int:
         """How many workers the cluster has room for now."""

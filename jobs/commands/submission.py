@@ -1,6 +1,7 @@
 """`mupc submit`, `list`, `status`, `logs` and `stop`: experiments on a cluster."""
 
 import json
+import signal
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -70,6 +71,7 @@ def show_logs(job_id: str, address: str, *, follow: bool) -> int:
         print(submission.logs(job_id, address), end="")
         return 0
     on = f"{job_id} goes on: mupc logs {job_id} --follow{_at(address)}"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     try:
         for piece in submission.follow(job_id, address):
             print(piece, end="", flush=True)

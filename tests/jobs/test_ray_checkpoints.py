@@ -90,14 +90,18 @@ def same_bits(result: GroupResult, unbroken: tuple[pccore.Outcome, ...]) -> None
         np.testing.assert_array_equal(ours.curve.train_loss, theirs.curve.train_loss)
 
 
+def until_saved(watched: Watched, times: int, pool: Any) -> None:
+    deadline = time.monotonic() + 120
+    while watched.saved < times:
+        assert pool.collect(timeout=0.1) == []
+        assert time.monotonic() < deadline
+
+
 def lose(pool: Any, watched: Watched, number: signal.Signals) -> GroupResult:
     """Send the worker a signal after its second checkpoint; the result of whoever goes on."""
     pid = worker_of(pool)
     pool.submit(long_group())
-    deadline = time.monotonic() + 120
-    while watched.saved < 2:
-        assert pool.collect(timeout=0.1) == []
-        assert time.monotonic() < deadline
+    until_saved(watched, 2, pool)
     os.kill(pid, number)
     [result] = pool.collect(timeout=120)
     assert len(watched.loaded) == 2, "it was given to one more worker"
@@ -144,24 +148,20 @@ def test_a_preempted_worker_saves_at_once(
     same_bits(result, unbroken)
 
 
-def gone_on(watched: Watched) -> GroupResult:
-    """The long group's result from another pool."""
-    with LocalPool(1, checkpoints=watched) as pool:
+def test_a_closed_pool_has_saved_its_group_and_the_next_goes_on(
+    make_pool: MakePool, watched: Watched
+) -> None:
+    with make_pool(1) as pool:
+        unbroken = outcomes_of(pool)
+    with make_pool(1, checkpoints=watched, checkpoint_seconds=0.6) as pool:
+        pool.submit(long_group())
+        until_saved(watched, 2, pool)
+    assert watched.saved == 3
+    with make_pool(1, checkpoints=watched) as pool:
         pool.submit(long_group())
         [result] = pool.collect(timeout=120)
-    return result
-
-
-def test_a_closed_pool_has_saved_its_group_and_the_next_goes_on(
-    watched: Watched, unbroken_here: tuple[pccore.Outcome, ...]
-) -> None:
-    with LocalPool(1, checkpoints=watched) as pool:
-        pool.submit(long_group())
-        assert pool.collect(timeout=1.5) == []
-    assert watched.saved == 1
-    result = gone_on(watched)
     assert watched.loaded[-1] > 1000
-    same_bits(result, unbroken_here)
+    same_bits(result, unbroken)
 
 
 def test_a_corrupt_checkpoint_costs_its_training_only(
@@ -174,7 +174,9 @@ def test_a_corrupt_checkpoint_costs_its_training_only(
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.warns(DamagedFileWarning, match=path.name):
-        result = gone_on(watched)
+    with LocalPool(1, checkpoints=watched) as pool:
+        pool.submit(long_group())
+        with pytest.warns(DamagedFileWarning, match=path.name):
+            [result] = pool.collect(timeout=120)
     assert watched.loaded[-1] == 0
     same_bits(result, unbroken_here)
