@@ -124,8 +124,9 @@ def start(train: "Callable[..., GroupResult]", checkpoint_seconds: float, *, gpu
 
     The driver owns retries: an actor that Ray restarted by itself would run a group twice.
     """
-    actor: Any = (
-        ray.remote(concurrency_groups={_CONTROL: 1})(Trainer)
+    remote: Any = ray.remote  # whose types do not know groups
+    actor = (
+        remote(concurrency_groups={_CONTROL: 1})(Trainer)
         .options(
             num_cpus=0 if gpu else 1,
             num_gpus=1 if gpu else 0,

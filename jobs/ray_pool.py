@@ -176,15 +176,18 @@ class RayPool:
             slot.actor.halt.remote()
         deadline = time.monotonic() + FAREWELL_SECONDS
         while running and (left := deadline - time.monotonic()) > 0:
-            for words in ray.wait(list(running), num_returns=1, timeout=left)[0]:
-                try:
-                    word = ray.get(next(words))
-                except (RayError, StopIteration):
-                    word = None
-                if isinstance(word, bytes):
-                    save(self._checkpoints, running[words].parts[0][1].group, word)
-                else:
-                    del running[words]
+            ready, _ = ray.wait(list(running), num_returns=1, timeout=left)
+            if not ready:
+                return
+            words, part = running[ready[0]].parts[0]
+            try:
+                word = ray.get(next(words))
+            except (RayError, StopIteration):
+                word = None
+            if isinstance(word, bytes):
+                save(self._checkpoints, part.group, word)
+            else:
+                del running[words]
 
     def _places(self) -> int:
         """How many workers the cluster has room for now."""

@@ -13,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from ray_head import free_port
 
@@ -61,18 +62,25 @@ class Node:
 
     def workers(self) -> list[int]:
         """The ids of the processes of our actors on it."""
-        found = []
-        for process in self.processes():
-            with suppress(OSError):
-                if b"ray::Trainer" in Path(f"/proc/{process}/cmdline").read_bytes():
-                    found.append(process)
-        return found
+        return self._running(b"ray::Trainer")
+
+    def raylets(self) -> list[int]:
+        """The id of Ray's own process on it, by which the head knows that the node is alive."""
+        return self._running(b"raylet/raylet")
 
     def signal(self, number: signal.Signals) -> None:
         """Send all of it a signal: SIGKILL is a power cut, SIGSTOP and SIGCONT freeze and thaw."""
         for process in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(process, number)
+
+    def _running(self, command: bytes) -> list[int]:
+        found = []
+        for process in self.processes():
+            with suppress(OSError):
+                if command in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[0]:
+                    found.append(process)
+        return found
 
     def cable(self, state: str) -> None:
         """Pull its network cable ("down") or put it in again ("up")."""
@@ -94,8 +102,8 @@ class Nodes:
     bridge: str | None
     nodes: list[Node] = field(default_factory=list)
 
-    def join(self, cpus: int = 1) -> Node:
-        """Start a node and wait until it has joined."""
+    def join(self, cpus: int = 1, **variables: str) -> Node:
+        """Start a node, with variables of its environment, and wait until it has joined."""
         number = len(self.nodes) + 2
         node = Node(f"m{os.getpid() % 10**6}n{number}", "127.0.0.1")
         prefix: list[str] = []
@@ -112,7 +120,7 @@ class Nodes:
             f"--runtime-env-agent-port={free_port()}",
             f"--metrics-export-port={free_port()}",
         ]
-        _ray(node, [*prefix, RAY, "start", *options, f"--num-cpus={cpus}"], self, log)
+        _ray(node, [*prefix, RAY, "start", *options, f"--num-cpus={cpus}"], self, log, variables)
         return node
 
     def variables(self) -> dict[str, str]:
@@ -142,7 +150,7 @@ def ray_nodes(folder: Path) -> Iterator[Nodes]:
     port, head = free_port(), Node(f"m{os.getpid() % 10**6}n1", "127.0.0.1")
     bridge = None
     if may_make_networks():
-        bridge, head.address = f"m{os.getpid() % 10**6}b", "10.199.0.1"
+        bridge, head.address = f"m{os.getpid() % 10**6}b", _address(1)
         _ip("link", "add", bridge, "type", "bridge")
         _ip("addr", "add", f"{head.address}/24", "dev", bridge)
         _ip("link", "set", bridge, "up")
@@ -172,9 +180,15 @@ def ray_nodes(folder: Path) -> Iterator[Nodes]:
                 _ip("link", "del", bridge)
 
 
-def _ray(node: Node, command: list[str], nodes: Nodes, log: Path) -> None:
+def _ray(
+    node: Node,
+    command: list[str],
+    nodes: Nodes,
+    log: Path,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Run `ray start`, which returns once the node is up; its processes stay."""
-    environment = os.environ | _IMPATIENT | nodes.variables()
+    environment = os.environ | _IMPATIENT | nodes.variables() | variables
     environment |= {
         _MARK: node.name,
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -189,7 +203,7 @@ def _ray(node: Node, command: list[str], nodes: Nodes, log: Path) -> None:
             timeout=START_SECONDS,
             check=True,
         )
-    if node.address.startswith("10.") and "--head" in command:
+    if nodes.bridge is not None and "--head" in command:
         _await(nodes.address)
 
 
@@ -206,7 +220,7 @@ def _await(address: str) -> None:
 
 def _plug(name: str, bridge: str, number: int) -> str:
     """Make a namespace with a cable to the bridge; returns its address."""
-    address = f"10.199.0.{number}"
+    address = _address(number)
     _ip("netns", "add", name)
     _ip("link", "add", f"{name}h", "type", "veth", "peer", "name", "eth0", "netns", name)
     _ip("link", "set", f"{name}h", "master", bridge, "up")
@@ -217,6 +231,11 @@ def _plug(name: str, bridge: str, number: int) -> str:
     ):
         _ip("-n", name, *words)
     return address
+
+
+def _address(number: int) -> str:
+    """Of a node: those of another process that tests here are in another network."""
+    return f"10.199.{os.getpid() % 256}.{number}"
 
 
 def _ip(*words: str) -> None:

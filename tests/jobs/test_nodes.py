@@ -1,14 +1,18 @@
 """A sweep on a cluster whose nodes join, leave, freeze and lose their network while it runs."""
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pool_on_nodes
 import pytest
 from command import MUPC, mupc, write_spec
 from ray_nodes import Nodes, may_make_networks, ray_nodes
@@ -139,3 +143,72 @@ def test_a_node_that_is_cut_off_and_returns(
     sweep.until(sweep.has_lost_a_worker)
     nodes[1].cable("up")
     sweep.ends_like(undisturbed)
+
+
+def test_a_result_that_arrives_after_its_group_was_given_away(
+    cluster: Nodes, tmp_path: Path
+) -> None:
+    """Only the node's own process freezes: its worker goes on, and can reach the driver."""
+    nodes = [cluster.join(), cluster.join()]
+    with on_nodes("late", cluster, tmp_path) as driver:
+        worker = int(appeared(tmp_path / pool_on_nodes.BEGUN, text=True))
+        [node] = [node for node in nodes if worker in node.workers()]
+        for process in node.raylets():
+            os.kill(process, signal.SIGSTOP)
+        appeared(tmp_path / pool_on_nodes.AWAY)
+        (tmp_path / pool_on_nodes.GO).touch()
+        appeared(tmp_path / pool_on_nodes.LATE)
+        assert [run_id for run_id, *_ in results_of(driver)] == ["first-0", "second-0"]
+
+
+def test_a_worker_that_ray_kills_for_its_memory(cluster: Nodes, tmp_path: Path) -> None:
+    total, available = memory()
+    if available < 8 * 2**30:
+        pytest.skip(f"needs 8 GiB of free memory, there are {available / 2**30:.1f}")
+    most = (total - available + 3 * 2**30) / total
+    cluster.join(2, RAY_memory_usage_threshold=f"{most:.4f}", RAY_memory_monitor_refresh_ms="100")
+    with on_nodes("hungry", cluster, tmp_path) as driver:
+        results = {run_id: (status, cause) for run_id, status, cause in results_of(driver)}
+    status, cause = results.pop(f"hungry-{pool_on_nodes.KILLER}")
+    assert status == "failed"
+    assert "memory" in cause
+    assert [status for status, _ in results.values()] == ["trained"] * 3
+
+
+@contextmanager
+def on_nodes(scene: str, cluster: Nodes, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A driver of `pool_on_nodes`; it and all nodes end with the block."""
+    driver = subprocess.Popen(
+        [sys.executable, pool_on_nodes.__file__, scene, cluster.address, folder],
+        env={**os.environ, **cluster.variables()},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield driver
+    finally:
+        driver.kill()
+        for node in cluster.nodes:
+            node.signal(signal.SIGKILL)
+
+
+def results_of(driver: subprocess.Popen[str]) -> list[tuple[str, str, str]]:
+    """What it prints at its end."""
+    said, _ = driver.communicate(timeout=PATIENCE)
+    return [tuple(facts) for facts in json.loads(said.splitlines()[-1])]
+
+
+def appeared(path: Path, *, text: bool = False) -> str:
+    """Wait for a file, or for what it says; that."""
+    deadline = time.monotonic() + PATIENCE
+    while not path.exists() or (text and not path.read_text()):
+        assert time.monotonic() < deadline, path
+        time.sleep(0.05)
+    return path.read_text()
+
+
+def memory() -> tuple[int, int]:
+    """Of this machine, in bytes: all of it, and what is available."""
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    sizes = {name: int(size) * 1024 for name, size, *_ in lines}
+    return sizes["MemTotal:"], sizes["MemAvailable:"]
