@@ -24,6 +24,9 @@ MEASURE = "measure"
 # One that trains and one that waits: a slot need not idle while a group's rows are being written.
 GROUPS_PER_SLOT = 2
 
+RESULT = ("final_train_loss", "min_train_loss", "test_accuracy", "outcome", "run_id", "experiment")
+"""The columns of `runs` that an experiment is decided by, and what says whose they are."""
+
 FINISHED = [str(status) for status in Status if status is not Status.FAILED]
 
 
@@ -52,7 +55,8 @@ class Dispatcher:
         self.name, self.ledger, self.pool, self.data_dir = name, ledger, pool, data_dir
         known = ledger.runs(["run_id"], dataset_digest=sorted(set(digests)), outcome=FINISHED)
         self._known = set(known["run_id"])  # in whatever experiment, perhaps a million
-        self._own = ledger.runs(experiment=self.name, outcome=FINISHED)
+        own = ledger.runs(RESULT, experiment=self.name, outcome=FINISHED)
+        self._own = {row["run_id"]: row for row in _values(own)}
         self._rows: dict[str, Mapping[str, Any]] = {}  # done, by run id
         self._measured: dict[str, Mapping[str, Any]] = {}  # likewise: values of quantities
         self._copies: list[dict[str, Any]] = []
@@ -107,7 +111,7 @@ class Dispatcher:
         return all(run.run_id in self._rows or run.run_id in self._measured for run in runs)
 
     def rows(self, runs: Iterable[Run]) -> list[Mapping[str, Any]]:
-        """The rows of runs that are done."""
+        """The rows of runs that are done: `RESULT` at least."""
         return [self._rows[run.run_id] for run in runs]
 
     def measured(self, runs: Iterable[Run]) -> list[Mapping[str, Any]]:
@@ -146,7 +150,7 @@ class Dispatcher:
             )
             self.ledger.append(rows, curves)
             self.ledger.checkpoints.remove(result.group.run_ids)
-            self._rows.update((row["run_id"], row) for row in rows)
+            self._rows.update((row["run_id"], {name: row[name] for name in RESULT}) for row in rows)
             finished += [(run, outcome) for (run, _), outcome in pairs]
         if self._usage.due:
             self.record_usage(over=False)
@@ -204,19 +208,14 @@ class Dispatcher:
         self._new = {}
 
     def _known_rows(self, run_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """What the ledger has of these runs, by id: Python values, None where there is none."""
+        """What the ledger has of these runs, by id; of another experiment's, whole rows."""
         known = self._known.intersection(run_ids)
-        if not known:
-            return {}
-        rows = self._own[self._own["run_id"].isin(known)]
-        elsewhere = known.difference(rows["run_id"])
+        found = {run_id: self._own[run_id] for run_id in known if run_id in self._own}
+        elsewhere = sorted(known - found.keys())
         if elsewhere:
-            found = self.ledger.runs(run_id=sorted(elsewhere), outcome=FINISHED)
-            rows = pd.concat([rows, found])
-        return {
-            row["run_id"]: {str(name): None if pd.isna(v) else v for name, v in row.items()}
-            for row in rows.to_dict("records")
-        }
+            rows = self.ledger.runs(run_id=elsewhere, outcome=FINISHED)
+            found |= {row["run_id"]: row for row in _values(rows)}
+        return found
 
     def _as_group(self, runs: Sequence[Run]) -> Group:
         return Group(
@@ -226,3 +225,11 @@ class Dispatcher:
             lanes=tuple(run.lane for run in runs),
             run_ids=tuple(run.run_id for run in runs),
         )
+
+
+def _values(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Python values, None where there is none."""
+    return [
+        {str(name): None if pd.isna(value) else value for name, value in row.items()}
+        for row in rows.to_dict("records")
+    ]

@@ -1,6 +1,6 @@
 """A ledger in memory, and a pool that computes losses by formula, to test the road of a trial."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -8,6 +8,7 @@ import pandas as pd
 
 import pccore
 from pccore import Outcome, Status, TrainingConfig
+from results.schema import TABLES
 from transfer.pool import Group, GroupResult, Worker
 from transfer.runs import Cell
 from transfer.usage import QUANTITIES
@@ -15,7 +16,7 @@ from transfer.usage import QUANTITIES
 Response = Callable[[TrainingConfig, Cell, int], Outcome | float]
 """The outcome of a config, cell and seed; a number is the final loss of a trained run."""
 
-COLUMNS = ["run_id", "experiment", "dataset_digest", "outcome"]
+COLUMNS = list(TABLES["runs"].named)
 
 
 class Killed(BaseException):
@@ -57,13 +58,13 @@ class MemoryLedger:
     def append_verdicts(self, rows: list[dict[str, Any]]) -> None:
         self.verdicts += rows
 
-    def runs(self, columns: list[str] | None = None, **filters: Any) -> pd.DataFrame:
+    def runs(self, columns: Sequence[str] | None = None, **filters: Any) -> pd.DataFrame:
         frame = pd.DataFrame(self.appended, columns=None if self.appended else COLUMNS)
         for column, wanted in filters.items():
             values = wanted if isinstance(wanted, list) else [wanted]
             frame = frame[frame[column].isin(values)]
         frame = frame.drop_duplicates("run_id", keep="last")
-        return frame if columns is None else frame[columns]
+        return frame if columns is None else frame[list(columns)]
 
 
 class FormulaPool:
