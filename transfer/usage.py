@@ -1,11 +1,14 @@
 """How busy the slots of a pool were, interval by interval: rows of the `measurements` table.
 
 An interval is one process that runs an experiment, from its start to its end. Of every slot it
-leaves `worker_busy_seconds`, in which it had a group, and `worker_idle_seconds`, in which it had
-none; `settings` say the interval and the slot. A process that continues an experiment has an
-interval of its own, so that sums over all rows are right however often it was stopped. While it
-runs the rows are written again every few minutes, under the same key: the newest counts, and one
-that is killed loses what came after. How busy a device is within a group is not measured.
+leaves `worker_busy_seconds`, in which it had a group, `worker_idle_seconds`, in which it had none,
+and `worker_operations`, the floating-point operations of the updates that it made (as
+`transfer.grouping.work` counts them); `settings` say the interval and the slot. Operations over
+busy seconds, beside what the device can do, say how well it was used.
+
+A process that continues an experiment has an interval of its own, so that sums over all rows are
+right however often it was stopped. While it runs the rows are written again every few minutes,
+under the same key: the newest counts, and one that is killed loses what came after.
 """
 
 import json
@@ -16,11 +19,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from transfer.grouping import OPERATIONS, work
 from transfer.pool import GroupResult, Worker
 from transfer.runs import versions
 
-BUSY, IDLE = "worker_busy_seconds", "worker_idle_seconds"
-QUANTITIES = (BUSY, IDLE)
+BUSY, IDLE, DONE = "worker_busy_seconds", "worker_idle_seconds", "worker_operations"
+QUANTITIES = (BUSY, IDLE, DONE)
 RECORDED_EVERY = timedelta(minutes=5)
 _OVERLAP = timedelta(seconds=0.1)  # of two groups of one thread, by clocks that are set meanwhile
 
@@ -32,6 +36,7 @@ class _Slot:
     since: datetime
     end: datetime
     busy: timedelta = timedelta()
+    operations: float = 0.0
     worker: Worker | None = None
 
 
@@ -65,6 +70,7 @@ class Usage:
         slot.worker = result.worker
         slot.busy += busy
         slot.end = max(slot.end, began + busy)
+        slot.operations += _operations(result) * (busy.total_seconds() / result.seconds)
 
     @property
     def due(self) -> bool:
@@ -91,7 +97,6 @@ class Usage:
             common = {
                 "experiment": experiment,
                 "settings": json.dumps(interval, sort_keys=True),
-                "unit": "s",
                 "seconds": whole.total_seconds(),
                 "source": __name__,
                 "device": None if slot.worker is None else slot.worker.device,
@@ -99,8 +104,12 @@ class Usage:
                 **versions(),
             }
             idle = max(whole - slot.busy, timedelta())
-            for quantity, value in ((BUSY, slot.busy), (IDLE, idle)):
-                rows.append({"quantity": quantity, "value": value.total_seconds(), **common})
+            for quantity, value, unit in (
+                (BUSY, slot.busy.total_seconds(), "s"),
+                (IDLE, idle.total_seconds(), "s"),
+                (DONE, slot.operations, "FLOP"),
+            ):
+                rows.append({"quantity": quantity, "value": value, "unit": unit, **common})
         return rows
 
     def _slot(self, worker: Worker, began: datetime) -> _Slot:
@@ -112,3 +121,10 @@ class Usage:
             return max(own, key=lambda slot: slot.end)
         unused = [slot for slot in self._slots if slot.worker is None]
         return unused[0] if unused else min(self._slots, key=lambda slot: slot.end)
+
+
+def _operations(result: GroupResult) -> float:
+    """Of the updates that its lanes made."""
+    config = result.group.config
+    updates = sum(outcome.steps for outcome in result.outcomes)
+    return OPERATIONS * work(config) * updates / max(config.steps, 1)

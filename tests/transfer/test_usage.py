@@ -14,11 +14,12 @@ from transfer_fakes import FormulaPool, Killed, MemoryLedger, spec
 import pccore
 from transfer import Experiment, run
 from transfer.pool import Group, GroupResult, Worker
-from transfer.usage import BUSY, IDLE, QUANTITIES, RECORDED_EVERY, Usage
+from transfer.usage import BUSY, DONE, IDLE, QUANTITIES, RECORDED_EVERY, Usage
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NETWORK = pccore.NetworkConfig(4, 2, width=3, depth=1)
-GROUP = Group("", None, pccore.TrainingConfig(NETWORK, pccore.Backpropagation()), (), ())
+CONFIG = pccore.TrainingConfig(NETWORK, pccore.Backpropagation(), batch_size=5, steps=10)
+GROUP = Group("", None, CONFIG, (), ())
 ONE, OTHER = (Worker("cpu", "here", pid) for pid in (1, 2))
 
 
@@ -29,11 +30,19 @@ class Watch:
         self.now, self.slots = 0.0, slots
         self.usage = Usage(lambda: START + timedelta(seconds=self.now))
 
-    def group(self, began: float, end: float, worker: Worker = ONE, seconds: float = 0) -> None:
+    def group(
+        self,
+        began: float,
+        end: float,
+        worker: Worker = ONE,
+        seconds: float = 0,
+        updates: tuple[int, ...] = (),
+    ) -> None:
         """A group that the pool returns when it ends; `seconds` with those of earlier workers."""
         self.now = max(self.now, end)
         started = START + timedelta(seconds=began)
-        result = GroupResult(GROUP, (), seconds or end - began, started, worker)
+        outcomes = tuple(pccore.Outcome(pccore.Status.TRAINED, steps=steps) for steps in updates)
+        result = GroupResult(GROUP, outcomes, seconds or end - began, started, worker)
         self.usage.add(result, self.slots)
 
     def slots_of(self, *, over: bool = True) -> list[tuple[float, float]]:
@@ -94,6 +103,17 @@ def test_what_an_earlier_process_spent_on_a_group_is_not_counted_again() -> None
     watch.group(2, 10, seconds=3600)
     watch.group(10, 10, Worker("none", "here", 1))  # failed before it began
     assert watch.slots_of() == [(8, 2)]
+
+
+def test_operations_are_those_of_the_updates_that_were_made_here() -> None:
+    """A sample is multiplied with 4 x 3 and 3 x 2 weights forward and for the gradient, and with
+    the latter backward: 42 multiply-adds."""
+    watch = Watch(slots=1)
+    watch.group(0, 2, updates=(10, 4))
+    watch.group(3, 4, updates=(10, 10), seconds=4)  # three of them by an earlier process
+    [done] = [row for row in watch.usage.rows("test", over=True) if row["quantity"] == DONE]
+    assert done["value"] == 2 * 42 * 5 * (14 + 20 / 4)
+    assert done["unit"] == "FLOP"
 
 
 def test_while_slots_may_be_busy_only_what_is_over_counts() -> None:
