@@ -54,7 +54,7 @@ class Dispatcher:
     ) -> None:
         self.name, self.ledger, self.pool, self.data_dir = name, ledger, pool, data_dir
         known = ledger.runs(["run_id"], dataset_digest=sorted(set(digests)), outcome=FINISHED)
-        self._known = set(known["run_id"])  # in whatever experiment, perhaps a million
+        self._known = set(known["run_id"].to_numpy())  # in whatever experiment, perhaps a million
         own = ledger.runs(RESULT, experiment=self.name, outcome=FINISHED)
         self._own = {row["run_id"]: row for row in _values(own)}
         self._rows: dict[str, Mapping[str, Any]] = {}  # done, by run id
