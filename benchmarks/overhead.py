@@ -7,9 +7,11 @@ runs as `mupc run` would run it, ledger and verdict included: once with nothing 
 with other seeds, for which everything is compiled. Columns: wall-clock seconds; "slots busy", the
 share of the slots' time that groups were training (the rest is driver, ledger and a slot that waits
 for the last group); processor seconds of this process; "compiled", the share of them that XLA's
-threads spent, which run compiled programs; seconds of tracing and compiling; and "overhead", the
-share of the slots' time that was not spent in compiled programs. Other work on the machine spoils
-the last, the two shares hardly. For Linux, and training on the CPU.
+threads spent, which run compiled programs; seconds of tracing and compiling; and the overhead "at
+most": the share of the slots' time that XLA's threads did not spend on a processor. That counts
+their waiting for the thread that called them, and all other work on the machine; what a group
+spends outside its programs is measured by `compiled_share.py`, so that the overhead is about
+1 - slots busy x share in compiled code. For Linux, and training on the CPU.
 """
 
 import argparse
@@ -63,7 +65,7 @@ class Sweep:
 
     @property
     def overhead(self) -> float:
-        """Share of the slots' time that was not spent in compiled programs."""
+        """Share of the slots' time that XLA's threads did not spend on a processor."""
         return 1 - self.xla / (self.slots * self.wall)
 
 
@@ -132,12 +134,11 @@ def publish(sweeps: list[Sweep], options: argparse.Namespace) -> None:
     best = min(sweeps[1:], key=lambda sweep: sweep.overhead)
     report = Report(
         "Service overhead of a sweep",
-        ["sweep", "wall, s", "slots busy", "processor, s", "compiled", "compiling, s", "overhead"],
+        ["sweep", "wall, s", "slots busy", "processor, s", "compiled", "compiling, s", "at most"],
         notes=[
             f"Digits, tuned at 8 x 64 on 12 cells, transferred to 16 x 64: {best.runs} runs of "
-            f"{options.steps} steps, {best.slots} slots. Overhead is the share of the slots' time "
-            "that was not spent in compiled programs; the other shares suffer less from other "
-            "work on the machine."
+            f"{options.steps} steps, {best.slots} slots. The overhead is about 1 - slots busy x "
+            "share in compiled code (compiled_share.py), and at most what is in the last column."
         ],
     )
     for name, found in (("nothing compiled", sweeps[0]), ("all compiled", best)):
