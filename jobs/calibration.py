@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import Any
 
 import jax
@@ -45,7 +46,10 @@ class Timing:
 
 
 def calibrate(pool: Pool, groups: Iterable[Group], kind: str, seconds: float) -> dict[int, Timing]:
-    """Time groups on a pool, as many at once as it trains at once.
+    """Time groups on a pool, with all its slots busy.
+
+    GPUs take a group each. The cores of a CPU share caches and memory, and a program that is
+    compiled on one would slow down another: they take the same group at the same time.
 
     Args:
         pool: made with `train=timed_group`.
@@ -57,24 +61,29 @@ def calibrate(pool: Pool, groups: Iterable[Group], kind: str, seconds: float) ->
         What was found, by the place of the group; what failed or was left out is missing.
     """
     waiting = deque(enumerate(groups))
-    places: dict[Group, int] = {}
+    copies = pool.slots if kind == "cpu" else 1
+    flying: dict[int, list[Timing | None]] = {}
     found: dict[int, Timing] = {}
     deadline = time.monotonic() + seconds
     rate, start = FASTEST[kind] / CAUTIOUS, START_SECONDS
-    while waiting or places:
-        while waiting and len(places) < pool.slots:
+    while waiting or flying:
+        while waiting and len(flying) * copies < pool.slots:
             place, group = waiting.popleft()
-            timed = short(group, rate)
+            timed = replace(short(group, rate), run_ids=(str(place),) * len(group.lanes))
             needed = start + len(timed.lanes) * work(timed.config) / rate
             if time.monotonic() + needed < deadline:
-                places[timed] = place
-                pool.submit(timed)
-        for result in pool.collect() if places else ():
-            place, timing = places.pop(result.group), _read(result)
-            if timing is not None:
-                found[place] = timing
-                rate = min(rate, _step(result.group.config) / timing.step)
-                start = max(start, timing.start)
+                flying[place] = []
+                for _ in range(copies):
+                    pool.submit(timed)
+        for result in pool.collect() if flying else ():
+            place = int(result.group.run_ids[0])
+            flying[place].append(_read(result))
+            if len(flying[place]) == copies:
+                timing = _together(flying.pop(place))
+                if timing is not None:
+                    found[place] = timing
+                    rate = min(rate, _step(result.group.config) / timing.step)
+                    start = max(start, timing.start)
     return found
 
 
@@ -142,6 +151,17 @@ def _read(result: GroupResult) -> Timing | None:
         return None
     lanes = len(result.group.lanes)
     return Timing(lanes, values["step"] / lanes, values["evaluation"] / lanes, values["start"])
+
+
+def _together(timings: Sequence[Timing | None]) -> Timing | None:
+    """The mean of what was found at the same time; None if any is missing."""
+    found = [timing for timing in timings if timing is not None]
+    if len(found) < len(timings):
+        return None
+    return Timing(
+        found[0].lanes,
+        *(fmean(getattr(timing, quantity) for timing in found) for quantity in QUANTITIES),
+    )
 
 
 def interpolated(config: TrainingConfig, known: Sequence[tuple[TrainingConfig, Timing]]) -> Timing:

@@ -162,21 +162,23 @@ def test_steps_are_told_from_evaluations_and_from_the_start(
 class PretendPool:
     """Takes as long as the work says, on a clock of its own; of one depth, groups fail."""
 
-    slots = 1
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: int | None = None) -> None:
-        self.now, self.fails = 0.0, fails
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, fails: int | None = None, slots: int = 1
+    ) -> None:
+        self.now, self.fails, self.slots = 0.0, fails, slots
+        self.most = 0  # that ever waited
         self.waiting: list[Group] = []
         monkeypatch.setattr(calibration.time, "monotonic", lambda: self.now)
 
     def submit(self, group: Group) -> None:
         self.waiting.append(group)
+        self.most = max(self.most, len(self.waiting))
 
     def collect(self) -> list[GroupResult]:
         group = self.waiting.pop()
         if group.config.network.depth == self.fails:
             return [failed_group(group, "no memory")]
-        step = work(replace(group.config, steps=1)) / RATE
+        step = work(replace(group.config, steps=1)) / RATE * (1 + len(self.waiting))
         self.now += 2.0 + group.config.steps * step
         values = {"step": step, "evaluation": 0.1, "start": 2.0}
         readings = tuple(pccore.Reading(0, name, value, "") for name, value in values.items())
@@ -192,6 +194,23 @@ def test_shapes_are_timed_while_there_is_time(monkeypatch: pytest.MonkeyPatch) -
     assert found[0].step == pytest.approx(work(replace(config(2), steps=1)) / RATE)
     assert pool.now <= 20
     assert calibrate(pool, shapes, "cpu", seconds=1.0) == {}  # type: ignore[arg-type]
+
+
+def test_cores_take_the_same_shape_at_once_and_gpus_a_shape_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pool pretends that a group beside which others wait takes so many times longer."""
+    shapes = [group(config(depth), lanes=1) for depth in (2, 3, 4)]
+    cores = PretendPool(monkeypatch, fails=3, slots=3)
+    found = calibrate(cores, shapes, "cpu", seconds=60.0)  # type: ignore[arg-type]
+    assert set(found) == {0, 2}
+    assert cores.most == 3
+    assert cores.waiting == []
+    assert found[0].step == pytest.approx(2 * work(replace(config(2), steps=1)) / RATE)
+    gpus = PretendPool(monkeypatch, slots=2)
+    found = calibrate(gpus, shapes, "gpu", seconds=60.0)  # type: ignore[arg-type]
+    assert set(found) == {0, 1, 2}
+    assert gpus.most == 2
 
 
 def test_a_timing_is_of_any_pools_workers(make_pool: MakePool) -> None:
