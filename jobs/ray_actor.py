@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transfer.pool import Group, GroupResult
 
 
+ALIVE = b""  # in place of a checkpoint, where there is nothing else to say
 _CONTROL = "control"  # calls that do not wait for those before them
 
 
@@ -32,11 +33,18 @@ class Trainer:
     Args:
         train: what to do with a group, called as train(group, load=..., keeper=...).
         checkpoint_seconds: between two checkpoints of a group.
+        pulse_seconds: at most between two words to the driver.
     """
 
-    def __init__(self, train: "Callable[..., GroupResult]", checkpoint_seconds: float) -> None:
+    def __init__(
+        self,
+        train: "Callable[..., GroupResult]",
+        checkpoint_seconds: float,
+        pulse_seconds: float,
+    ) -> None:
         environment.prepare()
         self._train, self._checkpoint_seconds = train, checkpoint_seconds
+        self._pulse_seconds = pulse_seconds
         self._datasets: dict[tuple[str, str | None], Dataset] = {}
         self._stopping = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: self._stopping.set())
@@ -60,8 +68,8 @@ class Trainer:
     ) -> "Iterator[GroupResult | bytes | None]":
         """Train a group: gives its checkpoints as they come, and then its result.
 
-        None in place of the result says that this worker must stop, and that another should go on
-        from the last checkpoint.
+        In between it gives signs of life. None in place of the result says that this worker must
+        stop, and that another should go on from the last checkpoint.
 
         Args:
             group: the group.
@@ -92,11 +100,17 @@ class Trainer:
 
         # Aside, so that this thread can hand out what it says meanwhile.
         threading.Thread(target=train, daemon=True).start()
-        while isinstance(word := said.get(), bytes):
+        while isinstance(word := self._heard(said), bytes):
             yield word
         if isinstance(word, Exception):
             raise word
         yield word
+
+    def _heard(self, said: "queue.SimpleQueue[Any]") -> Any:
+        try:
+            return said.get(timeout=self._pulse_seconds)
+        except queue.Empty:
+            return ALIVE
 
 
 @dataclass(eq=False)
@@ -107,11 +121,13 @@ class Slot:
         actor: handle of the Ray actor.
         greeting: reference to its `hello`, None once it has answered.
         parts: what it runs (first) and has queued, each with what the worker says of it.
+        heard: when it last had a word from the worker, or was given its first part.
     """
 
     actor: Any
     greeting: "ray.ObjectRef | None"
     parts: "deque[tuple[ray.ObjectRefGenerator, Part]]" = field(default_factory=deque)
+    heard: float = 0.0
 
     @property
     def references(self) -> "list[ray.ObjectRef | ray.ObjectRefGenerator]":
@@ -119,10 +135,11 @@ class Slot:
         return [self.greeting] if self.greeting is not None else [said for said, _ in self.parts]
 
 
-def start(train: "Callable[..., GroupResult]", checkpoint_seconds: float, *, gpu: bool) -> Slot:
-    """Start a worker on a CPU core or a GPU of the cluster. Does not wait for it.
+def start(*settings: Any, gpu: bool) -> Slot:
+    """Start a `Trainer` with these settings on a CPU core or a GPU of the cluster.
 
-    The driver owns retries: an actor that Ray restarted by itself would run a group twice.
+    Does not wait for it. The driver owns retries: an actor that Ray restarted by itself would run a
+    group twice.
     """
     remote: Any = ray.remote  # whose types do not know groups
     actor = (
@@ -134,6 +151,6 @@ def start(train: "Callable[..., GroupResult]", checkpoint_seconds: float, *, gpu
             max_task_retries=0,
             runtime_env={"env_vars": environment.worker_variables(gpu=gpu)},
         )
-        .remote(train, checkpoint_seconds)
+        .remote(*settings)
     )
     return Slot(actor, actor.hello.remote())

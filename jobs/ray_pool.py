@@ -26,7 +26,7 @@ from jobs.layout_choice import known_layout
 from jobs.layout_policy import layout_policy
 from jobs.local import usable_cpus
 from jobs.ray_access import refuse_open_cluster, show_token
-from jobs.ray_actor import Slot
+from jobs.ray_actor import ALIVE, Slot
 from jobs.recovery import Part, Ticket, lost_together
 from jobs.tokens import make_private
 from jobs.worker import failed_group, load_dataset, train_group
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from results import Checkpoints
 
 ANSWER_SECONDS = 10.0  # after which a cluster that is joined counts as absent, or as still starting
-LOOK_SECONDS = 5.0  # between two looks at whether machines have joined
+LOOK_SECONDS = 5.0  # between two looks at whether machines have joined, or workers fallen silent
+SILENCE_SECONDS = 300.0  # after which a worker is given up
+PULSES = 10  # signs of life that it should have given by then
 FAREWELL_SECONDS = 1.0  # that a pool gives its workers to save what they train
 MOST_FAILED_STARTS = 5  # per slot, in a row, of workers that die before they answer
 
@@ -59,6 +61,8 @@ class RayPool:
         checkpoints: of the ledger, which the driver keeps for its workers: from there a group goes
             on whose worker was lost; None saves nothing.
         checkpoint_seconds: between two checkpoints of a group.
+        silence_seconds: after which a worker is given up that trains and gives no sign of life,
+            though its node is alive.
         announce: told what is being waited for (starting Ray takes many seconds), and which workers
             were lost.
 
@@ -77,6 +81,7 @@ class RayPool:
         train: Callable[..., GroupResult] = train_group,
         checkpoints: "Checkpoints | None" = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        silence_seconds: float = SILENCE_SECONDS,
         announce: Callable[[str], None] = _announce,
     ) -> None:
         if workers is not None and workers < 1:
@@ -85,6 +90,7 @@ class RayPool:
         self._train, self._checkpoints = train, checkpoints
         self._announce = announce
         self._checkpoint_seconds = checkpoint_seconds if checkpoints is not None else math.inf
+        self._silence_seconds = silence_seconds
         self._owns_ray = not ray.is_initialized()
         self._closed = False
         if self._owns_ray:
@@ -140,7 +146,7 @@ class RayPool:
                 self._dispatch()
             elif left <= LOOK_SECONDS:
                 break
-            if self._grow():
+            if self._look():
                 break
         results, self._finished = self._finished, []
         self._pending -= len(results)
@@ -184,30 +190,45 @@ class RayPool:
                 word = ray.get(next(words))
             except (RayError, StopIteration):
                 word = None
-            if isinstance(word, bytes):
-                save(self._checkpoints, part.group, word)
-            else:
+            if not isinstance(word, bytes):
                 del running[words]
+            elif word != ALIVE:
+                save(self._checkpoints, part.group, word)
 
     def _places(self) -> int:
         """How many workers the cluster has room for now."""
         return int(ray.cluster_resources().get("GPU" if self._gpu else "CPU", 0))
+
+    def _look(self) -> bool:
+        """Every few seconds: give up silent workers, and take up new places; whether any came."""
+        if time.monotonic() < self._looked + LOOK_SECONDS:
+            return False
+        self._looked = time.monotonic()
+        for slot in list(self._slots):
+            if slot.parts and self._looked > slot.heard + self._silence_seconds:
+                self._doubt(slot)
+        return self._follows and self._grow()
+
+    def _doubt(self, slot: Slot) -> None:
+        """Give up a worker, unless it has spoken and the driver has not listened yet."""
+        words, _ = slot.parts[0]
+        if not ray.wait([words], timeout=0)[0]:
+            self._bury(slot, f"no sign of life for {self._silence_seconds:g} s")
+            self._dispatch()
 
     def _grow(self) -> bool:
         """Start a worker for each place that has come since; whether there is any.
 
         A place that goes takes its worker with it, whose successor waits for the next to come.
         """
-        if not self._follows or time.monotonic() < self._looked + LOOK_SECONDS:
-            return False
-        self._looked = time.monotonic()
         more = self._places() - len(self._slots)
         self._slots += [self._start() for _ in range(more)]
         self.slots = len(self._slots)
         return more > 0
 
     def _start(self) -> Slot:
-        return ray_actor.start(self._train, self._checkpoint_seconds, gpu=self._gpu)
+        pulse = self._silence_seconds / PULSES
+        return ray_actor.start(self._train, self._checkpoint_seconds, pulse, gpu=self._gpu)
 
     def _first_device(self) -> Device:
         while True:
@@ -248,6 +269,8 @@ class RayPool:
         kept = None if self._checkpoints is None else self._checkpoints.load(group.run_ids)
         checkpoint = [] if kept is None else [ray.put(kept)]
         run = slot.actor.run.options(num_returns="streaming")
+        if not slot.parts:
+            slot.heard = time.monotonic()
         slot.parts.append((run.remote(group, [dataset], checkpoint), part))
 
     def _answer(self, slot: Slot) -> None:
@@ -262,10 +285,11 @@ class RayPool:
         except RayTaskError as error:
             word = failed_group(part.group, one_sentence(error.cause or error))
         except RayError as error:
-            self._bury(slot, error)
+            self._bury(slot, one_sentence(error))
             return
+        slot.heard = time.monotonic()
         if isinstance(word, bytes):
-            if self._checkpoints is not None:
+            if word != ALIVE and self._checkpoints is not None:
                 save(self._checkpoints, part.group, word)
         elif word is None:
             self._announce("a worker has to stop, and is replaced")
@@ -290,14 +314,14 @@ class RayPool:
         slot.greeting = None
         return device
 
-    def _bury(self, slot: Slot, error: RayError) -> None:
+    def _bury(self, slot: Slot, cause: str) -> None:
         """A worker died: decide what becomes of what it had, and start another."""
-        self._announce(f"a worker was lost, and is replaced: {one_sentence(error)}")
+        self._announce(f"a worker was lost, and is replaced: {cause}")
         again = lost_together([part for _, part in slot.parts])
         if not again:
             part = slot.parts[0][1]
-            cause = f"its worker died {part.losses} times, last of {one_sentence(error)}"
-            self._settle(part, failed_group(part.group, cause))
+            sentence = f"its worker died {part.losses} times, last of {cause}"
+            self._settle(part, failed_group(part.group, sentence))
         self._waiting.extendleft(reversed(again))
         self._replace(slot)
 

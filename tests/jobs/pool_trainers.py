@@ -107,6 +107,22 @@ def kills_worker_once(group: Group, **_: object) -> GroupResult:
     return echo(group)
 
 
+def freezes_worker_once(group: Group, **_: object) -> GroupResult:
+    """The process stops without ending, the first time a group has a scratch folder."""
+    if group.data_dir:
+        mark = Path(group.data_dir) / "frozen"
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+    return echo(group)
+
+
+def takes_long(group: Group, **_: object) -> GroupResult:
+    """Says nothing for four seconds."""
+    time.sleep(4.0)
+    return echo(group)
+
+
 def kills_worker(group: Group, **_: object) -> GroupResult:
     """Dies whenever a lane has the seed KILLER."""
     if any(lane.seed == KILLER for lane in group.lanes):

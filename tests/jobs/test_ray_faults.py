@@ -1,12 +1,14 @@
 """Workers that die: their groups are run again, split, and only the guilty run fails."""
 
 import os
+import time
 from pathlib import Path
 
 import pool_trainers as trainers
 import pytest
 from pool_trainers import KILLER, MakePool, collect_all, facts_of, group
 
+import jobs.ray_pool
 import jobs.recovery
 from jobs import PoolError
 from pccore import Status
@@ -26,6 +28,36 @@ def test_a_killed_worker_is_replaced_and_its_group_runs_again(
     assert {r.group for r in results} == set(groups)
     for r in results:
         assert [facts_of(o) for o in r.outcomes] == [lane.seed for lane in r.group.lanes]
+
+
+def test_a_worker_that_hangs_is_given_up(
+    make_ray_pool: MakePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.ray_pool, "LOOK_SECONDS", 0.2)
+    said: list[str] = []
+    pool = make_ray_pool(
+        workers=1, train=trainers.freezes_worker_once, silence_seconds=3, announce=said.append
+    )
+    pool.submit(group("frozen", scratch=tmp_path))
+    pool.submit(group("next"))
+    assert len(collect_all(pool, 2)) == 2
+    assert (tmp_path / "frozen").exists()
+    assert said == ["a worker was lost, and is replaced: no sign of life for 3 s"]
+
+
+def test_a_worker_that_is_busy_is_left_alone(
+    make_ray_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes longer than silence may last, and for a while the driver does not listen."""
+    monkeypatch.setattr(jobs.ray_pool, "LOOK_SECONDS", 0.2)
+    said: list[str] = []
+    pool = make_ray_pool(
+        workers=1, train=trainers.takes_long, silence_seconds=2, announce=said.append
+    )
+    pool.submit(group("busy"))
+    time.sleep(3)
+    assert len(collect_all(pool, 1)) == 1
+    assert said == []
 
 
 def test_a_run_that_always_kills_its_worker_fails_alone(
