@@ -1,5 +1,7 @@
 """Every recipe: named, sourced, buildable at both scales, no verdict where nothing ran."""
 
+import itertools
+
 import pytest
 
 import results
@@ -48,8 +50,14 @@ def test_the_small_scale_can_be_trained_in_minutes_and_the_full_one_is_larger(na
     assert full.core_seconds >= small.core_seconds
 
 
-@pytest.mark.parametrize("scale", Scale)
-@pytest.mark.parametrize("name", RECIPES)
+DEEPEST = ("conditioning", Scale.FULL)  # to 128 x 512: half a minute
+TRACED = [
+    pytest.param(*case, marks=[pytest.mark.slow] if case == DEEPEST else [])
+    for case in itertools.product(RECIPES, Scale)
+]
+
+
+@pytest.mark.parametrize(("name", "scale"), TRACED)
 def test_every_training_of_a_recipe_can_be_traced(name, scale):
     setting = RECIPES[name].at(scale)
     configs = {run.config for run in setting.runs(None)}
