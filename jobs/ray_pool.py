@@ -4,10 +4,7 @@ The driver owns all retries: a dead worker is replaced, and what it had is run a
 (`jobs.recovery`).
 """
 
-import logging
 import math
-import os
-import socket
 import sys
 import time
 from collections import deque
@@ -20,22 +17,20 @@ from ray.exceptions import RayError, RayTaskError
 import pccore
 from jobs import ray_actor
 from jobs.devices import Device
-from jobs.errors import PoolError, TokenError, one_sentence
+from jobs.errors import PoolError, one_sentence
 from jobs.keeper import CHECKPOINT_SECONDS, save
 from jobs.layout_choice import known_layout
 from jobs.layout_policy import layout_policy
-from jobs.local import usable_cpus
-from jobs.ray_access import refuse_open_cluster, show_token
+from jobs.ray_access import connect
 from jobs.ray_actor import ALIVE, Slot
 from jobs.recovery import Part, Ticket, lost_together
-from jobs.tokens import make_private
 from jobs.worker import failed_group, load_dataset, train_group
 from transfer.pool import Group, GroupResult
 
 if TYPE_CHECKING:
     from results import Checkpoints
 
-ANSWER_SECONDS = 10.0  # after which a cluster that is joined counts as absent, or as still starting
+GREETING_SECONDS = 10.0  # after which it is said that the first worker is waited for
 LOOK_SECONDS = 5.0  # between two looks at whether machines have joined, or workers fallen silent
 SILENCE_SECONDS = 300.0  # after which a worker is given up
 PULSES = 10  # signs of life that it should have given by then
@@ -94,7 +89,7 @@ class RayPool:
         self._owns_ray = not ray.is_initialized()
         self._closed = False
         if self._owns_ray:
-            _connect(address or "local", workers, announce)
+            connect(address or "local", workers, announce)
         self._gpu = ray.cluster_resources().get("GPU", 0) >= 1
         self._follows, self._looked = workers is None, time.monotonic()
         self.slots = workers or max(1, self._places())
@@ -233,7 +228,7 @@ class RayPool:
     def _first_device(self) -> Device:
         while True:
             slots = {ref: slot for slot in self._slots for ref in slot.references}
-            ready, _ = ray.wait(list(slots), num_returns=1, timeout=ANSWER_SECONDS)
+            ready, _ = ray.wait(list(slots), num_returns=1, timeout=GREETING_SECONDS)
             if not ready:
                 self._announce("waiting for the cluster's first worker")
                 continue
@@ -333,44 +328,3 @@ class RayPool:
         whole = part.settle(result)
         if whole is not None:
             self._finished.append(whole)
-
-
-def _connect(address: str, workers: int | None, announce: Callable[[str], None]) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address == "local":
-        announce("starting Ray on this machine (up to half a minute)")
-        make_private()
-        ray.init(
-            "local",
-            num_cpus=workers or usable_cpus(),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-        return
-    announce(f"joining the Ray cluster at {address}")
-    try:
-        if address != "auto":
-            _knock(address)
-        show_token()
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except TokenError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:
-        raise PoolError(
-            f"no Ray cluster at {address!r}, or one for another token: {one_sentence(error)}"
-        ) from None
-    refuse_open_cluster()
-
-
-def _knock(address: str) -> None:
-    """Find out whether anything listens there: Ray itself would try for many minutes.
-
-    Raises:
-        ValueError: not "auto", "host:port" or "ray://host:port".
-        OSError: nothing answers.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        raise ValueError("an address is auto, host:port or ray://host:port")
-    socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
