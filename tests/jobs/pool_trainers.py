@@ -99,21 +99,20 @@ def naps(group: Group, **_: object) -> GroupResult:
 
 def kills_worker_once(group: Group, **_: object) -> GroupResult:
     """Dies the first time it is asked to run a group with a scratch folder."""
-    if group.data_dir:
-        mark = Path(group.data_dir) / "died"
-        if not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-    return echo(group)
+    return _once(signal.SIGKILL, group)
 
 
 def freezes_worker_once(group: Group, **_: object) -> GroupResult:
     """The process stops without ending, the first time a group has a scratch folder."""
+    return _once(signal.SIGSTOP, group)
+
+
+def _once(number: signal.Signals, group: Group) -> GroupResult:
     if group.data_dir:
-        mark = Path(group.data_dir) / "frozen"
+        mark = Path(group.data_dir) / number.name
         if not mark.exists():
             mark.touch()
-            os.kill(os.getpid(), signal.SIGSTOP)
+            os.kill(os.getpid(), number)
     return echo(group)
 
 

@@ -24,7 +24,7 @@ def test_a_killed_worker_is_replaced_and_its_group_runs_again(
     for submitted in groups:
         pool.submit(submitted)
     results = collect_all(pool, len(groups))
-    assert (tmp_path / "died").exists()
+    assert (tmp_path / "SIGKILL").exists()
     assert {r.group for r in results} == set(groups)
     for r in results:
         assert [facts_of(o) for o in r.outcomes] == [lane.seed for lane in r.group.lanes]
@@ -41,7 +41,7 @@ def test_a_worker_that_hangs_is_given_up(
     pool.submit(group("frozen", scratch=tmp_path))
     pool.submit(group("next"))
     assert len(collect_all(pool, 2)) == 2
-    assert (tmp_path / "frozen").exists()
+    assert (tmp_path / "SIGSTOP").exists()
     assert said == ["a worker was lost, and is replaced: no sign of life for 3 s"]
 
 
