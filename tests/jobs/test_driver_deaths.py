@@ -28,7 +28,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> results.Ledger:
     return results.open(folder / "runs")
 
 
-@pytest.mark.parametrize("death", deaths.DEATHS)
+@pytest.mark.parametrize(
+    "death",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if number % 2 else [])
+        for number, name in enumerate(deaths.DEATHS)
+    ],
+)
 def test_killed(death: str, tmp_path: Path, undisturbed: results.Ledger) -> None:
     write_spec(tmp_path, **SMALL)
     said = tmp_path / "said"

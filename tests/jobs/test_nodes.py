@@ -120,6 +120,7 @@ def test_nodes_join_and_leave_while_it_runs(
     assert runs["pid"].nunique() >= 2
 
 
+@pytest.mark.slow
 def test_a_node_that_freezes_and_comes_back_late(
     cluster: Nodes, sweep: Sweep, undisturbed: pd.DataFrame
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_node_that_freezes_and_comes_back_late(
     sweep.ends_like(undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not may_make_networks(), reason="may not make network namespaces")
 def test_a_node_that_is_cut_off_and_returns(
     cluster: Nodes, sweep: Sweep, undisturbed: pd.DataFrame

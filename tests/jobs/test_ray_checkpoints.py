@@ -62,20 +62,20 @@ def outcomes_of(pool: Any) -> tuple[pccore.Outcome, ...]:
     return tuple(result.outcomes)
 
 
-@pytest.fixture
-def unbroken(make_ray_pool: MakePool) -> tuple[pccore.Outcome, ...]:
+@pytest.fixture(scope="module")
+def unbroken(ray_cluster: None) -> tuple[pccore.Outcome, ...]:
     """What a worker gives that is left alone.
 
     This process is another kind of device: what ran in it before decides how many threads share a
     product, and so the last bits.
     """
-    pool = make_ray_pool(workers=1)
-    outcomes = outcomes_of(pool)
-    pool.close()
-    return outcomes
+    from jobs import RayPool
+
+    with RayPool(workers=1) as pool:
+        return outcomes_of(pool)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def unbroken_here() -> tuple[pccore.Outcome, ...]:
     with LocalPool(1) as pool:
         return outcomes_of(pool)

@@ -102,7 +102,7 @@ def check_finished(folder: Path, undisturbed: results.Ledger) -> None:
     )
 
 
-@pytest.mark.slow  # test_driver_deaths.py kills at more points, in half the time
+@pytest.mark.slow  # what test_driver_deaths.py does, by the command itself
 def test_killed_at_every_named_moment(tmp_path: Path, undisturbed: results.Ledger) -> None:
     write_spec(tmp_path)
     killed = [kill_when(tmp_path, moment) for moment in MOMENTS.values()]

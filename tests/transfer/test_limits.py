@@ -201,6 +201,7 @@ def trained_with(values: dict[str, Any], skip: bool, folder: Path) -> Any:
     return result, ledger
 
 
+@pytest.mark.slow
 def test_no_optimum_is_lost_on_digits(tmp_path: Path) -> None:
     """Networks that train: the same optimum and verdict with fewer runs."""
     values = spec(
