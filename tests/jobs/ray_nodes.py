@@ -13,12 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 
 from ray_head import free_port
 
@@ -169,7 +168,7 @@ def ray_nodes(folder: Path) -> Iterator[Nodes]:
             f"--temp-dir={place}",
         ]
         try:
-            _ray(head, [RAY, "start", *options], nodes, folder / "head.log")
+            _ray(head, [RAY, "start", *options], nodes, folder / "head.log", {})
             yield nodes
         finally:
             for node in [*nodes.nodes, head]:
@@ -181,11 +180,7 @@ def ray_nodes(folder: Path) -> Iterator[Nodes]:
 
 
 def _ray(
-    node: Node,
-    command: list[str],
-    nodes: Nodes,
-    log: Path,
-    variables: Mapping[str, str] = MappingProxyType({}),
+    node: Node, command: list[str], nodes: Nodes, log: Path, variables: dict[str, str]
 ) -> None:
     """Run `ray start`, which returns once the node is up; its processes stay."""
     environment = os.environ | _IMPATIENT | nodes.variables() | variables

@@ -111,7 +111,12 @@ def test_a_job_outlives_its_follower_and_stopped_says_how_to_continue(
     spec = write_spec(tmp_path, **{**LONG, "training": endless})
     ledger = tmp_path / "shared"
     job = jobs.submit(spec, head.address, ledger=str(ledger), workers=1)
-    with start(tmp_path, "logs", job, "--follow", "--address", head.address) as follower:
+    ours = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell in the background
+    try:
+        following = start(tmp_path, "logs", job, "--follow", "--address", head.address)
+    finally:
+        signal.signal(signal.SIGINT, ours)
+    with following as follower:
         assert follower.stdout is not None
         assert follower.stdout.readline()
         follower.send_signal(signal.SIGINT)

@@ -100,7 +100,7 @@ EXPLOSIVE = pccore.NetworkConfig(
 """Its activities reach 100."""
 
 
-@settings(max_examples=6, deadline=None, phases=UNSHRUNK)
+@settings(max_examples=8, deadline=None, phases=UNSHRUNK)
 @example(config=EXPLOSIVE, steps=14, batch=1, pick=0)
 @given(config=networks, steps=st.integers(1, 14), batch=st.integers(1, 4), pick=st.integers(0, 20))
 def test_every_layout_equals_the_reference_in_float64(config, steps, batch, pick):

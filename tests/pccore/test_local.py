@@ -155,7 +155,7 @@ class TestAgainstAutodiff:
         )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     depth=st.integers(1, 20),
     width=st.integers(1, 5),
