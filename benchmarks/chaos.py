@@ -34,7 +34,7 @@ import results
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "jobs"))
 from ray_nodes import Node, Nodes, ray_nodes
 
-MUPC = [sys.executable, "-c", "from jobs.cli import main; main()"]
+MUPC = [sys.executable, "-c", "from jobs.cli.main import main; main()"]
 SPEC: dict[str, Any] = {
     "dataset": "digits",
     "variants": ["mupc", "sp", "bp"],

@@ -113,7 +113,7 @@ def condition_numbers(shape: Shape, options: argparse.Namespace) -> dict[str, An
 def activities(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
     import jax
 
-    from pccore import linear_equilibrium
+    from pccore.networks import linear_solution as linear_equilibrium
     from pccore.theory import exact_activities
 
     network = config(shape, "mupc", residual=True).build(jax.random.key(0))

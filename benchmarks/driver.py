@@ -24,7 +24,7 @@ from report import Report
 import pccore
 import results
 import transfer
-from transfer.pool import Group, GroupResult, Worker
+from transfer.engine.pool import Group, GroupResult, Worker
 
 LANES = 100
 

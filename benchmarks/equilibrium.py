@@ -154,7 +154,7 @@ def compiled(
     import jax
     import jax.numpy as jnp
 
-    from pccore.programs import COMPILER_OPTIONS
+    from pccore.training.programs import COMPILER_OPTIONS
 
     def run(network: "pccore.Network", x: jax.Array, y: jax.Array) -> jax.Array:
         relaxation = network.relaxation(x, y)

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 import results
 from results import Ledger
-from results.choosing import in_order
-from results.files import encode
-from results.schema import TABLES
+from results.schema.tables import TABLES
+from results.storage.choosing import in_order
+from results.storage.files import encode
 
 VARIANTS, WIDTHS, DEPTHS = ("mupc", "sp"), (64, 128), (8, 16, 32, 64, 128)
 ETAS, BETAS = np.geomspace(0.001, 0.5, 8), np.geomspace(0.1, 100, 5)

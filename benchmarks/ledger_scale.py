@@ -58,7 +58,7 @@ def optima(ledger: Ledger) -> int:
 
 def resume(ledger: Ledger) -> int:
     """All runs of an experiment that is done, as a driver looks them up; JAX is loaded too."""
-    from transfer.dispatch import TUNE, Dispatcher
+    from transfer.engine.scheduler import TUNE, Dispatcher
 
     pool: Any = None  # trains nothing
     dispatcher = Dispatcher("experiment-00", [invented.DIGEST], ledger, pool)

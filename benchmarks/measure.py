@@ -131,8 +131,8 @@ def training(
     import jax
 
     import pccore
-    from jobs.devices import describe
-    from jobs.layouts import default_layout
+    from jobs.pools.devices import describe
+    from jobs.pools.layouts import default_layout
 
     rule = pccore.PredictiveCoding(pccore.GradientDescent(shape[0]))
     config = pccore.TrainingConfig(

@@ -15,7 +15,7 @@ from measure import BATCH, EPOCH, INPUTS, OUTPUTS, Shape, in_turns, naive_flops,
 from report import Report
 
 FLOAT = 4  # bytes
-BLOCKS = 8  # of moving layers in the wave (pccore.local)
+BLOCKS = 8  # of moving layers in the wave (pccore.networks.local)
 DEFAULT_CASES = "8x64x132,8x128x132,128x128x1,128x512x1"
 
 # Passes over the activities of the moving layers in one inference step, as a batched program of

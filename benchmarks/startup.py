@@ -137,8 +137,8 @@ def run(command: list, limit: float | None = None, **variables: str) -> tuple[st
 def child(shape: Shape, way: str) -> None:
     """Train one step; print seconds by stage, and "first step" since this process was started."""
     start = float(os.environ[peer.STARTED])
-    from jobs.local import LocalPool
-    from jobs.worker import load_dataset, train_group
+    from jobs.pools.local import LocalPool
+    from jobs.pools.worker import load_dataset, train_group
 
     marks = {"imports": time.monotonic() - start}
 
@@ -168,7 +168,7 @@ def child(shape: Shape, way: str) -> None:
 def by_pool(shape: Shape, pool: object) -> None:
     """Hand a pool one group: what a worker does."""
     from pccore import Lane
-    from transfer.pool import Group
+    from transfer.engine.pool import Group
 
     config = training(shape, EPOCH, eval_every=1)
     pool.submit(Group("mnist", mnist_folder(), config, (Lane(0.05, 5.0, 0),), ("0",)))
@@ -177,16 +177,16 @@ def by_pool(shape: Shape, pool: object) -> None:
 
 def by_command(shape: Shape, pool: object) -> None:
     """Run the command: spec, plan, digest of the data and ledger come first."""
-    import jobs.cli
-    import jobs.commands.run
+    import jobs.cli.main
+    import jobs.cli.run
 
-    jobs.commands.run.make_pool = lambda options: pool
+    jobs.cli.run.make_pool = lambda options: pool
     depth, width = shape
     folder = Path(tempfile.mkdtemp(dir=os.environ["MUPC_CACHE"]))  # the parent removes it
     spec = folder / "spec.yaml"
     spec.write_text(SPEC.format(depth=depth, width=width))
     command = ["run", str(spec), "--ledger", f"{folder}/runs", "--report", f"{folder}/report"]
-    jobs.cli.app([*command, "--data-dir", mnist_folder()], standalone_mode=False)
+    jobs.cli.main.app([*command, "--data-dir", mnist_folder()], standalone_mode=False)
 
 
 WAYS = {"pool": by_pool, "command": by_command}

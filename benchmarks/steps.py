@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from measure import BATCH, INPUTS, OUTPUTS, Clock, Shape, made_up, training
 
 import pccore
-from pccore.programs import COMPILER_OPTIONS
+from pccore.training.programs import COMPILER_OPTIONS
 
 Gradients = Callable[[pccore.Network, jax.Array, jax.Array], pccore.Network]
 Timed = Callable[[], float]

@@ -1,5 +1,5 @@
 """`python -m jobs`: the command `mupc`, where only its code is and not its installed script."""
 
-from jobs.cli import main
+from jobs.cli.main import main
 
 main()

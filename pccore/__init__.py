@@ -11,15 +11,9 @@ outcome = pccore.fit(config, data, pccore.Lane(weight_lr=0.05, activity_lr=5.0, 
 
 from pccore import data
 from pccore.activations import ACTIVATIONS, Activation
-from pccore.bidirectional import BidirectionalConfig, BidirectionalNetwork
-from pccore.clamping import SequenceRelaxation, clamp
 from pccore.completion import Completion, complete
-from pccore.configs import Lane, TrainingConfig
-from pccore.convolutional import ConvolutionalConfig
 from pccore.diagnostics import Trace, trace
 from pccore.energies import energy, layer_energies
-from pccore.equilibrium import EquilibriumConfig, EquilibriumNetwork
-from pccore.hybrid import HybridConfig, HybridNetwork
 from pccore.inference import (
     INFERENCE,
     ActivityOptimiser,
@@ -36,13 +30,17 @@ from pccore.inference import (
 )
 from pccore.layers import Layer
 from pccore.losses import OUTPUTS, OutputEnergy
-from pccore.mirroring import mirror
-from pccore.networks import Biases, Network, NetworkConfig
+from pccore.networks.bidirectional import BidirectionalConfig, BidirectionalNetwork
+from pccore.networks.clamping import SequenceRelaxation, clamp
+from pccore.networks.convolutional import ConvolutionalConfig
+from pccore.networks.hopfield import EquilibriumConfig, EquilibriumNetwork
+from pccore.networks.hybrid import HybridConfig, HybridNetwork
+from pccore.networks.mirroring import mirror
+from pccore.networks.sequence import GeneralConfig, SequenceConfig, SequenceNetwork
+from pccore.networks.stacked import Biases, Network, NetworkConfig
 from pccore.optimisers import OPTIMISERS, SGD, Adam, Optimiser
-from pccore.outcomes import Curve, Outcome, Status
 from pccore.parameterisations import PARAMETERISATIONS, Parameterisation, Scalings
 from pccore.penalties import PENALTIES, Orthogonality, Penalty, WeightDecay
-from pccore.probes import Probe, Reading
 from pccore.registry import Registry, UnknownNameError
 from pccore.relaxation import Relaxation
 from pccore.rules import (
@@ -53,10 +51,12 @@ from pccore.rules import (
     TrustRegionNewton,
     Unsupervised,
 )
-from pccore.sequences import GeneralConfig, SequenceConfig, SequenceNetwork
-from pccore.snapshots import Snapshots
 from pccore.starts import STARTS, ForwardStart, NormalStart, Start
-from pccore.training import Trained, fit, fit_many, train
+from pccore.training.config import Lane, TrainingConfig
+from pccore.training.loop import Trained, fit, fit_many, train
+from pccore.training.outcomes import Curve, Outcome, Status
+from pccore.training.probe import Probe, Reading
+from pccore.training.snapshots import Snapshots
 
 CONVENTIONS = 1
 """Version of everything numerical: raised when the same settings would give other results."""

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from pccore.clamping import Clamped, SequenceRelaxation, Values, clamp_resolved, resolve
 from pccore.inference import InferenceScheme
+from pccore.networks.clamping import Clamped, SequenceRelaxation, Values, clamp_resolved, resolve
 
 
 class Completion(NamedTuple):

@@ -5,8 +5,8 @@ F = (1/B) sum_i [ sum_{l=1}^{H} p_l/2 ||z_l - f_l(z_{l-1})||^2 + p_L E(y, f_L(z_
 
 with z_0 = x, E the output energy, by default 0.5 ||y - f_L(z_H)||^2, precisions p_l = 1 (figure
 A.5) and activity decay alpha = 0 (C.3.3) unless given. Gradients of this function by automatic
-differentiation define what inference and learning do; the stacked closed forms in `pccore.local`
-are tested against them.
+differentiation define what inference and learning do; the stacked closed forms in
+`pccore.networks.local` are tested against them.
 """
 
 from collections.abc import Callable, Sequence

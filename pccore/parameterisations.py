@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pccore import lapack
+from pccore.linalg import lapack
 from pccore.registry import Registry
 
 if TYPE_CHECKING:
-    from pccore.networks import NetworkConfig
+    from pccore.networks.stacked import NetworkConfig
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ class Relaxation(Protocol[Departure]):
 
     F is the batch mean; gradients are per sample, B dF/dz, so that their size does not depend on B.
     A departure is written by its own size: that is what keeps the tiny errors of a deep network's
-    lower layers in float32 (`pccore.local`).
+    lower layers in float32 (`pccore.networks.local`).
     """
 
     @property

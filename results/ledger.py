@@ -10,17 +10,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from results.checkpoints import Checkpoints
-from results.choosing import DECIDING, best_curves, best_runs, distinct, in_order, newest
-from results.compaction import compact
 from results.errors import LedgerError, unknown
-from results.files import encode
-from results.filters import Filters, expression, split
-from results.folder import Folder
-from results.marker import ensure
-from results.reading import Reader
-from results.rows import Row, to_arrow
-from results.schema import TABLES, Table
+from results.schema.tables import TABLES, Table
+from results.storage.checkpoints import Checkpoints
+from results.storage.choosing import DECIDING, best_curves, best_runs, distinct, in_order, newest
+from results.storage.compaction import compact
+from results.storage.files import encode
+from results.storage.filters import Filters, expression, split
+from results.storage.folder import Folder
+from results.storage.marker import ensure
+from results.storage.reading import Reader
+from results.storage.rows import Row, to_arrow
 
 RUNS, CURVES = TABLES["runs"], TABLES["curves"]
 VERDICTS, MEASUREMENTS = TABLES["verdicts"], TABLES["measurements"]

@@ -28,7 +28,7 @@ from pccore.data import DatasetError
 from pccore.data.cifar10 import Cifar10, parse_batch
 from pccore.data.files import read_unpacked, read_verified
 from results import DamagedFileWarning, LedgerError
-from results.marker import NAME
+from results.storage.marker import NAME
 from transfer import Experiment, SpecError, load
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.yaml"))

@@ -56,7 +56,7 @@ def test_it_names_its_command_and_its_licence(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         entry_points = archive.read(files["entry_points.txt"]).decode()
         metadata = archive.read(files["METADATA"]).decode()
-    assert "mupc = jobs.cli:main" in entry_points
+    assert "mupc = jobs.cli.main:main" in entry_points
     assert "License-Expression: MIT" in metadata
     assert "licenses/LICENSE" in files
 

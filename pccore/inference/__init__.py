@@ -2,9 +2,9 @@
 
 from pccore.inference.activity_optimiser import ActivityOptimiser
 from pccore.inference.base import Inference, InferenceScheme
-from pccore.inference.equilibrium import Equilibrium
 from pccore.inference.error_based import ErrorBased, ErrorRelaxation
 from pccore.inference.exact import ExactEquilibrium
+from pccore.inference.gauss_newton import Equilibrium
 from pccore.inference.gradient_descent import GradientDescent
 from pccore.inference.gradient_flow import AdaptiveFlow, GradientFlow
 from pccore.inference.halving import Halving

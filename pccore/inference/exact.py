@@ -27,8 +27,8 @@ class ExactEquilibrium:
     """z* = H_z^-1 b, the equilibrium of a linear network (thesis eq. 5.4; "perfect", C.3.6).
 
     It costs about as much as two sweeps through the network, and with activity decay a
-    factorisation of an N x N block per layer (`pccore.linear_equilibrium`). Neither beta nor where
-    inference begins plays a part.
+    factorisation of an N x N block per layer (`pccore.networks.linear_solution`). Neither beta nor
+    where inference begins plays a part.
 
     Attributes:
         tolerance: ||dF/dz|| at the solution, relative to where inference began, that counts as

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import jax
 from jaxtyping import Array, Float
 
-from pccore.equilibrium import EquilibriumNetwork
 from pccore.inference import InferenceScheme
+from pccore.networks.hopfield import EquilibriumNetwork
 from pccore.validation import require_positive
 
 

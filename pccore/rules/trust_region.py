@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from pccore import lapack
+from pccore.linalg import lapack
 from pccore.validation import require_at_least
 
 MOST_WEIGHTS = 3000

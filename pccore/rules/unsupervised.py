@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pccore.clamping import clamp
 from pccore.inference import InferenceScheme
+from pccore.networks.clamping import clamp
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ With A_l = a_l W_l diag(phi'(z_{l-1})) + tau I and e_l the errors, weighted by t
     H_z = that of the linear network with these A_l
           - diag(phi''(z_l) * a_{l+1} W_{l+1}^T e_{l+1})                           on block (l, l)
 
-by differentiating the gradient in `pccore.local`; thesis eqs. 5.5, C.19 and C.20 are the linear
-case. The second term makes it indefinite at times, and vanishes where phi is piecewise linear.
+by differentiating the gradient in `pccore.networks.local`; thesis eqs. 5.5, C.19 and C.20 are the
+linear case. The second term makes it indefinite at times, and vanishes where phi is piecewise
+linear.
 """
 
 from collections.abc import Callable
@@ -16,11 +17,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pccore import lapack
-from pccore.blocktridiagonal import BlockTridiagonal
-from pccore.linear_equilibrium import tridiagonal
-from pccore.local import StackedRelaxation
-from pccore.networks import Network
+from pccore.linalg import lapack
+from pccore.linalg.blocktridiagonal import BlockTridiagonal
+from pccore.networks.linear_solution import tridiagonal
+from pccore.networks.local import StackedRelaxation
+from pccore.networks.stacked import Network
 from pccore.relaxation import Relaxation
 from pccore.theory.riccati import Riccati
 

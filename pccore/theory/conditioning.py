@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pccore.networks import Network
+from pccore.linalg.lanczos import Extremes, lanczos
+from pccore.networks.stacked import Network
 from pccore.theory.activity_hessian import (
     ShiftedInverse,
     hessian_product,
@@ -24,7 +25,6 @@ from pccore.theory.activity_hessian import (
     relaxation_of,
     shifted_inverse,
 )
-from pccore.theory.lanczos import Extremes, lanczos
 from pccore.validation import require_at_least
 
 

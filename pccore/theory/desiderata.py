@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pccore.networks import Network
+from pccore.networks.stacked import Network
 from pccore.theory.conditioning import conditioning
 
 FACTOR = 3.0

@@ -25,9 +25,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pccore import lapack, linear_equilibrium
-from pccore.local import StackedRelaxation
-from pccore.networks import Network
+from pccore.linalg import lapack
+from pccore.networks import linear_solution as linear_equilibrium
+from pccore.networks.local import StackedRelaxation
+from pccore.networks.stacked import Network
 from pccore.theory.activity_hessian import blank_relaxation, hessian_product
 
 
@@ -55,7 +56,7 @@ def exact_activities(
         network: its weights.
         x: the clamped inputs.
         y: the clamped outputs.
-        solver: one of `pccore.linear_equilibrium`; by default the best for the network.
+        solver: one of `pccore.networks.linear_solution`; by default the best for the network.
 
     Raises:
         ValueError: an activation other than "linear", or an output energy other than "mse".

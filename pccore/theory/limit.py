@@ -22,7 +22,7 @@ from typing import ClassVar
 
 from jaxtyping import Array, Float
 
-from pccore.networks import Network, NetworkConfig
+from pccore.networks.stacked import Network, NetworkConfig
 from pccore.theory.equilibrated import equilibrated_energy
 from pccore.theory.random_matrices import initial_variance
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from pccore.inference import AdaptiveFlow, InferenceScheme
 from pccore.inference.base import norm, relative
-from pccore.networks import Network
+from pccore.networks.stacked import Network
 from pccore.theory.equilibrated import equilibrated_energy
 
 

@@ -1,6 +1,5 @@
 """The probes by name: what training can measure on a network as it goes."""
 
-from pccore.probes import Probe
 from pccore.registry import Registry
 from pccore.theory.conditioning import ActivityConditioning
 from pccore.theory.desiderata import ForwardNorms
@@ -8,6 +7,7 @@ from pccore.theory.limit import LossEnergyRatio
 from pccore.theory.numerical_energy import NumericalEnergy
 from pccore.theory.stability import StableActivityLr
 from pccore.theory.weight_gradients import WeightGradientNorm
+from pccore.training.probe import Probe
 
 PROBES: Registry[type[Probe]] = Registry(
     "probe",

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pccore.networks import NetworkConfig
+from pccore.networks.stacked import NetworkConfig
 from pccore.parameterisations import PARAMETERISATIONS
 
 

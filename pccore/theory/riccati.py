@@ -10,10 +10,10 @@ its rank stays at K,
     G'_i = E_i + M G_{i+1},    M^T M = (I + G_0 G_0^T / p_l)^-1,
     E_0 = M G_0 A_l,  E_{n-1} += tau M G_0          (G' is that of layer l - 1)
 
-This is the block elimination of `pccore.blocktridiagonal` without its N x N blocks, for any n. No
-step subtracts and every pivot is well-conditioned, so that the inverse of H_z is accurate relative
-to its own size even where H_z itself, whose smallest eigenvalues a deep residual network brings
-below the rounding of its largest, could not be written down.
+This is the block elimination of `pccore.linalg.blocktridiagonal` without its N x N blocks, for any
+n. No step subtracts and every pivot is well-conditioned, so that the inverse of H_z is accurate
+relative to its own size even where H_z itself, whose smallest eigenvalues a deep residual network
+brings below the rounding of its largest, could not be written down.
 """
 
 from functools import partial
@@ -24,8 +24,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pccore import lapack
-from pccore.networks import Network
+from pccore.linalg import lapack
+from pccore.networks.stacked import Network
 
 
 class Riccati(eqx.Module):

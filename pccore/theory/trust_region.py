@@ -32,9 +32,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pccore.blocktridiagonal import BlockTridiagonal
-from pccore.gauss_newton import direct_step
-from pccore.networks import Network
+from pccore.linalg.blocktridiagonal import BlockTridiagonal
+from pccore.linalg.gauss_newton_step import direct_step
+from pccore.networks.stacked import Network
 
 
 class Expansion(NamedTuple):

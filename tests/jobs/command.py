@@ -9,9 +9,9 @@ from unittest.mock import patch
 import pytest
 import yaml
 
-from jobs.cli import main
+from jobs.cli.main import main
 
-MUPC = [sys.executable, "-c", "from jobs.cli import main; main()"]
+MUPC = [sys.executable, "-c", "from jobs.cli.main import main; main()"]
 
 TINY = {
     "name": "tiny",

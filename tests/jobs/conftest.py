@@ -9,7 +9,7 @@ import pytest
 from command import mupc, write_spec
 from pool_trainers import MakePool
 
-from jobs.tokens import make_private
+from jobs.cluster.tokens import make_private
 
 
 @pytest.fixture(scope="session")

@@ -8,18 +8,18 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jobs.cli
-import jobs.local
+import jobs.cli.main
+import jobs.pools.local
 import results
-from results import folder
-from results.checkpoints import Checkpoints
 from results.ledger import Ledger
-from transfer.samplers import Search
+from results.storage import folder
+from results.storage.checkpoints import Checkpoints
+from transfer.search.samplers import Search
 
 # Forked from a process that has loaded what takes seconds, and touched no device.
 _context = get_context("forkserver")
 _context.set_forkserver_preload(
-    ["jobs.commands.run", "jobs.local", "optuna.samplers", "results.ledger", "sklearn.datasets"]
+    ["jobs.cli.run", "jobs.pools.local", "optuna.samplers", "results.ledger", "sklearn.datasets"]
 )
 
 
@@ -38,12 +38,12 @@ DEATHS: dict[str, Death] = {
     "after the ledger is opened": Death(results, "open", 1, after=True),
     "before a cell is asked for": Death(Search, "ask", 3),
     "after a cell is asked for": Death(Search, "ask", 3, after=True),
-    "before a group is dispatched": Death(jobs.local.LocalPool, "submit", 2),
-    "after a group is dispatched": Death(jobs.local.LocalPool, "submit", 2, after=True),
+    "before a group is dispatched": Death(jobs.pools.local.LocalPool, "submit", 2),
+    "after a group is dispatched": Death(jobs.pools.local.LocalPool, "submit", 2, after=True),
     "before the first checkpoint": Death(Checkpoints, "save", 1),
     "after a checkpoint": Death(Checkpoints, "save", 2, after=True),
-    "before a result is collected": Death(jobs.local.LocalPool, "collect", 2),
-    "after a result is collected": Death(jobs.local.LocalPool, "collect", 1, after=True),
+    "before a result is collected": Death(jobs.pools.local.LocalPool, "collect", 2),
+    "after a result is collected": Death(jobs.pools.local.LocalPool, "collect", 1, after=True),
     "before rows are appended": Death(Ledger, "append", 1),
     "before a temporary file is named": Death(folder, "_temporary", 4),
     "before a file is on disk": Death(folder.os, "fsync", 8),

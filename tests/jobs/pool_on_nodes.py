@@ -18,7 +18,7 @@ import ray
 from pool_trainers import KILLER, collect_all, echo, group
 
 from jobs import RayPool
-from transfer.pool import Group, GroupResult
+from transfer.engine.pool import Group, GroupResult
 
 BEGUN, AWAY, GO, LATE = "begun", "away", "go", "late"  # files by which those involved wait
 DUPLICATE_SECONDS = 5.0  # in which a late result would have come

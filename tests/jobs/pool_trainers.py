@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pccore
-from transfer.pool import Group, GroupResult, Worker
+from transfer.engine.pool import Group, GroupResult, Worker
 
 SMALL = pccore.TrainingConfig(
     pccore.NetworkConfig(input_size=64, output_size=10, width=8, depth=2),
@@ -148,7 +148,7 @@ def describes_dataset(
     group: Group, *, load: Callable[[str, str | None], Any] | None = None, **_: object
 ) -> GroupResult:
     """Where the data set's largest array lives, and whether the worker may write to it."""
-    from jobs.worker import load_dataset
+    from jobs.pools.worker import load_dataset
 
     array = (load or load_dataset)(group.dataset, group.data_dir).train_x
     address = array.__array_interface__["data"][0]

@@ -17,7 +17,7 @@ import results
 def test_help_loads_nothing_heavy() -> None:
     heavy = ["jax", "ray", "pandas", "optuna", "pyarrow", "numpy", "matplotlib"]
     script = (
-        "import sys, jobs.cli\n"
+        "import sys, jobs.cli.main\n"
         "sys.argv = ['mupc', '--help']\n"
         "try: jobs.cli.main()\n"
         "except SystemExit: pass\n"

@@ -9,7 +9,7 @@ import pytest
 from command import TINY, write_spec
 
 import results
-from jobs.cli import main
+from jobs.cli.main import main
 
 
 def tune(**changes: object) -> dict[str, object]:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from command import TINY, write_spec
 
-from jobs import layout_tuner
-from jobs.cli import main
-from jobs.layout_memory import folder
+from jobs.cli.main import main
+from jobs.pools import layout_tuner
+from jobs.pools.layout_memory import folder
 
 SHAPES = [(2, "mupc, sp"), (2, "bp"), (3, "mupc, sp"), (3, "bp")]
 

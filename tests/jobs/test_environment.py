@@ -10,7 +10,7 @@ import pool_trainers as trainers
 import pytest
 from pool_trainers import MakePool, facts_of, group
 
-from jobs import compile_cache, environment
+from jobs.pools import compile_cache, environment
 
 # A cap of one thread allows one core's worth of processor time; the rest is noise of the clock.
 AT_MOST_ONE_CORE = 1.2

@@ -3,8 +3,8 @@
 import pytest
 
 import pccore
-from jobs.devices import Device
-from jobs.lanes import MOST_LANES, lane_bytes, most_lanes
+from jobs.pools.devices import Device
+from jobs.pools.lanes import MOST_LANES, lane_bytes, most_lanes
 
 
 def config(width: int, depth: int) -> pccore.TrainingConfig:

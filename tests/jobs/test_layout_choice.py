@@ -11,15 +11,15 @@ from pool_trainers import SMALL, collect_all, group
 
 import jobs
 import pccore
-from jobs import layout_choice, layout_tuner
-from jobs.devices import Device, default_device, describe
 from jobs.errors import MeasuringError, SettingError
-from jobs.layout_choice import Choice, Source, choose, known_layout
-from jobs.layout_memory import Measurement, Trial, folder, recall, remember
-from jobs.layout_policy import LayoutPolicy, layout_policy
-from jobs.layout_tuner import COMPILE_SECONDS, PAYS, cost, measure, pays
-from jobs.layouts import Layout, default_layout
-from jobs.worker import Stopped, train_group
+from jobs.pools import layout_choice, layout_tuner
+from jobs.pools.devices import Device, default_device, describe
+from jobs.pools.layout_choice import Choice, Source, choose, known_layout
+from jobs.pools.layout_memory import Measurement, Trial, folder, recall, remember
+from jobs.pools.layout_policy import LayoutPolicy, layout_policy
+from jobs.pools.layout_tuner import COMPILE_SECONDS, PAYS, cost, measure, pays
+from jobs.pools.layouts import Layout, default_layout
+from jobs.pools.worker import Stopped, train_group
 
 CPU = Device("cpu", "cpu", None)
 FOUND = Measurement(Layout(1, 2, 1), (Trial("lanes", Layout(1, 2, 1), 0.1),))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pool_trainers import SMALL
 
 import pccore
-from jobs.devices import Device
-from jobs.layout_memory import Measurement, Trial, folder, place, recall, remember
-from jobs.layouts import KNOBS, Layout
+from jobs.pools.devices import Device
+from jobs.pools.layout_memory import Measurement, Trial, folder, place, recall, remember
+from jobs.pools.layouts import KNOBS, Layout
 
 CPU = Device("cpu", "cpu", None, machine="some model", count=2)
 TRIALS = (Trial("lanes", Layout(4), 0.5), Trial("lanes", Layout(132), None))

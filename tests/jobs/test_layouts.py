@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pccore
-from jobs.devices import Device
-from jobs.lanes import SMALL_CPU_LANES
-from jobs.layouts import KNOBS, Layout, default_layout, given_layout, has_choice
+from jobs.pools.devices import Device
+from jobs.pools.lanes import SMALL_CPU_LANES
+from jobs.pools.layouts import KNOBS, Layout, default_layout, given_layout, has_choice
 from transfer import Run
-from transfer.grouping import trained_together
+from transfer.engine.grouping import trained_together
 
 CPU = Device("cpu", "cpu", None)
 GPU = Device("gpu", "H100", 80 * 2**30)

@@ -9,10 +9,10 @@ from pathlib import Path
 SCRIPT = """
 import json, sys
 from pathlib import Path
-import jobs.local, pool_trainers as trainers
-from jobs.devices import Device, default_device
+import jobs.pools.local, pool_trainers as trainers
+from jobs.pools.devices import Device, default_device
 
-jobs.local.describe = lambda device: Device("gpu", "pretended", 16 * 2**30)
+jobs.pools.local.describe = lambda device: Device("gpu", "pretended", 16 * 2**30)
 
 def train(group, **_):
     met = trainers.meets_another(group)

@@ -11,15 +11,15 @@ from command import TINY, called, write_spec
 from pool_trainers import MakePool
 
 import pccore
-from jobs import calibration
-from jobs.calibration import Timing, calibrate, interpolated, short, timed_group
-from jobs.forecast import Cost, Load
-from jobs.worker import failed_group
+from jobs.pools import calibration
+from jobs.pools.calibration import Timing, calibrate, interpolated, short, timed_group
+from jobs.pools.forecast import Cost, Load
+from jobs.pools.worker import failed_group
 from pccore import Lane, NetworkConfig, PredictiveCoding, TrainingConfig
 from transfer import Experiment
-from transfer.grouping import work
-from transfer.plan import Demand, Plan
-from transfer.pool import Group, GroupResult
+from transfer.engine.grouping import work
+from transfer.engine.plan import Demand, Plan
+from transfer.engine.pool import Group, GroupResult
 
 RATE = 1e9  # multiply-adds a second
 

@@ -10,7 +10,7 @@ import pytest
 from pool_trainers import SMALL, MakePool, collect_all, facts_of, group
 
 import pccore
-from transfer.pool import Group
+from transfer.engine.pool import Group
 
 
 def test_every_group_comes_back_once_with_its_lanes_in_order(make_pool: MakePool) -> None:
@@ -86,7 +86,7 @@ def test_two_workers_run_at_the_same_time(make_pool: MakePool, tmp_path: Path) -
 
 
 def test_by_default_there_is_a_worker_per_core(make_pool: MakePool) -> None:
-    from jobs.local import usable_cpus
+    from jobs.pools.local import usable_cpus
 
     pool = make_pool(train=trainers.echo)
     assert pool.slots in (usable_cpus(), 2)  # the test cluster has two slots on any machine

@@ -9,7 +9,7 @@ from command import TINY
 from rich.console import Console
 
 import pccore
-from jobs.progress import (
+from jobs.cli.progress import (
     LineDisplay,
     LiveDisplay,
     Seen,
@@ -18,7 +18,7 @@ from jobs.progress import (
     last_seen,
     line,
 )
-from jobs.tally import Tally, duration, seconds_of
+from jobs.cli.tally import Tally, duration, seconds_of
 from pccore import Outcome, Status
 from transfer import Cell, Experiment, Run
 

@@ -15,8 +15,8 @@ from pool_trainers import SMALL, MakePool, group
 import pccore
 from jobs import LocalPool
 from results import Checkpoints, DamagedFileWarning
-from results.folder import Folder
-from transfer.pool import Group, GroupResult
+from results.storage.folder import Folder
+from transfer.engine.pool import Group, GroupResult
 
 pytestmark = pytest.mark.ray
 

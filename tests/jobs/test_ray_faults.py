@@ -8,8 +8,8 @@ import pool_trainers as trainers
 import pytest
 from pool_trainers import KILLER, MakePool, collect_all, facts_of, group
 
-import jobs.ray_pool
-import jobs.recovery
+import jobs.pools.ray_pool
+import jobs.pools.retries
 from jobs import PoolError
 from pccore import Status
 
@@ -33,7 +33,7 @@ def test_a_killed_worker_is_replaced_and_its_group_runs_again(
 def test_a_worker_that_hangs_is_given_up(
     make_ray_pool: MakePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.ray_pool, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(jobs.pools.ray_pool, "LOOK_SECONDS", 0.2)
     said: list[str] = []
     pool = make_ray_pool(
         workers=1, train=trainers.freezes_worker_once, silence_seconds=3, announce=said.append
@@ -49,7 +49,7 @@ def test_a_worker_that_is_busy_is_left_alone(
     make_ray_pool: MakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes longer than silence may last, and for a while the driver does not listen."""
-    monkeypatch.setattr(jobs.ray_pool, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(jobs.pools.ray_pool, "LOOK_SECONDS", 0.2)
     said: list[str] = []
     pool = make_ray_pool(
         workers=1, train=trainers.takes_long, silence_seconds=2, announce=said.append
@@ -63,7 +63,7 @@ def test_a_worker_that_is_busy_is_left_alone(
 def test_a_run_that_always_kills_its_worker_fails_alone(
     make_ray_pool: MakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.recovery, "MOST_LOSSES", 1)
+    monkeypatch.setattr(jobs.pools.retries, "MOST_LOSSES", 1)
     pool = make_ray_pool(workers=2, train=trainers.kills_worker)
     groups = [group("guilty", (0, KILLER, 2, 3)), *(group(f"g{i}", (i,)) for i in range(4))]
     for submitted in groups:

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pool_trainers import facts_of, group, told
 
-from jobs.recovery import MOST_LOSSES, Part, Ticket, lost_together
-from jobs.worker import failed_group
+from jobs.pools.retries import MOST_LOSSES, Part, Ticket, lost_together
+from jobs.pools.worker import failed_group
 from pccore import Status
-from transfer.pool import Group, GroupResult
+from transfer.engine.pool import Group, GroupResult
 
 
 def trained(group: Group) -> GroupResult:

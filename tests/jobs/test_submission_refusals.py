@@ -13,9 +13,10 @@ from command import called, write_spec
 from ray_head import free_port
 
 import jobs
-from jobs import SubmissionError, TokenError, tokens
-from jobs.address import DEFAULT_ADDRESS, is_local, job_server
-from jobs.package import OURS, command, pack
+from jobs import SubmissionError, TokenError
+from jobs.cluster import tokens
+from jobs.cluster.address import DEFAULT_ADDRESS, is_local, job_server
+from jobs.cluster.package import OURS, command, pack
 
 Serve = Callable[[int, str], str]
 
@@ -128,7 +129,7 @@ def test_an_open_cluster_on_another_machine_is_not_used(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = serve(200, answer("disabled"))
-    monkeypatch.setattr("jobs.ray_jobs.is_local", lambda address: False)
+    monkeypatch.setattr("jobs.cluster.ray_jobs.is_local", lambda address: False)
     with pytest.raises(TokenError, match="asks for no token") as error:
         jobs.list_jobs(address)
     assert "ray get-auth-token --generate" in str(error.value)  # how to make one
@@ -147,7 +148,7 @@ def test_a_cluster_that_asks_for_a_token_that_is_not_there(serve: Serve) -> None
 def test_a_pool_leaves_an_open_cluster_of_several_machines(
     monkeypatch: pytest.MonkeyPatch, machines: int, asks: bool, used: bool
 ) -> None:
-    from jobs import ray_access
+    from jobs.pools import ray_access
 
     nodes = [{"NodeManagerAddress": f"10.0.0.{n}", "Alive": True} for n in range(machines)]
     nodes += [{"NodeManagerAddress": "10.0.0.99", "Alive": False}, nodes[0]]
@@ -287,7 +288,7 @@ def test_the_documentation_asks_for_what_there_is() -> None:
     """Every `mupc` command of docs/cluster.md exists, with its options; every command is there."""
     from typer.main import get_command
 
-    from jobs.cli import app
+    from jobs.cli.main import app
 
     text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
     commands = get_command(app).commands  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from jobs.tables import (
+from jobs.cli.tables import (
     accuracy,
     accuracy_table,
     law_lines,

@@ -8,7 +8,7 @@ from pool_trainers import SMALL, group
 
 import pccore
 from jobs.errors import LONGEST_CAUSE, one_sentence
-from jobs.worker import Stopped, load_dataset, train_group
+from jobs.pools.worker import Stopped, load_dataset, train_group
 
 TRAINED = pccore.Outcome(pccore.Status.TRAINED, final_train_loss=0.5)
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pc_problems import accuracy_on_digits, assert_close, energy, equilibrium, problem, random_like
 
 import pccore
-from pccore.gauss_newton import conjugate_step, direct_step
 from pccore.inference import Equilibrium, GradientDescent
-from pccore.linear_equilibrium import activity_hessian
+from pccore.linalg.gauss_newton_step import conjugate_step, direct_step
+from pccore.networks.linear_solution import activity_hessian
 
 CONFIG = pccore.NetworkConfig(input_size=4, output_size=3, width=5, depth=3, activation="tanh")
 LINEAR = replace(CONFIG, activation="linear")

@@ -10,9 +10,9 @@ import pytest
 from inference_problems import LINEAR, TupleRelaxation, assert_close, infer, problem
 
 import pccore
-from pccore.blocktridiagonal import BlockTridiagonal
 from pccore.inference import ExactEquilibrium
-from pccore.linear_equilibrium import activity_hessian
+from pccore.linalg.blocktridiagonal import BlockTridiagonal
+from pccore.networks.linear_solution import activity_hessian
 
 PRECISIONS = (2.0, 0.5, 1.0, 3.0)
 PLAIN = replace(LINEAR, residual=False)

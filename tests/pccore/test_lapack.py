@@ -12,7 +12,7 @@ import jax.scipy.linalg as jsl
 import numpy as np
 import pytest
 
-from pccore import lapack
+from pccore.linalg import lapack
 
 TWO_PROGRAMS = """
 import threading

@@ -10,8 +10,8 @@ import pytest
 from pc_problems import assert_close, problem
 
 import pccore
+from pccore.networks.sequence import SequenceConfig
 from pccore.penalties import weights
-from pccore.sequences import SequenceConfig
 
 CONFIG = pccore.NetworkConfig(
     input_size=4, output_size=3, width=5, depth=3, activation="tanh", residual=False, bias=True

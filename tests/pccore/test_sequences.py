@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pccore
-from pccore.programs import advance
+from pccore.training.programs import advance
 
 STACKED = pccore.NetworkConfig(7, 3, width=6, depth=2, activation="tanh", bias=True)
 BATCH = 5

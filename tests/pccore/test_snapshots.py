@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import pccore
-from pccore.snapshots import Pace, decode, encode
 from pccore.theory.probes import ForwardNorms
 from pccore.theory.weight_gradients import WeightGradientNorm
+from pccore.training.snapshots import Pace, decode, encode
 
 DIGITS = pccore.data.load("digits")
 LANES = [pccore.Lane(0.01, 0.5, 0), pccore.Lane(0.02, 0.25, 1), pccore.Lane(1e4, 5.0, 2)]
@@ -61,7 +61,7 @@ def assert_same(ours: list[pccore.Outcome], theirs: list[pccore.Outcome]) -> Non
 @pytest.fixture
 def every_update(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look after every weight update."""
-    monkeypatch.setattr("pccore.snapshots._WATCHED_EVERY", 0.0)
+    monkeypatch.setattr("pccore.training.snapshots._WATCHED_EVERY", 0.0)
 
 
 @pytest.mark.usefixtures("every_update")
@@ -153,7 +153,7 @@ def test_a_snapshot_comes_back_as_it_was() -> None:
 def test_the_pace_finds_half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the first stretch, with its compilation, took."""
     now = [0.0]
-    monkeypatch.setattr("pccore.snapshots.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("pccore.training.snapshots.time.perf_counter", lambda: now[0])
     pace = Pace()
     taken = []
     for _ in range(8):

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pccore
-from pccore.blocktridiagonal import BlockTridiagonal
+from pccore.linalg.blocktridiagonal import BlockTridiagonal
+from pccore.linalg.lanczos import lanczos
 from pccore.theory import (
     ActivityConditioning,
     MarchenkoPastur,
@@ -21,7 +22,6 @@ from pccore.theory import (
     largest_eigenvalue,
 )
 from pccore.theory.activity_hessian import PIECEWISE_LINEAR, hessian_blocks, shifted_inverse
-from pccore.theory.lanczos import lanczos
 
 TIGHT = 1e-10
 measured = jax.jit(partial(conditioning, tolerance=TIGHT))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pccore
-from pccore import linear_equilibrium
+from pccore.networks import linear_solution as linear_equilibrium
 from pccore.theory import equilibrated_energy, exact_activities, rescaling
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pccore
-from pccore.linear_equilibrium import activity_hessian
+from pccore.networks.linear_solution import activity_hessian
 from pccore.theory import random_matrices
 from pccore.theory.random_matrices import MarchenkoPastur, Semicircle
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pccore
-from pccore.programs import advance
+from pccore.training.programs import advance
 
 DIGITS = pccore.data.load("digits")
 NETWORK = pccore.NetworkConfig(DIGITS.input_size, DIGITS.output_size, width=16, depth=3)

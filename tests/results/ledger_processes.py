@@ -13,7 +13,7 @@ from typing import Any
 from ledger_rows import curve_rows, run_row
 
 import results
-from results import compaction, folder, reading
+from results.storage import compaction, folder, reading
 
 GROUP = 3
 """Runs of a group."""

@@ -93,7 +93,7 @@ def test_a_full_disk_leaves_the_last_one(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("results.folder.os.fsync", full)
+    monkeypatch.setattr("results.storage.folder.os.fsync", full)
     with pytest.raises(LedgerError, match="No space left on device"):
         kept.save(["a"], b"more data")
     assert kept.load(["a"]) == b"data"

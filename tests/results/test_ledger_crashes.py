@@ -27,9 +27,9 @@ from ledger_rows import assert_same, counted, everything, files, run_row
 
 import results
 from results import Ledger
-from results import folder as folders
-from results.files import File
-from results.schema import Table
+from results.schema.tables import Table
+from results.storage import folder as folders
+from results.storage.files import File
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_large_files_are_left_alone(
     place: Path, four: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = files(place)
-    monkeypatch.setattr("results.compaction.SMALL_BYTES", 1)
+    monkeypatch.setattr("results.storage.compaction.SMALL_BYTES", 1)
     assert four.compact() == 0
     assert files(place) == before
 
@@ -225,7 +225,7 @@ def test_batches_are_bounded_and_what_they_made_is_merged_again(
 ) -> None:
     before = counted(four)
     bound = int(2.5 * files(place)[0].stat().st_size)
-    monkeypatch.setattr("results.compaction.MERGED_BYTES", bound)
+    monkeypatch.setattr("results.storage.compaction.MERGED_BYTES", bound)
     scan, merged = four._reader.scan, []
 
     def watched(table: Table, batch: list[File], *arguments: Any) -> Any:

@@ -12,8 +12,8 @@ from ledger_rows import counted, curve_rows, files, run_row, verdict_row
 
 import results
 from results import DamagedFileWarning, Ledger, LedgerError
-from results import files as formats
-from results.schema import TABLES, VERSION
+from results.schema.tables import TABLES, VERSION
+from results.storage import files as formats
 
 
 @pytest.fixture

@@ -12,7 +12,15 @@ from ledger_rows import curve_rows, files, run_row
 
 import results
 from results import DamagedFileWarning
-from results.files import LARGE, MAGIC, TRAILER, content_fault, footer_fault, footer_size, parse
+from results.storage.files import (
+    LARGE,
+    MAGIC,
+    TRAILER,
+    content_fault,
+    footer_fault,
+    footer_size,
+    parse,
+)
 
 FLIPS = 160
 """In the pages and in the footer; of magic number and trailer every bit is flipped."""

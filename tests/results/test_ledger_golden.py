@@ -12,7 +12,7 @@ import pytest
 
 import results
 from results import Ledger
-from results.schema import TABLES, VERSION
+from results.schema.tables import TABLES, VERSION
 
 GOLDEN = Path(__file__).parent / "golden"
 FOLDERS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())

@@ -15,7 +15,8 @@ import pytest
 from ledger_rows import assert_same, counted, curve_rows, everything, files, run_row, verdict_row
 
 import results
-from results import LedgerError, folder
+from results import LedgerError
+from results.storage import folder
 
 MARKER = "mupc-ledger.json"
 

@@ -16,8 +16,8 @@ from ledger_rows import curve_rows, later, run_row
 
 import results
 from results import Ledger
-from results.catalogue import Column
-from results.schema import TABLES
+from results.schema.columns import Column
+from results.schema.tables import TABLES
 
 Row = dict[str, Any]
 

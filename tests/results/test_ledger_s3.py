@@ -10,7 +10,7 @@ from s3_server import BUCKET, s3_server
 
 import results
 from results import LedgerError
-from results.schema import TABLES
+from results.schema.tables import TABLES
 
 
 @pytest.fixture(scope="module")

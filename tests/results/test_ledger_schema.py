@@ -16,10 +16,10 @@ from ledger_rows import curve_rows, files, later, run_row, verdict_row
 
 import results
 from results import LedgerError
-from results.catalogue import Column
-from results.folder import Folder
-from results.reading import Reader
-from results.schema import TABLES, VERSION
+from results.schema.columns import Column
+from results.schema.tables import TABLES, VERSION
+from results.storage.folder import Folder
+from results.storage.reading import Reader
 
 
 def publish_by_hand(folder: Path, table: str, rows: pa.Table) -> None:
@@ -183,8 +183,8 @@ from results import DamagedFileWarning, LedgerError, report
 print(*sorted({"pandas", "pyarrow", "numpy", "matplotlib"} & set(sys.modules)))
 from results import Ledger, columns, open
 assert results.open is open and "pyarrow" in sys.modules
-import results.report
-from results.report import ReportError
+import results.page.report
+from results.page.report import ReportError
 assert callable(results.report)
 try:
     results.nothing

@@ -11,8 +11,8 @@ from synthetic_ledger import START, FakeLedger, frame, run, seeds, verdict, verd
 from results.figures import landscape, law, style
 from results.figures.cells import Rates, Shape, panels, transferred
 from results.page import tables, wording
+from results.page.report import report
 from results.page.sections import Section, collect
-from results.report import report
 
 
 def measured(quantity: str, depth: int, value: float, **others):

@@ -24,8 +24,8 @@ from synthetic_ledger import (
 import results
 from results import LedgerError
 from results.figures.style import PIXELS_PER_INCH
+from results.page.report import CSS_PIXELS_PER_INCH, ReportError, report
 from results.page.wording import NBSP
-from results.report import CSS_PIXELS_PER_INCH, ReportError, report
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

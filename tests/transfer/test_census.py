@@ -9,8 +9,8 @@ from test_road import bowl
 from transfer_fakes import FormulaPool, Killed, MemoryLedger, spec
 
 from transfer import Experiment, run
-from transfer.census import census, direct
-from transfer.plan import Demand, Plan
+from transfer.engine.census import census, direct
+from transfer.engine.plan import Demand, Plan
 
 FITTED = spec(
     tune={"weight_lr": [0.001, 0.01, 0.1, 1], "activity_lr": [1, 10, 100]},

@@ -8,7 +8,7 @@ import pytest
 
 import pccore
 import transfer
-from transfer.plan import Plan
+from transfer.engine.plan import Plan
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -9,7 +9,7 @@ from transfer_fakes import FormulaPool, TrainingPool, spec
 import pccore
 import results
 from transfer import VARIANTS, Experiment, run
-from transfer.plan import Plan
+from transfer.engine.plan import Plan
 
 SCHEMES: dict[str, dict[str, Any]] = {
     "gradient_descent": {"steps": 3},

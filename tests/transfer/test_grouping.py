@@ -21,7 +21,7 @@ from pccore import (
     TrainingConfig,
 )
 from transfer import Run
-from transfer.grouping import cut, evaluation_work, evaluations, trained_together, work
+from transfer.engine.grouping import cut, evaluation_work, evaluations, trained_together, work
 
 
 def config(depth: int = 4, width: int = 8, **changes: object) -> TrainingConfig:

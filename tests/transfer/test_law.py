@@ -11,11 +11,18 @@ from hypothesis import strategies as st
 
 from pccore import Status
 from transfer import Cell
-from transfer.landscape import Landscape
-from transfer.law import Exponents, Fitted, Prescribed, UnfittedError, compatible_with_zero, fit
-from transfer.refine import refine
-from transfer.space import Grid, Space
-from transfer.spec import Shape
+from transfer.judge.landscape import Landscape
+from transfer.judge.law import (
+    Exponents,
+    Fitted,
+    Prescribed,
+    UnfittedError,
+    compatible_with_zero,
+    fit,
+)
+from transfer.judge.refine import refine
+from transfer.search.space import Grid, Space
+from transfer.spec.model import Shape
 
 HALVES = tuple(2.0**k for k in range(-14, 3))
 SPACE = Space(Grid(HALVES), Grid(HALVES))

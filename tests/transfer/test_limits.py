@@ -10,10 +10,10 @@ from transfer_fakes import FormulaPool, MemoryLedger, TrainingPool, spec
 import pccore.theory
 import results
 import transfer
-from jobs.tally import Tally
+from jobs.cli.tally import Tally
 from pccore import Outcome, Reading, Status, TrainingConfig
 from transfer import Cell, Experiment, SpecError, run
-from transfer.samplers import SAMPLERS
+from transfer.search.samplers import SAMPLERS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.yaml"
 BETAS = [0.1, 1, 10, 100, 1000]

@@ -13,9 +13,9 @@ from transfer_fakes import FormulaPool, MemoryLedger, TrainingPool, spec
 import results
 from pccore import Outcome, Status, TrainingConfig
 from transfer import Cell, Experiment, Silent, run
-from transfer.driver import TransferResult
-from transfer.rules import RULES, DepthMuP, FittedExponents, GivenExponents, ZeroShot
-from transfer.spec import Shape
+from transfer.engine.driver import TransferResult
+from transfer.spec.model import Shape
+from transfer.spec.transfer_rules import RULES, DepthMuP, FittedExponents, GivenExponents, ZeroShot
 
 
 def sinking(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:

@@ -13,7 +13,7 @@ from transfer_fakes import spec
 import pccore
 import transfer
 from transfer import Cell, Experiment
-from transfer.spec import Shape
+from transfer.spec.model import Shape
 
 DESIGN = """
 name: mnist-relu
@@ -163,7 +163,9 @@ def test_a_file_is_loaded(tmp_path: Path) -> None:
 
 
 def test_reading_a_spec_loads_neither_optuna_nor_pandas() -> None:
-    script = "import sys, transfer.spec; print({'optuna', 'pandas', 'pyarrow'} & set(sys.modules))"
+    script = (
+        "import sys, transfer.spec.model; print({'optuna', 'pandas', 'pyarrow'} & set(sys.modules))"
+    )
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -30,7 +30,7 @@ class Norm:
 @pytest.fixture
 def registered(monkeypatch):
     named = pccore.Registry("probe", {"norm": Norm})
-    monkeypatch.setattr("transfer.runs.PROBES", named)
+    monkeypatch.setattr("transfer.engine.runs.PROBES", named)
     assert probes.PROBES is not named
 
 

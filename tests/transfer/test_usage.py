@@ -13,8 +13,8 @@ from transfer_fakes import FormulaPool, Killed, MemoryLedger, spec
 
 import pccore
 from transfer import Experiment, run
-from transfer.pool import Group, GroupResult, Worker
-from transfer.usage import BUSY, DONE, IDLE, QUANTITIES, RECORDED_EVERY, Usage
+from transfer.engine.pool import Group, GroupResult, Worker
+from transfer.engine.usage import BUSY, DONE, IDLE, QUANTITIES, RECORDED_EVERY, Usage
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NETWORK = pccore.NetworkConfig(4, 2, width=3, depth=1)

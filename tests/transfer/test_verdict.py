@@ -8,9 +8,9 @@ import pytest
 
 from pccore import Status
 from transfer import Cell, Word
-from transfer.landscape import Landscape, optimum, rank
-from transfer.space import Grid, Range, Space
-from transfer.verdict import Judgement, judge, without_optimum
+from transfer.judge.landscape import Landscape, optimum, rank
+from transfer.judge.verdict import Judgement, judge, without_optimum
+from transfer.search.space import Grid, Range, Space
 
 ETAS, BETAS = (0.01, 0.1, 1.0, 10.0), (0.5, 1.0, 2.0, 4.0, 8.0)
 SPACE = Space(Grid(ETAS), Grid(BETAS))

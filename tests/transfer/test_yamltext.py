@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.problems import SpecError
-from transfer.yamltext import DEEPEST, MOST_BYTES, parse_yaml, read_yaml, write_yaml
+from transfer.spec.errors import SpecError
+from transfer.spec.yaml import DEEPEST, MOST_BYTES, parse_yaml, read_yaml, write_yaml
 
 # Values by the YAML 1.2 specification, section 10.3.2; those marked differ from PyYAML's.
 SCALARS: list[tuple[str, Any]] = [

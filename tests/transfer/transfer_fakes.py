@@ -8,10 +8,10 @@ import pandas as pd
 
 import pccore
 from pccore import Outcome, Status, TrainingConfig
-from results.schema import TABLES
-from transfer.pool import Group, GroupResult, Worker
-from transfer.runs import Cell
-from transfer.usage import QUANTITIES
+from results.schema.tables import TABLES
+from transfer.engine.pool import Group, GroupResult, Worker
+from transfer.engine.runs import Cell
+from transfer.engine.usage import QUANTITIES
 
 Response = Callable[[TrainingConfig, Cell, int], Outcome | float]
 """The outcome of a config, cell and seed; a number is the final loss of a trained run."""

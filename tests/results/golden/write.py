@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import results
-from results.schema import TABLES, VERSION
+from results.schema.tables import TABLES, VERSION
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 POINTS = 256  # of one curve, enough for a file that is compressed

@@ -1,0 +1,125 @@
+"""Networks trained to classify, and how accurate they are: what chapter 5's recipes share."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pccore
+from experiments.evidence import Evidence
+from experiments.recipe import Judged
+from experiments.settings import SEEDS, runs_of, stack
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from transfer import Run
+
+CHANCE = 0.1
+"""Accuracy of guessing one of ten classes; what a diverged run counts as."""
+
+ACTIVATIONS = ("linear", "tanh", "relu")
+CELL = ["weight_lr", "activity_lr"]
+
+Rates = tuple[Sequence[float], Sequence[float | None]]
+"""Values of eta and of beta, all pairs of which are tried."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long networks are trained, and on what.
+
+    Attributes:
+        steps: weight updates.
+        eval_every: weight updates between two evaluations.
+        batch_size: B.
+        inference_steps: T; None means T = H.
+        seeds: of the weights and the order of the data.
+    """
+
+    steps: int
+    eval_every: int
+    batch_size: int = 64
+    inference_steps: int | None = None
+    seeds: Sequence[int] = SEEDS
+
+
+def classifiers(
+    dataset: str,
+    variant: str,
+    shape: tuple[int, int],
+    rates: Rates,
+    training: Training,
+    data_dir: Path | None,
+    **options: Any,
+) -> "list[Run]":
+    """Residual ReLU networks of a variant, as those of thesis 5.6, trained with Adam.
+
+    Args:
+        dataset: a name in `pccore.data.DATASETS`.
+        variant: "bp" (backpropagation through muPC's network), or else predictive coding by
+            gradient descent: "sp" under the standard parameterisation, any other under muPC.
+        shape: N and H.
+        rates: eta and beta.
+        training: how long.
+        data_dir: where the files of data sets are.
+        **options: further fields of `pccore.NetworkConfig`, such as another activation.
+    """
+    parameterisation = "sp" if variant == "sp" else "mupc"
+    network = stack(dataset, *shape, parameterisation=parameterisation, **options)
+    steps = training.inference_steps or network.depth
+    rule: pccore.LearningRule = pccore.PredictiveCoding(pccore.GradientDescent(steps))
+    config = pccore.TrainingConfig(
+        network,
+        pccore.Backpropagation() if variant == "bp" else rule,
+        batch_size=training.batch_size,
+        steps=training.steps,
+        eval_every=training.eval_every,
+    )
+    etas, betas = rates
+    return runs_of(
+        dataset,
+        variant,
+        config,
+        data_dir,
+        weight_lrs=etas,
+        activity_lrs=(None,) if variant == "bp" else betas,
+        seeds=training.seeds,
+    )
+
+
+def best_cells(runs: "pd.DataFrame") -> "pd.DataFrame":
+    """Of every kind of network the runs at its most accurate learning rates, with a `percent`.
+
+    Diverged runs count as chance. Learning rates that not all of `SEEDS` ran are left out.
+    """
+    scored = runs.assign(percent=100 * runs["test_accuracy"].fillna(CHANCE))
+    scored[CELL] = scored[CELL].fillna(0.0)  # no beta is a value here, or groups would lose it
+    kind = ["dataset", "variant", "activation", "width", "depth"]
+    groups = scored.groupby([*kind, *CELL])["percent"]
+    scored["mean"] = groups.transform("mean").where(groups.transform("size") >= len(SEEDS))
+    best = scored.groupby(kind)["mean"].transform("max")
+    return scored[scored["mean"] == best]
+
+
+def accuracy(evidence: Evidence, **where: object) -> float | None:
+    """Mean test accuracy over seeds at the best learning rates, in %; None if it was not run."""
+    found = best_cells(evidence.trained(**where))
+    return float(found["percent"].mean()) if len(found) else None
+
+
+def extremes(evidence: Evidence, column: str) -> tuple[int, int] | None:
+    """The smallest and the largest value of a size that was run; None unless they differ."""
+    sizes = evidence.runs[column].dropna()
+    if sizes.nunique() < 2:
+        return None
+    return int(sizes.min()), int(sizes.max())
+
+
+def judged(numbers: Iterable[tuple[str, float | None, bool]], unit: str = "%") -> Judged | None:
+    """Of numbers with what they are of and whether each is as claimed; None if one is missing."""
+    numbers = list(numbers)
+    if not numbers or any(number is None for _, number, _ in numbers):
+        return None
+    text = ", ".join(f"{name} {number:.1f}{unit}" for name, number, _ in numbers)
+    return Judged(text, all(holds for *_, holds in numbers))

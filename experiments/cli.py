@@ -1,0 +1,169 @@
+"""`mupc reproduce`: the documents' experiments, listed, run and scored."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import results
+from experiments import RECIPES, Evidence, Line, Recipe, as_markdown, perform, scorecard
+from experiments.cost import cost, missing
+from jobs.cli.options import ReproduceOptions
+from jobs.cli.pools import check_folder, check_pool, working_pool
+from jobs.cli.progress import display
+from jobs.cli.scale import Scale
+from jobs.cli.tables import plain_table, screen
+from jobs.cli.tally import Tally, duration
+from jobs.errors import CommandError
+from jobs.pools.layout_policy import layout_policy
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def list_recipes(data_dir: Path | None, *, as_json: bool) -> None:
+    """Print every recipe: source, what is done at both scales, what it costs here."""
+    rows = [_facts(recipe, data_dir) for recipe in RECIPES.values()]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = plain_table(("recipe", "shows", "source", "small, here", "full, one GPU"), ("shows",))
+    for column in table.columns:
+        column.justify = "left"
+    for row in rows:
+        small, full = row["small"], row["full"]
+        lacking = f", needs {', '.join(small['missing'])}" if small["missing"] else ""
+        table.add_row(
+            row["name"],
+            row["title"],
+            row["source"],
+            f"{duration(small['seconds'])}{lacking}",
+            f"{full['gpu_hours']:.2g} h",
+        )
+    screen().print(table)
+    print("\nmupc reproduce run NAME... runs recipes; mupc reproduce scorecard judges them")
+
+
+def run_recipes(options: ReproduceOptions) -> int:
+    """Run or continue recipes, draw their figures, print their claims; the exit status."""
+    check_pool(options)
+    check_folder("--out", options.out)
+    layout_policy()
+    chosen = [RECIPES[name] for name in options.names] or list(RECIPES.values())
+    absent = {recipe.name: missing(recipe.at(options.scale), options.data_dir) for recipe in chosen}
+    _refuse_missing(options, absent)
+    ledger = results.open(options.ledger, create=True)
+    safe = f"what is finished is safe in {options.ledger}"
+    with working_pool(options, ledger, lambda: safe) as pool:
+        for recipe in chosen:
+            if absent[recipe.name]:
+                print(
+                    f"{recipe.name}: not run, needs {', '.join(absent[recipe.name])}",
+                    file=sys.stderr,
+                )
+                continue
+            if not options.as_json:
+                print(f"\n{recipe.name}: {recipe.at(options.scale).text}", flush=True)
+            tally = Tally()
+            with display(tally, screen(stderr=True)):
+                evidence = perform(
+                    recipe,
+                    options.scale,
+                    ledger,
+                    pool,
+                    progress=tally,
+                    data_dir=options.data_dir,
+                )
+            draw(recipe, evidence, options.out / options.scale)
+            if not options.as_json:
+                _print(scorecard([recipe], options.scale, ledger, options.data_dir))
+        ledger.compact()
+    if options.as_json:
+        card = scorecard(chosen, options.scale, ledger, options.data_dir)
+        print(json.dumps([line.as_dict() for line in card], indent=2))
+    else:
+        print(f"\nfigures: {options.out / options.scale}\nledger: {options.ledger}")
+    return 0
+
+
+def show_scorecard(
+    ledger: str, scale: Scale, out: Path | None, data_dir: Path | None, *, as_json: bool
+) -> None:
+    """Judge all claims by what the ledger has; print them, and write them if asked."""
+    card = scorecard(RECIPES.values(), scale, results.open(ledger), data_dir)
+    if out is not None:
+        out.write_text(as_markdown(card) + "\n")
+    if as_json:
+        print(json.dumps([line.as_dict() for line in card], indent=2))
+        return
+    _print(card)
+    counts = dict.fromkeys(dict.fromkeys(line.verdict for line in card), 0)
+    for line in card:
+        counts[line.verdict] += 1
+    print(f"\n{len(card)} claims: {', '.join(f'{n} {verdict}' for verdict, n in counts.items())}")
+
+
+def draw(recipe: Recipe, evidence: Evidence, folder: Path) -> list[Path]:
+    """Draw the recipe's figures into `folder`; returns the files."""
+    from results.figures import style
+
+    paths = []
+    for name, figure in recipe.figures.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        paths.append(folder / f"{name}.png")
+        paths[-1].write_bytes(style.png(figure(evidence)))
+    return paths
+
+
+def _refuse_missing(options: ReproduceOptions, absent: dict[str, list[str]]) -> None:
+    """Recipes asked for by name must be able to run; of all recipes those are run that can."""
+    for name, datasets in absent.items():
+        if datasets and options.names:
+            raise CommandError(
+                f"recipe {name!r} needs the data set {datasets[0]}: give its folder with "
+                f"--data-dir or MUPC_DATA, or fetch it with mupc datasets --fetch {datasets[0]}"
+            )
+
+
+def _facts(recipe: Recipe, data_dir: Path | None) -> dict[str, Any]:
+    from jobs.pools.local import usable_cpus
+
+    facts: dict[str, Any] = {
+        "name": recipe.name,
+        "title": recipe.title,
+        "source": recipe.source,
+        "claims": [claim.text for claim in recipe.claims],
+    }
+    for scale in Scale:
+        setting = recipe.at(scale)
+        price = cost(setting, data_dir)
+        facts[scale] = {
+            "setting": setting.text,
+            "runs": price.runs,
+            "seconds": round(price.core_seconds / usable_cpus(), 1),
+            "gpu_hours": price.gpu_hours,
+            "missing": missing(setting, data_dir),
+        }
+    return facts
+
+
+def _print(card: Sequence[Line]) -> None:
+    screen().print(card_table(card))
+
+
+def card_table(card: Sequence[Line]) -> "Table":
+    """The claims on the screen."""
+    names = ("recipe", "claim", "target", "measured", "verdict", "s")
+    table = plain_table(names, text=names[:-1])
+    styles = {"reproduced": "green", "not reproduced": "red", "not run": "yellow"}
+    for line in card:
+        table.add_row(
+            line.recipe,
+            f"{line.claim} ({line.source})",
+            f"{line.target}; {line.tolerance}",
+            line.measured,
+            f"[{styles[line.verdict]}]{line.verdict}[/]",
+            "" if line.seconds is None else f"{line.seconds:.0f}",
+        )
+    return table

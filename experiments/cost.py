@@ -1,0 +1,65 @@
+"""What a recipe costs before it is run: multiply-adds, and the time they take here or on a GPU."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pccore
+from experiments.recipe import Setting
+from experiments.settings import digest
+from transfer.engine.grouping import work
+from transfer.engine.plan import Plan
+
+CORE_RATE = 1e11
+"""Multiply-adds a second of training on one CPU core (docs/log.md)."""
+
+GPU_RATE = 1e13
+"""The same on an H100, as the roofline of docs/performance.md predicts; not measured."""
+
+COMPILE_SECONDS = 4.0
+"""On one core, a program (docs/log.md)."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a recipe takes at one scale.
+
+    Attributes:
+        runs: networks to train, at most.
+        core_seconds: on one CPU core.
+        gpu_hours: on one H100.
+    """
+
+    runs: int
+    core_seconds: float
+    gpu_hours: float
+
+
+def cost(setting: Setting, data_dir: Path | None) -> Cost:
+    """The cost of a setting; its data sets need not be here."""
+    runs = list(setting.runs(data_dir))
+    count, total = len(runs), sum(work(run.config) for run in runs)
+    programs = len({run.config for run in runs})
+    for experiment in setting.experiments():
+        name = experiment.dataset
+        plan = Plan(experiment, pccore.data.info(name), digest(name, data_dir), data_dir)
+        shapes = (experiment.tune.shape, *experiment.targets)
+        programs += len({plan.config(arm, shape) for arm in plan.arms for shape in shapes})
+        for arm in plan.arms:
+            for demand in plan.ahead(arm, plan.trials(arm)):
+                count, total = count + demand.runs, total + demand.work
+    return Cost(
+        runs=count,
+        core_seconds=total / CORE_RATE + programs * COMPILE_SECONDS + setting.seconds,
+        gpu_hours=(total / GPU_RATE + programs * COMPILE_SECONDS + setting.seconds) / 3600,
+    )
+
+
+def missing(setting: Setting, data_dir: Path | None) -> list[str]:
+    """Names of the data sets that the setting needs and that are not here."""
+    absent = []
+    for name in setting.datasets:
+        try:
+            pccore.data.find(name, data_dir)
+        except pccore.data.DatasetError:
+            absent.append(name)
+    return absent

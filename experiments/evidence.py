@@ -1,0 +1,87 @@
+"""What the ledger knows about a recipe: the frames that claims and figures are made from."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from results import Ledger
+
+CALCULATED = "calculation_seconds"
+"""Quantity of the row that says a recipe's calculation is complete, and how long it took."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Frames of the ledger, of one recipe at one scale; empty where nothing has been run.
+
+    Floats that are null in the ledger are NaN.
+
+    Attributes:
+        runs: rows of `runs`.
+        curves: rows of `curves` of these runs, with the columns `variant`, `width`, `depth`,
+            `activation`, `dataset`, `weight_lr`, `activity_lr` and `seed` of their run.
+        measurements: rows of `measurements`: of these runs, and calculated.
+        verdicts: rows of `verdicts`.
+    """
+
+    runs: "pd.DataFrame"
+    curves: "pd.DataFrame"
+    measurements: "pd.DataFrame"
+    verdicts: "pd.DataFrame"
+
+    @property
+    def seconds(self) -> float:
+        """Time that it all took, summed over workers."""
+        calculated = self.measured(CALCULATED)["value"].sum()
+        return float(self.runs["seconds"].sum() + calculated)
+
+    def measured(self, quantity: str, **where: object) -> "pd.DataFrame":
+        """The measurements of one quantity, whose columns have the values given."""
+        rows = self.measurements[self.measurements["quantity"] == quantity]
+        for column, value in where.items():
+            rows = rows[rows[column] == value]
+        return rows
+
+    def trained(self, **where: object) -> "pd.DataFrame":
+        """The runs whose columns have the values given."""
+        rows = self.runs
+        for column, value in where.items():
+            rows = rows[rows[column] == value]
+        return rows
+
+
+OF_RUN = [
+    *("variant", "width", "depth", "activation", "dataset", "weight_lr", "activity_lr", "seed"),
+]
+
+
+def gather(ledger: "Ledger", experiment: str) -> Evidence:
+    """What `ledger` has under the name `experiment`, and under names that begin with it and "-"."""
+    import pandas as pd
+
+    from transfer.engine.usage import QUANTITIES
+
+    names = [
+        name
+        for name in ledger.experiments()
+        if name == experiment or name.startswith(f"{experiment}-")
+    ]
+    runs = ledger.runs(experiment=names)
+    ids = runs["run_id"].to_list()
+    curves = ledger.curves(run_id=ids)
+    if len(curves):
+        curves = curves.merge(runs[["run_id", *OF_RUN]], on="run_id")
+    measured = pd.concat(
+        [ledger.measurements(run_id=ids), ledger.measurements(experiment=experiment, run_id=None)]
+    )
+    measured = measured[~measured["quantity"].isin(QUANTITIES)]  # of workers, not networks
+    verdicts = ledger.verdicts(experiment=names)
+    return Evidence(*map(_plain, (runs, curves, measured, verdicts)))
+
+
+def _plain(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """With NumPy's floats, which take part in any arithmetic."""
+    floats = [name for name, kind in frame.dtypes.items() if str(kind).startswith("double")]
+    return frame.astype(dict.fromkeys(floats, float)).reset_index(drop=True)

@@ -1,0 +1,72 @@
+"""Runs a recipe: what the ledger has is not run again."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pccore
+import transfer
+from experiments.evidence import CALCULATED, Evidence, gather
+from experiments.recipe import Recipe, Setting
+from jobs.cli.scale import Scale
+
+if TYPE_CHECKING:
+    from results import Ledger
+    from transfer import Pool, Progress
+
+
+def perform(
+    recipe: Recipe,
+    scale: Scale,
+    ledger: "Ledger",
+    pool: "Pool",
+    *,
+    progress: "Progress | None" = None,
+    data_dir: Path | None = None,
+) -> Evidence:
+    """Run or continue a recipe, and return all that the ledger has about it.
+
+    Args:
+        recipe: what to run.
+        scale: how large.
+        ledger: where every run and measurement goes.
+        pool: trains the networks; it is left open.
+        progress: told what happens.
+        data_dir: where the files of data sets are; None means the default place.
+
+    Raises:
+        pccore.data.DatasetError: a data set that the recipe needs is missing or damaged. Nothing
+            has been run then.
+    """
+    setting, name = recipe.at(scale), recipe.experiment(scale)
+    for dataset in setting.datasets:
+        pccore.data.find(dataset, data_dir)
+    if progress is not None:
+        progress.phase("calculate", 0, 0)
+    _calculate(setting, name, ledger, data_dir)
+    runs = setting.runs(data_dir)
+    transfer.train(name, runs, ledger, pool, progress=progress, data_dir=data_dir)
+    for experiment in setting.experiments():
+        named = experiment.model_copy(update={"name": f"{name}-{experiment.name}"})
+        transfer.run(named, ledger, pool, progress=progress, data_dir=data_dir)
+    return gather(ledger, name)
+
+
+def _calculate(setting: Setting, name: str, ledger: "Ledger", data_dir: Path | None) -> None:
+    """Calculate once; all rows are published together, with the time that it took."""
+    if setting.calculate is None:
+        return
+    stamp = {"experiment": name, "conventions": pccore.CONVENTIONS, "settings": setting.text}
+    done = ledger.measurements(quantity=CALCULATED, experiment=name, settings=setting.text)
+    if (done["conventions"] == pccore.CONVENTIONS).any():
+        return
+    clock = time.perf_counter()
+    rows: list[dict[str, Any]] = [
+        {"experiment": name, "conventions": pccore.CONVENTIONS, **row}
+        for row in setting.calculate(data_dir)
+    ]
+    seconds = time.perf_counter() - clock
+    rows.append({**stamp, "quantity": CALCULATED, "value": seconds, "unit": "s"})
+    now = datetime.now(UTC)
+    ledger.append_measurements([{"created": now, **row} for row in rows])

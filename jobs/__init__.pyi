@@ -1,0 +1,22 @@
+from .cluster.submit import Job, JobStatus, follow, list_jobs, logs, status, stop, submit
+from .errors import PoolError, SubmissionError, TokenError
+from .pools.local import LocalPool
+from .pools.ray_pool import RayPool
+from .pools.worker import train_group
+
+__all__ = [
+    "Job",
+    "JobStatus",
+    "LocalPool",
+    "PoolError",
+    "RayPool",
+    "SubmissionError",
+    "TokenError",
+    "follow",
+    "list_jobs",
+    "logs",
+    "status",
+    "stop",
+    "submit",
+    "train_group",
+]

@@ -1,0 +1,276 @@
+"""The command `mupc`: parse, call, exit. Nothing heavy is imported before a command needs it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.cli.arguments import (
+    Address,
+    CheckpointMinutes,
+    DataDir,
+    Json,
+    Ledger,
+    PoolOption,
+    ScaleOption,
+    Spec,
+    Workers,
+    count,
+)
+from jobs.cli.cluster import cluster
+from jobs.cli.options import (
+    CHECKPOINT_MINUTES,
+    PlanOptions,
+    PoolKind,
+    ReproduceOptions,
+    ResultsOptions,
+    RunOptions,
+    TableName,
+)
+from jobs.cli.scale import Scale
+from jobs.pools.layout_policy import VARIABLE as LAYOUTS
+from jobs.pools.layout_policy import LayoutPolicy
+
+app = typer.Typer(
+    help="Tune learning rates on small predictive-coding networks, transfer them to deep ones, "
+    "and judge whether they held.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """Say the version, or what the commands are."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"mupc {version_of('mupc')}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def run(
+    spec: Spec,
+    ledger: Ledger = "runs",
+    report: Annotated[
+        Path | None, typer.Option(help="Folder of the report.", show_default="report/NAME")
+    ] = None,
+    pool: PoolOption = PoolKind.LOCAL,
+    workers: Workers = None,
+    address: Address = None,
+    data_dir: DataDir = None,
+    layouts: Annotated[
+        LayoutPolicy, typer.Option(envvar=LAYOUTS, help="How the arithmetic is laid out.")
+    ] = LayoutPolicy.AUTO,
+    checkpoint_minutes: CheckpointMinutes = CHECKPOINT_MINUTES,
+    as_json: Json = False,
+) -> None:
+    """Tune, transfer, judge and report an experiment; run again to continue one."""
+    from jobs.cli.run import run_experiment
+
+    options = RunOptions(
+        spec,
+        ledger,
+        report,
+        pool,
+        workers,
+        address,
+        data_dir,
+        layouts,
+        checkpoint_minutes,
+        as_json,
+    )
+    raise typer.Exit(run_experiment(options))
+
+
+@app.command()
+def plan(
+    spec: Spec,
+    ledger: Ledger = "runs",
+    pool: PoolOption = PoolKind.LOCAL,
+    workers: Workers = None,
+    address: Address = None,
+    data_dir: DataDir = None,
+    calibrate: Annotated[
+        bool, typer.Option(help="Train a few steps, half a minute at most, to tell the time.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Say what an experiment will run and take, and what direct tuning would."""
+    from jobs.cli.plan import show_plan
+
+    show_plan(PlanOptions(spec, ledger, pool, workers, address, data_dir, calibrate, as_json))
+
+
+@app.command()
+def results(
+    ledger: Ledger = "runs",
+    table: Annotated[TableName, typer.Option(help="What to show.")] = TableName.RUNS,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=VALUE", help="Only these rows; a,b for either; repeatable."),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these columns, in this order.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(parser=count, metavar="N", help="At most this many rows.")
+    ] = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Answer in CSV.")] = False,
+) -> None:
+    """Ask the ledger."""
+    from jobs.cli.results import show_results
+
+    show_results(ResultsOptions(ledger, table, where or [], columns, limit, as_json, as_csv))
+
+
+@app.command()
+def check(
+    ledger: Ledger = "runs",
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Move damaged files to its folder quarantine.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare every byte of the ledger with what was written; status 1 where one differs."""
+    from jobs.cli.results import check_ledger
+
+    raise typer.Exit(check_ledger(ledger, quarantine=quarantine, as_json=as_json))
+
+
+@app.command()
+def report(
+    ledger: Ledger = "runs",
+    experiment: Annotated[
+        str | None, typer.Option(help="Name of one experiment.", show_default="all")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
+) -> None:
+    """Draw the report of a ledger."""
+    from jobs.cli.results import draw_report
+
+    draw_report(ledger, out, experiment)
+
+
+reproduce = typer.Typer(
+    help="Rerun the experiments of the documents behind muPC, and score their claims.",
+    no_args_is_help=True,
+)
+app.add_typer(reproduce, name="reproduce")
+
+
+@reproduce.command("list")
+def reproduce_list(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List the experiments: source, setting, claims, what they cost here."""
+    from experiments.cli import list_recipes
+
+    list_recipes(data_dir, as_json=as_json)
+
+
+@reproduce.command("run")
+def reproduce_run(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Which; all without a name.")
+    ] = None,
+    scale: ScaleOption = Scale.SMALL,
+    ledger: Ledger = "runs",
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("report/reproduce"),
+    pool: PoolOption = PoolKind.LOCAL,
+    workers: Workers = None,
+    address: Address = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Run experiments, draw their figures, judge their claims; run again to continue."""
+    from experiments.cli import run_recipes
+
+    options = ReproduceOptions(
+        names or [], scale, ledger, out, pool, workers, address, data_dir, as_json
+    )
+    raise typer.Exit(run_recipes(options))
+
+
+@reproduce.command("scorecard")
+def reproduce_scorecard(
+    scale: ScaleOption = Scale.SMALL,
+    ledger: Ledger = "runs",
+    out: Annotated[
+        Path | None, typer.Option(help="Write it here as Markdown.", show_default="only shown")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Judge every claim by what the ledger has: target, tolerance, measured, verdict."""
+    from experiments.cli import show_scorecard
+
+    show_scorecard(ledger, scale, out, data_dir, as_json=as_json)
+
+
+app.add_typer(cluster)
+
+
+@app.command()
+def datasets(
+    fetch: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Download this data set.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """List the data sets and which of them are here, or fetch one."""
+    from jobs.cli.datasets import fetch_dataset, list_datasets
+
+    if fetch is not None:
+        fetch_dataset(fetch, data_dir)
+    else:
+        list_datasets(data_dir, as_json=as_json)
+
+
+@app.command()
+def layouts(
+    spec: Spec,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure every shape now.")] = False,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Say how the arithmetic of every shape of an experiment is laid out here, and why."""
+    from jobs.cli.layouts import list_layouts
+
+    list_layouts(spec, measure=measure, workers=workers, as_json=as_json)
+
+
+@app.command()
+def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Say what this machine has: versions, devices, memory, data, speed."""
+    from jobs.cli.doctor import show_facts
+
+    show_facts(data_dir, as_json=as_json)
+
+
+def main() -> None:
+    """Entry point of the command. Mistakes of the user end in a sentence and status 2."""
+    from jobs.errors import is_users
+
+    try:
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as error:
+        _refuse(error.format_message().replace("Value error, ", ""))
+    except typer.Abort:
+        sys.exit(130)
+    except (ValueError, RuntimeError) as error:
+        if not is_users(error):
+            raise
+        _refuse(str(error))
+
+
+def _refuse(message: str) -> None:
+    typer.echo(f"mupc: {message}", err=True)
+    sys.exit(2)

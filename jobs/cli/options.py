@@ -1,0 +1,86 @@
+"""What the command line hands to the commands. Light: it is imported for `--help`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from jobs.cli.scale import Scale
+from jobs.pools.layout_policy import LayoutPolicy
+
+CHECKPOINT_MINUTES = 5.0
+"""How often a group of runs that takes longer is saved: what a lost worker costs."""
+
+
+class PoolKind(StrEnum):
+    """Where runs are trained."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+class TableName(StrEnum):
+    """The ledger's tables."""
+
+    RUNS = "runs"
+    CURVES = "curves"
+    VERDICTS = "verdicts"
+    MEASUREMENTS = "measurements"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of `mupc run`; None stands for the default that depends on the experiment."""
+
+    spec: Path
+    ledger: str
+    report: Path | None
+    pool: PoolKind
+    workers: int | None
+    address: str | None
+    data_dir: Path | None
+    layouts: LayoutPolicy
+    checkpoint_minutes: float
+    as_json: bool
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """Options of `mupc plan`."""
+
+    spec: Path
+    ledger: str
+    pool: PoolKind
+    workers: int | None
+    address: str | None
+    data_dir: Path | None
+    calibrate: bool
+    as_json: bool
+
+
+@dataclass(frozen=True)
+class ResultsOptions:
+    """Options of `mupc results`."""
+
+    ledger: str
+    table: TableName
+    where: list[str]
+    columns: str | None
+    limit: int | None
+    as_json: bool
+    as_csv: bool
+
+
+@dataclass(frozen=True)
+class ReproduceOptions:
+    """Options of `mupc reproduce run`."""
+
+    names: list[str]
+    scale: Scale
+    ledger: str
+    out: Path
+    pool: PoolKind
+    workers: int | None
+    address: str | None
+    data_dir: Path | None
+    as_json: bool
+    checkpoint_minutes: float = CHECKPOINT_MINUTES

@@ -1,0 +1,140 @@
+"""`mupc results`, `check`, `report`: what the ledger knows, and whether it is what was written."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import results
+from jobs.cli.options import ResultsOptions, TableName
+from jobs.errors import CommandError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NULL = "null"
+DEFAULT_COLUMNS = {
+    TableName.RUNS: "experiment phase variant width depth weight_lr activity_lr seed outcome "
+    "final_train_loss test_accuracy seconds",
+    TableName.VERDICTS: "experiment variant width depth rule weight_lr activity_lr loss accuracy "
+    "regret verdict reason",
+}
+
+
+def show_results(options: ResultsOptions) -> None:
+    """Print rows of a table: aligned, or as JSON or CSV."""
+    if options.as_json and options.as_csv:
+        raise CommandError("--json and --csv exclude each other: choose one")
+    filters = parse_filters(options.where, options.table)
+    ask = getattr(results.open(options.ledger), options.table)
+    frame = _columns(ask(**filters), options)
+    if options.limit is not None:
+        frame = frame.head(options.limit)
+    if options.as_json:
+        print(frame.to_json(orient="records", date_format="iso", indent=2))
+    elif options.as_csv:
+        frame.to_csv(sys.stdout, index=False)
+    else:
+        print(frame.to_string(index=False, na_rep="-") if len(frame) else "no rows")
+
+
+def check_ledger(ledger: str, *, quarantine: bool, as_json: bool) -> int:
+    """Say which files are damaged, or move them away; 1 if the ledger still has one, else 0."""
+    opened = results.open(ledger)
+    damaged = opened.quarantine() if quarantine else opened.check()
+    if as_json:
+        print(json.dumps([{"path": each.path, "cause": each.cause} for each in damaged], indent=2))
+    else:
+        print(*damaged, sep="\n", end="\n" if damaged else "")
+        print(_advice(len(damaged), quarantine))
+    return int(bool(damaged) and not quarantine)
+
+
+def _advice(count: int, quarantined: bool) -> str:
+    if not count:
+        return "every file is what was written"
+    what = "1 file" if count == 1 else f"{count} files"
+    if quarantined:
+        return f"moved {what} to the ledger's folder quarantine; mupc run trains lost runs again"
+    return f"{what} left out of every answer; --quarantine moves damage away"
+
+
+def draw_report(ledger: str, out: Path, experiment: str | None) -> None:
+    """Write the report and say where it is."""
+    print(results.report(results.open(ledger), out, experiment))
+
+
+def parse_filters(where: list[str], table: TableName) -> dict[str, Any]:
+    """Turn "column=value" texts into filters of the ledger, typed as the columns are.
+
+    Args:
+        where: each column=value or column=value,value; the value null asks for nulls.
+        table: the table that is asked.
+
+    Raises:
+        CommandError: a text without "=", or a value that its column cannot hold.
+    """
+    types = _types(table)
+    filters: dict[str, Any] = {}
+    for text in where:
+        name, equals, values = text.partition("=")
+        if not equals:
+            raise CommandError(f"--where {text!r} must be column=value, such as depth=128")
+        # An unknown column is for the ledger to name.
+        filters[name] = [_value(name, types.get(name, "string"), v) for v in values.split(",")]
+    return filters
+
+
+def _types(table: TableName) -> dict[str, str]:
+    tables = ("runs", "curves") if table is TableName.CURVES else (table,)
+    columns = [results.columns(name) for name in tables]
+    return {row["name"]: row["type"] for frame in columns for _, row in frame.iterrows()}
+
+
+def _value(name: str, kind: str, text: str) -> Any:
+    if text == NULL:
+        return None
+    try:
+        return _READ[kind](text)
+    except (ValueError, KeyError):
+        raise CommandError(f"--where {name}={text} must be {_KINDS[kind]}, or null") from None
+
+
+def _time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_READ: Mapping[str, Callable[[str], Any]] = {
+    "string": str,
+    "int64": int,
+    "float64": float,
+    "bool": {"true": True, "false": False}.__getitem__,
+    "timestamp": _time,
+}
+
+_KINDS = {
+    "int64": "an integer",
+    "float64": "a number",
+    "bool": "true or false",
+    "timestamp": "a time such as 2024-05-01T12:00",
+}
+
+
+def _columns(frame: "pd.DataFrame", options: ResultsOptions) -> "pd.DataFrame":
+    """The columns asked for; on the screen a selection that fits, in files all."""
+    if options.columns is not None:
+        names = options.columns.split(",")
+    elif options.as_json or options.as_csv or options.table not in DEFAULT_COLUMNS:
+        names = list(frame.columns)
+    else:
+        names = DEFAULT_COLUMNS[options.table].split()
+    for name in names:
+        if name not in frame:
+            raise CommandError(
+                f"--columns: {options.table} has no column {name!r}: choose from "
+                f"{', '.join(frame.columns)}"
+            )
+    return frame[names]

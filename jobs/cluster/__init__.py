@@ -1,0 +1,1 @@
+"""Submit experiments to a Ray cluster and follow them."""

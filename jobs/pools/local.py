@@ -1,0 +1,179 @@
+"""A pool in this process: one thread per CPU core, or one per GPU."""
+
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+import jax
+
+import pccore
+from jobs.errors import one_sentence
+from jobs.pools import environment
+from jobs.pools.checkpointer import CHECKPOINT_SECONDS, Keeper, save
+from jobs.pools.devices import Device, describe, shared_out
+from jobs.pools.layout_choice import choose
+from jobs.pools.layout_policy import layout_policy
+from jobs.pools.worker import Stopped, failed_group, train_group
+from transfer.engine.pool import Group, GroupResult
+
+if TYPE_CHECKING:
+    from results import Checkpoints
+
+LocalTrainer = Callable[..., GroupResult]
+
+
+@dataclass
+class _Shared:
+    """What the threads see. They must not hold the pool itself, or it would never be collected."""
+
+    train: LocalTrainer
+    checkpoints: "Checkpoints | None"
+    checkpoint_seconds: float
+    waiting: "queue.SimpleQueue[Group | None]" = field(default_factory=queue.SimpleQueue)
+    finished: "queue.SimpleQueue[GroupResult]" = field(default_factory=queue.SimpleQueue)
+    closing: threading.Event = field(default_factory=threading.Event)
+
+
+class LocalPool:
+    """Trains groups in threads of this process (`transfer.Pool`).
+
+    XLA computes outside Python's lock, so threads keep all cores busy and share one copy of the
+    data set and of every compiled program. They use one core each, provided that nothing has
+    touched a JAX device before the first pool is made.
+
+    Args:
+        workers: threads; by default one per CPU core that this process may use, or one per GPU.
+        train: what a thread does with a group, called as
+            train(group, on_progress=..., keeper=...); by default `train_group`, in the layout that
+            suits the device.
+        checkpoints: of the ledger, where groups are saved while they train and when the pool is
+            closed, and from which they go on; None saves nothing.
+        checkpoint_seconds: between two checkpoints of a group.
+
+    Raises:
+        ValueError: fewer than one worker, or an unknown policy in `MUPC_LAYOUTS`.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        train: LocalTrainer | None = None,
+        checkpoints: "Checkpoints | None" = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers must be at least 1, got {workers}")
+        layout_policy()
+        environment.prepare(programs=workers or usable_cpus())
+        devices = jax.local_devices()
+        device = describe(devices[0])
+        self.slots = workers or slots_of(device, devices)
+        self.device = shared_out(device, devices, self.slots)
+        self._pending = 0
+        self._shared = _Shared(
+            train or partial(train_group, device=self.device), checkpoints, checkpoint_seconds
+        )
+        threads = [
+            threading.Thread(
+                target=_work,
+                args=(self._shared, devices[i % len(devices)]),
+                name=f"mupc-worker-{i}",
+                daemon=True,
+            )
+            for i in range(self.slots)
+        ]
+        for thread in threads:
+            thread.start()
+        # Runs at close, when the pool is forgotten, or before the interpreter ends: a thread that
+        # is still inside XLA while Python shuts down would abort the process.
+        self._finalizer = weakref.finalize(self, _stop, self._shared, threads)
+
+    def lanes(self, config: pccore.TrainingConfig) -> int:
+        """The most lanes a group of this shape should have here.
+
+        Where the policy is to measure everything, an unknown shape is measured first.
+        """
+        return choose(config, self.device).layout.lanes
+
+    def submit(self, group: Group) -> None:
+        """Queue a group. Raises `ValueError` on a closed pool."""
+        if not self._finalizer.alive:
+            raise ValueError("the pool is closed")
+        self._pending += 1
+        self._shared.waiting.put(group)
+
+    def collect(self, timeout: float | None = None) -> list[GroupResult]:
+        """Wait until a group is done and return all that are.
+
+        Returns an empty list after `timeout` seconds, or at once when nothing is pending.
+        """
+        if not self._pending:
+            return []
+        results: list[GroupResult] = []
+        try:
+            results.append(self._shared.finished.get(timeout=timeout))
+            while True:
+                results.append(self._shared.finished.get_nowait())
+        except queue.Empty:
+            self._pending -= len(results)
+            return results
+
+    def close(self) -> None:
+        """Drop pending groups and wait until the running ones are saved: about a second."""
+        self._pending = 0
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def usable_cpus() -> int:
+    """CPU cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def slots_of(device: Device, devices: Sequence[jax.Device]) -> int:
+    """How many groups train at the same time unless it is said: one a core, or one a GPU."""
+    return usable_cpus() if device.kind == "cpu" else len(devices)
+
+
+def _work(shared: _Shared, device: jax.Device) -> None:
+    def on_progress(steps_done: int) -> None:
+        if shared.closing.is_set():
+            raise Stopped
+
+    with jax.default_device(device):
+        while (group := shared.waiting.get()) is not None and not shared.closing.is_set():
+            try:
+                keeper = _keeper(shared, group)
+                result = shared.train(group, on_progress=on_progress, keeper=keeper)
+            except Stopped:
+                return
+            except Exception as error:
+                result = failed_group(group, one_sentence(error))
+            shared.finished.put(result)
+
+
+def _keeper(shared: _Shared, group: Group) -> Keeper:
+    kept = shared.checkpoints
+    if kept is None:
+        return Keeper(None, None, shared.checkpoint_seconds, shared.closing)
+    checkpoint = kept.load(group.run_ids)
+    return Keeper(checkpoint, partial(save, kept, group), shared.checkpoint_seconds, shared.closing)
+
+
+def _stop(shared: _Shared, threads: list[threading.Thread]) -> None:
+    shared.closing.set()
+    for _ in threads:
+        shared.waiting.put(None)
+    for thread in threads:
+        thread.join()

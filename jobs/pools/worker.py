@@ -1,0 +1,126 @@
+"""What a worker does with a group: load its data, train its lanes, turn faults into outcomes."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import pccore
+from jobs.errors import one_sentence
+from jobs.pools.devices import Device, default_device, describe
+from jobs.pools.layout_choice import choose
+from pccore.data import Dataset
+from transfer.engine.pool import Group, GroupResult, Worker
+
+if TYPE_CHECKING:
+    from jobs.pools.checkpointer import Keeper
+
+Loader = Callable[[str, str | None], Dataset]
+
+
+class Stopped(BaseException):
+    """Raised in a group's training when its worker must stop: it is given up, not failed.
+
+    Like KeyboardInterrupt it is no `Exception`, so nothing between takes it for a fault.
+    """
+
+
+_loading = Lock()
+
+
+def load_dataset(name: str, data_dir: str | None) -> Dataset:
+    """Load a data set once per process, however many threads ask. Raises `DatasetError`."""
+    with _loading:
+        return _load(name, data_dir)
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, data_dir: str | None) -> Dataset:
+    return pccore.data.load(name, Path(data_dir) if data_dir else None)
+
+
+def train_group(
+    group: Group,
+    *,
+    load: Loader = load_dataset,
+    on_progress: Callable[[int], None] | None = None,
+    device: Device | None = None,
+    keeper: "Keeper | None" = None,
+) -> GroupResult:
+    """Train a group on this thread's default device, in the layout that suits it there.
+
+    Whatever goes wrong with the group becomes outcomes: a group of several lanes that fails is
+    halved and trained again, until the memory suffices or the guilty lane stands alone.
+
+    Args:
+        group: what to train.
+        load: how to obtain its data set.
+        on_progress: called with the steps done at each evaluation, and with 0 while the layout is
+            being measured; it may raise `Stopped`.
+        device: what this thread's default device is, None to look.
+        keeper: where the group's checkpoint comes from and goes to.
+
+    Raises:
+        Stopped: `on_progress` or the keeper said so.
+    """
+    started = datetime.now(UTC)
+    clock = time.perf_counter()
+    try:
+        dataset = load(group.dataset, group.data_dir)
+    except Exception as error:  # a worker must outlive whatever a file does to it
+        outcomes = [pccore.Outcome.failed(one_sentence(error))] * len(group.lanes)
+    else:
+        device = device or describe(default_device())
+        layout = choose(group.config, device, len(group.lanes), on_progress).layout
+        config = layout.apply(group.config)
+        outcomes = _train_lanes(config, dataset, group.lanes, on_progress, keeper)
+    return GroupResult(
+        group=group,
+        outcomes=tuple(outcomes),
+        seconds=time.perf_counter() - clock + (keeper.seconds if keeper else 0.0),
+        started=started,
+        worker=this_worker(),
+    )
+
+
+def failed_group(group: Group, cause: str, *, worker: Worker | None = None) -> GroupResult:
+    """The result of a group that never trained: every lane failed with `cause`."""
+    return GroupResult(
+        group=group,
+        outcomes=(pccore.Outcome.failed(cause),) * len(group.lanes),
+        seconds=0.0,
+        started=datetime.now(UTC),
+        worker=worker or Worker(device="none", host=socket.gethostname(), pid=os.getpid()),
+    )
+
+
+def this_worker() -> Worker:
+    """The process and device that are training, as they are recorded with each run."""
+    return Worker(device=default_device().device_kind, host=socket.gethostname(), pid=os.getpid())
+
+
+def _train_lanes(
+    config: pccore.TrainingConfig,
+    dataset: Dataset,
+    lanes: Sequence[pccore.Lane],
+    on_progress: Callable[[int], None] | None,
+    snapshots: pccore.Snapshots | None,
+) -> list[pccore.Outcome]:
+    try:
+        return pccore.fit_many(config, dataset, lanes, on_progress=on_progress, snapshots=snapshots)
+    except Exception as error:  # out of memory, a fault in XLA: typed outcomes, never a dead worker
+        cause = one_sentence(error)
+    # Outside the handler: the error's traceback would keep the failed attempt's arrays alive.
+    if len(lanes) == 1:
+        return [pccore.Outcome.failed(cause)]
+    middle = len(lanes) // 2
+    return [
+        outcome
+        for half in (lanes[:middle], lanes[middle:])
+        for outcome in _train_lanes(config, dataset, half, on_progress, None)
+    ]

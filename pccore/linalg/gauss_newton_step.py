@@ -1,0 +1,111 @@
+"""The Gauss-Newton step of a batch in error coordinates, sample by sample.
+
+At errors e the energy of a sample, 1/2 e^T P e + p_L E(y, g(e)), is replaced by the quadratic that
+has its value, its slope, and the curvature P + J^T C J, where J = dg/de and C = p_L d2E/dg2 is
+positive semidefinite. Its minimum e + s is that of the linear system
+
+    (P + J^T C J) (e + s) = J^T (r + C J e),        r = -p_L dE/dg
+
+For the mean-squared error and a linear network the quadratic is the energy itself.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from pccore.linalg import lapack
+from pccore.networks.linearisation import Linearisation
+
+
+class Step(NamedTuple):
+    """Where the quadratic has its minimum.
+
+    Attributes:
+        errors: s.
+        slope: of each sample's energy along s, at the errors that it starts from.
+    """
+
+    errors: Any
+    slope: Float[Array, " B"]
+
+
+def direct_step(at: Linearisation) -> Step:
+    """s by a K x K system for each sample: e + s = P^-1 J^T w with
+
+        (I + C S) w = r + C J e,        S = J P^-1 J^T
+
+    I + S is the thesis's rescaling of the loss (eq. 4.5). It costs K + 1 sweeps; nothing of the
+    size of the errors is factorised.
+    """
+    S = at.gram()
+    identity = jnp.eye(S.shape[-1], dtype=S.dtype)
+
+    def column(unit: Float[Array, " K"]) -> Float[Array, "B K"]:
+        return at.output_curvature(jnp.broadcast_to(unit, at.prediction.shape))
+
+    C = jax.vmap(column, out_axes=-1)(identity)
+    r = at.output_error()
+    right = r + at.output_curvature(at.answer)
+    # what rounding leaves unknown of S is no direction that costs nothing to move in
+    known = 1 + jnp.finfo(S.dtype).eps * jnp.trace(S, axis1=-2, axis2=-1)[:, None, None]
+    w = lapack.solve_small(known * identity + C @ S, right)
+    s = jax.tree.map(jnp.subtract, at.weighted(at.pull(w), -1), at.errors)
+    pushed = jnp.einsum("bkj,bj->bk", S, w) - at.answer
+    return Step(s, at.inner(at.weighted(at.errors), s) - jnp.sum(r * pushed, axis=-1))
+
+
+class Progress(NamedTuple):
+    """Where conjugate gradients are.
+
+    Attributes:
+        s: the solution so far.
+        residual: what is left of the right-hand side.
+        direction: where to go next.
+        size: residual^T P^-1 residual, of each sample.
+    """
+
+    s: Any
+    residual: Any
+    direction: Any
+    size: Float[Array, " B"]
+
+
+def conjugate_step(at: Linearisation, steps: int) -> Step:
+    """s by conjugate gradients preconditioned by P, two sweeps a step, for all samples at once.
+
+    P^-1 J^T C J has rank K at most, so K + 1 steps are exact but for rounding. A sample is done
+    when its residual is a hundred times the rounding of where it was. Stopped early, s still
+    points downhill.
+
+    Args:
+        at: the linearisation.
+        steps: steps at most.
+    """
+    pulled = at.pull(at.output_error())
+    downhill = jax.tree.map(jnp.subtract, pulled, at.weighted(at.errors))
+    direction = at.weighted(downhill, -1)
+    zero = jax.tree.map(jnp.zeros_like, at.errors)
+    first = Progress(zero, downhill, direction, at.inner(downhill, direction))
+    enough = (100 * jnp.finfo(first.size.dtype).eps) ** 2 * first.size
+
+    def unfinished(carry: tuple[Array, Progress]) -> Bool[Array, ""]:
+        taken, now = carry
+        return (taken < steps) & jnp.any(now.size > enough)
+
+    def advance(carry: tuple[Array, Progress]) -> tuple[Array, Progress]:
+        taken, now = carry
+        curved = at.pull(at.output_curvature(at.push(now.direction)))
+        curved = jax.tree.map(jnp.add, at.weighted(now.direction), curved)
+        going = now.size > enough
+        rate = jnp.where(going, now.size / at.inner(now.direction, curved), 0)
+        s = at.moved(now.s, rate, now.direction)
+        residual = at.moved(now.residual, -rate, curved)
+        weighted = at.weighted(residual, -1)
+        size = at.inner(residual, weighted)
+        again = jnp.where(going, size / now.size, 0)
+        return taken + 1, Progress(s, residual, at.moved(weighted, again, now.direction), size)
+
+    _, last = jax.lax.while_loop(unfinished, advance, (jnp.array(0), first))
+    return Step(last.s, -at.inner(downhill, last.s))

@@ -1,0 +1,1 @@
+"""Networks: stacks of equal layers, sequences, convolutional, hybrid, bidirectional."""

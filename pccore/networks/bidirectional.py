@@ -1,0 +1,177 @@
+"""Bidirectional predictive coding: every layer is predicted from both sides."""
+
+from dataclasses import dataclass, replace
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float
+
+from pccore.linalg.blocktridiagonal import BlockTridiagonal
+from pccore.losses import OutputEnergy
+from pccore.networks.linear_solution import activity_hessian
+from pccore.networks.local import StackedRelaxation
+from pccore.networks.mirroring import require_mirrored
+from pccore.networks.stacked import Network, NetworkConfig
+from pccore.relaxation import gradient_steps
+from pccore.validation import require_at_least
+
+
+@dataclass(frozen=True)
+class BidirectionalConfig:
+    """A network from inputs to labels and one from labels to inputs, which share their activities
+    (thesis 7.3; Oliviers et al., 2025).
+
+    Trained by `PredictiveCoding`, with any inference scheme that descends activities. With z_0 = x
+    and z_L = y clamped, f_l the forward (discriminative) layers, g_l the backward (generative)
+    ones, the activities minimise
+
+        F = (1/B) sum_i [ alpha_f (sum_{l=1}^H 1/2 ||z_l - f_l(z_{l-1})||^2 + E(y, f_L(z_H)))
+                      + alpha_b (sum_{l=1}^H 1/2 ||z_l - g_{l+1}(z_{l+1})||^2 + E_x(x, g_1(z_1))) ]
+
+    from the forward network's forward pass, and either network's weights descend F at the inferred
+    activities. With alpha_b = 0 this is predictive coding with the forward network.
+
+    Attributes:
+        forward: D inputs, K outputs; it predicts, and its loss is the training loss.
+        backward: K inputs, D outputs, as deep and as wide; `pccore.mirror(forward)` is one.
+        forward_weight: alpha_f.
+        backward_weight: alpha_b. An input has many units, so that one small against alpha_f may be
+            needed for the forward network to learn.
+
+    Raises:
+        ValueError: layers that do not match; a negative weight, or both zero.
+    """
+
+    forward: NetworkConfig
+    backward: NetworkConfig
+    forward_weight: float = 1.0
+    backward_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_mirrored(self.forward, self.backward, "forward and backward network")
+        require_at_least(self, 0, "forward_weight", "backward_weight")
+        if not self.forward_weight + self.backward_weight > 0:
+            raise ValueError("forward_weight and backward_weight must not both be zero")
+
+    @property
+    def input_size(self) -> int:
+        """D."""
+        return self.forward.input_size
+
+    @property
+    def output_size(self) -> int:
+        """K."""
+        return self.forward.output_size
+
+    @property
+    def output_energy(self) -> OutputEnergy:
+        """The energy of the forward network's output."""
+        return self.forward.output_energy
+
+    def build(self, key: Array) -> "BidirectionalNetwork":
+        """Both networks with initial weights."""
+        keys = jax.random.split(key)
+        return BidirectionalNetwork(self.forward.build(keys[0]), self.backward.build(keys[1]), self)
+
+
+class BidirectionalNetwork(eqx.Module):
+    """Weights of a `BidirectionalConfig`; also the shape that their gradients have."""
+
+    forward: Network
+    backward: Network
+    config: BidirectionalConfig = eqx.field(static=True)
+
+    def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
+        """The label by a pass of the forward network."""
+        return self.forward.predict(x)
+
+    def generate(self, y: Float[Array, "B K"]) -> Float[Array, "B D"]:
+        """The input by a pass of the backward network."""
+        return self.backward.predict(y)
+
+    def relaxation(
+        self, x: Float[Array, "B D"], y: Float[Array, "B K"]
+    ) -> "BidirectionalRelaxation":
+        """Both energies of a batch, to be lowered by inference from the forward pass of `x`."""
+        return BidirectionalRelaxation(
+            self, self.forward.relaxation(x, y), self.backward.relaxation(y, x)
+        )
+
+
+class BidirectionalRelaxation(eqx.Module):
+    """The sum of both energies; departures are from the forward network's forward pass.
+
+    Attributes:
+        network: both networks.
+        upwards: the forward network's relaxation.
+        downwards: the backward network's; its layers and departures are in the opposite order.
+    """
+
+    network: BidirectionalNetwork
+    upwards: StackedRelaxation
+    downwards: StackedRelaxation
+
+    @property
+    def batch_size(self) -> int:
+        return self.upwards.batch_size
+
+    def origin(self) -> Float[Array, "H B N"]:
+        return self.upwards.origin()
+
+    def loss(self) -> Float[Array, ""]:
+        """The loss of the forward network's prediction."""
+        return self.upwards.loss()
+
+    def gradient(self, departure: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
+        forward, backward = self._weights
+        down = self.downwards.gradient(self._mirrored(departure))[::-1]
+        return forward * self.upwards.gradient(departure) + backward * down
+
+    def energies(self, departure: Float[Array, "H B N"]) -> Float[Array, " L"]:
+        """Of each connection: alpha_f times that of f_l plus alpha_b times that of g_l."""
+        forward, backward = self._weights
+        down = self.downwards.energies(self._mirrored(departure))[::-1]
+        return forward * self.upwards.energies(departure) + backward * down
+
+    def activities(self, departure: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
+        return self.upwards.activities(departure)
+
+    def weight_gradients(self, departure: Float[Array, "H B N"]) -> BidirectionalNetwork:
+        forward, backward = self._weights
+        up = self.upwards.weight_gradients(departure)
+        down = self.downwards.weight_gradients(self._mirrored(departure))
+        return replace(
+            self.network,
+            forward=jax.tree.map(lambda g: forward * g, up),
+            backward=jax.tree.map(lambda g: backward * g, down),
+        )
+
+    def descent(self, rate: Float[Array, ""], steps: int) -> Float[Array, "H B N"]:
+        return gradient_steps(self, self.origin(), rate, steps)
+
+    def equilibrium(self) -> Float[Array, "H B N"]:
+        """Of linear networks: H_z d = -dF/dz by blocks, and once more to refine it.
+
+        Raises:
+            ValueError: as `pccore.networks.linear_solution.activity_hessian`.
+        """
+        forward, backward = self._weights
+        up, down = activity_hessian(self.network.forward), activity_hessian(self.network.backward)
+        factors = BlockTridiagonal(
+            forward * up.diagonal + backward * down.diagonal[::-1],
+            forward * up.below + backward * down.below[::-1].mT,
+        ).factorise()
+
+        def newton(_: int, departure: Array) -> Array:
+            return departure - factors.solve(self.gradient(departure))
+
+        return jax.lax.fori_loop(0, 2, newton, self.origin())
+
+    @property
+    def _weights(self) -> tuple[float, float]:
+        config = self.network.config
+        return config.forward_weight, config.backward_weight
+
+    def _mirrored(self, departure: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
+        """The same activities as a departure from the backward network's forward pass."""
+        return self.activities(departure)[::-1] - self.downwards.start

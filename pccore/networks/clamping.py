@@ -1,0 +1,262 @@
+"""Clamping: which units of which nodes are held, and the energy of a batch in all the others.
+
+The nodes of a network are z_0 (input), z_1 .. z_H (hidden) and z_L (output). Any of them, or any of
+their units, may be clamped; inference fills in the rest (thesis chapter 2, "PCN testing"):
+
+| mode | clamped | free |
+|---|---|---|
+| discriminative, generative | z_0 and z_L | z_1 .. z_H |
+| unsupervised | z_L | z_0 .. z_H |
+| completion | any units of any nodes | all the others |
+
+A free input has no prior: the energy has no term of its own for z_0, in which it is convex but,
+for a linear network, only positive semidefinite (sections C.2.1, C.2.2).
+"""
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pccore.energies import layer_energies
+from pccore.losses import MeanSquaredError
+from pccore.networks.linearisation import GeneralLinearisation
+from pccore.relaxation import gradient_steps
+
+Values = Mapping[int, Array | np.ndarray]
+"""Node -> its activities (B, *shape). The input is node 0, the output node L or -1."""
+
+Clamped = Mapping[int, bool | Array | np.ndarray]
+"""Node -> which of its units are clamped: all (True), none (False), or a boolean mask."""
+
+
+class SequenceRelaxation(eqx.Module):
+    """The `Relaxation` of any network, by automatic differentiation, with any units clamped.
+
+    A departure is a tuple with one entry for each node that has free units; what it has for clamped
+    units has no effect, and their gradient is zero. Errors are differences of activities and
+    predictions: in float32 they carry rounding noise of 1e-7, which `StackedRelaxation` avoids.
+
+    Attributes:
+        network: `layers()`, `predict` and `config`.
+        start: z_0 .. z_L to begin with, clamped values in place.
+        free: of each node in `moving`, which units are free; None for all of them.
+        moving: the nodes that have free units.
+    """
+
+    network: Any
+    start: tuple[Float[Array, "B *_"], ...]
+    free: tuple[Array | None, ...]
+    moving: tuple[int, ...] = eqx.field(static=True)
+
+    @property
+    def batch_size(self) -> int:
+        return len(self.start[0])
+
+    def origin(self) -> tuple[Array, ...]:
+        return tuple(jnp.zeros_like(self.start[node]) for node in self.moving)
+
+    def loss(self) -> Float[Array, ""]:
+        prediction = self.network.predict(self.start[0])
+        return jnp.mean(self.network.config.output_energy.per_sample(self.start[-1], prediction))
+
+    def gradient(self, departure: tuple[Array, ...]) -> tuple[Array, ...]:
+        def total(departure: tuple[Array, ...]) -> Array:
+            return self.batch_size * jnp.sum(self.energies(departure))
+
+        return jax.grad(total)(departure)
+
+    def energies(self, departure: tuple[Array, ...]) -> Float[Array, " L"]:
+        return _energies(self.network, self.nodes(departure))
+
+    def activities(self, departure: tuple[Array, ...]) -> tuple[Array, ...]:
+        nodes = self.nodes(departure)
+        return tuple(nodes[node] for node in self.moving)
+
+    def nodes(self, departure: tuple[Array, ...]) -> tuple[Array, ...]:
+        """z_0 .. z_L at this departure, those that do not move included."""
+        nodes = list(self.start)
+        for node, d in zip(self.moving, departure, strict=True):
+            nodes[node] = self._where_free(node, nodes[node] + d, nodes[node])
+        return tuple(nodes)
+
+    def weight_gradients(self, departure: tuple[Array, ...]) -> Any:
+        nodes = self.nodes(departure)
+        return jax.grad(lambda network: jnp.sum(_energies(network, nodes)))(self.network)
+
+    @property
+    def y(self) -> Float[Array, "B K"]:
+        """The output, clamped or at its start."""
+        return self.start[-1]
+
+    def prediction(self, departure: tuple[Array, ...]) -> Float[Array, "B K"]:
+        """f_L(z_H) at this departure."""
+        return self.network.layers()[-1](self.nodes(departure)[-2])
+
+    def linearised(self, departure: tuple[Array, ...] | None = None) -> GeneralLinearisation:
+        """How the prediction answers to errors at this departure; None is the start."""
+        return GeneralLinearisation.at(self, departure)
+
+    def descent(self, rate: Float[Array, ""], steps: int) -> tuple[Array, ...]:
+        return gradient_steps(self, self.origin(), rate, steps)
+
+    def departure_of(self, errors: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Of the nodes z_l = f_l(z_{l-1}) + e_l, by one sweep upwards; of a free input, e_0."""
+        supply, layers = dict(zip(self.moving, errors, strict=True)), self.network.layers()
+        nodes: list[Array] = []
+        for node, z in enumerate(self.start):
+            if node in supply:
+                base = _prediction(self.network, layers, nodes) if nodes else z
+                z = self._where_free(node, base + supply[node], z)
+            nodes.append(z)
+        return tuple(nodes[node] - self.start[node] for node in self.moving)
+
+    def errors_of(self, departure: tuple[Array, ...]) -> tuple[Array, ...]:
+        """e_l = z_l - f_l(z_{l-1}), zero where clamped: the inverse of `departure_of`."""
+        nodes, layers = self.nodes(departure), self.network.layers()
+        errors = []
+        for node in self.moving:
+            below = list(nodes[:node])
+            base = _prediction(self.network, layers, below) if below else self.start[0]
+            error = nodes[node] - base
+            errors.append(self._where_free(node, error, jnp.zeros_like(error)))
+        return tuple(errors)
+
+    def error_gradient(self, errors: tuple[Array, ...]) -> tuple[Array, ...]:
+        """B dF/de where the errors are the variables."""
+
+        def total(errors: tuple[Array, ...]) -> Array:
+            return self.batch_size * jnp.sum(self.energies(self.departure_of(errors)))
+
+        return jax.grad(total)(errors)
+
+    def _where_free(self, node: int, moved: Array, held: Array) -> Array:
+        free = self.free[self.moving.index(node)]
+        return moved if free is None else jnp.where(free, moved, held)
+
+
+def clamp(network: Any, values: Values, clamped: Clamped | None = None) -> SequenceRelaxation:
+    """The energy of a batch, to be lowered by inference with the given units held.
+
+    Free units start at their values where `values` has the node, and otherwise at a forward pass
+    through the nodes below. A free input that has no values starts at 1 / D in every unit (labels:
+    no class preferred), not at zero, where ReLU networks have no gradient.
+
+    Args:
+        network: any network with `layers()` and `config`.
+        values: activities of the nodes that are clamped, at least in part.
+        clamped: which units of a node in `values` are clamped: True (the default), False (where it
+            only starts at its values) or a boolean mask, (B, *shape) or (*shape) for all samples.
+
+    Raises:
+        ValueError: a node that does not exist, has another shape, or is named twice; a mask that is
+            not boolean or does not fit its node; no values; nothing left free; a free output whose
+            energy is not "mse" and so has no minimum in it.
+    """
+    return clamp_resolved(network, *resolve(network, values, clamped))
+
+
+def resolve(
+    network: Any, values: Values, clamped: Clamped | None = None
+) -> tuple[dict[int, Array], dict[int, Array | None]]:
+    """What `clamp` is told, checked: values by node, and of each moving node its free units."""
+    last = len(network.layers())
+    given = {node: _floating(z) for node, z in _by_place(values, last).items()}
+    masks = _by_place(clamped or {}, last)
+    if not given:
+        raise ValueError("nothing is clamped: values must have at least one node")
+    if unknown := sorted(masks.keys() - given.keys()):
+        raise ValueError(f"node {unknown[0]} has a mask but no values")
+    batch = {node: len(z) for node, z in given.items()}
+    if len(set(batch.values())) > 1:
+        raise ValueError(f"all nodes must have the same batch size, got {batch}")
+    free: dict[int, Array | None] = {}
+    for node in range(last + 1):
+        held = _mask(node, given, masks.get(node, True))
+        if not held.all():
+            free[node] = jnp.asarray(~held) if held.any() else None
+    if not free:
+        raise ValueError(f"every unit of nodes 0 to {last} is clamped: nothing is left to infer")
+    if last in free and not isinstance(network.config.output_energy, MeanSquaredError):
+        raise ValueError(
+            "a free output needs the output energy 'mse': "
+            f"{type(network.config.output_energy).__name__} has no minimum in the output"
+        )
+    return given, free
+
+
+def clamp_resolved(
+    network: Any, values: dict[int, Array], free: dict[int, Array | None]
+) -> SequenceRelaxation:
+    """The relaxation, from nodes filled in from the input up."""
+    batch, layers = len(next(iter(values.values()))), network.layers()
+    dtype, D = jnp.result_type(*values.values()), network.config.input_size
+    nodes: list[Array] = []
+    for node in range(len(layers) + 1):
+        blank = _prediction(network, layers, nodes) if nodes else jnp.full((batch, D), 1 / D, dtype)
+        z = values.get(node, blank)
+        if z.shape != blank.shape:
+            raise ValueError(f"node {node} has activities {blank.shape}, got values {z.shape}")
+        nodes.append(z)
+    return SequenceRelaxation(network, tuple(nodes), tuple(free.values()), tuple(free))
+
+
+def _prediction(
+    network: Any, layers: Sequence[Callable[[Array], Array]], below: list[Array]
+) -> Array:
+    """Of the node above those `below`: f_l(z_{l-1}), and z_{l-n} where skips span n > 1 layers."""
+    node, skip = len(below), network.config.skip
+    prediction = layers[node - 1](below[-1])
+    return prediction + below[node - skip] if 1 < skip < node < len(layers) else prediction
+
+
+def _energies(network: Any, nodes: Sequence[Array]) -> Float[Array, " L"]:
+    config = network.config
+    return layer_energies(
+        network.layers(),
+        nodes[1:-1],
+        nodes[0],
+        nodes[-1],
+        config.output_energy,
+        precisions=config.precisions,
+        activity_decay=config.activity_decay,
+        skip=config.skip if config.skip > 1 else None,
+    )
+
+
+def _by_place(mapping: Mapping[int, Any], last: int) -> dict[int, Any]:
+    """The same with nodes counted from the input, in their order."""
+    placed: dict[int, Any] = {}
+    for node, value in mapping.items():
+        place = operator.index(node)
+        place += last + 1 if place < 0 else 0
+        if not 0 <= place <= last:
+            raise ValueError(f"there is no node {node}: they go from 0, the input, to {last}")
+        if place in placed:
+            raise ValueError(f"node {place} is named twice, as {place} and {place - last - 1}")
+        placed[place] = value
+    return dict(sorted(placed.items()))
+
+
+def _floating(z: Array | np.ndarray) -> Array:
+    z = jnp.asarray(z)
+    return z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(float)
+
+
+def _mask(node: int, values: dict[int, Array], clamped: Any) -> np.ndarray:
+    """Which units of a node are clamped, as a boolean array that its activities broadcast with."""
+    if node not in values:
+        return np.array(False)
+    mask, shape = np.asarray(clamped), values[node].shape
+    if mask.dtype != bool:
+        raise ValueError(f"the mask of node {node} must be boolean, got {mask.dtype}")
+    if mask.shape not in ((), shape[1:], shape):
+        raise ValueError(
+            f"the mask of node {node} must have the shape {shape} or {shape[1:]}, got {mask.shape}"
+        )
+    return mask

@@ -1,0 +1,200 @@
+"""The energy of equilibrium propagation, its network and its inference landscape."""
+
+from dataclasses import dataclass, replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pccore.inference import GradientDescent
+from pccore.losses import OutputEnergy
+from pccore.networks.stacked import Network, NetworkConfig
+from pccore.relaxation import gradient_steps
+from pccore.validation import require_at_least, require_positive
+
+Activities = tuple[Float[Array, "H B N"], Float[Array, "B K"]]
+"""z_1 .. z_H and z_L: here the output is an activity like any other."""
+
+MOST_UNITS = 4096
+
+
+@dataclass(frozen=True)
+class EquilibriumConfig:
+    """A network whose prediction is an equilibrium, trained by `EquilibriumPropagation`.
+
+    E = (1/B) sum_i [ sum_{l=1}^L 1/2 ||z_l||^2 - sum_{l=1}^L s_l . (a_l W_l s_{l-1} + b_l)
+                      + nudge C(y, z_L) ],   s_0 = x,  s_l = phi(z_l),  s_L = z_L
+
+    with C the output energy: for linear networks thesis eq. C.21, with phi the Hopfield-like energy
+    of Scellier and Bengio (2017). A connection works both ways: unlike in predictive coding, z_l
+    hears z_{l+1} in the free phase (nudge 0) too, and the free equilibrium is no forward pass.
+
+    E is not always convex (C.2.5): in a linear network, weights too large give the Hessian negative
+    eigenvalues, as every parameterisation does at the start from two hidden layers on, and descent
+    diverges with any step: see `EquilibriumNetwork.hessian`. A phi that is bounded bounds E from
+    below: then descent with a small enough step settles, but where may depend on the start. A unit
+    at which phi' is zero, as with ReLU below zero, decays to zero and stays there.
+
+    Attributes:
+        network: sizes, activation, scalings, output energy C.
+        steps: gradient steps that `predict` takes from a forward pass to the free equilibrium.
+        rate: their size, z <- z - rate dE/dz, of each sample's own energy.
+
+    Raises:
+        ValueError: skip connections, precisions or decay, which this energy does not have; fewer
+            than one step, a rate that is not positive.
+    """
+
+    network: NetworkConfig
+    steps: int = 50
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "steps")
+        require_positive(self, "rate")
+        if self.network.residual or self.network.precisions or self.network.activity_decay:
+            raise ValueError(
+                "equilibrium propagation has no skip connections, precisions or activity decay: "
+                "residual must be false and the others left out"
+            )
+
+    @property
+    def input_size(self) -> int:
+        """D."""
+        return self.network.input_size
+
+    @property
+    def output_size(self) -> int:
+        """K."""
+        return self.network.output_size
+
+    @property
+    def output_energy(self) -> OutputEnergy:
+        """C."""
+        return self.network.output_energy
+
+    def build(self, key: Array) -> "EquilibriumNetwork":
+        """A network with initial weights by the law of its parameterisation."""
+        return EquilibriumNetwork(self.network.build(key), self)
+
+
+class EquilibriumNetwork(eqx.Module):
+    """Weights of an `EquilibriumConfig`; also the shape that their gradients have."""
+
+    weights: Network
+    config: EquilibriumConfig = eqx.field(static=True)
+
+    def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
+        """The output at the free equilibrium, or where `config.steps` steps lead."""
+        free = self.relaxation(x, jnp.zeros((len(x), self.config.output_size), x.dtype), 0.0)
+        rate = jnp.asarray(self.config.rate * len(x), x.dtype)
+        settled = GradientDescent(self.config.steps).infer(free, rate)
+        return free.activities(settled.departure)[1]
+
+    def relaxation(
+        self, x: Float[Array, "B D"], y: Float[Array, "B K"], nudge: float | None = None
+    ) -> "EquilibriumRelaxation":
+        """One phase: free if `nudge` is 0, else nudged towards `y` (or away, if negative).
+
+        Raises:
+            ValueError: no nudge, as from a rule that knows no phases.
+        """
+        if nudge is None:
+            raise ValueError(
+                "an EquilibriumNetwork has a free and a nudged phase: train it with "
+                "EquilibriumPropagation"
+            )
+        hidden = self.weights.forward(x)
+        return EquilibriumRelaxation(self, (hidden, self.weights.readout(hidden[-1])), x, y, nudge)
+
+    def hessian(self, nudge: float = 0.0) -> Float[Array, "NH+K NH+K"]:
+        """d2E/dz2 of one sample in a linear network (thesis eq. C.23), dense.
+
+        Identity on the diagonal, (1 + nudge) I for the output, -a_l W_l between layers l and l - 1.
+        The equilibrium is H^-1 b, with b = (a_1 W_1 x, 0, .., 0, nudge y) (eq. C.24).
+
+        Raises:
+            ValueError: a nonlinear network, another output energy than mse, or too many units.
+        """
+        config = self.config.network
+        if (config.activation, config.output) != ("linear", "mse"):
+            raise ValueError(
+                "the Hessian is constant in linear networks with mse output only, got "
+                f"{config.activation} with {config.output}"
+            )
+        N, H, K = config.width, config.depth, config.output_size
+        if N * H + K > MOST_UNITS:
+            raise ValueError(f"a dense Hessian of {N * H + K} units is refused above {MOST_UNITS}")
+        a, W = config.scalings, self.weights
+        below = jnp.zeros((N * H + K, N * H + K), W.first.dtype)
+        for layer in range(1, H):
+            at = slice(layer * N, (layer + 1) * N), slice((layer - 1) * N, layer * N)
+            below = below.at[at].set(-a.hidden * W.hidden[layer - 1])
+        below = below.at[H * N :, (H - 1) * N : H * N].set(-a.last * W.last)
+        diagonal = jnp.ones(N * H + K, below.dtype).at[H * N :].add(nudge)
+        return jnp.diag(diagonal) + below + below.T
+
+
+class EquilibriumRelaxation(eqx.Module):
+    """E of a batch as a function of the departure from a forward pass; see `EquilibriumConfig`.
+
+    Attributes:
+        network: the weights.
+        start: a forward pass, all layers and the output.
+        x: the clamped input.
+        y: what the output is nudged towards.
+        nudge: the weight of C.
+    """
+
+    network: EquilibriumNetwork
+    start: Activities
+    x: Float[Array, "B D"]
+    y: Float[Array, "B K"]
+    nudge: float
+
+    @property
+    def batch_size(self) -> int:
+        return len(self.x)
+
+    def origin(self) -> Activities:
+        return jax.tree.map(jnp.zeros_like, self.start)
+
+    def loss(self) -> Float[Array, ""]:
+        """C of the start, the forward pass; the network's prediction is the free equilibrium."""
+        return self.loss_at(self.origin())
+
+    def loss_at(self, departure: Activities) -> Float[Array, ""]:
+        """C at zbar + departure."""
+        _, output = self.activities(departure)
+        return jnp.mean(self.network.config.output_energy.per_sample(self.y, output))
+
+    def gradient(self, departure: Activities) -> Activities:
+        """B dE/dz (thesis eq. C.22)."""
+        return jax.grad(lambda d: self.batch_size * jnp.sum(self.energies(d)))(departure)
+
+    def energies(self, departure: Activities) -> Float[Array, " L"]:
+        """Of layer l, 1/2 ||z_l||^2 - s_l . (a_l W_l s_{l-1} + b_l); of the output also nudge C."""
+        return self._energies(self.network.weights, departure)
+
+    def activities(self, departure: Activities) -> Activities:
+        return jax.tree.map(jnp.add, self.start, departure)
+
+    def weight_gradients(self, departure: Activities) -> EquilibriumNetwork:
+        """dE/dW at fixed activities, one side of the contrast."""
+        slopes = jax.grad(lambda w: jnp.sum(self._energies(w, departure)))(self.network.weights)
+        return replace(self.network, weights=slopes)
+
+    def descent(self, rate: Float[Array, ""], steps: int) -> Activities:
+        return gradient_steps(self, self.origin(), rate, steps)
+
+    def _energies(self, weights: Network, departure: Activities) -> Float[Array, " L"]:
+        z, output = self.activities(departure)
+        s = weights.config.phi.phi(z)
+        into = weights.config.scalings.hidden * jnp.einsum("lbn,lmn->lbm", s[:-1], weights.hidden)
+        if weights.biases is not None:
+            into = into + weights.biases.hidden[1:, None]
+        into = jnp.concatenate([weights.drive(self.x)[None], into])
+        hidden = jnp.mean(jnp.sum(0.5 * z**2 - s * into, axis=-1), axis=-1)
+        top = jnp.sum(0.5 * output**2 - output * weights.readout(z[-1]), axis=-1)
+        return jnp.append(hidden, jnp.mean(top) + self.nudge * self.loss_at(departure))

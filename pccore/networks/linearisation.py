@@ -1,0 +1,222 @@
+"""How the output of a network answers to errors in its layers, to first order.
+
+With z_l = f_l(z_{l-1}) + e_l, the output's prediction is a function g of all hidden errors e, and
+
+    g(e + s) = g(e) + J s + O(s^2),        J = dg/de                           (K x NH, per sample)
+
+J is never stored: pushing an error up is one sweep through the network, pulling an output error
+down another, and J P^-1 J^T is summed layer by layer on the way down.
+"""
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+if TYPE_CHECKING:
+    from pccore.networks.clamping import SequenceRelaxation
+    from pccore.networks.local import StackedRelaxation
+
+
+class Linearisation(eqx.Module):
+    """g and J of a batch at its errors e; errors are arrays, or pytrees of them, as departures are.
+
+    Attributes:
+        relaxation: the energy of the batch.
+        errors: e.
+        prediction: g(e).
+        answer: J e.
+    """
+
+    relaxation: eqx.AbstractVar[Any]
+    errors: eqx.AbstractVar[Any]
+    prediction: eqx.AbstractVar[Float[Array, "B K"]]
+    answer: eqx.AbstractVar[Float[Array, "B K"]]
+    batch_axis: eqx.AbstractClassVar[int]
+
+    @abstractmethod
+    def push(self, errors: Any) -> Float[Array, "B K"]:
+        """J s: one sweep upwards."""
+
+    @abstractmethod
+    def pull(self, output: Float[Array, "B K"]) -> Any:
+        """J^T w: one sweep downwards."""
+
+    @abstractmethod
+    def gram(self) -> Float[Array, "B K K"]:
+        """J P^-1 J^T, P the precisions of the hidden layers: K sweeps downwards, all at once."""
+
+    @abstractmethod
+    def weighted(self, errors: Any, power: int = 1) -> Any:
+        """P e, or P^-1 e with power -1."""
+
+    def output_error(self) -> Float[Array, "B K"]:
+        """r = -p_L dE/dg, minus the slope of the output energy."""
+        return self._output_error(self.prediction)
+
+    def output_curvature(self, change: Float[Array, "B K"]) -> Float[Array, "B K"]:
+        """C v, C = p_L d2E/dg2: the identity for the mean-squared error, never indefinite."""
+        return -jax.jvp(self._output_error, (self.prediction,), (change,))[1]
+
+    def energies_of(self, errors: Any, prediction: Float[Array, "B K"]) -> Float[Array, " B"]:
+        """The energy of each sample."""
+        output = self._config.output_energy.per_sample(self.relaxation.y, prediction)
+        own = self.inner(errors, self.weighted(errors))
+        return 0.5 * own + self._output_precision * output
+
+    def inner(self, one: Any, other: Any) -> Float[Array, " B"]:
+        """The inner product of the errors of each sample."""
+
+        def of_node(a: Array, b: Array) -> Array:
+            axes = (axis for axis in range(a.ndim) if axis != self.batch_axis)
+            return jnp.sum(a * b, axis=tuple(axes))
+
+        nodes = jax.tree.leaves(jax.tree.map(of_node, one, other))
+        return jnp.sum(jnp.stack(nodes), axis=0)
+
+    def moved(self, errors: Any, by: Float[Array, " B"], step: Any) -> Any:
+        """e + t s, with a t for each sample."""
+        return jax.tree.map(lambda e, s: e + self._spread(by, e) * s, errors, step)
+
+    def chosen(self, samples: Bool[Array, " B"], one: Any, other: Any) -> Any:
+        """Of these samples the one, of the others the other."""
+        return jax.tree.map(lambda a, b: jnp.where(self._spread(samples, a), a, b), one, other)
+
+    def _spread(self, of_sample: Array, node: Array) -> Array:
+        """A value for each sample, in a shape that broadcasts with a node."""
+        axes = (axis for axis in range(node.ndim) if axis != self.batch_axis)
+        return jnp.expand_dims(of_sample, tuple(axes))
+
+    def _output_error(self, prediction: Float[Array, "B K"]) -> Float[Array, "B K"]:
+        return self._output_precision * self._config.output_energy.error(
+            self.relaxation.y, prediction
+        )
+
+    @property
+    def _config(self) -> Any:
+        return self.relaxation.network.config
+
+    @property
+    def _output_precision(self) -> float:
+        return self._config.precisions[-1] if self._config.precisions else 1.0
+
+
+class StackedLinearisation(Linearisation):
+    """Of a stacked network, in closed form: from the last hidden layer, W_l the weights,
+
+        J_H = a_L W_L diag(phi'(z_H)),
+        J_l = a_{l+1} J_{l+1} W_{l+1} diag(phi'(z_l)) + tau J_{l+n}
+
+    Attributes:
+        slope: phi'(z_1) .. phi'(z_H).
+    """
+
+    relaxation: "StackedRelaxation"
+    errors: Float[Array, "H B N"]
+    prediction: Float[Array, "B K"]
+    answer: Float[Array, "B K"]
+    slope: Float[Array, "H B N"]
+    batch_axis: ClassVar[int] = 1
+
+    @classmethod
+    def at(cls, relaxation: "StackedRelaxation", departure: Array | None) -> Self:
+        """At a departure; None is the forward pass, whose errors are zero."""
+        _refuse_decay(relaxation)
+        d = relaxation.origin() if departure is None else departure
+        _, slope = relaxation.network.config.phi.respond(relaxation.start, d)
+        prediction = relaxation.prediction(d)
+        still = cls(relaxation, relaxation.origin(), prediction, jnp.zeros_like(prediction), slope)
+        if departure is None:
+            return still
+        errors = relaxation.errors_of(departure)
+        return cls(relaxation, errors, prediction, still.push(errors), slope)
+
+    def push(self, errors: Float[Array, "H B N"]) -> Float[Array, "B K"]:
+        network = self.relaxation.network
+        top = self.relaxation.sweep(errors, self.slope, jnp.multiply)[-1]
+        return network.config.scalings.last * ((self.slope[-1] * top) @ network.last.T)
+
+    def pull(self, output: Float[Array, "B K"]) -> Float[Array, "H B N"]:
+        return jax.linear_transpose(self.push, self.errors)(output)[0]
+
+    def gram(self) -> Float[Array, "B K K"]:
+        network, config = self.relaxation.network, self.relaxation.network.config
+        p = self.relaxation.hidden_precisions(self.slope.dtype)
+
+        def product(J: Array, p: Array) -> Array:
+            return jnp.einsum("bkn,bjn->bkj", J, J) / p
+
+        def down(carry: tuple[Array, Array], layer: tuple[Array, Array, Array]) -> Any:
+            above, total = carry
+            W, slope, p = layer
+            J = slope[:, None] * (config.scalings.hidden * (above[0] @ W))
+            if config.residual:
+                J = J + above[-1]
+            return (jnp.concatenate([J[None], above[:-1]]), total + product(J, p)), None
+
+        # samples before outputs: that makes one product of all K B rows with a layer's weights
+        last = self.slope[-1][:, None] * (config.scalings.last * network.last)
+        above = jnp.pad(last[None], ((0, config.stride - 1), (0, 0), (0, 0), (0, 0)))
+        layers = network.hidden, self.slope[:-1], p[:-1]
+        (_, total), _ = jax.lax.scan(down, (above, product(last, p[-1])), layers, reverse=True)
+        return total
+
+    def weighted(self, errors: Float[Array, "H B N"], power: int = 1) -> Float[Array, "H B N"]:
+        if not self.relaxation.network.config.precisions:
+            return errors
+        return self.relaxation.hidden_precisions(errors.dtype) ** power * errors
+
+
+class GeneralLinearisation(Linearisation):
+    """Of any sequence of layers, by automatic differentiation."""
+
+    relaxation: "SequenceRelaxation"
+    errors: tuple[Float[Array, "B *_"], ...]
+    prediction: Float[Array, "B K"]
+    answer: Float[Array, "B K"]
+    batch_axis: ClassVar[int] = 0
+
+    @classmethod
+    def at(cls, relaxation: "SequenceRelaxation", departure: Any | None) -> Self:
+        """At a departure; None is the start."""
+        _refuse_decay(relaxation)
+        hidden = tuple(range(1, len(relaxation.start) - 1))
+        if relaxation.moving != hidden or any(free is not None for free in relaxation.free):
+            raise ValueError(
+                "equilibrium inference needs the input and the output clamped and all hidden units "
+                f"free, got free units in nodes {relaxation.moving} of 0 to {len(hidden) + 1}"
+            )
+        d = relaxation.origin() if departure is None else departure
+        errors = relaxation.errors_of(d)
+        prediction = relaxation.prediction(d)
+        still = cls(relaxation, errors, prediction, jnp.zeros_like(prediction))
+        return cls(relaxation, errors, prediction, still.push(errors))
+
+    def push(self, errors: tuple[Array, ...]) -> Float[Array, "B K"]:
+        return jax.jvp(self._predict, (self.errors,), (errors,))[1]
+
+    def pull(self, output: Float[Array, "B K"]) -> tuple[Array, ...]:
+        return jax.vjp(self._predict, self.errors)[1](output)[0]
+
+    def gram(self) -> Float[Array, "B K K"]:
+        _, pull = jax.vjp(self._predict, self.errors)
+        B, K = self.prediction.shape
+        units = jnp.broadcast_to(jnp.eye(K, dtype=self.prediction.dtype)[:, None], (K, B, K))
+        (J,) = jax.vmap(pull)(units)
+        row = jax.vmap(self.inner, (None, 0), 1)
+        return jax.vmap(row, (0, None), 1)(J, self.weighted(J, -1))
+
+    def weighted(self, errors: tuple[Array, ...], power: int = 1) -> tuple[Array, ...]:
+        p = self.relaxation.network.config.precisions or (1.0,) * len(errors)
+        return tuple(p[place] ** power * e for place, e in enumerate(errors))
+
+    def _predict(self, errors: tuple[Array, ...]) -> Float[Array, "B K"]:
+        return self.relaxation.prediction(self.relaxation.departure_of(errors))
+
+
+def _refuse_decay(relaxation: Any) -> None:
+    if decay := relaxation.network.config.activity_decay:
+        raise ValueError(f"equilibrium inference needs activity_decay 0, got {decay:g}")

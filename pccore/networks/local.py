@@ -1,0 +1,227 @@
+"""Closed-form local gradients of the stacked network's energy: all layers in a few products.
+
+The activities are written z_l = zbar_l + d_l: a forward pass, whose hidden errors are exactly zero,
+and the departure from it. Then, per sample, with tau, a_l as in thesis eq. 5.1, p_l the precisions,
+alpha the activity decay, and skips over n layers (n = 1 in the documents' experiments),
+
+    e_l         =  p_l (d_l - tau d_{l-n} - a_l W_l [phi(zbar_{l-1} + d_{l-1}) - phi(zbar_{l-1})])
+    B dF/dz_l   =  e_l - tau e_{l+n} - phi'(z_l) * a_{l+1} W_{l+1}^T e_{l+1} + alpha z_l
+    B dF/dW_l   = -a_l sum_i e_l phi(z_{l-1})^T            B dF/db_l = -sum_i e_l
+
+with d_l = 0 for l < 1 and e_L the output error. Subtracting predictions from activities instead
+would leave rounding noise of 1e-7 where a deep network's errors are far smaller, and Adam would
+scale it up. Tested against automatic differentiation of `pccore.energy`.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pccore.networks.descent import by_groups, by_waves
+from pccore.networks.linear_solution import equilibrium
+from pccore.networks.linearisation import StackedLinearisation
+
+if TYPE_CHECKING:
+    from pccore.networks.stacked import Biases, Network
+
+
+class StackedRelaxation(eqx.Module):
+    """The `Relaxation` of a stacked network whose input and output are clamped.
+
+    A departure may have entries for the topmost m hidden layers only, those that can have moved.
+
+    Attributes:
+        network: the weights.
+        start: zbar_1 .. zbar_H, activities of a forward pass.
+        x: the clamped input.
+        y: the clamped output.
+    """
+
+    network: "Network"
+    start: Float[Array, "H B N"]
+    x: Float[Array, "B D"]
+    y: Float[Array, "B K"]
+
+    @property
+    def batch_size(self) -> int:
+        return len(self.x)
+
+    def origin(self) -> Float[Array, "H B N"]:
+        return jnp.zeros_like(self.start)
+
+    def loss(self) -> Float[Array, ""]:
+        prediction = self.network.readout(self.start[-1])
+        return jnp.mean(self.network.config.output_energy.per_sample(self.y, prediction))
+
+    def gradient(self, departure: Float[Array, "m B N"]) -> Float[Array, "m B N"]:
+        config, network = self.network.config, self.network
+        start = self._top(departure)
+        a, W = config.scalings, network.hidden[config.depth - len(departure) :]
+        change, slope = config.phi.respond(start, departure)
+        e = self._errors(departure, change)
+        from_hidden = a.hidden * jnp.einsum("lbm,lmn->lbn", e[1:], W)
+        from_output = self.output_feedback(departure)
+        feedback = slope * jnp.concatenate([from_hidden, from_output[None]])
+        if config.residual:
+            feedback = feedback + _shifted(e, -config.skip)
+        if config.activity_decay:
+            feedback = feedback - config.activity_decay * (start + departure)
+        return e - feedback
+
+    def energies(self, departure: Float[Array, "m B N"]) -> Float[Array, " L"]:
+        config = self.network.config
+        departure = _below(departure, config.depth)
+        change, _ = config.phi.respond(self.start, departure)
+        e, z = self._errors(departure, change), self.activities(departure)
+        hidden = 0.5 * jnp.mean(jnp.sum(e**2, axis=-1), axis=-1)
+        if config.precisions:
+            hidden = hidden / jnp.array(config.precisions[:-1], hidden.dtype)
+        if config.activity_decay:
+            decay = 0.5 * config.activity_decay
+            hidden = hidden + decay * jnp.mean(jnp.sum(z**2, axis=-1), axis=-1)
+        output = config.output_energy.per_sample(self.y, self.network.readout(z[-1]))
+        return jnp.append(hidden, config.output_precision * jnp.mean(output))
+
+    def activities(self, departure: Float[Array, "m B N"]) -> Float[Array, "H B N"]:
+        untouched = self.start[: len(self.start) - len(departure)]
+        return jnp.concatenate([untouched, self._top(departure) + departure])
+
+    def weight_gradients(self, departure: Float[Array, "m B N"]) -> "Network":
+        """dF/dW; exactly zero for the layers below the topmost m."""
+        config, network = self.network.config, self.network
+        a, phi, B = config.scalings, config.phi.phi, self.batch_size
+        change, _ = config.phi.respond(self._top(departure), departure)
+        e, z = self._errors(departure, change), self.activities(departure)
+        untouched = config.depth - len(e)
+        above_first = e if untouched else e[1:]
+        below = phi(z[config.depth - 1 - len(above_first) : -1])
+        hidden = jnp.einsum("lbm,lbn->lmn", above_first, below) * (-a.hidden / B)
+        e_last = self._output_error(z[-1])
+        return replace(
+            network,
+            first=jnp.zeros_like(network.first) if untouched else e[0].T @ self.x * (-a.first / B),
+            hidden=_below(hidden, len(network.hidden)),
+            last=e_last.T @ phi(z[-1]) * (-a.last / B),
+            biases=self._bias_gradients(e, e_last),
+        )
+
+    def output_feedback(self, departure: Float[Array, "m B N"]) -> Float[Array, "B N"]:
+        """a_L W_L^T e_L, what the output error sends down to the last hidden layer."""
+        error = self._output_error(self.start[-1] + departure[-1])
+        return self.network.config.scalings.last * (error @ self.network.last)
+
+    def prediction(self, departure: Float[Array, "m B N"]) -> Float[Array, "B K"]:
+        """f_L(z_H) at this departure."""
+        return self.network.readout(self.start[-1] + departure[-1])
+
+    def linearised(self, departure: Float[Array, "m B N"] | None = None) -> StackedLinearisation:
+        """How the prediction answers to errors at this departure; None is the start."""
+        return StackedLinearisation.at(self, departure)
+
+    def descent(self, rate: Float[Array, ""], steps: int) -> Float[Array, "m B N"]:
+        """`steps` steps of gradient descent from the start, d <- d - rate B dF/dz."""
+        grouped = self.network.config.layers_per_product
+        return (by_groups if grouped else by_waves)(self, rate, steps)
+
+    def departure_of(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
+        """Of the activities z_l = f_l(z_{l-1}) + e_l, by one sweep upwards."""
+        respond = self.network.config.phi.respond
+        return self.sweep(errors, self.start, lambda z, d: respond(z, d).change)
+
+    def errors_of(self, departure: Float[Array, "m B N"]) -> Float[Array, "H B N"]:
+        """e_l = z_l - f_l(z_{l-1}), without its precision: the inverse of `departure_of`."""
+        departure = _below(departure, len(self.start))
+        change, _ = self.network.config.phi.respond(self.start, departure)
+        return self._errors(departure, change) / self.hidden_precisions(departure.dtype)
+
+    def error_gradient(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
+        """B dF/de where the errors are the variables: one sweep upwards and one downwards."""
+        config, network = self.network.config, self.network
+        departure = self.departure_of(errors)
+        z = self.start + departure
+        _, slope = config.phi.respond(self.start, departure)
+        from_output = config.scalings.last * (self._output_error(z[-1]) @ network.last)
+        from_above = jnp.zeros_like(z).at[-1].set(-slope[-1] * from_output)
+        if config.activity_decay:
+            from_above = from_above + config.activity_decay * z
+        # not the derivative of `departure_of`: at a kink, that of a change is not phi'
+        _, downwards = jax.vjp(lambda e: self.sweep(e, slope, jnp.multiply), errors)
+        return self.hidden_precisions(errors.dtype) * errors + downwards(from_above)[0]
+
+    def _top(self, departure: Float[Array, "m B N"]) -> Float[Array, "m B N"]:
+        """zbar of the layers that `departure` is for."""
+        return self.start[len(self.start) - len(departure) :]
+
+    def _errors(
+        self, departure: Float[Array, "m B N"], change: Float[Array, "m B N"]
+    ) -> Float[Array, "m B N"]:
+        """e_l, when the layers below have not moved."""
+        config = self.network.config
+        W = self.network.hidden[config.depth - len(departure) :]
+        passed_on = config.scalings.hidden * jnp.einsum("lbn,lmn->lbm", change[:-1], W)
+        e = jnp.concatenate([departure[:1], departure[1:] - passed_on])
+        if config.residual:
+            e = e - _shifted(departure, config.skip)
+        if config.precisions:
+            p = jnp.array(config.precisions[-1 - len(departure) : -1], e.dtype)
+            e = p[:, None, None] * e
+        return e
+
+    def _output_error(self, z: Float[Array, "B N"]) -> Float[Array, "B K"]:
+        config = self.network.config
+        error = config.output_energy.error(self.y, self.network.readout(z))
+        return config.output_precision * error if config.precisions else error
+
+    def _bias_gradients(self, e: Array, e_last: Array) -> "Biases | None":
+        biases = self.network.biases
+        if biases is None:
+            return None
+        hidden = _below(-jnp.mean(e, axis=1), self.network.config.depth)
+        return replace(biases, hidden=hidden, last=-jnp.mean(e_last, axis=0))
+
+    def sweep(
+        self,
+        errors: Float[Array, "H B N"],
+        at: Float[Array, "H B N"],
+        respond: Callable[[Array, Array], Array],
+    ) -> Float[Array, "H B N"]:
+        """d_l = e_l + tau d_{l-n} + a_l W_l respond(at_{l-1}, d_{l-1}), from the bottom up."""
+        config = self.network.config
+
+        def step(below: Array, layer: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+            e, W, at = layer
+            d = e + config.scalings.hidden * (respond(at, below[-1]) @ W.T)
+            if config.residual:
+                d = d + below[0]
+            return jnp.concatenate([below[1:], d[None]]), d
+
+        below = jnp.pad(errors[:1], ((config.skip - 1, 0), (0, 0), (0, 0)))
+        _, rest = jax.lax.scan(step, below, (errors[1:], self.network.hidden, at[:-1]))
+        return jnp.concatenate([errors[:1], rest])
+
+    def hidden_precisions(self, dtype: jnp.dtype) -> Float[Array, "H 1 1"]:
+        config = self.network.config
+        return jnp.array(config.precisions[:-1] or (1.0,) * config.depth, dtype)[:, None, None]
+
+    def equilibrium(self) -> Float[Array, "H B N"]:
+        """The departure at which dF/dz = 0, of linear networks (thesis eq. 5.4)."""
+        return equilibrium(self)
+
+
+def _below(values: Float[Array, "m *rest"], depth: int) -> Float[Array, "depth *rest"]:
+    """Values of the topmost layers, with zeros for the layers below them."""
+    blank = jnp.zeros((depth - len(values), *values.shape[1:]), values.dtype)
+    return jnp.concatenate([blank, values])
+
+
+def _shifted(values: Float[Array, "m *rest"], by: int) -> Float[Array, "m *rest"]:
+    """Each layer's value moved up by `by` layers (down if negative); zeros follow."""
+    edge = jnp.zeros_like(values[: abs(by)])
+    if by > 0:
+        return jnp.concatenate([edge, values[:-by]])
+    return jnp.concatenate([values[-by:], edge])

@@ -1,0 +1,1 @@
+"""Training: configuration, compiled programs, the loop, snapshots, outcomes."""

@@ -1,0 +1,100 @@
+"""From the losses that a lane recorded to what became of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pccore.data import Dataset
+from pccore.training.outcomes import Curve, Outcome, Status
+
+# Untrained networks land a little above the commonest class by luck: a tenth of the way from there
+# to a perfect score is still chance.
+CHANCE_MARGIN = 0.1
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What a network that ignores its input achieves on a data set.
+
+    Attributes:
+        accuracy: on the test set of a classification, the share of its commonest class plus a tenth
+            of what is missing to 1; None for regressions.
+        loss: the training loss of predicting the mean target, 0.5 sum_k Var(y_k), for regressions;
+            None for classifications.
+    """
+
+    accuracy: float | None
+    loss: float | None
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Chance":
+        """The chance level of `dataset`."""
+        if dataset.task == "classification":
+            share = np.bincount(dataset.test_y).max() / len(dataset.test_y)
+            return cls(accuracy=share + CHANCE_MARGIN * (1 - share), loss=None)
+        return cls(accuracy=None, loss=0.5 * float(np.var(dataset.train_y, axis=0).sum()))
+
+    def explains(self, loss: float, accuracy: float | None) -> bool:
+        """Whether a training loss and a test accuracy are no better than chance."""
+        if self.accuracy is not None and accuracy is not None:
+            return accuracy <= self.accuracy
+        return self.loss is not None and loss >= self.loss
+
+
+def assess(
+    losses: np.ndarray,
+    limit: float,
+    evaluated: np.ndarray,
+    test_loss: np.ndarray,
+    test_accuracy: np.ndarray,
+    chance: Chance,
+) -> Outcome:
+    """The outcome of a lane.
+
+    Args:
+        losses: training loss of every step's batch, (steps,); NaN from where the lane diverged.
+        limit: the loss above which it counted as diverged.
+        evaluated: steps done at each evaluation, increasing; the last is the end of the training.
+        test_loss: test loss at each evaluation.
+        test_accuracy: test accuracy at each evaluation, NaN for regressions.
+        chance: the chance level of the data set.
+    """
+    total, diverged_step = len(losses), _divergence(losses, limit, test_loss[-1])
+    parts = np.split(losses[: evaluated[-1]], evaluated[:-1])
+    means = [np.mean(part) if len(part) else np.nan for part in parts]
+    alive = evaluated < (diverged_step or total + 1)
+    curve = Curve(
+        step=evaluated,
+        train_loss=np.array(means),
+        test_loss=np.where(alive, test_loss, np.nan),
+        test_accuracy=np.where(alive, test_accuracy, np.nan),
+    )
+    recorded = losses[~np.isnan(losses)]
+    least = float(recorded.min()) if len(recorded) else None
+    if diverged_step is not None:
+        return Outcome(
+            Status.DIVERGED,
+            min_train_loss=least,
+            steps=diverged_step,
+            diverged_step=diverged_step,
+            curve=curve,
+        )
+    final = float(np.mean(losses[-max(1, total // 10) :])) if total else None
+    accuracy = None if np.isnan(test_accuracy[-1]) else float(test_accuracy[-1])
+    return Outcome(
+        Status.AT_CHANCE if final is None or chance.explains(final, accuracy) else Status.TRAINED,
+        final_train_loss=final,
+        min_train_loss=least,
+        test_loss=float(test_loss[-1]),
+        test_accuracy=accuracy,
+        steps=total,
+        curve=curve,
+    )
+
+
+def _divergence(losses: np.ndarray, limit: float, last_test_loss: float) -> int | None:
+    """The first step whose loss had blown up; the last step when only the test set shows it."""
+    bad = np.flatnonzero(np.isnan(losses))
+    if len(bad):
+        return int(bad[0]) + 1
+    return None if last_test_loss <= limit else len(losses)

@@ -1,0 +1,283 @@
+"""Training: many runs of one shape as the lanes of one compiled program.
+
+Losses are collected on the device and leave it once per evaluation.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from pccore.data import Dataset
+from pccore.networks.stacked import Network
+from pccore.training.assessment import Chance, assess
+from pccore.training.config import Lane, TrainingConfig
+from pccore.training.outcomes import Outcome
+from pccore.training.probe import Probed, readings_of
+from pccore.training.programs import (
+    LaneState,
+    Rates,
+    Samples,
+    advance,
+    evaluate,
+    on_device,
+    on_every_shard,
+    probe,
+    shuffle,
+    start,
+)
+from pccore.training.snapshots import Pace, Snapshots, decode, encode
+
+
+class Progress(NamedTuple):
+    """A training so far.
+
+    Attributes:
+        state: of all lanes.
+        tests: test loss and accuracy of all lanes, at each evaluation.
+        probed: what the probes gave before the first update and at each evaluation.
+    """
+
+    state: LaneState
+    tests: list[tuple[Array, Array]]
+    probed: list[Probed]
+
+
+class Trained(NamedTuple):
+    """A trained network and what became of its training.
+
+    Attributes:
+        network: its weights at the end, in the class that `config.network.build` gives.
+        outcome: losses, accuracy, status.
+    """
+
+    network: Any
+    outcome: Outcome
+
+
+def train(
+    config: TrainingConfig,
+    dataset: Dataset,
+    lane: Lane,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> Trained:
+    """Train one network and return it. See `fit_many`."""
+    state, outcomes = _run(config, dataset, [lane], on_progress)
+    return Trained(jax.tree.map(lambda weights: weights[0], state.network), outcomes[0])
+
+
+def fit(
+    config: TrainingConfig,
+    dataset: Dataset,
+    lane: Lane,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Train one network. See `fit_many`."""
+    return fit_many(config, dataset, [lane], on_progress=on_progress)[0]
+
+
+def fit_many(
+    config: TrainingConfig,
+    dataset: Dataset,
+    lanes: Sequence[Lane],
+    *,
+    on_progress: Callable[[int], None] | None = None,
+    snapshots: Snapshots | None = None,
+) -> list[Outcome]:
+    """Train one network per lane, all in one compiled program.
+
+    A lane and a lone run agree to float32 rounding. A lane that diverges ends in `Status.DIVERGED`
+    and does not disturb the others; when all have, training stops.
+
+    Args:
+        config: what the runs share.
+        dataset: what they learn; it stays on the device for the next call.
+        lanes: what tells them apart.
+        on_progress: called with the number of weight updates done at every evaluation; what it
+            raises ends the training.
+        snapshots: where a snapshot of all lanes comes from and goes to. Training goes on from one
+            with the numbers that it would have had unbroken, bit for bit on the same kind of
+            device. It must be of the same config, data set and lanes; one of other shapes is warned
+            of, and training begins at the beginning.
+
+    Returns:
+        One outcome per lane, in their order. Numerical failure is an outcome, not an exception.
+
+    Raises:
+        ValueError: no lanes; the data set does not fit the network; fewer samples than one batch; a
+            lane without the activity learning rate that the rule needs.
+    """
+    return _run(config, dataset, lanes, on_progress, snapshots)[1]
+
+
+def _run(
+    config: TrainingConfig,
+    dataset: Dataset,
+    lanes: Sequence[Lane],
+    on_progress: Callable[[int], None] | None,
+    snapshots: Snapshots | None = None,
+) -> tuple[LaneState, list[Outcome]]:
+    """The last state of all lanes, and their outcomes."""
+    _check(config, dataset, lanes)
+    group = _Group.of(config, dataset, lanes)
+    step, progress = _resumed(group, snapshots) or (0, group.begun())
+    if config.batch_shards > 1:
+        progress = progress._replace(state=on_every_shard(progress.state, config.batch_shards))
+    pace = Pace() if snapshots is not None else None
+    order = None
+    while step < config.steps:
+        if order is None or step % group.per_epoch == 0:
+            order = group.order(step)
+        stop = _next_stop(config, group.per_epoch, step, pace)
+        with pace.timed(stop - step) if pace else nullcontext():
+            progress = group.advanced(progress, order, step, stop)
+            if pace:
+                jax.block_until_ready(progress.state)
+        step = stop
+        if step % config.eval_every == 0 or step == config.steps:
+            progress = group.evaluated(progress)
+            alive = bool(jnp.any(progress.state.alive))
+            if on_progress is not None:
+                on_progress(step)
+            if not alive:
+                break
+        if snapshots is not None and step < config.steps:
+            snapshots.offer(partial(encode, step, progress))
+    return progress.state, _outcomes(config, progress, Chance.of(dataset))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Lanes that train together, with what they learn from, on the device."""
+
+    config: TrainingConfig
+    seeds: Int[Array, " lanes"]
+    rates: Rates
+    train: Samples
+    test: Samples
+
+    @staticmethod
+    def of(config: TrainingConfig, dataset: Dataset, lanes: Sequence[Lane]) -> "_Group":
+        train, test = on_device(dataset, config.batch_shards)
+        seeds = jnp.array([lane.seed for lane in lanes], jnp.uint32)
+        rates = Rates(
+            jnp.array([lane.weight_lr for lane in lanes], float),
+            jnp.array([lane.activity_lr or 0.0 for lane in lanes], float),
+        )
+        return _Group(config, seeds, rates, train, test)
+
+    @property
+    def per_epoch(self) -> int:
+        return len(self.train.inputs) // self.config.batch_size
+
+    def begun(self) -> Progress:
+        """Before the first update; without any to come, evaluated."""
+        state = start(self.config, self.seeds)
+        tests = [] if self.config.steps else [evaluate(state.network, self.test)]
+        return Progress(state, tests, [self._probed(state.network)])
+
+    def order(self, step: int) -> Int[Array, "lanes n"]:
+        """Of the training set, in the epoch of an update."""
+        return shuffle(self.seeds, step // self.per_epoch, len(self.train.inputs))
+
+    def advanced(
+        self, progress: Progress, order: Int[Array, "lanes n"], step: int, stop: int
+    ) -> Progress:
+        """After updates `step` to `stop`."""
+        state = advance(
+            self.config,
+            progress.state,
+            self.rates,
+            self.seeds,
+            self.train,
+            order,
+            step,
+            stop,
+            self.per_epoch,
+        )
+        return progress._replace(state=state)
+
+    def evaluated(self, progress: Progress) -> Progress:
+        """With one more test and one more look by the probes."""
+        state, network = progress.state, progress.state.network
+        tests = [*progress.tests, evaluate(network, self.test)]
+        return Progress(state, tests, [*progress.probed, self._probed(network)])
+
+    def _probed(self, network: Network) -> Probed:
+        return probe(self.config, network, self.rates, self.train) if self.config.probes else ()
+
+
+def _resumed(group: _Group, snapshots: Snapshots | None) -> tuple[int, Progress] | None:
+    """The updates done and the training after them, if there is a snapshot of it."""
+    data = None if snapshots is None else snapshots.load()
+    if data is None:
+        return None
+
+    def like(step: int) -> Progress:
+        progress = jax.eval_shape(group.begun)
+        for _ in range(step // group.config.eval_every):
+            progress = jax.eval_shape(group.evaluated, progress)
+        return progress
+
+    try:
+        return decode(data, like)
+    except ValueError as error:
+        warnings.warn(f"training begins again: {error}", RuntimeWarning, stacklevel=2)
+        return None
+
+
+def _outcomes(config: TrainingConfig, progress: Progress, chance: Chance) -> list[Outcome]:
+    """What became of every lane, from what was collected on the device."""
+    losses, limits = np.asarray(progress.state.losses), np.asarray(progress.state.limit)
+    last, every = config.steps, config.eval_every
+    steps = [*range(every, last, every), last][: len(progress.tests)]
+    test_loss, accuracy = np.array(progress.tests).transpose(1, 2, 0)
+    readings = readings_of(
+        config.probes, list(zip([0, *steps], progress.probed, strict=False)), len(losses)
+    )
+    return [
+        replace(
+            assess(losses[i], limits[i], np.array(steps), test_loss[i], accuracy[i], chance),
+            readings=readings[i],
+        )
+        for i in range(len(losses))
+    ]
+
+
+def _check(config: TrainingConfig, dataset: Dataset, lanes: Sequence[Lane]) -> None:
+    network = config.network
+    sizes = (network.input_size, network.output_size)
+    if not lanes:
+        raise ValueError("there are no lanes to train")
+    if sizes != (dataset.input_size, dataset.output_size):
+        raise ValueError(
+            f"the network takes {sizes[0]} inputs and {sizes[1]} outputs, data set "
+            f"{dataset.name!r} has {dataset.input_size} and {dataset.output_size}"
+        )
+    if config.batch_size > len(dataset.train_x):
+        raise ValueError(
+            f"batch_size {config.batch_size} exceeds the {len(dataset.train_x)} training samples "
+            f"of data set {dataset.name!r}"
+        )
+    needs_beta = getattr(getattr(config.rule, "inference", None), "uses_activity_lr", False)
+    if needs_beta and any(lane.activity_lr is None for lane in lanes):
+        raise ValueError("predictive coding needs an activity_lr in every lane, got None")
+
+
+def _next_stop(config: TrainingConfig, per_epoch: int, step: int, pace: Pace | None) -> int:
+    """Where a stretch of updates ends that no evaluation, reshuffling or look interrupts."""
+    return min(
+        config.steps,
+        (step // config.eval_every + 1) * config.eval_every,
+        (step // per_epoch + 1) * per_epoch,
+        step + pace.steps if pace else config.steps,
+    )

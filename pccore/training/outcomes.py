@@ -1,0 +1,71 @@
+"""What became of a run: a value, never an exception."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from pccore.training.probe import Reading
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    TRAINED = "trained"
+    AT_CHANCE = "at_chance"  # every step was taken, and the network predicts no better than chance
+    DIVERGED = "diverged"  # the loss stopped being finite or blew up, at `diverged_step`
+    FAILED = "failed"  # not a result: the machine or the program failed, see `cause`
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Training over time, one entry per evaluation (NaN where a value does not exist).
+
+    Attributes:
+        step: weight updates done.
+        train_loss: mean training loss per sample over the updates since the last entry.
+        test_loss: loss per sample on the test set.
+        test_accuracy: share of test samples classified correctly; NaN for regressions.
+    """
+
+    step: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    train_loss: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    test_loss: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    test_accuracy: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one run. Values that do not exist are None.
+
+    Attributes:
+        status: how it ended.
+        final_train_loss: mean training loss per sample (batch loss before each update) over the
+            last tenth of the steps; None when diverged or failed, or without steps.
+        min_train_loss: the thesis's metric, the smallest single-batch training loss; it rewards
+            runs that later diverge, so nothing is chosen by it.
+        test_loss: loss per sample on the test set after the last step.
+        test_accuracy: share of test samples classified correctly after the last step; None for
+            regressions.
+        steps: weight updates done.
+        diverged_step: the first update (counted from 1) whose batch loss had blown up.
+        cause: why a failed run failed, one sentence.
+        curve: training over time.
+        readings: what the probes measured, before the first update and at every evaluation.
+    """
+
+    status: Status
+    final_train_loss: float | None = None
+    min_train_loss: float | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    steps: int = 0
+    diverged_step: int | None = None
+    cause: str | None = None
+    curve: Curve = field(default_factory=Curve)
+    readings: tuple[Reading, ...] = ()
+
+    @staticmethod
+    def failed(cause: str) -> "Outcome":
+        """The outcome of a run that could not be carried out."""
+        return Outcome(Status.FAILED, cause=cause)

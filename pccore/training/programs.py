@@ -1,0 +1,249 @@
+"""The compiled programs of training: from an update of all lanes to their evaluation.
+
+Learning rates and seeds are traced: a program compiles once per shape. The data set lives on the
+device, where batches are gathered.
+"""
+
+from functools import lru_cache, partial
+from threading import Lock
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int
+
+from pccore.data import Dataset
+from pccore.networks.stacked import Network
+from pccore.training.config import TrainingConfig
+from pccore.training.probe import Probed
+
+# A loss this many times the larger of its first value and that of predicting zero has blown up.
+# Not only NaN: blow-ups also end in huge finite losses.
+DIVERGENCE_FACTOR = 1e3
+TEST_CHUNK = 1000
+# XLA keeps to 256 bits on CPUs that have 512: 6% of a step at 8 x 128 (docs/log.md).
+COMPILER_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
+
+Values = TypeVar("Values")
+
+
+class Samples(NamedTuple):
+    """Samples on the device, as stored: inputs raw, targets as labels or vectors."""
+
+    inputs: Array
+    targets: Array
+    mean: Array
+    std: Array
+
+    def take(self, index: Int[Array, " B"], outputs: int) -> tuple[Array, Array]:
+        """Standardised inputs (B, D) and target vectors (B, K), labels one-hot."""
+        x = (self.inputs[index].astype(float) - self.mean) / self.std
+        y = self.targets[index]
+        return x, jax.nn.one_hot(y, outputs) if y.ndim == 1 else y
+
+
+class LaneState(NamedTuple):
+    """One lane's part of the program's state."""
+
+    network: Network
+    optimiser: optax.OptState
+    losses: Float[Array, " steps"]
+    limit: Float[Array, ""]
+    alive: Bool[Array, ""]
+
+
+class Rates(NamedTuple):
+    """The traced hyperparameters of a lane."""
+
+    weight: Float[Array, ""]
+    activity: Float[Array, ""]
+
+
+_placing = Lock()
+
+
+@lru_cache(maxsize=4)
+def _placed(dataset: Dataset, device: jax.Device, shards: int) -> tuple[Samples, Samples]:
+    # Not committed to the device: committed data would commit the state that a program returns, and
+    # the next call would compile it again.
+    with jax.default_device(device):
+        mean, std = jnp.asarray(dataset.mean, float), jnp.asarray(dataset.std, float)
+        samples = (
+            Samples(jnp.asarray(dataset.train_x), jnp.asarray(dataset.train_y), mean, std),
+            Samples(jnp.asarray(dataset.test_x), jnp.asarray(dataset.test_y), mean, std),
+        )
+    return samples if shards == 1 else on_every_shard(samples, shards)
+
+
+def on_device(dataset: Dataset, shards: int) -> tuple[Samples, Samples]:
+    """The training and the test set where they are needed, placed there once."""
+    with _placing:  # threads that train side by side share one copy
+        return _placed(dataset, jnp.zeros(()).device, shards)
+
+
+def on_every_shard(values: Values, shards: int) -> Values:
+    """A copy on each device that takes a share of the batch."""
+    return jax.device_put(values, NamedSharding(_mesh(shards), PartitionSpec()))
+
+
+@partial(jax.jit, static_argnames="config")
+def start(config: TrainingConfig, seeds: Int[Array, " lanes"]) -> LaneState:
+    def start(seed: Array) -> LaneState:
+        network = config.network.build(jax.random.key(seed))
+        return LaneState(
+            network=network,
+            optimiser=config.optimiser.transformation().init(network),
+            losses=jnp.full(config.steps, jnp.nan, float),
+            limit=jnp.array(jnp.inf, float),
+            alive=jnp.array(True),
+        )
+
+    return jax.vmap(start)(seeds)
+
+
+@partial(jax.jit, static_argnames="samples")
+def shuffle(seeds: Int[Array, " lanes"], epoch: int, samples: int) -> Int[Array, "lanes n"]:
+    """The order of the training set in one epoch, by seed alone: all cells of a seed share it."""
+
+    def order(seed: Array) -> Array:
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), epoch)
+        return jax.random.permutation(key, samples)
+
+    return jax.vmap(order)(seeds)
+
+
+@partial(
+    jax.jit,
+    static_argnames="config",
+    donate_argnames="state",
+    compiler_options=COMPILER_OPTIONS,
+)
+def advance(
+    config: TrainingConfig,
+    state: LaneState,
+    rates: Rates,
+    seeds: Int[Array, " lanes"],
+    train: Samples,
+    order: Int[Array, "lanes n"],
+    start: Int[Array, ""],
+    stop: Int[Array, ""],
+    per_epoch: Int[Array, ""],
+) -> LaneState:
+    """Weight updates `start` to `stop` of every lane, while any of them is alive."""
+
+    def body(carry: tuple[Array, LaneState]) -> tuple[Array, LaneState]:
+        step, state = carry
+        at = (step % per_epoch) * config.batch_size
+        index = jax.lax.dynamic_slice_in_dim(order, at, config.batch_size, axis=1)
+        update = partial(_update, config, train, step)
+        return step + 1, jax.vmap(update)(state, rates, seeds, index)
+
+    def unfinished(carry: tuple[Array, LaneState]) -> Array:
+        step, state = carry
+        return (step < stop) & jnp.any(state.alive)
+
+    return jax.lax.while_loop(unfinished, body, (jnp.asarray(start), state))[1]
+
+
+def _update(
+    config: TrainingConfig,
+    train: Samples,
+    step: Int[Array, ""],
+    state: LaneState,
+    rates: Rates,
+    seed: Int[Array, ""],
+    index: Int[Array, " B"],
+) -> LaneState:
+    """One weight update of one lane."""
+    network, output = state.network, config.network.output_energy
+    x, y = train.take(index, config.network.output_size)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), step)
+    loss, gradients = _gradients(config, network, x, y, rates.activity, key)
+    for penalty in config.penalties:
+        gradients = jax.tree.map(jnp.add, gradients, jax.grad(penalty)(network))
+    transformation = config.optimiser.transformation()
+    direction, optimiser = transformation.update(gradients, state.optimiser, network)
+    null = jnp.mean(output.per_sample(y, jnp.zeros_like(y)))
+    limit = jnp.where(step == 0, DIVERGENCE_FACTOR * jnp.maximum(loss, null), state.limit)
+    alive = state.alive & (loss <= limit)
+    return LaneState(
+        network=jax.tree.map(lambda w, d: w - rates.weight * d, network, direction),
+        optimiser=optimiser,
+        losses=state.losses.at[step].set(jnp.where(alive, loss, jnp.nan)),
+        limit=limit,
+        alive=alive,
+    )
+
+
+def _gradients(
+    config: TrainingConfig, network: Any, x: Array, y: Array, activity_lr: Array, key: Array
+) -> tuple[Array, Any]:
+    """Loss and weight gradients of a batch, whole or in `config.batch_shards` shards."""
+    shards = config.batch_shards
+    if shards == 1:
+        return config.rule.gradients(network, x, y, activity_lr, key)
+
+    def shard(network: Any, x: Array, y: Array, activity_lr: Array, key: Array) -> Any:
+        # beta of the batch mean: a shard of B/s samples divides it by B/s instead of by B
+        key = jax.random.fold_in(key, jax.lax.axis_index("batch"))
+        result = config.rule.gradients(network, x, y, activity_lr / shards, key)
+        return jax.tree.map(lambda value: jax.lax.pmean(value, "batch"), result)
+
+    whole, split = PartitionSpec(), PartitionSpec("batch")
+    return jax.shard_map(
+        shard,
+        mesh=_mesh(shards),
+        in_specs=(whole, split, split, whole, whole),
+        out_specs=whole,
+        check_vma=False,
+    )(network, x, y, activity_lr, key)
+
+
+def _mesh(shards: int) -> Mesh:
+    """The devices over which a batch is split."""
+    devices = jax.local_devices()
+    if len(devices) < shards:
+        raise ValueError(
+            f"batch_shards {shards} needs as many devices, this process has {len(devices)} "
+            f"({devices[0].platform}); jax_num_cpu_devices sets how many a CPU counts as"
+        )
+    return Mesh(np.array(devices[:shards]), ("batch",))
+
+
+@jax.jit
+def evaluate(
+    network: Network, test: Samples
+) -> tuple[Float[Array, " lanes"], Float[Array, " lanes"]]:
+    """Mean loss and accuracy of every lane on the test set (accuracy NaN for regressions)."""
+    n, classify = len(test.inputs), test.targets.ndim == 1
+
+    def lane(network: Network) -> tuple[Array, Array]:
+        config = network.config
+
+        def chunk(index: Array) -> tuple[Array, Array]:
+            x, y = test.take(jnp.minimum(index, n - 1), config.output_size)
+            prediction = network.predict(x)
+            correct = jnp.argmax(prediction, axis=-1) == jnp.argmax(y, axis=-1)
+            loss = config.output_energy.per_sample(y, prediction)
+            real = index < n
+            return jnp.sum(jnp.where(real, loss, 0)), jnp.sum(jnp.where(real, correct, 0))
+
+        size = min(n, TEST_CHUNK)
+        losses, corrects = jax.lax.map(chunk, jnp.arange(-(-n // size) * size).reshape(-1, size))
+        return jnp.sum(losses) / n, jnp.sum(corrects) / n if classify else jnp.array(jnp.nan)
+
+    return jax.vmap(lane)(network)
+
+
+@partial(jax.jit, static_argnames="config")
+def probe(config: TrainingConfig, network: Network, rates: Rates, train: Samples) -> Probed:
+    """What the probes measure on every lane, on the first batch of the training set as stored."""
+    x, y = train.take(jnp.arange(config.batch_size), config.network.output_size)
+
+    def lane(network: Network, activity_lr: Array) -> Probed:
+        return tuple(probe.measure(network, x, y, activity_lr) for probe in config.probes)
+
+    return jax.vmap(lane)(network, rates.activity)

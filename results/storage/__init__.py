@@ -1,0 +1,1 @@
+"""Storage of the ledger: Parquet files on a disk or in an object store."""

@@ -1,0 +1,71 @@
+"""What makes a folder a ledger: one small file, written first, without which nothing is touched."""
+
+import json
+
+from pyarrow.fs import FileType
+
+from results.errors import LedgerError
+from results.storage.folder import Folder
+
+NAME = "mupc-ledger.json"
+FORMAT = "mupc-ledger"
+LAYOUT = 1
+"""Version of how a ledger's folder is laid out; its tables': `results.schema.tables`."""
+
+
+def ensure(folder: Folder, create: bool) -> None:
+    """See to it that the folder is a ledger that this version can read.
+
+    Args:
+        folder: the place.
+        create: whether to make a ledger where there is nothing or an empty folder.
+
+    Raises:
+        LedgerError: it is not, in one sentence.
+    """
+    with folder.reading():
+        kind = folder.kind()
+        if kind == FileType.File:
+            raise LedgerError(f"{folder.shown!r} is a file, not the folder of a ledger")
+        # In this order: whoever makes the ledger meanwhile writes the marker first.
+        blank = all(info.base_name.startswith(".") for info in folder.entries())
+        content = _content(folder)
+    if content is not None:
+        _check(folder, content)
+    elif create and blank:
+        _write(folder)
+    elif kind == FileType.NotFound:
+        raise LedgerError(f"there is no ledger at {folder.shown!r}")
+    else:
+        what = "is empty" if blank else f"holds other things and no {NAME}"
+        raise LedgerError(f"the folder {folder.shown!r} is not a ledger: it {what}")
+
+
+def _content(folder: Folder) -> bytes | None:
+    try:
+        return folder.read(NAME)
+    except FileNotFoundError:
+        return None
+
+
+def _write(folder: Folder) -> None:
+    data = json.dumps({"format": FORMAT, "layout": LAYOUT}).encode()
+    try:
+        folder.publish(NAME, data)
+    except FileExistsError:  # another process was faster
+        _check(folder, folder.read(NAME))
+
+
+def _check(folder: Folder, content: bytes) -> None:
+    try:
+        marker = json.loads(content)
+        layout = marker["layout"] if marker["format"] == FORMAT else None
+    except (ValueError, TypeError, LookupError, RecursionError):  # the last: nested too deeply
+        layout = None
+    if not isinstance(layout, int):
+        raise LedgerError(f"the folder {folder.shown!r} is not a ledger: its {NAME} is unreadable")
+    if layout > LAYOUT:
+        raise LedgerError(
+            f"the ledger {folder.shown!r} has layout {layout}, newer than {LAYOUT}, the newest "
+            "that this version of mupc knows: install a newer one"
+        )

@@ -1,0 +1,215 @@
+"""Reading a table while others write, compact, and disks fail."""
+
+import inspect
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from results.errors import DamagedFileWarning, LedgerError, because
+from results.schema.tables import VERSION, Table
+from results.storage.files import File, content_fault, footer_fault, parse
+from results.storage.filters import Filters, expression
+from results.storage.folder import Folder
+
+EPOCH = "compaction-epoch"
+"""A file that changes whenever a compaction starts to delete.
+
+A listing that starts before a merged file is published, and ends after its sources are deleted,
+can miss both. Where the epoch is the same before and after a listing, no deletion began in between:
+every merged file whose sources may be gone was there from the start, so that it is listed.
+"""
+
+ATTEMPTS = 8
+THREADS = 8
+
+
+class Reader:
+    """Reads tables, and remembers which files have footers that are what was written."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self._sound: set[str] = set()  # paths; files never change once published
+
+    def read(
+        self,
+        table: Table,
+        filters: Filters | None = None,
+        columns: Iterable[str] | None = None,
+    ) -> pa.Table:
+        """The rows that meet the filters, of all files that are sound.
+
+        Files and row groups whose statistics rule the filters out are not read. A damaged file is
+        named in a `DamagedFileWarning` and left out.
+
+        Raises:
+            LedgerError: the folder cannot be read, or holds files of a newer schema; a filter that
+                cannot be asked.
+        """
+        damaged: dict[str, str] = {}
+        problem: Exception | None = None
+        for attempt in range(ATTEMPTS):
+            time.sleep(0.02 * attempt)  # a disk, or a compaction, may need a moment
+            files: list[File] = []
+            try:
+                files = [file for file in self.files(table) if file.path not in damaged]
+                damaged |= self._footer_faults(files)
+                sound = [file for file in files if file.path not in damaged]
+                rows = self.scan(table, sound, filters or {}, columns)
+            except (OSError, pa.ArrowException) as error:
+                problem = error
+                damaged |= self.faults(files)
+            else:
+                self._warn(damaged)
+                return rows
+        reason = because(problem) if problem else ""
+        raise LedgerError(f"cannot read {table.name} of {self.folder.shown!r}: {reason}")
+
+    def files(self, table: Table) -> list[File]:
+        """Every published file of a table, damaged or not.
+
+        Raises:
+            LedgerError: one of them has a newer schema version.
+            OSError: the folder cannot be listed.
+        """
+        while True:
+            epoch = self._epoch()
+            found = [
+                parse(table.name, info.base_name, info.size or 0)
+                for info in self.folder.entries(table.name)
+                if info.is_file
+            ]
+            if self._epoch() == epoch:
+                break
+        files = [file for file in found if file is not None]
+        newest = max((file.version for file in files), default=VERSION)
+        if newest > VERSION:
+            raise LedgerError(
+                f"the ledger {self.folder.shown!r} has {table.name} of schema version {newest}, "
+                f"newer than {VERSION}, the newest that this version of mupc reads: install a "
+                "newer one"
+            )
+        return files
+
+    def scan(
+        self,
+        table: Table,
+        files: list[File],
+        filters: Filters,
+        columns: Iterable[str] | None = None,
+    ) -> pa.Table:
+        """The rows of these files that meet the filters, checksums verified.
+
+        Raises:
+            OSError, pyarrow.ArrowException: a file is damaged, or gone.
+        """
+        options = ds.ParquetFragmentScanOptions(
+            page_checksum_verification=True,
+            pre_buffer=not self.folder.local,  # fewer, larger requests; only slower on a disk
+        )
+        dataset = ds.FileSystemDataset.from_paths(
+            [self.folder.path(file.path) for file in files],
+            schema=table.schema,
+            format=ds.ParquetFileFormat(default_fragment_scan_options=options),
+            filesystem=self.folder.filesystem,
+        )
+        condition = expression(table, filters)
+        if condition is not None:
+            dataset = self._reduced(dataset, condition, list(filters))
+        wanted = table.named if columns is None else set(columns)
+        names = [name for name in table.named if name in wanted]
+        return _filled(table, dataset.to_table(columns=names, filter=condition))
+
+    def announce_deletion(self) -> None:
+        """Make listings that are under way start again; to be called before files are deleted."""
+        self.folder.publish(EPOCH, uuid4().hex.encode(), replace=True)
+
+    def faults(self, files: Iterable[File]) -> dict[str, str]:
+        """Path -> what is wrong, for those of these files that are damaged, every byte compared."""
+        return self._found(self._content_fault, list(files))
+
+    def _reduced(
+        self, dataset: ds.FileSystemDataset, condition: pc.Expression, columns: list[str]
+    ) -> ds.FileSystemDataset:
+        """Of the dataset's row groups, those with rows that meet the condition on these columns.
+
+        Only these columns are read, and only of row groups that statistics do not rule out: of a
+        ledger of many runs, most columns of most row groups are never touched.
+        """
+
+        def made_of(groups: Iterable[ds.ParquetFileFragment]) -> ds.FileSystemDataset:
+            return ds.FileSystemDataset(
+                list(groups), dataset.schema, dataset.format, self.folder.filesystem
+            )
+
+        with ThreadPoolExecutor(THREADS) as threads:
+            groups = made_of(
+                chain.from_iterable(
+                    threads.map(ds.ParquetFileFragment.split_by_row_group, dataset.get_fragments())
+                )
+            )
+        batches = groups.scanner(columns=columns, filter=condition).scan_batches()
+        found = [batch.fragment for batch in batches if batch.record_batch.num_rows]
+        return made_of({(group.path, group.row_groups[0].id): group for group in found}.values())
+
+    def _epoch(self) -> bytes:
+        try:
+            return self.folder.read(EPOCH)
+        except FileNotFoundError:
+            return b""
+
+    def _footer_faults(self, files: list[File]) -> dict[str, str]:
+        """Path -> what is wrong, for those whose footers are not what was written."""
+        new = [file for file in files if file.path not in self._sound]
+        faults = self._found(self._footer_fault, new)
+        self._sound.update(file.path for file in new if file.path not in faults)
+        return faults
+
+    def _footer_fault(self, file: File) -> str | None:
+        return footer_fault(file, lambda last: self.folder.read(file.path, last))
+
+    def _content_fault(self, file: File) -> str | None:
+        try:
+            return content_fault(file, self.folder.read(file.path))
+        except FileNotFoundError:
+            return None  # merged and deleted in the meantime
+        except OSError as error:
+            return f"it cannot be read: {because(error)}"
+
+    def _found(self, examine: Callable[[File], str | None], files: list[File]) -> dict[str, str]:
+        with ThreadPoolExecutor(THREADS) as threads:
+            pairs = zip(files, threads.map(examine, files), strict=True)
+            return {file.path: fault for file, fault in pairs if fault is not None}
+
+    def _warn(self, damaged: dict[str, str]) -> None:
+        for path, fault in damaged.items():
+            warnings.warn(
+                f"left out {path} of {self.folder.shown!r}, which is damaged: {fault}",
+                DamagedFileWarning,
+                stacklevel=_depth_of_caller(),
+            )
+
+
+def _filled(table: Table, rows: pa.Table) -> pa.Table:
+    """The rows with what a null stands for, in columns where it stands for something."""
+    for place, name in enumerate(rows.column_names):
+        absent = table.named[name].absent
+        if absent is not None:
+            filled = pc.fill_null(rows[name], absent)
+            rows = rows.set_column(place, rows.schema.field(place), filled)
+    return rows
+
+
+def _depth_of_caller() -> int:
+    """How many calls up from whoever calls this the code outside of this package is."""
+    depth, frame = 0, inspect.currentframe()
+    while frame is not None and Path(frame.f_code.co_filename).parent == Path(__file__).parent:
+        depth, frame = depth + 1, frame.f_back
+    return depth

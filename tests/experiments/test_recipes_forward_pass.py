@@ -1,0 +1,247 @@
+"""Recipes of spectra, forward passes, trajectories and the limit: judges, and tiny calculations.
+
+The evidence of judges is made up; calculations are compared with theory.
+"""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from made_up_measurements import measured
+
+import pccore
+from experiments import RECIPES
+from experiments.recipes import forward_pass, loss_energy, random_matrices, trajectories
+from experiments.recipes.conditioning import KAPPA
+
+NAMES = (
+    *("random-matrices", "forward-norms", "desiderata", "loss-energy-ratio"),
+    "activity-trajectories",
+)
+NOTHING = measured([])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_run_is_not_judged(name):
+    for claim in RECIPES[name].claims:
+        assert claim.judge(NOTHING) is None
+
+
+def test_diagonal_and_the_rest_are_the_parts_of_the_hessian():
+    config = pccore.NetworkConfig(
+        3, 3, 3, 4, activation="linear", residual=False, parameterisation="sp_gaussian"
+    )
+    found = random_matrices.eigenvalues(config)
+    assert np.all(found["D"] >= 1 - 1e-12)  # I + a^2 W^T W
+    assert found["O"].sum() == pytest.approx(0, abs=1e-12)  # no diagonal
+    assert found["H"].sum() == pytest.approx(found["D"].sum())
+    assert found["H"].min() > 0  # thm. A.1
+
+
+def spectra(sizes=((16, 128),), **extremes):
+    """Extremes of the Hessians' parts, and densities that are 1 in one bin."""
+    size = {"depth": 16, "width": 128}
+    rows = [{"quantity": "H_largest", "variant": "ntp", **size, "value": 6.5}]
+    rows += [
+        {"quantity": name, "variant": "sp", "depth": depth, "width": width, "value": value}
+        for (depth, width), (name, value) in itertools.product(sizes, extremes.items())
+    ]
+    return measured(rows)
+
+
+@pytest.mark.parametrize(
+    ("judge", "name", "good", "bad"),
+    [
+        (random_matrices.weyl_is_tight, "H_largest", 6.6, 7.4),
+        (random_matrices.broader_than_semicircle, "O_largest", 2.5, 3.2),
+        (random_matrices.lower_bound_is_loose, "H_smallest", 0.01, -0.01),
+    ],
+)
+def test_extremes_of_the_spectra(judge, name, good, bad):
+    assert judge(spectra(**{"H_largest": 6.5, name: good})).holds
+    assert not judge(spectra(**{"H_largest": 6.5, name: bad})).holds
+
+
+@pytest.mark.parametrize(("low", "high", "holds"), [(1.0, 5.2, True), (1.2, 5.0, False)])
+def test_edges_of_the_diagonal(low, high, holds):
+    found = spectra(H_largest=6.5, D_smallest=low, D_largest=high)
+    assert random_matrices.diagonal_edges(found).holds == holds
+
+
+def test_densities_differ_by_their_total_variation():
+    length = (random_matrices.EXTENT[1] - random_matrices.EXTENT[0]) / random_matrices.BINS
+    found = measured(
+        {"quantity": "D_density", "variant": v, "settings": str(at), "value": value / length}
+        for v, heights in (("sp", (1, 0)), ("ntp", (0.75, 0.25)))
+        for at, value in enumerate(heights)
+    )
+    apart = random_matrices.distance(found, "D", {"variant": "sp"}, {"variant": "ntp"})
+    assert apart == pytest.approx(0.25)
+
+
+def norms(last, activations=forward_pass.ACTIVATIONS, variant="mupc"):
+    """RMS activities of the last of 4 and of 64 layers."""
+    return measured(
+        {
+            "quantity": "forward_rms", "variant": variant, "activation": phi, "depth": depth,
+            "layer": depth, "value": value,
+        }
+        for phi in activations
+        for depth, value in ((4, 1.0), (64, last))
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("variant", "good", "bad"),
+    [("sp", 0.01, 0.9), ("sp with skips", 50, 1.5), ("mupc", 1.5, 3), ("orthogonal", 0.9, 0.1)],
+)
+def test_forward_passes_vanish_explode_or_stay(variant, good, bad):
+    (claim, *_) = (
+        claim
+        for claim in RECIPES["forward-norms"].claims
+        if claim.judge(norms(good, variant=variant)) is not None
+    )
+    assert claim.judge(norms(good, variant=variant)).holds
+    assert not claim.judge(norms(bad, variant=variant)).holds
+    assert claim.judge(norms(good, ("linear",), variant)) is None
+
+
+def initial(**networks):
+    """By variant, at two depths: largest and smallest RMS activity, and kappa."""
+    quantities = ("forward_rms_max", "forward_rms_min", KAPPA)
+    return measured(
+        {
+            "quantity": quantity, "variant": variant.replace("_", " "), "depth": depth, "step": 0,
+            "run_id": variant, "value": value,
+        }
+        for variant, at_depths in networks.items()
+        for depth, values in zip((8, 32), at_depths, strict=True)
+        for quantity, value in zip(quantities, values, strict=True)
+    )  # fmt: skip
+
+
+STABLE = ((1.2, 0.8, 50), (1.5, 0.7, 5000))
+VANISHING = ((0.6, 0.1, 20), (0.6, 1e-6, 40))
+
+
+def test_desiderata_at_initialisation():
+    found = initial(orthogonal=STABLE, mupc=STABLE, sp=VANISHING, sp_with_skips=VANISHING)
+    assert forward_pass.stable_at_first(found, ("mupc",), expected=True).holds
+    assert not forward_pass.stable_at_first(found, ("sp",), expected=True).holds
+    assert forward_pass.stable_at_first(found, ("sp",), expected=False).holds
+    assert forward_pass.ill_conditioned(found).holds
+    assert forward_pass.trade_off(found).holds
+
+
+def test_the_trade_off_ends_with_a_network_that_has_both():
+    both = ((1.2, 0.8, 10), (1.5, 0.7, 12))
+    found = initial(orthogonal=STABLE, mupc=both, sp=VANISHING, sp_with_skips=VANISHING)
+    assert not forward_pass.ill_conditioned(found).holds
+    assert not forward_pass.trade_off(found).holds
+
+
+@pytest.mark.parametrize(("later", "holds"), [(400, True), (120, False), (20, True)])
+def test_conditioning_that_drifts_either_way(later, holds):
+    found = measured(
+        {
+            "quantity": KAPPA, "variant": "sp", "run_id": "0", "depth": 32, "step": step,
+            "value": value,
+        }
+        for step, value in ((0, 100), (50, later))
+    )  # fmt: skip
+    assert forward_pass.conditioning_drifts(found).holds == holds
+
+
+def ratios(excess, last=1.0, variant="mupc"):
+    """1 + excess(width, depth) at first, and `last` times it in the end, of two seeds."""
+    return measured(
+        {
+            "quantity": loss_energy.RATIO, "variant": variant, "width": width, "depth": depth,
+            "seed": seed, "run_id": f"{width}-{depth}-{seed}", "step": step,
+            "value": (1 + excess(width, depth)) * (last if step else 1.0),
+        }
+        for width, depth, seed, step in itertools.product((4, 64), (2, 16), (0, 1), (0, 100))
+    )  # fmt: skip
+
+
+def aspect(width, depth):
+    return depth / width
+
+
+@pytest.mark.parametrize(
+    ("judge", "bad"),
+    [
+        (loss_energy.converges, lambda n, h: 1.0),
+        (loss_energy.wider_is_closer, lambda n, h: n * h),
+        (loss_energy.deeper_is_further, lambda n, h: 1 / (n * h)),
+    ],
+)
+def test_loss_and_energy_at_first(judge, bad):
+    assert judge(ratios(aspect)).holds
+    assert not judge(ratios(bad)).holds
+
+
+def test_loss_and_energy_in_training():
+    assert loss_energy.training_breaks_it(ratios(aspect, 3)).holds
+    assert not loss_energy.training_breaks_it(ratios(aspect, 1.2)).holds
+    assert loss_energy.sp_does_not_converge(ratios(lambda n, h: 2.0**h, variant="sp")).holds
+    assert not loss_energy.sp_does_not_converge(ratios(aspect, variant="sp")).holds
+
+
+def distances(case, variant, start, by_beta):
+    """A distance at the start, and one after inference, for each beta."""
+    return [
+        {
+            "quantity": "activity_distance", "dataset": case.name, "activation": case.activation,
+            "variant": variant, "settings": json.dumps({"start": start}), "activity_lr": beta,
+            "seed": 0, "inference_step": step, "value": value,
+        }
+        for beta, pair in by_beta.items()
+        for step, value in enumerate(pair)
+    ]  # fmt: skip
+
+
+def chains(by_beta):
+    starts = trajectories.CHAIN.starts
+    return measured(
+        row for start in starts for row in distances(trajectories.CHAIN, "sp", start, by_beta)
+    )
+
+
+def test_activities_that_barely_move_or_diverge():
+    found = chains({1.0: (1.0, 0.9), 100.0: (1.0, float("nan"))})
+    assert trajectories.barely_moves(found, "sp", trajectories.CHAIN).holds
+    assert trajectories.diverges(found, "sp").holds
+    assert trajectories.never_arrives(found).holds
+    assert not trajectories.never_arrives(chains({1.0: (1.0, 0.05)})).holds
+    found = chains({1.0: (1.0, 0.3), 100.0: (1.0, 2.0)})
+    assert not trajectories.barely_moves(found, "sp", trajectories.CHAIN).holds
+    assert not trajectories.diverges(found, "sp").holds
+
+
+@pytest.mark.parametrize(("mupc", "holds"), [(0.1, True), (0.5, False)])
+def test_which_forward_pass_starts_closer(mupc, holds):
+    found = measured(
+        row
+        for variant, first in (("sp", 1.0), ("mupc", mupc))
+        for row in distances(trajectories.WIDE, variant, "forward", {1.0: (first, first)})
+    )
+    assert trajectories.closer(found, trajectories.WIDE, 3).holds == holds
+
+
+def test_a_short_chain_reaches_its_equilibrium():
+    case = trajectories.Case("toy", 1, 2, "linear", ("forward",))
+    rows = list(trajectories.trajectories(None, case))
+    assert len(rows) == 2 * 2 * 3 * len(trajectories.BETAS) * 3  # variants, quantities, seeds
+    first = [
+        r["value"]
+        for r in rows
+        if r["inference_step"] == 0 and r["quantity"] == "activity_distance"
+    ]
+    last = {
+        (r["variant"], r["seed"]): r["value"]
+        for r in rows
+        if (r["inference_step"], r["quantity"], r["activity_lr"]) == (2, "activity_distance", 10.0)
+    }
+    assert all(value < max(first) for value in last.values())

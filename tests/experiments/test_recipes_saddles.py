@@ -1,0 +1,157 @@
+"""Judges of chapter 4's recipes, on evidence made up for them; the calculations at a tiny size."""
+
+import json
+
+import made_up_measurements as made_up
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.recipes import (
+    equilibrated_energy,
+    hessians,
+    matrix_completion,
+    saddle_escape,
+    saddle_landscapes,
+)
+
+CURVE = {
+    True: [0.5, 0.5, 0.45, 0.45, 0.45, 0.2, 0.1, 0.1, 0.1, 0.1],
+    False: [0.5] * 10,
+}
+
+
+def energies(error=0.0, last=0.2):
+    """Both energies at two steps of every depth."""
+    for depth in equilibrated_energy.DEPTHS:
+        for step, value in ((0, 0.4), (300, last)):
+            at = {"dataset": "mnist", "depth": depth, "seed": 0, "step": step}
+            yield {"quantity": "equilibrated_energy", "value": value, **at}
+            yield {"quantity": "numerical_energy", "value": value * (1 + error), **at}
+
+
+@pytest.mark.parametrize(("error", "holds"), [(0.005, True), (0.02, False)])
+def test_numerical_energies_within_a_percent(error, holds):
+    judged = equilibrated_energy.numerical_energy_is_the_theoretical_one(
+        made_up.measured(energies(error))
+    )
+    assert judged.holds is holds
+
+
+@pytest.mark.parametrize(("last", "holds"), [(0.2, True), (0.41, False)])
+def test_training_lowers_the_energy(last, holds):
+    judged = equilibrated_energy.energy_changes_in_training(made_up.measured(energies(last=last)))
+    assert judged.holds is holds
+
+
+def escapes(pc_escapes=True, gradient=1.0):
+    """Ten evaluations of every activation by both rules; BP stays, PC leaves at the third."""
+    runs, curves, rows = [], [], []
+    for activation in saddle_escape.ACTIVATIONS:
+        for variant in ("pc", "bp"):
+            loss = CURVE[pc_escapes and variant == "pc"]
+            where = {"variant": variant, "activation": activation, "depth": 4}
+            steps = np.arange(1, 11) * 25
+            curves.append((len(runs), {"step": steps, "train_loss": loss, "test_loss": loss}))
+            runs.append(where)
+            norm = gradient if variant == "pc" else 1e-3
+            for step in steps:
+                at = {"dataset": "mnist", "seed": 0, "step": step, **where}
+                rows.append({"quantity": "weight_gradient_norm", "value": norm, **at})
+    return made_up.measured(rows, runs, curves)
+
+
+@pytest.mark.parametrize("escapes_at_all", [True, False])
+def test_escapes(escapes_at_all):
+    seen = escapes(escapes_at_all)
+    assert saddle_escape.pc_escapes_sooner(seen).holds is escapes_at_all
+    assert saddle_escape.pc_meets_a_second_plateau(seen).holds is escapes_at_all
+
+
+@pytest.mark.parametrize(("gradient", "holds"), [(0.1, True), (0.005, False)])
+def test_gradients_near_the_saddle(gradient, holds):
+    assert saddle_escape.pc_gradients_do_not_vanish(escapes(gradient=gradient)).holds is holds
+
+
+def spectrum(loss=0.0, error=0.0, energy=-1.0):
+    """Two eigenvalues of each landscape of one deep network."""
+    for variant, lowest in (("loss", loss), ("energy", energy)):
+        for quantity, wrong in (("hessian_eigenvalue", error),
+                                ("theoretical_hessian_eigenvalue", 0.0)):  # fmt: skip
+            for index, value in enumerate((lowest + wrong, 0.0)):
+                yield {
+                    "quantity": quantity,
+                    "value": value,
+                    "variant": variant,
+                    "dataset": "toy",
+                    "width": 3,
+                    "depth": 2,
+                    "settings": json.dumps({"index": index}),
+                }
+
+
+def test_hessians():
+    good, wrong = made_up.measured(spectrum()), made_up.measured(spectrum(error=0.05))
+    assert hessians.theory_is_exact(good).holds
+    assert not hessians.theory_is_exact(wrong).holds
+    assert hessians.energy_is_strict(good).holds
+    assert not hessians.energy_is_strict(made_up.measured(spectrum(energy=0.0))).holds
+    assert hessians.loss_is_flat_when_deep(good).holds
+    assert not hessians.loss_is_flat_when_deep(made_up.measured(spectrum(loss=-0.5))).holds
+
+
+def test_hessians_of_toys_are_calculated_without_files():
+    cases = [hessians.Case("chain", 1, 1), hessians.Case("toy", 2, 1)]
+    rows = list(hessians.calculate(None, saddle=hessians.at_origin, cases=cases))
+    seen = made_up.measured([{key: row.get(key) for key in made_up.COLUMNS} for row in rows])
+    assert hessians.theory_is_exact(seen).holds
+    assert hessians.loss_is_strict_when_shallow(seen).holds
+
+
+@pytest.mark.parametrize(("deeper", "holds"), [(60, True), (15, False)])
+def test_escapes_of_toys(deeper, holds):
+    """PC leaves both chains at step 10, BP the shallow one at 20 and the deep one at `deeper`."""
+    rows = []
+    for depth, variant, left in ((1, "pc", 10), (1, "bp", 20), (2, "pc", 10), (2, "bp", deeper)):
+        for step in range(0, 100, 5):
+            at = {"dataset": f"chain, H = {depth}", "variant": variant, "seed": 0, "step": step}
+            value = 0.5 if step < left else 0.1
+            rows.append({"quantity": "train_loss", "value": value, **at})
+    seen = made_up.measured(rows)
+    assert saddle_landscapes.pc_escapes_sooner(seen).holds
+    assert saddle_landscapes.the_gap_grows_with_depth(seen).holds is holds
+
+
+def test_curvature_of_toys():
+    def seen(loss):
+        for variant, depth, value in (("pc", 2, -1.0), ("bp", 2, loss)):
+            for quantity in ("lowest_curvature", "theoretical_lowest_curvature"):
+                at = {"variant": variant, "depth": depth, "dataset": "chain, H = 2"}
+                yield {"quantity": quantity, "value": value, **at}
+
+    judge = saddle_landscapes.the_energy_is_strict_and_the_deep_loss_flat
+    assert judge(made_up.measured(seen(0.0))).holds
+    assert not judge(made_up.measured(seen(-0.1))).holds
+
+
+def test_matrix_completion_in_a_few_steps():
+    """Far from enough for BP to leave the origin: the first claim fails, the others lack data."""
+    how = matrix_completion.Descent(5e-2, 20, 10)
+    rows = list(matrix_completion.calculate(None, bp=how, pc=how, seeds=(0,)))
+    seen = made_up.measured([{key: row.get(key) for key in made_up.COLUMNS} for row in rows])
+    assert isinstance(seen.measurements, pd.DataFrame)
+    assert not matrix_completion.bp_visits_every_rank(seen).holds
+    assert matrix_completion.pc_escapes_sooner(seen) is None
+
+
+def test_nothing_is_claimed_without_evidence():
+    recipes = (
+        *equilibrated_energy.EQUILIBRATED_ENERGY,
+        *saddle_landscapes.SADDLE_LANDSCAPES,
+        *hessians.HESSIANS,
+        *saddle_escape.SADDLE_ESCAPE,
+        *matrix_completion.MATRIX_COMPLETION,
+    )
+    nothing = made_up.measured([])
+    for recipe in recipes:
+        assert [claim.judge(nothing) for claim in recipe.claims] == [None] * len(recipe.claims)

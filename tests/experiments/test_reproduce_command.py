@@ -1,0 +1,66 @@
+"""`mupc reproduce` as its user meets it: list, run, scorecard, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments import RECIPES
+from jobs.cli.main import main
+
+CHEAP = "toy-landscape"  # calculated from an embedded toy, in seconds
+
+
+def mupc(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.argv", ["mupc", "reproduce", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_the_list_has_every_recipe_with_what_it_costs(tmp_path, monkeypatch, capsys):
+    assert mupc(monkeypatch, tmp_path, "list", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == list(RECIPES)
+    assert all(row["small"]["seconds"] > 0 and row["full"]["gpu_hours"] > 0 for row in rows)
+
+
+def test_a_run_leaves_figures_rows_and_verdicts(tmp_path, monkeypatch, capsys):
+    assert mupc(monkeypatch, tmp_path, "run", CHEAP) == 0
+    assert "toy-landscape" in capsys.readouterr().out
+    figures = {path.stem for path in (tmp_path / "report/reproduce/small").glob("*.png")}
+    assert figures == set(RECIPES[CHEAP].figures)
+    assert mupc(monkeypatch, tmp_path, "scorecard", "--json", "--out", "card.md") == 0
+    card = json.loads(capsys.readouterr().out)
+    own = [line for line in card if line["recipe"] == CHEAP]
+    assert own
+    assert all(line["verdict"] in ("reproduced", "not reproduced") for line in own)
+    assert (tmp_path / "card.md").read_text().count("### ") == len(RECIPES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "dept"], ["dept", "did you mean 'depth'"]),
+        (["run", "depth", "--data-dir", "."], ["depth", "mnist", "--data-dir"]),
+        (["run", CHEAP, "--address", "auto"], ["--address", "--pool ray"]),
+        (["run", CHEAP, "--scale", "smal"], ["smal", "small"]),
+        (["run", CHEAP, "--out", "taken"], ["--out", "taken", "file"]),
+        (["scorecard", "--ledger", "nowhere"], ["nowhere"]),
+    ],
+)
+def test_mistakes_are_one_sentence_and_leave_nothing(
+    tmp_path, monkeypatch, capsys, arguments, words
+):
+    (tmp_path / "taken").write_text("a file")
+    assert mupc(monkeypatch, tmp_path, *arguments) == 2
+    said = capsys.readouterr().err
+    assert all(word in said for word in words), said
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_the_layouts_asked_for_are_the_users(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MUPC_LAYOUTS", "nonsense")
+    assert mupc(monkeypatch, tmp_path, "run", CHEAP) == 2
+    assert "MUPC_LAYOUTS" in capsys.readouterr().err

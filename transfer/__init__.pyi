@@ -1,0 +1,27 @@
+from .engine.driver import TransferResult, run, train
+from .engine.pool import Group, GroupResult, Pool, Worker
+from .engine.progress import Progress, Silent
+from .engine.runs import Cell, Run
+from .judge.verdict import Word
+from .spec.errors import SpecError
+from .spec.model import Experiment, load
+from .spec.variants import VARIANTS
+
+__all__ = [
+    "VARIANTS",
+    "Cell",
+    "Experiment",
+    "Group",
+    "GroupResult",
+    "Pool",
+    "Progress",
+    "Run",
+    "Silent",
+    "SpecError",
+    "TransferResult",
+    "Word",
+    "Worker",
+    "load",
+    "run",
+    "train",
+]

@@ -1,0 +1,202 @@
+"""A spec resolved against its data set: which runs each step of the experiment needs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import pccore
+from transfer.engine.grouping import work
+from transfer.engine.runs import Cell, Run
+from transfer.engine.scheduler import TRANSFER, TUNE
+from transfer.search.samplers import SAMPLERS
+from transfer.search.space import Space
+from transfer.spec.building import trace, training_config
+from transfer.spec.errors import SpecError
+from transfer.spec.model import DEFAULT_IN_FLIGHT, Experiment, Shape, VariantSpec
+from transfer.spec.transfer_rules import ZeroShot
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A variant with an activation: what is tuned, transferred and judged by itself.
+
+    Attributes:
+        variant: the variant.
+        activation: a name in `pccore.ACTIVATIONS`.
+        space: the cells it may take.
+        label: the variant's name, with the activation where an experiment has several.
+    """
+
+    variant: VariantSpec
+    activation: str
+    space: Space
+    label: str
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Runs of one arm at one shape.
+
+    Attributes:
+        arm: the arm.
+        phase: "tune" or "transfer".
+        shape: the shape.
+        config: what they share.
+        runs: how many.
+        known: how many of them the ledger has.
+        at_most: whether `runs` is a bound: what is run depends on what the runs before it find.
+    """
+
+    arm: Arm
+    phase: str
+    shape: Shape
+    config: pccore.TrainingConfig
+    runs: int
+    known: int = 0
+    at_most: bool = False
+
+    @property
+    def work(self) -> float:
+        """Multiply-adds (`transfer.engine.grouping.work`) of the runs not yet in the ledger."""
+        return (self.runs - self.known) * work(self.config)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment with its data set.
+
+    Attributes:
+        experiment: the spec.
+        data: what is known about the data set.
+        digest: SHA-256 of its content.
+        data_dir: where its files are; None means the default place.
+    """
+
+    experiment: Experiment
+    data: pccore.data.DatasetInfo
+    digest: str
+    data_dir: Path | None = None
+
+    @classmethod
+    def of(cls, experiment: Experiment, data_dir: Path | None = None) -> Self:
+        """The plan of `experiment`, which reads its data set.
+
+        Raises:
+            pccore.data.DatasetError: the data set is missing or damaged.
+        """
+        name = experiment.dataset
+        digest = pccore.data.load(name, data_dir).digest
+        return cls(experiment, pccore.data.info(name), digest, data_dir)
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """Every variant with every activation, in the order of the spec."""
+        experiment = self.experiment
+        activations = experiment.network.activation
+        return tuple(
+            Arm(
+                variant,
+                activation,
+                experiment.space(variant),
+                variant.name if len(activations) == 1 else f"{variant.name} {activation}",
+            )
+            for activation in activations
+            for variant in experiment.variants
+        )
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of every cell."""
+        return self.experiment.tune.seeds
+
+    def config(self, arm: Arm, shape: Shape) -> pccore.TrainingConfig:
+        """What the runs of `arm` at `shape` share."""
+        return training_config(self.experiment, arm.variant.name, arm.activation, shape)
+
+    def check(self) -> None:
+        """Trace a training step of every arm, so that a mistake shows before training.
+
+        Raises:
+            SpecError: settings under which an arm cannot be trained, one sentence an arm.
+        """
+        problems = []
+        for arm in self.arms:
+            try:
+                trace(self.config(arm, self.experiment.tune.shape))
+            except ValueError as error:
+                problems.append(f"{arm.label} cannot be trained: {error}")
+        if problems:
+            raise SpecError(problems)
+
+    def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> list[Run]:
+        """The runs of `cells`: cell by cell, each with every seed."""
+        config = self.config(arm, shape)
+        return [
+            Run(
+                self.experiment.dataset,
+                self.digest,
+                arm.variant.name,
+                config,
+                pccore.Lane(cell.weight_lr, cell.activity_lr, seed),
+            )
+            for cell in cells
+            for seed in self.seeds
+        ]
+
+    def neighbourhood(self, arm: Arm, cell: Cell) -> tuple[Cell, ...]:
+        """The cells that run at a target to which `cell` is transferred."""
+        reach = self.experiment.transfer.neighbourhood
+        if reach != "all":
+            return arm.space.near(cell, reach)
+        return tuple(dict.fromkeys((*arm.space.cells, *arm.space.near(cell, 1))))
+
+    def most_neighbours(self, arm: Arm) -> int:
+        """How many cells the neighbourhoods of all rules have together, at most."""
+        transfer, space = self.experiment.transfer, arm.space
+        reach = transfer.neighbourhood
+        if reach != "all":
+            return len(transfer.rules) * space.most_near(reach)
+        off_grid = sum(not isinstance(rule, ZeroShot) for rule in transfer.rules)
+        return len(space.cells) + off_grid * space.most_near(1)
+
+    def trials(self, arm: Arm) -> int:
+        """How many cells the search of an arm takes."""
+        return self.experiment.tune.trials or len(arm.space.cells)
+
+    def ahead(self, arm: Arm, trials: int, surveyed: Iterable[Shape] | None = None) -> list[Demand]:
+        """What is ahead, at most.
+
+        Args:
+            arm: whose runs are meant.
+            trials: cells of the search to come.
+            surveyed: shapes at which every cell is to come; by default all that rules are fitted
+                to, but for the tuned one.
+        """
+        experiment, tune = self.experiment, self.experiment.tune
+        cells = [(TUNE, tune.shape, trials)]
+        for shape in experiment.tuned[1:] if surveyed is None else surveyed:
+            cells.append((TUNE, shape, len(arm.space.cells)))
+        at_target = self.most_neighbours(arm)
+        cells += [(TRANSFER, target, at_target) for target in experiment.targets]
+        return [
+            Demand(
+                arm,
+                phase,
+                shape,
+                self.config(arm, shape),
+                runs=count * len(self.seeds),
+                at_most=phase == TRANSFER or tune.skip_unstable or self.in_flight is not None,
+            )
+            for phase, shape, count in cells
+            if count
+        ]
+
+    @property
+    def in_flight(self) -> int | None:
+        """How many cells are asked for before the first is done; None for no limit."""
+        tune = self.experiment.tune
+        if SAMPLERS[tune.sampler].exhaustive:
+            return None
+        return tune.in_flight or DEFAULT_IN_FLIGHT

@@ -1,0 +1,130 @@
+"""How busy the slots of a pool were, interval by interval: rows of the `measurements` table.
+
+An interval is one process that runs an experiment, from its start to its end. Of every slot it
+leaves `worker_busy_seconds`, in which it had a group, `worker_idle_seconds`, in which it had none,
+and `worker_operations`, the floating-point operations of the updates that it made (as
+`transfer.engine.grouping.work` counts them); `settings` say the interval and the slot. Operations
+over busy seconds, beside what the device can do, say how well it was used.
+
+A process that continues an experiment has an interval of its own, so that sums over all rows are
+right however often it was stopped. While it runs the rows are written again every few minutes,
+under the same key: the newest counts, and one that is killed loses what came after.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from transfer.engine.grouping import OPERATIONS, work
+from transfer.engine.pool import GroupResult, Worker
+from transfer.engine.runs import versions
+
+BUSY, IDLE, DONE = "worker_busy_seconds", "worker_idle_seconds", "worker_operations"
+QUANTITIES = (BUSY, IDLE, DONE)
+RECORDED_EVERY = timedelta(minutes=5)
+_OVERLAP = timedelta(seconds=0.1)  # of two groups of one thread, by clocks that are set meanwhile
+
+
+@dataclass
+class _Slot:
+    """A place in the pool, whose worker may be lost and replaced."""
+
+    since: datetime
+    end: datetime
+    busy: timedelta = timedelta()
+    operations: float = 0.0
+    worker: Worker | None = None
+
+
+class Usage:
+    """Adds up what the groups of one interval took.
+
+    A process may have several slots: that a group is of another one shows when it overlaps.
+
+    Args:
+        clock: the time (UTC).
+    """
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
+        self._since = self._recorded = clock()
+        self._slots: list[_Slot] = []
+
+    def add(self, result: GroupResult, slots: int) -> None:
+        """Count a group that a pool of so many slots has just finished.
+
+        What an earlier process spent on it, before a checkpoint, is that one's.
+        """
+        now = self._clock()
+        opened = self._since if not self._slots else now
+        self._slots += [_Slot(opened, opened) for _ in range(slots - len(self._slots))]
+        if not result.seconds:  # no worker had it
+            return
+        began = min(max(result.started, self._since), now)
+        busy = min(timedelta(seconds=result.seconds), now - began)
+        slot = self._slot(result.worker, began)
+        slot.worker = result.worker
+        slot.busy += busy
+        slot.end = max(slot.end, began + busy)
+        slot.operations += _operations(result) * (busy.total_seconds() / result.seconds)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to record it again."""
+        return bool(self._slots) and self._clock() - self._recorded >= RECORDED_EVERY
+
+    def rows(self, experiment: str, *, over: bool) -> list[dict[str, Any]]:
+        """Rows of `measurements`; none where no group was finished.
+
+        Args:
+            experiment: its name.
+            over: whether the slots have nothing left, so that they have been idle since their last
+                groups; else they may be busy, and only the time before is counted.
+        """
+        now = self._recorded = self._clock()
+        rows = []
+        for place, slot in enumerate(self._slots):
+            whole = (now if over else slot.end) - slot.since
+            interval = {
+                "driver": f"{socket.gethostname()}:{os.getpid()}",
+                "since": self._since.isoformat(),
+                "slot": place,
+            }
+            common = {
+                "experiment": experiment,
+                "settings": json.dumps(interval, sort_keys=True),
+                "seconds": whole.total_seconds(),
+                "source": __name__,
+                "device": None if slot.worker is None else slot.worker.device,
+                "created": now,
+                **versions(),
+            }
+            idle = max(whole - slot.busy, timedelta())
+            for quantity, value, unit in (
+                (BUSY, slot.busy.total_seconds(), "s"),
+                (IDLE, idle.total_seconds(), "s"),
+                (DONE, slot.operations, "FLOP"),
+            ):
+                rows.append({"quantity": quantity, "value": value, "unit": unit, **common})
+        return rows
+
+    def _slot(self, worker: Worker, began: datetime) -> _Slot:
+        """The slot that had a group, given in the order in which groups end."""
+        own = [
+            slot for slot in self._slots if slot.worker == worker and slot.end <= began + _OVERLAP
+        ]
+        if own:
+            return max(own, key=lambda slot: slot.end)
+        unused = [slot for slot in self._slots if slot.worker is None]
+        return unused[0] if unused else min(self._slots, key=lambda slot: slot.end)
+
+
+def _operations(result: GroupResult) -> float:
+    """Of the updates that its lanes made."""
+    config = result.group.config
+    updates = sum(outcome.steps for outcome in result.outcomes)
+    return OPERATIONS * work(config) * updates / max(config.steps, 1)

@@ -1,0 +1,1 @@
+"""Judge a transfer: landscapes of losses, laws, intervals, verdicts."""

@@ -1,0 +1,271 @@
+"""Power laws by which learning rates go from tuned shapes to others: pure functions.
+
+    rate(N, L) = rate(N0, L0) (L / L0)^q (N / N0)^p,   L = H + 1 weight matrices
+
+(N0, L0) is the tuned shape. The exponents q and p have the sign of powers: with q = -1/2 the rate
+falls as 1 / sqrt(L). L, not H, because it is L by which muPC scales its layers (thesis table 5.1).
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy import ndarray
+
+from transfer.engine.runs import Cell
+from transfer.judge.bootstrap import LEVEL, Estimate, estimate
+from transfer.judge.refine import Optimum
+from transfer.search.space import rounded
+
+if TYPE_CHECKING:
+    from transfer.spec.model import Shape
+
+SIZES = ("depth", "width")
+SYMBOLS = {"weight_lr": "eta", "activity_lr": "beta", "depth": "L", "width": "N"}
+
+
+class UnfittedError(ValueError):
+    """A law that the runs do not determine; the message says why."""
+
+
+@dataclass(frozen=True)
+class Exponents:
+    """Powers of L / L0 and of N / N0 that a rate goes with.
+
+    Attributes:
+        depth: q.
+        width: p.
+    """
+
+    depth: float = 0.0
+    width: float = 0.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The learning rates for a shape.
+
+    Attributes:
+        cell: the rates; those that changed have four significant digits.
+        rates: by name, those that have an interval.
+    """
+
+    cell: Cell
+    rates: Mapping[str, Estimate] = field(default_factory=dict)
+
+
+class Law(Protocol):
+    """What a rule says of one arm."""
+
+    @property
+    def base(self) -> Cell | None:
+        """The tuned optimum that everything follows from; None where a fit replaces it."""
+        ...
+
+    @property
+    def exponents(self) -> Mapping[str, Mapping[str, Estimate]]:
+        """By rate and size ("depth", "width"), where the law has them."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """What to add to the reason of a verdict."""
+        ...
+
+    def predict(self, shape: "Shape") -> Prediction:
+        """The rates for a shape."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prescribed:
+    """A law whose exponents were known before anything ran.
+
+    Attributes:
+        origin: the tuned shape.
+        base: the best cell there.
+        powers: by rate; a rate that is not there stays as it is.
+    """
+
+    origin: "Shape"
+    base: Cell
+    powers: Mapping[str, Exponents]
+    note: str = ""
+
+    @property
+    def exponents(self) -> Mapping[str, Mapping[str, Estimate]]:
+        return {
+            rate: {size: Estimate(getattr(powers, size)) for size in SIZES}
+            for rate, powers in self.powers.items()
+            if getattr(self.base, rate) is not None
+        }
+
+    def predict(self, shape: "Shape") -> Prediction:
+        """The rates of the tuned optimum times (L / L0)^q (N / N0)^p."""
+        depth, width = _log_sizes(self.origin, shape)
+        cell = self.base
+        for name, powers in self.powers.items():
+            rate, growth = getattr(cell, name), powers.depth * depth + powers.width * width
+            if rate is not None and growth != 0:
+                cell = replace(cell, **{name: rounded(rate * math.exp(growth))})
+        return Prediction(cell)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A law fitted by least squares to the logarithms of optima at several shapes.
+
+    Its intervals are over the seeds at these shapes. Whether the law holds beyond them they do not
+    say: the runs at the target do.
+
+    Attributes:
+        origin: the tuned shape.
+        base: None: no single optimum decides.
+        kept: a cell with the rates that have one value, or none.
+        coefficients: by rate of several values, the logarithm of the rate at `origin` and the
+            exponents of depth and width, first of the fit to all seeds, then of R resamples
+            (1 + R, 3); an exponent is NaN where the shapes do not differ in that size.
+        optima: what it was fitted to.
+        note: what to add to the reason of a verdict.
+    """
+
+    origin: "Shape"
+    kept: Cell
+    coefficients: Mapping[str, ndarray]
+    optima: Mapping["Shape", Optimum]
+    note: str = ""
+    base: None = None
+
+    @property
+    def exponents(self) -> Mapping[str, Mapping[str, Estimate]]:
+        return {rate: _exponents(values) for rate, values in self.coefficients.items()}
+
+    def predict(self, shape: "Shape") -> Prediction:
+        """The law's rates, each with its interval."""
+        at = {name: self.rate(name, shape) for name in self.coefficients}
+        return Prediction(replace(self.kept, **{n: rounded(r.value) for n, r in at.items()}), at)
+
+    def rate(self, name: str, shape: "Shape") -> Estimate:
+        """What the law says of one rate at a shape, not rounded."""
+        values = self.coefficients[name]
+        sizes = np.array([1.0, *_log_sizes(self.origin, shape)])
+        used = sizes != 0  # an exponent that was not fitted must not be asked for
+        rates = np.exp(values[:, used] @ sizes[used])
+        return estimate(rates[0], rates[1:])
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a rule takes one arm.
+
+    Attributes:
+        rule: a name in `transfer.spec.transfer_rules.RULES`.
+        law: what it makes of the search; None where the runs do not determine it.
+        predicted: learning rates by target; empty without a law.
+        note: what the law, or the lack of it, adds to the reason of a verdict.
+    """
+
+    rule: str
+    law: Law | None
+    predicted: Mapping["Shape", Prediction]
+    note: str
+
+
+def fit(origin: "Shape", optima: Mapping["Shape", Optimum | None]) -> Fitted:
+    """The law that goes through the optima of several shapes, as nearly as it can.
+
+    A shape whose best cell lies on the edge of the grid gives no estimate, and is left out for both
+    rates, as the optimum in one depends on the other.
+
+    Args:
+        origin: the tuned shape.
+        optima: of every shape that was searched; None where nothing trained.
+
+    Raises:
+        UnfittedError: too few shapes are left.
+    """
+    usable = {shape: best for shape, best in optima.items() if best and not best.edges}
+    remarks = [*_left_out(optima), *_coarse(usable)]
+    varied = varied_sizes(list(optima))
+    sizes = np.array([_log_sizes(origin, shape) for shape in usable]).reshape(-1, 2)
+    columns = [0, *(1 + SIZES.index(size) for size in varied)]
+    design = np.column_stack([np.ones(len(usable)), sizes])[:, columns]
+    if len(usable) < needed(varied) or np.linalg.matrix_rank(design) < len(columns):
+        inside = f"{len(usable)} of {len(optima)} shapes have an optimum inside the grid"
+        raise UnfittedError("; ".join([f"no law could be fitted: {inside}", *remarks]))
+    solve = np.linalg.pinv(design)
+    some = next(iter(usable.values()))
+    coefficients = {}
+    for name in some.log_rates:
+        observed = np.array([best.log_rates[name] for best in usable.values()])
+        coefficients[name] = np.full((observed.shape[1], 3), np.nan)
+        coefficients[name][:, columns] = (solve @ observed).T
+    law = Fitted(origin, some.cell, coefficients, usable)
+    said = [describe(rate, exponents) for rate, exponents in law.exponents.items()]
+    return replace(law, note="; ".join([*said, *remarks]))
+
+
+def varied_sizes(shapes: Sequence["Shape"]) -> list[str]:
+    """The sizes in which the shapes differ."""
+    return [size for size in SIZES if len({getattr(shape, size) for shape in shapes}) > 1]
+
+
+def needed(varied: Sequence[str]) -> int:
+    """How many shapes a fit needs: one more than unknowns, as it goes through fewer whatever they
+    say."""
+    return 2 + len(varied)
+
+
+def compatible_with_zero(exponent: Estimate) -> bool:
+    """Whether its interval contains 0, so that the rate may as well stay."""
+    return exponent.bounded and exponent.low <= 0 <= exponent.high
+
+
+def describe(rate: str, exponents: Mapping[str, Estimate]) -> str:
+    """A fitted law of one rate in words."""
+    powers = " ".join(f"{SYMBOLS[size]}^{_interval(e)}" for size, e in exponents.items())
+    across = " and ".join(size for size, e in exponents.items() if compatible_with_zero(e))
+    zero = f", compatible with zero-shot transfer across {across}" if across else ""
+    return f"{SYMBOLS[rate]} goes as {powers}{zero}"
+
+
+def _interval(exponent: Estimate) -> str:
+    if not exponent.bounded:
+        return f"{exponent.value:.2f}"
+    return f"{exponent.value:.2f} ({LEVEL:.0%} interval {exponent.low:.2f} to {exponent.high:.2f})"
+
+
+def _exponents(coefficients: ndarray) -> dict[str, Estimate]:
+    """Those of a rate that were fitted."""
+    columns = {size: coefficients[:, 1 + place] for place, size in enumerate(SIZES)}
+    return {
+        size: estimate(values[0], values[1:])
+        for size, values in columns.items()
+        if not np.isnan(values[0])
+    }
+
+
+def _log_sizes(origin: "Shape", shape: "Shape") -> tuple[float, float]:
+    """log(L / L0) and log(N / N0)."""
+    return (
+        math.log((shape.depth + 1) / (origin.depth + 1)),
+        math.log(shape.width / origin.width),
+    )
+
+
+def _left_out(optima: Mapping["Shape", Optimum | None]) -> Iterator[str]:
+    for shape, best in optima.items():
+        if best is None:
+            yield f"nothing trained at {shape}"
+        elif best.edges:
+            edges = " and the ".join(f"{side} {rate}" for rate, side in best.edges.items())
+            yield f"{shape} was left out, as its optimum has the {edges} searched"
+
+
+def _coarse(usable: Mapping["Shape", Optimum]) -> Iterator[str]:
+    shapes = [str(shape) for shape, best in usable.items() if best.coarse]
+    if shapes:
+        where = " and ".join(f"({shape})" for shape in shapes)
+        yield f"at {where} a neighbour of the optimum did not train: it is known to the cell only"

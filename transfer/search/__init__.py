@@ -1,0 +1,1 @@
+"""Search the learning rates of one shape: spaces, samplers, step limits."""

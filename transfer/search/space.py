@@ -1,0 +1,159 @@
+"""The search space: which learning rates a variant may take, and which cells are next to a cell."""
+
+import math
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal, Protocol
+
+from transfer.engine.runs import Cell
+
+Side = Literal["lowest", "highest"]
+
+DIGITS = 4
+"""Significant digits of rates that are computed. They determine run ids, and two machines may
+differ in the last bit of a fit."""
+
+
+class Rates(Protocol):
+    """The values that one learning rate may take."""
+
+    def near(self, value: float, reach: int) -> tuple[float, ...]:
+        """`value` and its neighbours up to `reach` places away on either side, ascending.
+
+        Of a value that was not searched, but predicted, the neighbours need not be values that may
+        be searched either.
+        """
+        ...
+
+    def most_near(self, reach: int) -> int:
+        """How many values `near` gives at most."""
+        ...
+
+    def edge(self, value: float) -> Side | None:
+        """On which side `value` has no neighbour; None inside, or when there is only one value, or
+        where it was not searched."""
+        ...
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A list of rates, ascending.
+
+    Off the list a place is the list's mean ratio: the geometric mean of the steps between values.
+    """
+
+    values: tuple[float, ...]
+
+    def near(self, value: float, reach: int) -> tuple[float, ...]:
+        if value not in self.values:
+            return _geometric(value, self._ratio, reach)
+        place = self.values.index(value)
+        return self.values[max(0, place - reach) : place + reach + 1]
+
+    def most_near(self, reach: int) -> int:
+        return min(2 * reach + 1, len(self.values))
+
+    def edge(self, value: float) -> Side | None:
+        if len(self.values) == 1 or value not in (self.values[0], self.values[-1]):
+            return None
+        return "lowest" if value == self.values[0] else "highest"
+
+    @property
+    def _ratio(self) -> float:
+        steps = len(self.values) - 1
+        return (self.values[-1] / self.values[0]) ** (1 / steps) if steps else 1.0
+
+
+@dataclass(frozen=True)
+class Range:
+    """All rates from `low` to `high`, searched on a logarithmic scale if `log`.
+
+    Neighbours are an octave apart: a range has no grid of its own.
+    """
+
+    low: float
+    high: float
+    log: bool = True
+
+    def near(self, value: float, reach: int) -> tuple[float, ...]:
+        if not self.low <= value <= self.high:
+            return _geometric(value, 2.0, reach)
+        octaves = (value * 2.0**k for k in range(-reach, reach + 1))
+        return tuple(rate for rate in octaves if self.low <= rate <= self.high)
+
+    def most_near(self, reach: int) -> int:
+        return 2 * reach + 1
+
+    def edge(self, value: float) -> Side | None:
+        if not self.low <= value <= self.high:
+            return None
+        if value / 2 < self.low:
+            return "lowest"
+        return "highest" if value * 2 > self.high else None
+
+
+@dataclass(frozen=True)
+class Space:
+    """The cells that a variant may take.
+
+    Attributes:
+        weight_lr: eta.
+        activity_lr: beta; None for a variant that infers no activities.
+    """
+
+    weight_lr: Grid | Range
+    activity_lr: Grid | Range | None
+
+    @property
+    def searched(self) -> dict[str, Grid | Range]:
+        """The rates by name, without the one that does not exist."""
+        rates = {"weight_lr": self.weight_lr, "activity_lr": self.activity_lr}
+        return {name: values for name, values in rates.items() if values is not None}
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether both rates are lists, so that `cells` exists."""
+        return all(isinstance(values, Grid) for values in self.searched.values())
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell of a space of lists, once.
+
+        Raises:
+            ValueError: a rate is a range.
+        """
+        grids = [values.values for values in self.searched.values() if isinstance(values, Grid)]
+        if len(grids) < len(self.searched):
+            raise ValueError("a range has no list of cells")
+        return _cells(*grids)
+
+    def near(self, cell: Cell, reach: int) -> tuple[Cell, ...]:
+        """`cell` and every cell up to `reach` places away in each rate."""
+        return _cells(
+            *(values.near(getattr(cell, name), reach) for name, values in self.searched.items())
+        )
+
+    def most_near(self, reach: int) -> int:
+        """How many cells `near` gives at most."""
+        return math.prod(values.most_near(reach) for values in self.searched.values())
+
+    def edges(self, cell: Cell) -> dict[str, Side]:
+        """The rates in which `cell` lies on the edge of the space, and on which side."""
+        sides = {name: rates.edge(getattr(cell, name)) for name, rates in self.searched.items()}
+        return {name: side for name, side in sides.items() if side is not None}
+
+
+def rounded(rate: float) -> float:
+    """A rate that was computed, to `DIGITS` significant digits."""
+    return float(f"{rate:.{DIGITS}g}")
+
+
+def _geometric(value: float, ratio: float, reach: int) -> tuple[float, ...]:
+    beside = {rounded(value * ratio**k) for k in range(-reach, reach + 1) if k}
+    return tuple(sorted({value, *beside}))
+
+
+def _cells(
+    weight_lrs: tuple[float, ...], activity_lrs: tuple[float | None, ...] = (None,)
+) -> tuple[Cell, ...]:
+    return tuple(Cell(eta, beta) for eta, beta in product(weight_lrs, activity_lrs))

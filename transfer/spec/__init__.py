@@ -1,0 +1,1 @@
+"""Specs: reading, validation, and what their names stand for."""

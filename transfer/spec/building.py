@@ -1,0 +1,86 @@
+"""From an experiment to the configs that `pccore` trains."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import jax
+
+import pccore
+from pccore.theory.stability import has_step_limit
+from transfer.spec.variants import VARIANTS
+
+if TYPE_CHECKING:
+    from transfer.spec.model import Experiment, Shape
+
+
+def training_config(
+    experiment: "Experiment", variant: str, activation: str, shape: "Shape"
+) -> pccore.TrainingConfig:
+    """What the runs of a variant with an activation share at a shape.
+
+    Raises:
+        ValueError: settings that are each valid, and do not suit each other.
+    """
+    data, network, training = (
+        pccore.data.info(experiment.dataset),
+        experiment.network,
+        experiment.training,
+    )
+    precision = network.output_precision
+    stack = pccore.NetworkConfig(
+        input_size=data.input_size,
+        output_size=data.output_size,
+        width=shape.width,
+        depth=shape.depth,
+        activation=activation,
+        residual=network.residual,
+        output=network.output,
+        skip=network.skip,
+        bias=network.bias,
+        precisions=() if precision == 1 else (1.0,) * shape.depth + (precision,),
+        activity_decay=network.activity_decay,
+    )
+    inference = training.inference.build(shape.depth)
+    config, rule = VARIANTS[variant].build(stack, inference, training.start)
+    return pccore.TrainingConfig(
+        network=config,
+        rule=rule,
+        optimiser=training.optimiser,
+        batch_size=training.batch_size,
+        steps=experiment.steps,
+        eval_every=training.eval_every,
+        penalties=training.penalties,
+    )
+
+
+def has_measurable_limit(config: pccore.TrainingConfig) -> bool:
+    """Whether beta has a stable limit that the untrained network tells: one stack of layers, whose
+    activities gradient descent infers."""
+    return isinstance(config.network, pccore.NetworkConfig) and has_step_limit(config.rule)
+
+
+# Diffrax computes while it is traced, which would claim a GPU that the workers need. It integrates
+# the flow of any network, so that nothing is missed.
+UNTRACED = (pccore.GradientFlow, pccore.AdaptiveFlow)
+
+
+@cache
+def trace(config: pccore.TrainingConfig) -> None:
+    """Follow one training step without computing it: what only compilation would find is found.
+
+    Raises:
+        ValueError: an inference scheme or a penalty that cannot work on the network.
+    """
+    if isinstance(getattr(config.rule, "inference", None), UNTRACED):
+        return
+
+    def step(seed: jax.Array, x: jax.Array, y: jax.Array, beta: jax.Array) -> None:
+        key = jax.random.key(seed)
+        network = config.network.build(key)
+        config.rule.gradients(network, x, y, beta, key)
+        for penalty in config.penalties:
+            penalty(network)
+
+    B, D, K = config.batch_size, config.network.input_size, config.network.output_size
+    float32 = [jax.ShapeDtypeStruct(shape, "float32") for shape in ((B, D), (B, K), ())]
+    jax.eval_shape(step, jax.ShapeDtypeStruct((), "uint32"), *float32)
