@@ -25,9 +25,10 @@ check: lint types test  ## what must hold before a commit: lint, types, layer ru
 check-all: lint types  ## the same with the tests that take minutes
 	$(PYTEST)
 
-lint: $(READY)  ## ruff's rules and formatting
+lint: $(READY)  ## ruff's rules and formatting, and who may import whom
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-cache --no-logo
 
 types: $(READY)  ## mypy over the four packages
 	$(BIN)/mypy
