@@ -10,7 +10,7 @@ import pccore
 from experiments.evidence import Evidence
 from experiments.recipe import Claim, Judged, Recipe, Setting
 from experiments.settings import SEEDS, batch, stack
-from pccore.theory.trust_region import trust_region_expansion, trust_region_gradient
+from pccore.theory.expansion import trust_region_expansion, trust_region_gradient
 
 if TYPE_CHECKING:
     import jax

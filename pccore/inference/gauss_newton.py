@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from jaxtyping import Array, Float
 
 from pccore.inference.base import Inference, norm, relative
+from pccore.inference.gauss_newton_step import conjugate_step, direct_step
 from pccore.inference.iteration import Iterate, iterate
-from pccore.linalg.gauss_newton_step import conjugate_step, direct_step
-from pccore.linalg.line_search import LinearisableRelaxation, search
+from pccore.inference.line_search import LinearisableRelaxation, search
 from pccore.relaxation import Departure, Relaxation
 from pccore.validation import require_at_least, require_positive
 
@@ -28,7 +28,7 @@ class Equilibrium:
     target's signal reaches all layers at once, and the conditioning of the activities (5.4.1),
     which stalls descent in deep networks, plays no part: for linear networks of any depth one
     iteration is exact. The step t of each sample is searched for in a few forward passes, so that
-    no sample's energy rises (`pccore.linalg.line_search`).
+    no sample's energy rises (`pccore.inference.line_search`).
 
     Not to be confused with `ExactEquilibrium`, the solver for linear networks alone, nor with
     equilibrium propagation, which is a rule of learning.

@@ -1,1 +1,1 @@
-"""Linear algebra of predictive coding: block-tridiagonal solves, Lanczos, Gauss-Newton steps."""
+"""Linear algebra of predictive coding: block-tridiagonal solves, LAPACK, Lanczos."""

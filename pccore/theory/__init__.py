@@ -18,6 +18,13 @@ from pccore.theory.equilibrated import (
     exact_activities,
     rescaling,
 )
+from pccore.theory.expansion import (
+    Expansion,
+    GradientParts,
+    forward_curvature,
+    trust_region_expansion,
+    trust_region_gradient,
+)
 from pccore.theory.landscape import (
     Covariances,
     covariances,
@@ -53,13 +60,6 @@ from pccore.theory.stability import (
     blow_up_activity_lr,
     has_step_limit,
     stable_activity_lr,
-)
-from pccore.theory.trust_region import (
-    Expansion,
-    GradientParts,
-    forward_curvature,
-    trust_region_expansion,
-    trust_region_gradient,
 )
 from pccore.theory.weight_gradients import WeightGradientNorm
 

@@ -135,7 +135,7 @@ def test_linear_completion_is_constrained_least_squares(free):
         assert_close(z, dense, rtol=1e-6, atol=1e-8)
 
 
-def test_error_based_inference_with_clamped_units_finds_the_same_equilibrium():
+def test_inference_error_based_inference_with_clamped_units_finds_the_same_equilibrium():
     network, (x, *_, y) = network_of(TANH), nodes_like(5)
     mask = np.array([True, False, True, True, False])
     given, clamped = {0: x, 2: nodes_like(6)[2], -1: y}, {2: mask[:4], -1: mask}

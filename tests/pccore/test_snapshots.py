@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pccore
-from pccore.theory.probes import ForwardNorms
+from pccore.theory.probe_registry import ForwardNorms
 from pccore.theory.weight_gradients import WeightGradientNorm
 from pccore.training.snapshots import Pace, decode, encode
 

@@ -10,7 +10,7 @@ from transfer_fakes import FormulaPool, TrainingPool
 import pccore
 import results
 import transfer
-from pccore.theory import probes
+from pccore.theory import probe_registry
 from transfer import Run
 
 DIGITS, TOY = (pccore.data.load(name) for name in ("digits", "toy_sine"))
@@ -31,7 +31,7 @@ class Norm:
 def registered(monkeypatch):
     named = pccore.Registry("probe", {"norm": Norm})
     monkeypatch.setattr("transfer.engine.runs.PROBES", named)
-    assert probes.PROBES is not named
+    assert probe_registry.PROBES is not named
 
 
 def run(data: pccore.data.Dataset, depth: int = 2, seed: int = 0, **changes) -> Run:

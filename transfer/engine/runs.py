@@ -13,7 +13,7 @@ import jax
 
 import pccore
 from pccore import ForwardStart, Lane, NetworkConfig, Outcome, TrainingConfig
-from pccore.theory.probes import PROBES
+from pccore.theory.probe_registry import PROBES
 from transfer.engine.pool import GroupResult
 from transfer.spec.networks import NETWORKS, distinguishing, stacks
 from transfer.spec.variants import RULES

@@ -32,8 +32,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pccore.inference.gauss_newton_step import direct_step
 from pccore.linalg.blocktridiagonal import BlockTridiagonal
-from pccore.linalg.gauss_newton_step import direct_step
 from pccore.networks.stacked import Network
 
 

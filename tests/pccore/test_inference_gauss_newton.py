@@ -13,7 +13,7 @@ from pc_problems import accuracy_on_digits, assert_close, energy, equilibrium, p
 
 import pccore
 from pccore.inference import Equilibrium, GradientDescent
-from pccore.linalg.gauss_newton_step import conjugate_step, direct_step
+from pccore.inference.gauss_newton_step import conjugate_step, direct_step
 from pccore.networks.linear_solution import activity_hessian
 
 CONFIG = pccore.NetworkConfig(input_size=4, output_size=3, width=5, depth=3, activation="tanh")

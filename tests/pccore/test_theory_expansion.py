@@ -11,7 +11,7 @@ import pytest
 
 import pccore
 from pccore.inference import Equilibrium
-from pccore.theory import trust_region
+from pccore.theory import expansion
 from pccore.theory.chains import LinearChain
 
 DEEP = pccore.NetworkConfig(3, 2, 4, 3, activation="tanh", parameterisation="mupc")
@@ -48,9 +48,9 @@ def compare(network, x, y):
     """Norms of what is expanded, and of the errors of the expansion."""
     relaxation = network.relaxation(x, y)
     exact = Equilibrium(12).infer(relaxation, jnp.array(1.0)).departure
-    mine = trust_region.trust_region_expansion(relaxation)
+    mine = expansion.trust_region_expansion(relaxation)
     learned = relaxation.weight_gradients(exact)
-    first_order = jax.tree.map(jnp.add, *trust_region.trust_region_gradient(network, x, y))
+    first_order = jax.tree.map(jnp.add, *expansion.trust_region_gradient(network, x, y))
     differences = {
         "activities": (mine.departure, exact),
         "first-order gradient": (first_order, learned),
@@ -65,8 +65,8 @@ def compare(network, x, y):
     return found
 
 
-expand = jax.jit(trust_region.trust_region_expansion)
-curvature = jax.jit(trust_region.forward_curvature, static_argnames="fisher")
+expand = jax.jit(expansion.trust_region_expansion)
+curvature = jax.jit(expansion.forward_curvature, static_argnames="fisher")
 
 
 def size(tree):
@@ -173,7 +173,7 @@ def test_eq_3_6_as_corrected_in_the_one_unit_network():
     y = -x
     w = jnp.concatenate([network.first.ravel(), network.last.ravel()])
     chain = LinearChain.of(x, y)
-    parts = jax.jit(trust_region.trust_region_gradient)(network, x, y)
+    parts = jax.jit(expansion.trust_region_gradient)(network, x, y)
     loss = chain.loss_gradient(w)[0]
     first = {name: float(part.first[0, 0]) for name, part in parts._asdict().items()}
     assert first["backpropagation"] == pytest.approx(float(loss))
@@ -191,4 +191,4 @@ def test_eq_3_6_as_corrected_in_the_one_unit_network():
 def test_curvatures_that_are_not_tridiagonal_are_refused(change, message):
     network, x, y = problems.problem(replace(DEEP, **change))
     with pytest.raises(ValueError, match=message):
-        trust_region.forward_curvature(network, x[0], y[0])
+        expansion.forward_curvature(network, x[0], y[0])

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from pccore.linalg.gauss_newton_step import Step
+from pccore.inference.gauss_newton_step import Step
 from pccore.networks.linearisation import Linearisation
 
 MOST_TRIALS = 6
