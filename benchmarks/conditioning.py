@@ -113,13 +113,13 @@ def condition_numbers(shape: Shape, options: argparse.Namespace) -> dict[str, An
 def activities(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
     import jax
 
-    from pccore.networks import linear_solution as linear_equilibrium
+    from pccore.networks import linear_solution
     from pccore.theory import exact_activities
 
     network = config(shape, "mupc", residual=True).build(jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (BATCH, INPUTS))
     y = jax.nn.one_hot(jax.numpy.arange(BATCH) % OUTPUTS, OUTPUTS)
-    solver = getattr(linear_equilibrium, options.solver)
+    solver = getattr(linear_solution, options.solver)
     compiled = jax.jit(lambda *given: exact_activities(*given, solver=solver))
     found, seconds = second_run(compiled, network, x, y)
     return {"seconds": seconds, "residual": float(found.residual), "peak": resident_peak()}

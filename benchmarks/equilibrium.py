@@ -75,7 +75,7 @@ def add_step(report: Report, shape: Shape, options: argparse.Namespace) -> None:
 
     import pccore
 
-    schemes = {"descent": pccore.GradientDescent(shape[0]), "equilibrium": pccore.Equilibrium()}
+    schemes = {"descent": pccore.GradientDescent(shape[0]), "equilibrium": pccore.GaussNewton()}
     timed = {
         name: steps.stepper(
             shape,
@@ -126,7 +126,7 @@ def schemes(depth: int) -> "dict[str, tuple[pccore.InferenceScheme, float]]":
     descent = pccore.GradientDescent(LONGEST)
     found[f"gradient descent, {LONGEST:,} steps"] = descent, RATE * BATCH
     for iterations in (1, 2, 4, 12):
-        found[f"equilibrium, {iterations}"] = pccore.Equilibrium(iterations), 0.0
+        found[f"equilibrium, {iterations}"] = pccore.GaussNewton(iterations), 0.0
     return found
 
 

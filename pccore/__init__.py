@@ -18,9 +18,9 @@ from pccore.inference import (
     INFERENCE,
     ActivityOptimiser,
     AdaptiveFlow,
-    Equilibrium,
     ErrorBased,
-    ExactEquilibrium,
+    ExactSolution,
+    GaussNewton,
     GradientDescent,
     GradientFlow,
     Halving,
@@ -33,7 +33,7 @@ from pccore.losses import OUTPUTS, OutputEnergy
 from pccore.networks.bidirectional import BidirectionalConfig, BidirectionalNetwork
 from pccore.networks.clamping import SequenceRelaxation, clamp
 from pccore.networks.convolutional import ConvolutionalConfig
-from pccore.networks.hopfield import EquilibriumConfig, EquilibriumNetwork
+from pccore.networks.hopfield import HopfieldConfig, HopfieldNetwork
 from pccore.networks.hybrid import HybridConfig, HybridNetwork
 from pccore.networks.mirroring import mirror
 from pccore.networks.sequence import GeneralConfig, SequenceConfig, SequenceNetwork
@@ -82,17 +82,17 @@ __all__ = [
     "Completion",
     "ConvolutionalConfig",
     "Curve",
-    "Equilibrium",
-    "EquilibriumConfig",
-    "EquilibriumNetwork",
     "EquilibriumPropagation",
     "ErrorBased",
-    "ExactEquilibrium",
+    "ExactSolution",
     "ForwardStart",
+    "GaussNewton",
     "GeneralConfig",
     "GradientDescent",
     "GradientFlow",
     "Halving",
+    "HopfieldConfig",
+    "HopfieldNetwork",
     "HybridConfig",
     "HybridNetwork",
     "Inference",

@@ -131,7 +131,7 @@ EQUILIBRATED_ENERGY = (
                 width=64,
                 steps=300,
                 eval_every=30,
-                inference=pccore.ExactEquilibrium(),
+                inference=pccore.ExactSolution(),
                 seeds=(0,),
             ),
             datasets=("mnist", "fashion_mnist"),

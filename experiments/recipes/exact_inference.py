@@ -27,7 +27,7 @@ def linear_networks(
     data_dir: Path | None, *, depths: tuple[int, ...], steps: int, eval_every: int
 ) -> "list[Run]":
     """Linear residual networks under SP with N = 128: untrained, and trained at equilibrium."""
-    rule = pccore.PredictiveCoding(pccore.ExactEquilibrium())
+    rule = pccore.PredictiveCoding(pccore.ExactSolution())
     found = []
     for depth in depths:
         network = stack("mnist", 128, depth, activation="linear", parameterisation="sp")

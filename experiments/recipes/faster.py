@@ -335,7 +335,7 @@ TRUST_REGION_MNIST = Recipe(
         lambda data_dir: wide(
             64,
             GRID[2:],
-            pccore.Equilibrium(iterations=2),
+            pccore.GaussNewton(iterations=2),
             steps=400,
             eval_every=25,
             seeds=SEEDS[:2],

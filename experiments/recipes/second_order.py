@@ -79,7 +79,7 @@ def relative_errors(
     prediction = network.predict(x)
     y = prediction + share * (labels - prediction)
     relaxation = network.relaxation(x, y)
-    exact = pccore.Equilibrium(ITERATIONS).infer(relaxation, jnp.zeros(())).departure
+    exact = pccore.GaussNewton(ITERATIONS).infer(relaxation, jnp.zeros(())).departure
     expansion = trust_region_expansion(relaxation)
     gradient = relaxation.weight_gradients(exact)
     bp, trust_region = trust_region_gradient(network, x, y)

@@ -87,7 +87,7 @@ def _observed(
     import jax.numpy as jnp
 
     x, y = (jnp.asarray(values) for values in data)
-    reference = pccore.inference.Equilibrium(EQUILIBRIUM_ITERATIONS)
+    reference = pccore.inference.GaussNewton(EQUILIBRIUM_ITERATIONS)
     descent = pccore.GradientDescent(config.depth)
     started = STARTS[start]
 

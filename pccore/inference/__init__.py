@@ -3,8 +3,8 @@
 from pccore.inference.activity_optimiser import ActivityOptimiser
 from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.error_based import ErrorBased, ErrorRelaxation
-from pccore.inference.exact import ExactEquilibrium
-from pccore.inference.gauss_newton import Equilibrium
+from pccore.inference.exact import ExactSolution
+from pccore.inference.gauss_newton import GaussNewton
 from pccore.inference.gradient_descent import GradientDescent
 from pccore.inference.gradient_flow import AdaptiveFlow, GradientFlow
 from pccore.inference.halving import Halving
@@ -20,9 +20,9 @@ INFERENCE: Registry[type[InferenceScheme]] = Registry(
         "optax": ActivityOptimiser,
         "gradient_flow": GradientFlow,
         "adaptive_flow": AdaptiveFlow,
-        "exact": ExactEquilibrium,
+        "exact": ExactSolution,
         "error_based": ErrorBased,
-        "equilibrium": Equilibrium,
+        "equilibrium": GaussNewton,
     },
 )
 
@@ -30,10 +30,10 @@ __all__ = [
     "INFERENCE",
     "ActivityOptimiser",
     "AdaptiveFlow",
-    "Equilibrium",
     "ErrorBased",
     "ErrorRelaxation",
-    "ExactEquilibrium",
+    "ExactSolution",
+    "GaussNewton",
     "GradientDescent",
     "GradientFlow",
     "Halving",

@@ -23,7 +23,7 @@ class SolvableRelaxation(Protocol):
 
 
 @dataclass(frozen=True)
-class ExactEquilibrium:
+class ExactSolution:
     """z* = H_z^-1 b, the equilibrium of a linear network (thesis eq. 5.4; "perfect", C.3.6).
 
     It costs about as much as two sweeps through the network, and with activity decay a

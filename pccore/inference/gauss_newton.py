@@ -15,7 +15,7 @@ from pccore.validation import require_at_least, require_positive
 
 
 @dataclass(frozen=True)
-class Equilibrium:
+class GaussNewton:
     """Gauss-Newton on the errors, e <- e + t s, where z_l = f_l(z_{l-1}) + e_l.
 
     With the errors as variables (as in `ErrorBased`) the energy of a sample is that of a regression
@@ -30,7 +30,7 @@ class Equilibrium:
     iteration is exact. The step t of each sample is searched for in a few forward passes, so that
     no sample's energy rises (`pccore.inference.line_search`).
 
-    Not to be confused with `ExactEquilibrium`, the solver for linear networks alone, nor with
+    Not to be confused with `ExactSolution`, the solver for linear networks alone, nor with
     equilibrium propagation, which is a rule of learning.
 
     Attributes:

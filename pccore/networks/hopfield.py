@@ -20,7 +20,7 @@ MOST_UNITS = 4096
 
 
 @dataclass(frozen=True)
-class EquilibriumConfig:
+class HopfieldConfig:
     """A network whose prediction is an equilibrium, trained by `EquilibriumPropagation`.
 
     E = (1/B) sum_i [ sum_{l=1}^L 1/2 ||z_l||^2 - sum_{l=1}^L s_l . (a_l W_l s_{l-1} + b_l)
@@ -32,7 +32,7 @@ class EquilibriumConfig:
 
     E is not always convex (C.2.5): in a linear network, weights too large give the Hessian negative
     eigenvalues, as every parameterisation does at the start from two hidden layers on, and descent
-    diverges with any step: see `EquilibriumNetwork.hessian`. A phi that is bounded bounds E from
+    diverges with any step: see `HopfieldNetwork.hessian`. A phi that is bounded bounds E from
     below: then descent with a small enough step settles, but where may depend on the start. A unit
     at which phi' is zero, as with ReLU below zero, decays to zero and stays there.
 
@@ -74,16 +74,16 @@ class EquilibriumConfig:
         """C."""
         return self.network.output_energy
 
-    def build(self, key: Array) -> "EquilibriumNetwork":
+    def build(self, key: Array) -> "HopfieldNetwork":
         """A network with initial weights by the law of its parameterisation."""
-        return EquilibriumNetwork(self.network.build(key), self)
+        return HopfieldNetwork(self.network.build(key), self)
 
 
-class EquilibriumNetwork(eqx.Module):
-    """Weights of an `EquilibriumConfig`; also the shape that their gradients have."""
+class HopfieldNetwork(eqx.Module):
+    """Weights of a `HopfieldConfig`; also the shape that their gradients have."""
 
     weights: Network
-    config: EquilibriumConfig = eqx.field(static=True)
+    config: HopfieldConfig = eqx.field(static=True)
 
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
         """The output at the free equilibrium, or where `config.steps` steps lead."""
@@ -94,7 +94,7 @@ class EquilibriumNetwork(eqx.Module):
 
     def relaxation(
         self, x: Float[Array, "B D"], y: Float[Array, "B K"], nudge: float | None = None
-    ) -> "EquilibriumRelaxation":
+    ) -> "HopfieldRelaxation":
         """One phase: free if `nudge` is 0, else nudged towards `y` (or away, if negative).
 
         Raises:
@@ -102,11 +102,11 @@ class EquilibriumNetwork(eqx.Module):
         """
         if nudge is None:
             raise ValueError(
-                "an EquilibriumNetwork has a free and a nudged phase: train it with "
+                "a HopfieldNetwork has a free and a nudged phase: train it with "
                 "EquilibriumPropagation"
             )
         hidden = self.weights.forward(x)
-        return EquilibriumRelaxation(self, (hidden, self.weights.readout(hidden[-1])), x, y, nudge)
+        return HopfieldRelaxation(self, (hidden, self.weights.readout(hidden[-1])), x, y, nudge)
 
     def hessian(self, nudge: float = 0.0) -> Float[Array, "NH+K NH+K"]:
         """d2E/dz2 of one sample in a linear network (thesis eq. C.23), dense.
@@ -136,8 +136,8 @@ class EquilibriumNetwork(eqx.Module):
         return jnp.diag(diagonal) + below + below.T
 
 
-class EquilibriumRelaxation(eqx.Module):
-    """E of a batch as a function of the departure from a forward pass; see `EquilibriumConfig`.
+class HopfieldRelaxation(eqx.Module):
+    """E of a batch as a function of the departure from a forward pass; see `HopfieldConfig`.
 
     Attributes:
         network: the weights.
@@ -147,7 +147,7 @@ class EquilibriumRelaxation(eqx.Module):
         nudge: the weight of C.
     """
 
-    network: EquilibriumNetwork
+    network: HopfieldNetwork
     start: Activities
     x: Float[Array, "B D"]
     y: Float[Array, "B K"]
@@ -180,7 +180,7 @@ class EquilibriumRelaxation(eqx.Module):
     def activities(self, departure: Activities) -> Activities:
         return jax.tree.map(jnp.add, self.start, departure)
 
-    def weight_gradients(self, departure: Activities) -> EquilibriumNetwork:
+    def weight_gradients(self, departure: Activities) -> HopfieldNetwork:
         """dE/dW at fixed activities, one side of the contrast."""
         slopes = jax.grad(lambda w: jnp.sum(self._energies(w, departure)))(self.network.weights)
         return replace(self.network, weights=slopes)

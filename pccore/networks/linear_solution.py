@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pccore.networks.stacked import Network, NetworkConfig
 
 
-def equilibrium(relaxation: "StackedRelaxation") -> Float[Array, "H B N"]:
+def solve(relaxation: "StackedRelaxation") -> Float[Array, "H B N"]:
     """The departure of z* = H_z^-1 b (thesis eq. 5.4), by the best way for the network.
 
     Raises:
@@ -38,7 +38,7 @@ def activity_hessian(network: "Network", *, clamped: bool = True) -> BlockTridia
         clamped: whether the output is; if free, it costs nothing, as if p_L were 0.
 
     Raises:
-        ValueError: as `equilibrium`; or skips over several layers, which make it no tridiagonal.
+        ValueError: as `solve`; or skips over several layers, which make it no tridiagonal.
     """
     config = network.config
     require_linear(config)

@@ -22,8 +22,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pccore.networks import linear_solution
 from pccore.networks.descent import by_groups, by_waves
-from pccore.networks.linear_solution import equilibrium
 from pccore.networks.linearisation import StackedLinearisation
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class StackedRelaxation(eqx.Module):
 
     def equilibrium(self) -> Float[Array, "H B N"]:
         """The departure at which dF/dz = 0, of linear networks (thesis eq. 5.4)."""
-        return equilibrium(self)
+        return linear_solution.solve(self)
 
 
 def _below(values: Float[Array, "m *rest"], depth: int) -> Float[Array, "depth *rest"]:

@@ -7,7 +7,7 @@ import jax
 from jaxtyping import Array, Float
 
 from pccore.inference import InferenceScheme
-from pccore.networks.hopfield import EquilibriumNetwork
+from pccore.networks.hopfield import HopfieldNetwork
 from pccore.validation import require_positive
 
 
@@ -21,7 +21,7 @@ class EquilibriumPropagation:
         [dE/dW at z(nudge) - dE/dW at z(-nudge)] / (2 nudge)            symmetric, error O(nudge^2)
 
     and tends to the gradient of the loss C(y, z_L(0)) as the nudge goes to zero, if inference
-    reaches the equilibria. E need not be convex: see `pccore.EquilibriumConfig`. A rate beta/B
+    reaches the equilibria. E need not be convex: see `pccore.HopfieldConfig`. A rate beta/B
     below 2 / lambda_max of E's Hessian keeps descent from overshooting.
 
     Attributes:
@@ -32,7 +32,7 @@ class EquilibriumPropagation:
 
     Raises:
         ValueError: a nudge that is not positive; in `gradients`, a network that is not an
-            `EquilibriumNetwork`.
+            `HopfieldNetwork`.
     """
 
     inference: InferenceScheme
@@ -52,15 +52,15 @@ class EquilibriumPropagation:
         key: Array,
     ) -> tuple[Float[Array, ""], Any]:
         """The loss is that of the free equilibrium."""
-        if not isinstance(network, EquilibriumNetwork):
+        if not isinstance(network, HopfieldNetwork):
             raise ValueError(
-                "equilibrium propagation trains the network of an EquilibriumConfig, got "
+                "equilibrium propagation trains the network of a HopfieldConfig, got "
                 f"{type(network).__name__}"
             )
         free = network.relaxation(x, y, 0.0)
         settled = self.inference.infer(free, activity_lr).departure
 
-        def slopes(nudge: float) -> EquilibriumNetwork:
+        def slopes(nudge: float) -> HopfieldNetwork:
             nudged = network.relaxation(x, y, nudge)
             departure = self.inference.infer(nudged, activity_lr, settled).departure
             return nudged.weight_gradients(departure)

@@ -13,7 +13,7 @@ from pccore.theory.conditioning import (
 )
 from pccore.theory.desiderata import Desiderata, ForwardNorms, Verdict, desiderata, forward_norms
 from pccore.theory.equilibrated import (
-    Equilibrium,
+    ExactActivities,
     equilibrated_energy,
     exact_activities,
     rescaling,
@@ -71,7 +71,7 @@ __all__ = [
     "Desiderata",
     "Direction",
     "Edges",
-    "Equilibrium",
+    "ExactActivities",
     "Expansion",
     "ForwardNorms",
     "GradientParts",

@@ -26,13 +26,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.linalg import lapack
-from pccore.networks import linear_solution as linear_equilibrium
+from pccore.networks import linear_solution
 from pccore.networks.local import StackedRelaxation
 from pccore.networks.stacked import Network
 from pccore.theory.activity_hessian import blank_relaxation, hessian_product
 
 
-class Equilibrium(NamedTuple):
+class ExactActivities(NamedTuple):
     """Exact activities of a batch.
 
     Attributes:
@@ -48,8 +48,8 @@ def exact_activities(
     network: Network,
     x: Float[Array, "B D"],
     y: Float[Array, "B K"],
-    solver: Callable[[StackedRelaxation], Array] = linear_equilibrium.equilibrium,
-) -> Equilibrium:
+    solver: Callable[[StackedRelaxation], Array] = linear_solution.solve,
+) -> ExactActivities:
     """z* = H_z^-1 b of a linear network (eq. 5.4), in the memory of some sets of activities.
 
     Args:
@@ -67,7 +67,7 @@ def exact_activities(
         jnp.linalg.norm(relaxation.gradient(d)) for d in (departure, relaxation.origin())
     )
     residual = jnp.where(size == 0, 0, size / scale)
-    return Equilibrium(relaxation.activities(departure), residual)
+    return ExactActivities(relaxation.activities(departure), residual)
 
 
 def rescaling(network: Network) -> Float[Array, "K K"]:
@@ -105,9 +105,9 @@ def _form(root: Float[Array, "K K"], r: Float[Array, "B K"]) -> Float[Array, ""]
 def _rescaling_root(network: Network) -> Float[Array, "K K"]:
     """Upper triangular R with S = R^T R."""
     config = network.config
-    linear_equilibrium.require_linear(config)
+    linear_solution.require_linear(config)
     if not config.activity_decay:
-        return linear_equilibrium.rescaling(blank_relaxation(network)).root
+        return linear_solution.rescaling(blank_relaxation(network)).root
     C = config.scalings.last * network.last
     loads = jnp.zeros((config.depth, *C.shape), C.dtype).at[-1].set(C)
     S = C @ _free_solve(network, loads)[-1].T
@@ -118,7 +118,7 @@ def _rescaling_root(network: Network) -> Float[Array, "K K"]:
 def _free_solve(network: Network, b: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
     """H_u^-1 b: without the output's term, but with decay."""
     if network.config.stride == 1:
-        return linear_equilibrium.activity_hessian(network, clamped=False).factorise().solve(b)
+        return linear_solution.activity_hessian(network, clamped=False).factorise().solve(b)
     silent = replace(network, last=jnp.zeros_like(network.last))
     product = hessian_product(blank_relaxation(silent, b.shape[1]))
-    return linear_equilibrium.conjugate_gradients(product, b)
+    return linear_solution.conjugate_gradients(product, b)

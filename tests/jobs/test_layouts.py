@@ -101,7 +101,7 @@ def test_batches_are_split_only_over_parts_of_a_cpu() -> None:
 def test_other_networks_and_rules_have_no_choice() -> None:
     network = pccore.NetworkConfig(64, 10, 8, 1, residual=False)
     equilibrium = pccore.TrainingConfig(
-        pccore.EquilibriumConfig(network),  # type: ignore[arg-type]
+        pccore.HopfieldConfig(network),  # type: ignore[arg-type]
         pccore.EquilibriumPropagation(pccore.GradientDescent(4)),
     )
     for training in (equilibrium, config(rule=WANDERING)):

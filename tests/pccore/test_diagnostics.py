@@ -11,7 +11,7 @@ from inference_problems import BATCH, LINEAR, TANH, TupleRelaxation, assert_clos
 
 import pccore
 from pccore.diagnostics import trace_relaxation
-from pccore.inference import ExactEquilibrium, GradientDescent, ToConvergence
+from pccore.inference import ExactSolution, GradientDescent, ToConvergence
 from pccore.starts import NormalStart
 
 
@@ -71,7 +71,7 @@ def test_what_was_not_reached_is_missing_and_any_relaxation_can_be_traced():
 
 def test_an_exact_solution_is_seen_before_and_after():
     network, x, y = problem(LINEAR)
-    traced = pccore.trace(ExactEquilibrium(), network, x, y, 1.0)
+    traced = pccore.trace(ExactSolution(), network, x, y, 1.0)
     assert traced.energies.shape == (2, 4)
     assert traced.steps == 1
     assert np.sum(traced.energies[1]) < np.sum(traced.energies[0])

@@ -10,7 +10,7 @@ import pytest
 from inference_problems import LINEAR, TupleRelaxation, assert_close, infer, problem
 
 import pccore
-from pccore.inference import ExactEquilibrium
+from pccore.inference import ExactSolution
 from pccore.linalg.blocktridiagonal import BlockTridiagonal
 from pccore.networks.linear_solution import activity_hessian
 
@@ -52,7 +52,7 @@ def dense(blocks):
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
 def test_against_dense_solves(config):
     network, x, y = problem(config)
-    inference, z = infer(ExactEquilibrium(), network, x, y, BETA)
+    inference, z = infer(ExactSolution(), network, x, y, BETA)
     hessian, expected = problems.dense_system(network, x, y)
     assert_close(z, expected)
     assert inference.converged
@@ -66,7 +66,7 @@ def test_against_dense_solves(config):
 def test_the_equilibrated_energy_is_the_rescaled_loss(config):
     """F* = (1/2B) sum r' S^-1 r, S = I + sum_l J_l J_l', J_l = dy/dz_l (thesis eqs. 4.5, C.25)."""
     network, x, y = problem(config)
-    _, z = infer(ExactEquilibrium(), network, x, y, BETA)
+    _, z = infer(ExactSolution(), network, x, y, BETA)
     S = J = np.eye(config.output_size)
     for layer in reversed(network.layers()[1:]):
         J = J @ (layer.scale * np.asarray(layer.weight) + layer.skip * np.eye(*layer.weight.shape))
@@ -79,15 +79,15 @@ def test_the_equilibrated_energy_is_the_rescaled_loss(config):
 def test_a_target_that_is_predicted_leaves_the_forward_pass_where_it_is():
     """As with an unclamped output (thesis C.2.1): the equilibrium is the forward pass."""
     network, x, _ = problem(LINEAR)
-    _, z = infer(ExactEquilibrium(), network, x, network.predict(x), BETA)
+    _, z = infer(ExactSolution(), network, x, network.predict(x), BETA)
     assert_close(z, network.forward(x))
 
 
 def test_without_output_precision_the_equilibrium_tends_to_the_forward_pass():
     network, x, y = problem(LINEAR)
     weak = replace(network, config=replace(LINEAR, precisions=(1.0, 1.0, 1.0, 1e-7)))
-    usual, _ = infer(ExactEquilibrium(), network, x, y, BETA)
-    inference, _ = infer(ExactEquilibrium(), weak, x, y, BETA)
+    usual, _ = infer(ExactSolution(), network, x, y, BETA)
+    inference, _ = infer(ExactSolution(), weak, x, y, BETA)
     away, size = np.linalg.norm(inference.departure), np.linalg.norm(usual.departure)
     assert 1e-8 * size < away < 1e-6 * size
 
@@ -97,10 +97,10 @@ def test_float32_is_exact_relative_to_every_layers_own_departure():
     Hessian in float32 would have lost its smallest eigenvalues."""
     config = replace(LINEAR, width=8, depth=64, parameterisation="sp")
     network, x, y = problem(config)
-    expected, _ = infer(ExactEquilibrium(), network, x, y, BETA)
+    expected, _ = infer(ExactSolution(), network, x, y, BETA)
     with jax.enable_x64(False):
         single = jax.tree.map(lambda w: w.astype(jnp.float32), (network, x, y))
-        actual, _ = infer(ExactEquilibrium(), *single, BETA)
+        actual, _ = infer(ExactSolution(), *single, BETA)
         assert actual.departure.dtype == jnp.float32
     wrong = np.linalg.norm(actual.departure - expected.departure, axis=(1, 2))
     sizes = np.linalg.norm(expected.departure, axis=(1, 2))
@@ -141,13 +141,13 @@ def test_the_program_does_not_grow_with_depth(decay):
 def test_what_has_no_such_equilibrium_is_refused(change, sentence):
     network, x, y = problem(replace(LINEAR, **change))
     with pytest.raises(ValueError, match=sentence):
-        infer(ExactEquilibrium(), network, x, y, BETA)
+        infer(ExactSolution(), network, x, y, BETA)
 
 
 def test_a_relaxation_without_closed_form_is_refused():
     network, x, y = problem(LINEAR)
     with pytest.raises(ValueError, match="equilibrium in closed form, TupleRelaxation has none"):
-        ExactEquilibrium().infer(TupleRelaxation.of(network, x, y), BETA)
+        ExactSolution().infer(TupleRelaxation.of(network, x, y), BETA)
 
 
 def test_perfect_inference_trains_a_deep_standard_network():
@@ -156,7 +156,7 @@ def test_perfect_inference_trains_a_deep_standard_network():
     network = pccore.NetworkConfig(
         data.input_size, data.output_size, 16, 32, activation="linear", parameterisation="sp"
     )
-    rule = pccore.PredictiveCoding(ExactEquilibrium())
+    rule = pccore.PredictiveCoding(ExactSolution())
     config = pccore.TrainingConfig(network, rule, batch_size=64, steps=100, eval_every=25)
     outcome = pccore.fit(config, data, pccore.Lane(1e-3, 1.0, seed=0))
     assert np.all(np.diff(outcome.curve.train_loss) < 0)

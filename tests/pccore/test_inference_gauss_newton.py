@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pc_problems import accuracy_on_digits, assert_close, energy, equilibrium, problem, random_like
 
 import pccore
-from pccore.inference import Equilibrium, GradientDescent
+from pccore.inference import GaussNewton, GradientDescent
 from pccore.inference.gauss_newton_step import conjugate_step, direct_step
 from pccore.networks.linear_solution import activity_hessian
 
@@ -82,7 +82,7 @@ def test_one_iteration_solves_linear_networks(config, weighted):
     """Against the block-tridiagonal system H_z d = -dF/dz (thesis eq. 5.4)."""
     precisions = tuple(np.linspace(0.5, 2, config.depth + 1)) if weighted else ()
     network, x, y = problem(replace(config, bias=True, precisions=precisions))
-    inference, _, _ = infer(Equilibrium(), stacked, network, x, y)
+    inference, _, _ = infer(GaussNewton(), stacked, network, x, y)
 
     @jax.jit
     def blocks(network, x, y):
@@ -98,7 +98,7 @@ def test_one_iteration_solves_linear_networks(config, weighted):
 
 def test_one_iteration_solves_linear_networks_with_longer_skips():
     network, x, y = problem(replace(LINEAR, depth=5, skip=2))
-    _, z, _ = infer(Equilibrium(), stacked, network, x, y)
+    _, z, _ = infer(GaussNewton(), stacked, network, x, y)
     assert_close(
         z, equilibrium(lambda z, *given: energy(given[0], z, *given[1:]), z, network, x, y)
     )
@@ -111,7 +111,7 @@ def test_float32_is_exact_relative_to_every_layers_own_departure(parameterisatio
     expected = jax.jit(lambda relaxation: relaxation.equilibrium())(network.relaxation(x, y))
     with jax.enable_x64(False):
         single = jax.tree.map(lambda w: w.astype(jnp.float32), (network, x, y))
-        inference, _, _ = infer(Equilibrium(), stacked, *single)
+        inference, _, _ = infer(GaussNewton(), stacked, *single)
     assert inference.departure.dtype == jnp.float32
     assert inference.converged
     off = np.linalg.norm(inference.departure - expected, axis=(1, 2))
@@ -124,7 +124,7 @@ def test_float32_that_cannot_resolve_s_still_finds_most_of_the_way():
     network, x, y = problem(replace(LINEAR, width=8, depth=64, parameterisation="sp"))
     with jax.enable_x64(False):
         single = jax.tree.map(lambda w: w.astype(jnp.float32), (network, x, y))
-        _, _, after = infer(Equilibrium(), stacked, *single)
+        _, _, after = infer(GaussNewton(), stacked, *single)
         assert after < 1e-6 * single[0].relaxation(*single[1:]).loss()
 
 
@@ -177,19 +177,19 @@ def test_steps_are_those_of_dense_gauss_newton(name):
 def test_stacked_and_general_networks_direct_and_conjugate_solvers_agree():
     network, x, y = problem(VARIANTS["all-else"])
     iterations = 3
-    _, expected, _ = infer(Equilibrium(iterations), stacked, network, x, y)
+    _, expected, _ = infer(GaussNewton(iterations), stacked, network, x, y)
     assert np.abs(expected - network.forward(x)).max() > 1e-3
     for build in (stacked, general):
         for outputs in (0, 64):
-            _, z, _ = infer(Equilibrium(iterations, outputs), build, network, x, y)
+            _, z, _ = infer(GaussNewton(iterations, outputs), build, network, x, y)
             assert_close(z, expected, rtol=1e-8, atol=1e-10)
 
 
 def test_many_outputs_take_conjugate_gradients_as_many_as_they_have_directions():
     """J P^-1 J' has the rank of the last layer's weights at most, here 5 of 80 outputs."""
     network, x, y = problem(replace(CONFIG, output_size=80))
-    _, expected, _ = infer(Equilibrium(1, direct_outputs=80), stacked, network, x, y)
-    _, z, _ = infer(Equilibrium(1, conjugate_steps=6), stacked, network, x, y)
+    _, expected, _ = infer(GaussNewton(1, direct_outputs=80), stacked, network, x, y)
+    _, z, _ = infer(GaussNewton(1, conjugate_steps=6), stacked, network, x, y)
     assert_close(z, expected, rtol=1e-8, atol=1e-10)
 
 
@@ -214,7 +214,7 @@ def test_iterations_come_to_rest_where_descent_and_newtons_method_do(name):
     descended, expected, least = jax.jit(newton)(network, x, y)
     assert least > 0
     assert_close(descended, expected, rtol=1e-3, atol=1e-3)
-    inference, z, _ = infer(Equilibrium(40), stacked, network, x, y)
+    inference, z, _ = infer(GaussNewton(40), stacked, network, x, y)
     assert_close(z, expected, rtol=1e-6, atol=1e-7)
     assert inference.converged
     assert int(inference.steps) == 40
@@ -224,9 +224,9 @@ def test_iterations_come_to_rest_where_descent_and_newtons_method_do(name):
 @given(
     st.sampled_from(
         [
-            ("tanh", "mse", Equilibrium()),
-            ("relu", "cross_entropy", Equilibrium()),
-            ("softplus", "mse", Equilibrium(direct_outputs=0)),
+            ("tanh", "mse", GaussNewton()),
+            ("relu", "cross_entropy", GaussNewton()),
+            ("softplus", "mse", GaussNewton(direct_outputs=0)),
         ]
     ),
     st.sampled_from([0.3, 1.0, 3.0, 10.0]),
@@ -259,7 +259,7 @@ def test_a_step_that_would_raise_the_energy_is_shortened():
     )
     rises = after > before
     assert rises.any()
-    _, z, _ = infer(Equilibrium(), stacked, network, x, y)
+    _, z, _ = infer(GaussNewton(), stacked, network, x, y)
     searched = sample_energies(network, z, x, y)
     assert np.all(searched[rises] < before[rises])
 
@@ -268,16 +268,16 @@ def test_a_target_that_is_predicted_leaves_the_forward_pass_where_it_is():
     network, x, _ = problem(CONFIG)
     # no readout: in another program a prediction may be rounded otherwise
     network = replace(network, last=jnp.zeros_like(network.last))
-    inference, z, _ = infer(Equilibrium(2), stacked, network, x, network.predict(x))
+    inference, z, _ = infer(GaussNewton(2), stacked, network, x, network.predict(x))
     assert_close(z, network.forward(x))
     assert float(inference.residual) == 0
 
 
 def test_the_residual_tells_how_far_it_has_come():
     network, x, y = problem(VARIANTS["cross-entropy"])
-    few, *_ = infer(Equilibrium(1), stacked, network, x, y)
+    few, *_ = infer(GaussNewton(1), stacked, network, x, y)
     # a search by energies sees no closer than the root of their rounding, 1.5e-8
-    many, *_ = infer(Equilibrium(40, tolerance=1e-7), stacked, network, x, y)
+    many, *_ = infer(GaussNewton(40, tolerance=1e-7), stacked, network, x, y)
     assert not few.converged
     assert many.converged
     assert many.residual < 1e-7 < few.residual
@@ -289,10 +289,10 @@ def test_it_begins_where_it_is_told_and_shows_every_iteration():
 
     @jax.jit
     def observed(network, given):
-        return Equilibrium(2).infer(network.relaxation(x, y), jnp.nan, given, lambda d: d).observed
+        return GaussNewton(2).infer(network.relaxation(x, y), jnp.nan, given, lambda d: d).observed
 
-    one, *_ = infer(Equilibrium(1), stacked, network, x, y, given)
-    two, *_ = infer(Equilibrium(1), stacked, network, x, y, one.departure)
+    one, *_ = infer(GaussNewton(1), stacked, network, x, y, given)
+    two, *_ = infer(GaussNewton(1), stacked, network, x, y, one.departure)
     assert_close(observed(network, given), jnp.stack([given, one.departure, two.departure]))
 
 
@@ -300,7 +300,7 @@ def test_lanes_equal_lone_networks():
     """Although some lanes need more trials of a step, and more conjugate gradients, than others."""
     network, x, y = problem(VARIANTS["plain-relu"])
     scales = jnp.array([0.1, 1.0, 3.0])
-    for scheme in (Equilibrium(), Equilibrium(direct_outputs=0)):
+    for scheme in (GaussNewton(), GaussNewton(direct_outputs=0)):
         scaled = [jax.tree.map(lambda w, s=s: s * w, network) for s in scales]
         lanes = jax.tree.map(lambda *weights: jnp.stack(weights), *scaled)
         together = jax.jit(jax.vmap(lambda n, scheme=scheme: infer(scheme, stacked, n, x, y)[1]))
@@ -317,7 +317,7 @@ def test_the_program_does_not_grow_with_depth():
 
         return str(jax.make_jaxpr(run)(network, x, y)).count(" = ")
 
-    for scheme in (Equilibrium(1), Equilibrium(3, direct_outputs=0)):
+    for scheme in (GaussNewton(1), GaussNewton(3, direct_outputs=0)):
         assert size(4, scheme) == size(40, scheme)
 
 
@@ -341,13 +341,13 @@ def test_the_program_does_not_grow_with_depth():
 def test_what_it_cannot_infer_is_refused(build, sentence):
     network, x, y = problem(replace(CONFIG, input_size=5))
     with pytest.raises(ValueError, match=sentence):
-        Equilibrium().infer(build(network, x, y), jnp.nan)
+        GaussNewton().infer(build(network, x, y), jnp.nan)
 
 
 def test_networks_that_cannot_be_swept_and_options_without_sense_are_refused():
     network, x, y = problem(pccore.BidirectionalConfig(CONFIG, pccore.mirror(CONFIG)))
     with pytest.raises(ValueError, match="BidirectionalRelaxation has no linearised"):
-        Equilibrium().infer(network.relaxation(x, y), jnp.nan)
+        GaussNewton().infer(network.relaxation(x, y), jnp.nan)
     for options, sentence in (
         ({"iterations": 0}, "iterations must be at least 1, got 0"),
         ({"conjugate_steps": 0}, "conjugate_steps must be at least 1, got 0"),
@@ -355,10 +355,10 @@ def test_networks_that_cannot_be_swept_and_options_without_sense_are_refused():
         ({"tolerance": 0.0}, "tolerance must be positive, got 0.0"),
     ):
         with pytest.raises(ValueError, match=sentence):
-            Equilibrium(**options)
+            GaussNewton(**options)
 
 
 def test_it_trains_digits():
     network = pccore.NetworkConfig(64, 10, width=16, depth=4)
-    rule = pccore.PredictiveCoding(Equilibrium())
+    rule = pccore.PredictiveCoding(GaussNewton())
     assert accuracy_on_digits(network, rule, weight_lr=0.02) > 0.8

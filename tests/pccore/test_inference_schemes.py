@@ -15,7 +15,7 @@ import pccore
 from pccore.inference import (
     ActivityOptimiser,
     AdaptiveFlow,
-    ExactEquilibrium,
+    ExactSolution,
     GradientDescent,
     GradientFlow,
     Halving,
@@ -30,7 +30,7 @@ SCHEMES = {
     "optax": ActivityOptimiser(3, "rmsprop"),
     "gradient_flow": GradientFlow(3),
     "adaptive_flow": AdaptiveFlow(time=3.0, max_steps=64),
-    "exact": ExactEquilibrium(),
+    "exact": ExactSolution(),
 }
 RATES = np.array([0.02, 0.4, 30.0])  # the last diverges
 TO_THE_END = ToConvergence(max_steps=4000, tolerance=1e-7)
@@ -227,7 +227,7 @@ class TestActivityOptimiser:
         (partial(AdaptiveFlow, rtol=0.0), "rtol must be positive, got 0.0"),
         (partial(AdaptiveFlow, time=0.0), "time must be positive, got 0.0"),
         (partial(AdaptiveFlow, solver="euler"), "estimates its error, got 'euler'"),
-        (partial(ExactEquilibrium, 0.0), "tolerance must be positive, got 0.0"),
+        (partial(ExactSolution, 0.0), "tolerance must be positive, got 0.0"),
     ],
 )
 def test_wrong_use_is_a_sentence(build, sentence):

@@ -16,7 +16,7 @@ from pc_problems import (
 )
 
 import pccore
-from pccore.inference import ExactEquilibrium
+from pccore.inference import ExactSolution
 
 FORWARD = pccore.NetworkConfig(
     input_size=4,
@@ -94,7 +94,7 @@ def test_exact_equilibrium_of_linear_networks():
     network, x, y = problem(both(LINEAR, 0.7, 0.2))
     relaxation = network.relaxation(x, y)
     exact = equilibrium(stated_energy, relaxation.upwards.start, network, x, y)
-    _, gradients = learn(pccore.PredictiveCoding(ExactEquilibrium()), network, x, y, 0.0)
+    _, gradients = learn(pccore.PredictiveCoding(ExactSolution()), network, x, y, 0.0)
     expected = jax.jit(jax.grad(stated_energy, argnums=1))(exact, network, x, y)
     assert_close(gradients, expected)
 

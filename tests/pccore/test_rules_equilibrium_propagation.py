@@ -60,7 +60,7 @@ def said_at(relaxation, departure):
 @pytest.mark.parametrize("bias", [False, True])
 def test_energy_and_gradients_are_those_stated(bias):
     config = replace(NETWORK, bias=bias, output="cross_entropy" if bias else "mse")
-    network, x, y = problem(pccore.EquilibriumConfig(config))
+    network, x, y = problem(pccore.HopfieldConfig(config))
     relaxation = network.relaxation(x, y, 0.7)
     departure = jax.tree.map(random_like, relaxation.start)
     z, E, slopes, by_weights = said_at(relaxation, departure)
@@ -73,7 +73,7 @@ def test_energy_and_gradients_are_those_stated(bias):
 
 @pytest.mark.parametrize("nudge", [0.0, 0.5])
 def test_hessian_of_a_linear_network_and_its_equilibrium(nudge):
-    network, x, y = problem(pccore.EquilibriumConfig(LINEAR))
+    network, x, y = problem(pccore.HopfieldConfig(LINEAR))
     H, N, K = LINEAR.depth, LINEAR.width, LINEAR.output_size
     weights = small(network.weights)
 
@@ -98,7 +98,7 @@ def test_hessian_of_a_linear_network_and_its_equilibrium(nudge):
 def test_the_hessian_need_not_be_positive():
     """Thesis C.2.5: a chain of two layers with w_2 > 1."""
     chain = replace(LINEAR, width=1, depth=1, input_size=1, output_size=1)
-    network, _, _ = problem(pccore.EquilibriumConfig(chain))
+    network, _, _ = problem(pccore.HopfieldConfig(chain))
     for w, sign in ((0.9, 1), (1.1, -1)):
         weights = replace(network.weights, last=jnp.array([[w]]))
         eigenvalues = jnp.linalg.eigvalsh(replace(network, weights=weights).hessian())
@@ -124,7 +124,7 @@ def loss_at_equilibrium(weights, z, x, y):
 
 def test_the_gradient_tends_to_that_of_the_loss():
     config = replace(NETWORK, bias=True)
-    network, x, y = problem(pccore.EquilibriumConfig(config, steps=100))
+    network, x, y = problem(pccore.HopfieldConfig(config, steps=100))
     network = small(network)
     descent, beta = pccore.GradientDescent(100), 0.5 * BATCH
     free = network.relaxation(x, y, 0.0)
@@ -150,14 +150,14 @@ def test_the_gradient_tends_to_that_of_the_loss():
 
 def test_wrong_use_is_refused():
     with pytest.raises(ValueError, match="residual must be false"):
-        pccore.EquilibriumConfig(replace(NETWORK, residual=True))
+        pccore.HopfieldConfig(replace(NETWORK, residual=True))
     with pytest.raises(ValueError, match="nudge must be positive, got 0"):
         pccore.EquilibriumPropagation(pccore.GradientDescent(1), nudge=0.0)
     descent = pccore.GradientDescent(1)
     network, x, y = problem(NETWORK)
-    with pytest.raises(ValueError, match="trains the network of an EquilibriumConfig, got Network"):
+    with pytest.raises(ValueError, match="trains the network of a HopfieldConfig, got Network"):
         learn(pccore.EquilibriumPropagation(descent), network, x, y, 1.0)
-    network, x, y = problem(pccore.EquilibriumConfig(NETWORK))
+    network, x, y = problem(pccore.HopfieldConfig(NETWORK))
     with pytest.raises(ValueError, match="train it with EquilibriumPropagation"):
         learn(pccore.PredictiveCoding(descent), network, x, y, 1.0)
     with pytest.raises(ValueError, match="linear networks with mse output only, got tanh"):
@@ -169,5 +169,5 @@ def test_it_trains_digits():
         64, 10, width=16, depth=1, activation="tanh", residual=False, parameterisation="sp"
     )
     rule = pccore.EquilibriumPropagation(pccore.GradientDescent(10))
-    config = pccore.EquilibriumConfig(network, steps=20)
+    config = pccore.HopfieldConfig(network, steps=20)
     assert accuracy_on_digits(config, rule, activity_lr=0.4 * 64) > 0.6

@@ -18,7 +18,7 @@ from pc_problems import (
 )
 
 import pccore
-from pccore.inference import ErrorBased, ExactEquilibrium
+from pccore.inference import ErrorBased, ExactSolution
 
 AMORTISER = pccore.NetworkConfig(
     input_size=4,
@@ -105,12 +105,12 @@ def test_an_amortiser_whose_guess_is_the_target_has_nothing_to_learn_but_the_lab
     assert np.any(gradients.amortiser.last)
 
 
-@pytest.mark.parametrize("scheme", [ExactEquilibrium(), ErrorBased(400)], ids=["exact", "errors"])
+@pytest.mark.parametrize("scheme", [ExactSolution(), ErrorBased(400)], ids=["exact", "errors"])
 def test_at_equilibrium_the_generator_learns_as_without_an_amortiser(scheme):
     network, x, y = problem(hybrid(LINEAR))
     rule = pccore.PredictiveCoding(scheme)
     _, gradients = learn(rule, network, x, y, 0.4 * BATCH)
-    alone = pccore.PredictiveCoding(ExactEquilibrium())
+    alone = pccore.PredictiveCoding(ExactSolution())
     _, expected = learn(alone, network.generator, y, x, 0.0)
     assert_close(gradients.generator, expected, rtol=1e-8, atol=1e-10)
 

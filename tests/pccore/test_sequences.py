@@ -133,7 +133,7 @@ class TestAgainstTheStackedNetwork:
     def test_exact_inference_is_refused(self):
         _, sequence, x, y = problem()
         with pytest.raises(ValueError, match="SequenceRelaxation has none"):
-            pccore.ExactEquilibrium().infer(sequence.relaxation(x, y), jnp.asarray(1.0))
+            pccore.ExactSolution().infer(sequence.relaxation(x, y), jnp.asarray(1.0))
 
 
 def test_a_linear_chain_has_the_closed_form_of_its_equilibrated_energy():

@@ -89,7 +89,7 @@ def test_what_is_raised_at_an_offer_ends_the_training() -> None:
     "rule",
     [
         pccore.Backpropagation(),
-        pccore.PredictiveCoding(pccore.Equilibrium()),
+        pccore.PredictiveCoding(pccore.GaussNewton()),
         pccore.PredictiveCoding(pccore.GradientDescent(steps=4), pccore.NormalStart()),
     ],
 )

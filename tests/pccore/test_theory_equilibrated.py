@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pccore
-from pccore.networks import linear_solution as linear_equilibrium
+from pccore.networks import linear_solution
 from pccore.theory import equilibrated_energy, exact_activities, rescaling
 
 
@@ -83,7 +83,7 @@ def test_exact_activities_are_those_of_a_dense_solution(shape, layout, weighted,
 @pytest.mark.parametrize("solver", ["by_errors", "by_blocks", "by_conjugate_gradients"])
 def test_every_solver_gives_the_same_activities(solver):
     network, x, y = problems.problem(config((4, 3, 2, 5), "mupc", {"residual": True}, True, 0.0))
-    solve = getattr(linear_equilibrium, solver)
+    solve = getattr(linear_solution, solver)
     found = jax.jit(lambda n, x, y: exact_activities(n, x, y, solve))(network, x, y)
     expected = jax.jit(exact_activities)(network, x, y)
     problems.assert_close(found.activities, expected.activities, rtol=1e-7, atol=1e-8)

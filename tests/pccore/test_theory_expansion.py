@@ -10,7 +10,7 @@ import pc_problems as problems
 import pytest
 
 import pccore
-from pccore.inference import Equilibrium
+from pccore.inference import GaussNewton
 from pccore.theory import expansion
 from pccore.theory.chains import LinearChain
 
@@ -47,7 +47,7 @@ def near(network, x, share):
 def compare(network, x, y):
     """Norms of what is expanded, and of the errors of the expansion."""
     relaxation = network.relaxation(x, y)
-    exact = Equilibrium(12).infer(relaxation, jnp.array(1.0)).departure
+    exact = GaussNewton(12).infer(relaxation, jnp.array(1.0)).departure
     mine = expansion.trust_region_expansion(relaxation)
     learned = relaxation.weight_gradients(exact)
     first_order = jax.tree.map(jnp.add, *expansion.trust_region_gradient(network, x, y))

@@ -15,7 +15,7 @@ LINEAR = pccore.NetworkConfig(
 )
 RULES = [
     pccore.Backpropagation(),
-    pccore.PredictiveCoding(pccore.ExactEquilibrium()),
+    pccore.PredictiveCoding(pccore.ExactSolution()),
 ]
 
 
@@ -46,7 +46,7 @@ def test_the_norm_is_that_of_the_derivative_of_what_is_learned_on(rule):
         return 0.5 * jnp.mean(jnp.sum((y - network.predict(x)) ** 2, axis=-1))
 
     def energy(network):
-        return NumericalEnergy(pccore.ExactEquilibrium()).measure(network, x, y, 1.0)[
+        return NumericalEnergy(pccore.ExactSolution()).measure(network, x, y, 1.0)[
             "equilibrated_energy"
         ]
 

@@ -98,7 +98,7 @@ def test_a_variant_is_what_its_name_says(name: str) -> None:
         "bp": (pccore.NetworkConfig, pccore.Backpropagation),
         "hybrid": (pccore.HybridConfig, pccore.PredictiveCoding),
         "bidirectional": (pccore.BidirectionalConfig, pccore.PredictiveCoding),
-        "equilibrium_propagation": (pccore.EquilibriumConfig, pccore.EquilibriumPropagation),
+        "equilibrium_propagation": (pccore.HopfieldConfig, pccore.EquilibriumPropagation),
     }
     rest = (pccore.NetworkConfig, pccore.PredictiveCoding)
     assert (type(config.network), type(config.rule)) == expected.get(name, rest)

@@ -102,7 +102,7 @@ def test_work_is_what_gradient_descent_multiplies() -> None:
     [
         (pccore.ToConvergence(max_steps=20), 20),
         (pccore.AdaptiveFlow(max_steps=30), 30),
-        (pccore.ExactEquilibrium(), 1),
+        (pccore.ExactSolution(), 1),
     ],
 )
 def test_work_of_other_schemes_is_all_layers_in_every_step(
@@ -120,14 +120,14 @@ def test_a_step_on_the_errors_takes_all_weights() -> None:
 @pytest.mark.parametrize(
     ("scheme", "sweeps"),
     [
-        (pccore.Equilibrium(), 2 + 1 + 2),
-        (pccore.Equilibrium(3), 3 * (2 + 1 + 2)),
-        (pccore.Equilibrium(direct_outputs=1), 2 * 3 + 2),
-        (pccore.Equilibrium(direct_outputs=1, conjugate_steps=2), 2 * 2 + 2),
+        (pccore.GaussNewton(), 2 + 1 + 2),
+        (pccore.GaussNewton(3), 3 * (2 + 1 + 2)),
+        (pccore.GaussNewton(direct_outputs=1), 2 * 3 + 2),
+        (pccore.GaussNewton(direct_outputs=1, conjugate_steps=2), 2 * 2 + 2),
     ],
 )
 def test_work_of_equilibrium_inference_is_its_sweeps(
-    scheme: pccore.Equilibrium, sweeps: int
+    scheme: pccore.GaussNewton, sweeps: int
 ) -> None:
     """K + 1 downwards, or two a conjugate gradient; two for the line search, however long it takes.
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 
 from pccore import (
-    Equilibrium,
     ErrorBased,
+    GaussNewton,
     GradientDescent,
     InferenceScheme,
     NetworkConfig,
@@ -52,7 +52,7 @@ def _products(inference: InferenceScheme | None, network: NetworkConfig) -> floa
     if inference is None:
         return 2 * weights + above
     steps, depth = _steps(inference), network.depth
-    if isinstance(inference, Equilibrium):
+    if isinstance(inference, GaussNewton):
         return 2 * weights + inference.sweeps(network.output_size) * above
     if isinstance(inference, ErrorBased):  # a step is a pass up and one down
         return 2 * weights + 2 * steps * weights

@@ -5,7 +5,7 @@ from typing import Any
 
 from pccore import (
     BidirectionalConfig,
-    EquilibriumConfig,
+    HopfieldConfig,
     HybridConfig,
     NetworkConfig,
     Registry,
@@ -17,7 +17,7 @@ NETWORKS: Registry[Any] = Registry(
         "stacked": NetworkConfig,
         "hybrid": HybridConfig,
         "bidirectional": BidirectionalConfig,
-        "equilibrium": EquilibriumConfig,
+        "equilibrium": HopfieldConfig,
     },
 )
 

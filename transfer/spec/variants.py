@@ -6,9 +6,9 @@ from typing import Any, Protocol
 from pccore import (
     Backpropagation,
     BidirectionalConfig,
-    EquilibriumConfig,
     EquilibriumPropagation,
     ForwardStart,
+    HopfieldConfig,
     HybridConfig,
     InferenceScheme,
     LearningRule,
@@ -119,7 +119,7 @@ class PropagatesEquilibria:
                 "out"
             )
         network = replace(network, parameterisation=self.parameterisation)
-        return EquilibriumConfig(network), EquilibriumPropagation(inference)
+        return HopfieldConfig(network), EquilibriumPropagation(inference)
 
 
 # Equilibrium propagation has SP's weights, the smallest: large ones leave its energy without bound.
