@@ -14,9 +14,10 @@ from jobs.cli.pools import check_folder, check_pool, working_pool
 from jobs.cli.progress import display
 from jobs.cli.scale import Scale
 from jobs.cli.tables import plain_table, screen
-from jobs.cli.tally import Tally, duration
+from jobs.cli.tally import Tally
 from jobs.errors import CommandError
 from jobs.pools.layout_policy import layout_policy
+from results.durations import duration
 
 if TYPE_CHECKING:
     from rich.table import Table

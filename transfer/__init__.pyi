@@ -2,7 +2,7 @@ from .engine.driver import TransferResult, run, train
 from .engine.pool import Group, GroupResult, Pool, Worker
 from .engine.progress import Progress, Silent
 from .engine.runs import Cell, Run
-from .judge.verdict import Word
+from .judge.verdict import VerdictLabel
 from .spec.errors import SpecError
 from .spec.model import Experiment, load
 from .spec.variants import VARIANTS
@@ -19,7 +19,7 @@ __all__ = [
     "Silent",
     "SpecError",
     "TransferResult",
-    "Word",
+    "VerdictLabel",
     "Worker",
     "load",
     "run",

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from jobs.cli.progress import Seen, last_seen
 from jobs.cli.tables import plain_table, screen
-from jobs.cli.tally import duration
 from jobs.cluster import submit as submission
 from jobs.cluster.address import DEFAULT_ADDRESS
 from jobs.cluster.submit import Job, JobStatus
 from jobs.errors import CommandError
+from results.durations import duration
 
 ENDED_BADLY = 1
 INTERRUPTED = 130

@@ -12,9 +12,9 @@ import transfer
 from jobs.cli.options import PlanOptions
 from jobs.cli.pools import check_pool, make_pool
 from jobs.cli.tables import MISSING, number, plain_table, screen
-from jobs.cli.tally import duration
 from jobs.pools.calibration import timed_group
 from jobs.pools.forecast import Cost, Forecast, Load, foresee
+from results.durations import duration
 from results.storage.folder import Folder
 from transfer.engine.census import census
 from transfer.engine.plan import Plan

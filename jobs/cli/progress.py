@@ -12,8 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from jobs.cli.tables import ZERO_SHOT
-from jobs.cli.tally import Tally, duration, seconds_of
+from jobs.cli.tally import Tally
+from results.durations import duration, parse_duration
+from results.vocabulary import ZERO_SHOT
 
 SECONDS_BETWEEN_LINES = 5.0
 SEPARATOR = " | "
@@ -142,8 +143,8 @@ def last_seen(log: str) -> Seen | None:
         int(found["total"]),
         float(found["rate"]),
         float(found["gflops"]),
-        seconds_of(found["elapsed"]),
-        seconds_of(found["left"]),
+        parse_duration(found["elapsed"]),
+        parse_duration(found["left"]),
         next(troubles, "").removeprefix(TROUBLES),
     )
 

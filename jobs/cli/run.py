@@ -18,8 +18,9 @@ from jobs.cli.tables import (
     several_rules,
     verdict_table,
 )
-from jobs.cli.tally import Tally, duration
+from jobs.cli.tally import Tally
 from jobs.pools import layout_policy
+from results.durations import duration
 from transfer.engine.plan import Plan
 
 if TYPE_CHECKING:

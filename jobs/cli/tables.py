@@ -7,16 +7,20 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from results.vocabulary import RATE_NAMES, SIZE_SYMBOLS, SIZES, ZERO_SHOT, VerdictLabel
+
 Row = Mapping[str, Any]
-STYLES = {"held": "green", "drifted": "red", "inconclusive": "yellow", "edge": "yellow"}
+STYLES = {
+    VerdictLabel.HELD: "green",
+    VerdictLabel.DRIFTED: "red",
+    VerdictLabel.INCONCLUSIVE: "yellow",
+    VerdictLabel.EDGE: "yellow",
+}
 MISSING = "-"
 VERDICT_COLUMNS = (
     *("variant", "N x H", "eta", "beta", "loss", "accuracy %", "regret", "Δeta", "Δbeta"),
     "verdict",
 )
-ZERO_SHOT = "zero_shot"
-RATES = (("weight_lr", "eta"), ("activity_lr", "beta"))
-SIZES = {"depth": "L", "width": "N"}
 LOG_WIDTH = 160  # columns of a file or pipe, which has none of its own
 
 
@@ -107,7 +111,11 @@ def law_lines(rows: Sequence[Row]) -> list[str]:
     """The exponents of every arm by every rule that has any but 0, a line each."""
     lines = {}
     for row in rows:
-        laws = [f"{symbol} ~ {powers}" for rate, symbol in RATES if (powers := _powers(row, rate))]
+        laws = [
+            f"{name} ~ {powers}"
+            for rate, name in RATE_NAMES.items()
+            if (powers := _powers(row, rate))
+        ]
         if laws:
             lines[_arm(row, rows), row["rule"]] = ", ".join(laws)
     return [f"{arm} {rule}: {law}" for (arm, rule), law in lines.items()]
@@ -115,10 +123,12 @@ def law_lines(rows: Sequence[Row]) -> list[str]:
 
 def _powers(row: Row, rate: str) -> str:
     """Such as "L^-0.62 [-0.80, -0.45]"; empty where the rate stays."""
-    names = {size: f"{rate}_{size}_exponent" for size in ("depth", "width")}
+    names = {size: f"{rate}_{size}_exponent" for size in SIZES}
     known = {size: name for size, name in names.items() if not missing(row.get(name))}
     moving = {size: name for size, name in known.items() if row[name] != 0}
-    return " ".join(f"{SIZES[size]}^{with_interval(row, name)}" for size, name in moving.items())
+    return " ".join(
+        f"{SIZE_SYMBOLS[size]}^{with_interval(row, name)}" for size, name in moving.items()
+    )
 
 
 def excess(row: Row) -> str:

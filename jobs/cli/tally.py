@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pccore import Outcome, Status
+from results.landscape import Cell
 from transfer.engine.grouping import OPERATIONS
 from transfer.engine.progress import Silent
-from transfer.engine.runs import Cell, Run
+from transfer.engine.runs import Run
 from transfer.spec.model import Experiment, Shape
 
 SHORT_CAUSE = 60  # characters of a failure's cause that are shown
@@ -160,26 +161,3 @@ def shortened(cause: str) -> str:
     """A cause in a few words, the same for failures that differ in numbers alone."""
     words = _NUMBER.sub("#", " ".join(cause.replace("|", "/").split()))
     return words if len(words) <= SHORT_CAUSE else f"{words[: SHORT_CAUSE - 3]}..."
-
-
-_UNITS = {"h": 3600, "min": 60, "s": 1}
-
-
-def seconds_of(text: str) -> float | None:
-    """What `duration` was given, to its precision."""
-    words = text.split()
-    if text == "?":
-        return None
-    return sum(float(n) * _UNITS[unit] for n, unit in zip(words[::2], words[1::2], strict=True))
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as "42 s", "3 min 20 s" or "2 h 05 min"; "?" for None."""
-    if seconds is None:
-        return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

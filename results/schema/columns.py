@@ -6,9 +6,7 @@ that most runs lack (`_added`) say themselves what a null stands for.
 
 from dataclasses import dataclass
 
-OUTCOMES = ("trained", "at_chance", "diverged", "failed")
-PHASES = ("tune", "transfer", "reproduce")
-VERDICT_WORDS = ("held", "drifted", "inconclusive", "edge")
+from results.vocabulary import RATES, SIZES, ZERO_SHOT, OutcomeLabel, Phase, VerdictLabel
 
 LOSS = "loss per sample"
 """0.5 squared error summed over outputs, or cross-entropy in nats, as the run's `output` says."""
@@ -71,7 +69,7 @@ RUNS = (
         "string",
         "whether it belongs to the search, to the target shapes, or to a reproduction",
         required=True,
-        allowed=PHASES,
+        allowed=tuple(Phase),
     ),
     _setting("variant", "string", "name of the parameterisation and rule in the experiment"),
     _setting("dataset", "string", "name of the data set"),
@@ -82,7 +80,7 @@ RUNS = (
     _setting("activity_lr", "float64", _ACTIVITY_LR, "per inference step"),
     _setting("batch_size", "int64", "B, samples per weight update", "samples"),
     _setting("seed", "int64", "of the weights and of the order of the data"),
-    Column("outcome", "string", "how the run ended", required=True, allowed=OUTCOMES),
+    Column("outcome", "string", "how the run ended", required=True, allowed=tuple(OutcomeLabel)),
     Column(
         "final_train_loss",
         "float64",
@@ -229,7 +227,9 @@ VERDICTS = (
     Column("runs_at_chance", "int64", "runs at the target that stayed at chance", "runs"),
     Column("runs_diverged", "int64", "runs at the target that diverged", "runs"),
     Column("runs_failed", "int64", "runs at the target that failed", "runs"),
-    Column("verdict", "string", "the verdict in one word", required=True, allowed=VERDICT_WORDS),
+    Column(
+        "verdict", "string", "the verdict in one word", required=True, allowed=tuple(VerdictLabel)
+    ),
     Column("reason", "string", "why, in one sentence with the numbers"),
     Column("created", "timestamp", "when it was reached; the newest counts", "UTC", required=True),
     Column("spec", "string", "the experiment, as JSON"),
@@ -240,16 +240,11 @@ VERDICTS = (
         fixed=True,
         required=True,
         since=3,
-        absent="zero_shot",
+        absent=ZERO_SHOT,
     ),
     *_bounds("weight_lr", "per weight update", since=3),
     *_bounds("activity_lr", "per inference step", since=3),
-    *(
-        column
-        for rate in ("weight_lr", "activity_lr")
-        for size in ("depth", "width")
-        for column in _exponent(rate, size)
-    ),
+    *(column for rate in RATES for size in SIZES for column in _exponent(rate, size)),
 )
 
 MEASUREMENTS = (

@@ -18,8 +18,9 @@ from jobs.cli.progress import (
     last_seen,
     line,
 )
-from jobs.cli.tally import Tally, duration, seconds_of
+from jobs.cli.tally import Tally
 from pccore import Outcome, Status
+from results.durations import duration, parse_duration
 from transfer import Cell, Experiment, Run
 
 EXPERIMENT = Experiment.from_dict(TINY)
@@ -151,7 +152,7 @@ def test_time_left_assumes_a_constant_pace(clock: Callable[[], float]) -> None:
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
-    read = seconds_of(text)
+    read = parse_duration(text)
     assert read is seconds is None or read == pytest.approx(seconds, abs=0.5)
 
 

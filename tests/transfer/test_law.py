@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pccore import Status
+from results.landscape import Landscape
 from transfer import Cell
-from transfer.judge.landscape import Landscape
 from transfer.judge.law import (
     Exponents,
     Fitted,

@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from pccore import Status
+from results.landscape import Landscape
 from transfer import Cell
-from transfer.judge.landscape import Landscape
 from transfer.search.samplers import SAMPLERS, WORST_LOSS, Search, Trial, told
 from transfer.search.space import Grid, Range, Space
 

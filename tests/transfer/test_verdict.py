@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pccore import Status
-from transfer import Cell, Word
-from transfer.judge.landscape import Landscape, optimum, rank
+from results.landscape import Landscape, optimum, rank
+from transfer import Cell, VerdictLabel
 from transfer.judge.verdict import Judgement, judge, without_optimum
 from transfer.search.space import Grid, Range, Space
 
@@ -80,7 +80,7 @@ NEAR = SPACE.near(CENTRE, 1)
 
 def test_an_optimum_that_stays_has_held() -> None:
     found = verdict(landscape())
-    assert found.word is Word.HELD
+    assert found.label is VerdictLabel.HELD
     assert found.regret is not None
     assert (found.regret.value, found.regret.low, found.regret.high) == (0, 0, 0)
     assert found.drift is not None
@@ -107,26 +107,28 @@ def test_drift_is_the_shift_in_octaves(eta: float, beta: float) -> None:
     for name, shift in (("weight_lr", math.log2(eta / 0.1)), ("activity_lr", math.log2(beta / 2))):
         drift = found.drift[name]
         assert (drift.value, drift.low, drift.high) == pytest.approx((shift, shift, shift))
-    assert found.word is (Word.DRIFTED if 2.0 * distance > math.log(1.1) else Word.INCONCLUSIVE)
+    assert found.label is (
+        VerdictLabel.DRIFTED if 2.0 * distance > math.log(1.1) else VerdictLabel.INCONCLUSIVE
+    )
 
 
 def test_a_shift_within_the_tolerance_has_held() -> None:
     """An octave of beta is 0.3 decades: the loss there is exp(0.09) = 1.095 times the best."""
     found = verdict(landscape(Cell(0.1, 4.0)))
-    assert found.word is Word.HELD
+    assert found.label is VerdictLabel.HELD
     assert found.best == Cell(0.1, 4.0)
     assert found.regret is not None
     assert found.regret.value == pytest.approx(LOG(2) ** 2, abs=0.003)
     assert "% above the best of 20 cells (95% interval " in found.reason
     assert "outermost" not in found.reason
     near = verdict(landscape(Cell(0.1, 4.0), NEAR))
-    assert near.word is Word.HELD
+    assert near.label is VerdictLabel.HELD
     assert near.reason.endswith("the best, eta 0.1, beta 4, is among the outermost cells run")
 
 
 def test_noise_as_large_as_the_difference_is_inconclusive() -> None:
     found = verdict(landscape(noise=0.3, curvature=0.1))
-    assert found.word is Word.INCONCLUSIVE
+    assert found.label is VerdictLabel.INCONCLUSIVE
     assert found.regret is not None
     assert found.regret.low <= math.log(1.1) < found.regret.high
 
@@ -141,16 +143,16 @@ def test_noise_as_large_as_the_difference_is_inconclusive() -> None:
 )
 def test_an_optimum_on_the_edge_is_no_evidence(best: Cell, text: str) -> None:
     found = verdict(landscape(best), landscape(best))
-    assert found.word is Word.EDGE
+    assert found.label is VerdictLabel.EDGE
     assert text in found.reason
 
 
 def test_an_optimum_that_moves_to_the_edge() -> None:
     tuned = landscape(Cell(0.1, 4.0))
     within = verdict(landscape(Cell(0.1, 8.0)), tuned)
-    assert within.word is Word.EDGE  # exp(0.09), within the tolerance
+    assert within.label is VerdictLabel.EDGE  # exp(0.09), within the tolerance
     assert "the optimum at the target, eta 0.1, beta 8" in within.reason
-    assert verdict(landscape(Cell(0.1, 8.0), curvature=9), tuned).word is Word.DRIFTED
+    assert verdict(landscape(Cell(0.1, 8.0), curvature=9), tuned).label is VerdictLabel.DRIFTED
 
 
 @pytest.mark.parametrize("status", [Status.DIVERGED, Status.AT_CHANCE])
@@ -159,7 +161,7 @@ def test_a_transferred_cell_that_does_not_train_has_drifted(
     status: Status, seeds: tuple[int, ...]
 ) -> None:
     found = verdict(landscape(changes=everywhere(status, CENTRE, seeds=seeds)))
-    assert found.word is Word.DRIFTED
+    assert found.label is VerdictLabel.DRIFTED
     assert found.loss is None
     assert f"{3 - len(seeds)} of 3 seeds trained at eta 0.1, beta 2" in found.reason
     assert found.best is not None
@@ -170,7 +172,7 @@ def test_a_transferred_cell_that_does_not_train_has_drifted(
 
 def test_one_seed_that_does_not_train_is_inconclusive() -> None:
     found = verdict(landscape(changes=everywhere(Status.DIVERGED, CENTRE, seeds=(1,))))
-    assert found.word is Word.INCONCLUSIVE
+    assert found.label is VerdictLabel.INCONCLUSIVE
     assert "only 2 of 3 seeds trained" in found.reason
     assert found.loss == pytest.approx(1, abs=0.01)
 
@@ -183,23 +185,23 @@ def test_a_cell_with_untrained_seeds_is_never_the_best() -> None:
     }
     found = verdict(landscape(changes=cheat))
     assert found.best == CENTRE
-    assert found.word is Word.HELD
+    assert found.label is VerdictLabel.HELD
 
 
 @pytest.mark.parametrize("status", [Status.DIVERGED, Status.AT_CHANCE, Status.FAILED])
 def test_nothing_trains_at_the_target(status: Status) -> None:
     found = verdict(landscape(changes=everywhere(status, *SPACE.cells)))
-    assert found.word is Word.INCONCLUSIVE
+    assert found.label is VerdictLabel.INCONCLUSIVE
     assert (found.loss, found.best, found.best_loss, found.regret) == (None, None, None, None)
 
 
 def test_failed_runs_are_no_evidence() -> None:
     other = verdict(landscape(changes=everywhere(Status.FAILED, Cell(1.0, 2.0), seeds=(0,))))
-    assert other.word is Word.HELD
+    assert other.label is VerdictLabel.HELD
     assert "best of 20 cells" in verdict(landscape()).reason
     assert "best of 19 cells" in other.reason
     transferred = verdict(landscape(changes=everywhere(Status.FAILED, CENTRE, seeds=(0,))))
-    assert transferred.word is Word.INCONCLUSIVE
+    assert transferred.label is VerdictLabel.INCONCLUSIVE
     assert "failed" in transferred.reason
 
 
@@ -207,15 +209,15 @@ def test_nothing_trains_at_the_tuned_shape() -> None:
     tuned = landscape(changes=everywhere(Status.DIVERGED, *SPACE.cells))
     assert optimum(tuned) is None
     found = without_optimum(tuned)
-    assert found.word is Word.INCONCLUSIVE
+    assert found.label is VerdictLabel.INCONCLUSIVE
     assert "of 60 runs 0 trained, 0 at chance, 60 diverged, 0 failed" in found.reason
 
 
 def test_one_cell_or_one_seed_proves_nothing() -> None:
     alone = verdict(landscape(cells=(CENTRE,)))
-    assert (alone.word, alone.regret) == (Word.INCONCLUSIVE, None)
+    assert (alone.label, alone.regret) == (VerdictLabel.INCONCLUSIVE, None)
     single = verdict(landscape(seeds=1), landscape(seeds=1))
-    assert single.word is Word.INCONCLUSIVE
+    assert single.label is VerdictLabel.INCONCLUSIVE
     assert single.regret is not None
     assert single.regret.value == 0
     assert math.isnan(single.regret.high)
@@ -225,7 +227,7 @@ def test_backpropagation_is_judged_by_its_one_rate() -> None:
     space = Space(Grid(ETAS), None)
     tuned, moved = landscape(Cell(0.1, None), space.cells), landscape(Cell(1.0, None), space.cells)
     found = verdict(moved, tuned, space)
-    assert found.word is Word.DRIFTED
+    assert found.label is VerdictLabel.DRIFTED
     assert found.drift is not None
     assert list(found.drift) == ["weight_lr"]
     assert found.drift["weight_lr"].value == pytest.approx(math.log2(10))
@@ -233,14 +235,16 @@ def test_backpropagation_is_judged_by_its_one_rate() -> None:
 
 def test_a_range_has_an_edge_an_octave_wide() -> None:
     space = Space(Range(0.01, 10), Range(1.5, 100))
-    assert verdict(landscape(), space=space).word is Word.EDGE
-    assert verdict(landscape(), space=Space(Range(0.01, 10), Range(1, 100))).word is Word.HELD
+    assert verdict(landscape(), space=space).label is VerdictLabel.EDGE
+    assert (
+        verdict(landscape(), space=Space(Range(0.01, 10), Range(1, 100))).label is VerdictLabel.HELD
+    )
 
 
 def test_a_loss_of_zero_has_a_regret() -> None:
     zero = {(CENTRE, seed): 0.0 for seed in range(3)}
     found = verdict(landscape(changes=zero))
-    assert found.word is Word.HELD
+    assert found.label is VerdictLabel.HELD
     assert found.regret is not None
     assert found.regret.value == 0
 

@@ -8,9 +8,9 @@ import pandas as pd
 
 import pccore
 from pccore import Outcome, Status, TrainingConfig
+from results.landscape import Cell
 from results.schema.tables import TABLES
 from transfer.engine.pool import Group, GroupResult, Worker
-from transfer.engine.runs import Cell
 from transfer.engine.usage import QUANTITIES
 
 Response = Callable[[TrainingConfig, Cell, int], Outcome | float]

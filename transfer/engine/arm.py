@@ -9,11 +9,11 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from results.landscape import Cell, Landscape, mean, optimum
 from transfer.engine.plan import Arm, Demand, Plan
 from transfer.engine.progress import Progress
-from transfer.engine.runs import Cell, Run
+from transfer.engine.runs import Run
 from transfer.engine.scheduler import TRANSFER, TUNE, Dispatcher
-from transfer.judge.landscape import Landscape, mean, optimum
 from transfer.judge.law import Route, UnfittedError
 from transfer.judge.verdict import Judgement, judge, without_optimum
 from transfer.judge.verdict_rows import law_rows, verdict_row

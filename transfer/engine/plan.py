@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Self
 
 import pccore
+from results.landscape import Cell
 from transfer.engine.grouping import work
-from transfer.engine.runs import Cell, Run
+from transfer.engine.runs import Run
 from transfer.engine.scheduler import TRANSFER, TUNE
 from transfer.search.samplers import SAMPLERS
 from transfer.search.space import Space

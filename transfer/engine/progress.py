@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from pccore.training.outcomes import Outcome
-from transfer.engine.runs import Cell, Run
+from results.landscape import Cell
+from transfer.engine.runs import Run
 from transfer.spec.model import Shape
 
 

@@ -14,29 +14,13 @@ import jax
 import pccore
 from pccore import ForwardStart, Lane, NetworkConfig, Outcome, TrainingConfig
 from pccore.theory.probe_registry import PROBES
+from results.landscape import Cell
 from transfer.engine.pool import GroupResult
 from transfer.spec.networks import NETWORKS, distinguishing, stacks
 from transfer.spec.variants import RULES
 
 ID_LENGTH = 20
 """Hexadecimal digits of a run id: 80 bits, so that a clash among 10^9 runs has odds below 10^-6."""
-
-
-@dataclass(frozen=True, order=True)
-class Cell:
-    """A point of the search space.
-
-    Attributes:
-        weight_lr: eta, the optimiser's learning rate.
-        activity_lr: beta, the learning rate of inference; None for rules that infer no activities.
-    """
-
-    weight_lr: float
-    activity_lr: float | None
-
-    def __str__(self) -> str:
-        beta = "" if self.activity_lr is None else f", beta {self.activity_lr:.4g}"
-        return f"eta {self.weight_lr:.4g}{beta}"
 
 
 @dataclass(frozen=True)

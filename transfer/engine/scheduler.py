@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pccore import Outcome, Status
+from results.vocabulary import Phase
 from transfer.engine.grouping import cut, taken_up, trained_together, work
 from transfer.engine.pool import Group, Pool
 from transfer.engine.runs import Run
@@ -17,7 +18,7 @@ from transfer.engine.usage import Usage
 if TYPE_CHECKING:
     from results import Ledger
 
-TUNE, TRANSFER, REPRODUCE = "tune", "transfer", "reproduce"
+TUNE, TRANSFER, REPRODUCE = Phase.TUNE, Phase.TRANSFER, Phase.REPRODUCE
 MEASURE = "measure"
 """The phase of networks that are measured untrained: rows of `measurements`, and not of `runs`."""
 

@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy import ndarray
 
-from transfer.engine.runs import Cell
+from results.landscape import Cell
+from results.vocabulary import RATE_NAMES, SIZE_SYMBOLS, SIZES
 from transfer.judge.bootstrap import LEVEL, Estimate, estimate
 from transfer.judge.refine import Optimum
 from transfer.search.space import rounded
 
 if TYPE_CHECKING:
     from transfer.spec.model import Shape
-
-SIZES = ("depth", "width")
-SYMBOLS = {"weight_lr": "eta", "activity_lr": "beta", "depth": "L", "width": "N"}
 
 
 class UnfittedError(ValueError):
@@ -225,10 +223,10 @@ def compatible_with_zero(exponent: Estimate) -> bool:
 
 def describe(rate: str, exponents: Mapping[str, Estimate]) -> str:
     """A fitted law of one rate in words."""
-    powers = " ".join(f"{SYMBOLS[size]}^{_interval(e)}" for size, e in exponents.items())
+    powers = " ".join(f"{SIZE_SYMBOLS[size]}^{_interval(e)}" for size, e in exponents.items())
     across = " and ".join(size for size, e in exponents.items() if compatible_with_zero(e))
     zero = f", compatible with zero-shot transfer across {across}" if across else ""
-    return f"{SYMBOLS[rate]} goes as {powers}{zero}"
+    return f"{RATE_NAMES[rate]} goes as {powers}{zero}"
 
 
 def _interval(exponent: Estimate) -> str:

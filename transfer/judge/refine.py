@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy import ndarray
 
-from transfer.engine.runs import Cell
+from results.landscape import TINY, Cell, Landscape, optimum, rank
 from transfer.judge.bootstrap import Estimate, estimate, resample
-from transfer.judge.landscape import TINY, Landscape, optimum, rank
 from transfer.search.space import Grid, Side, Space
 
 

@@ -1,4 +1,4 @@
-"""Whether an optimum held at a target shape: regret, drift, and one word. Pure functions.
+"""Whether an optimum held at a target shape: regret, drift, and a label. Pure functions.
 
 Regret is log(loss at the transferred cell / best loss found at the target). Drift is the log2
 shift of the optimum from the tuned shape to the target, per learning rate. Both come with bootstrap
@@ -7,25 +7,15 @@ intervals over seeds (`transfer.judge.bootstrap`).
 
 import math
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import numpy as np
 from numpy import ndarray
 
 from pccore import Status
-from transfer.engine.runs import Cell
+from results.landscape import TINY, Cell, Landscape, Ranking, mean, mostly_trained, optimum, rank
+from results.vocabulary import RATES, VerdictLabel
 from transfer.judge.bootstrap import LEVEL, Estimate, estimate, resample
-from transfer.judge.landscape import TINY, Landscape, Ranking, mean, mostly_trained, optimum, rank
 from transfer.search.space import Space
-
-
-class Word(StrEnum):
-    """The verdict in one word."""
-
-    HELD = "held"  # the regret is within the tolerance
-    DRIFTED = "drifted"  # the regret is beyond it, or the transferred cell did not train
-    EDGE = "edge"  # not drifted, but an optimum lies on the edge of the grid, so one may lie beyond
-    INCONCLUSIVE = "inconclusive"  # the runs do not decide
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,7 @@ class Judgement:
         regret: in natural logarithms; None unless there are cells to compare with, infinite where
             fewer seeds trained at the transferred cell than at the best one.
         drift: per learning rate, in octaves.
-        word: the verdict.
+        label: the verdict.
         reason: why, in one sentence.
     """
 
@@ -56,7 +46,7 @@ class Judgement:
     best_loss: float | None = None
     regret: Estimate | None = None
     drift: dict[str, Estimate] | None = None
-    word: Word = Word.INCONCLUSIVE
+    label: VerdictLabel = VerdictLabel.INCONCLUSIVE
     reason: str = ""
 
 
@@ -89,8 +79,8 @@ def judge(
         regret, drift = _compare(tuned.without_failures(), target, cell, space)
         judgement = replace(judgement, regret=regret, drift=drift)
     edge = _edge(base or cell, judgement.best or cell, target, space)
-    word, reason = _decide(judgement, cell, target, edge, tolerance)
-    return replace(judgement, word=word, reason=reason)
+    label, reason = _decide(judgement, cell, target, edge, tolerance)
+    return replace(judgement, label=label, reason=reason)
 
 
 def without_optimum(tuned: Landscape) -> Judgement:
@@ -152,24 +142,30 @@ def _regrets(ranking: Ranking, place: int) -> ndarray:
 
 def _decide(
     judgement: Judgement, cell: Cell, target: Landscape, edge: str, tolerance: float
-) -> tuple[Word, str]:
-    """The word, and why, where some cell trained at the target."""
+) -> tuple[VerdictLabel, str]:
+    """The label, and why, where some cell trained at the target."""
     best, regret = judgement.best or cell, judgement.regret
     if judgement.loss is None:
-        return Word.DRIFTED, f"{_trained(target, cell)}, and {_trained(target, best)}"
+        return VerdictLabel.DRIFTED, f"{_trained(target, cell)}, and {_trained(target, best)}"
     limit, excess = math.log1p(tolerance), _excess(cell, best, regret, target)
     if regret is not None and regret.low > limit:
-        return Word.DRIFTED, f"{excess}, beyond the tolerance of {tolerance:.3g}"
+        return VerdictLabel.DRIFTED, f"{excess}, beyond the tolerance of {tolerance:.3g}"
     if edge:
-        return Word.EDGE, edge
+        return VerdictLabel.EDGE, edge
     if regret is None:
-        return Word.INCONCLUSIVE, f"only {cell} ran at the target, with nothing to compare it to"
+        return (
+            VerdictLabel.INCONCLUSIVE,
+            f"only {cell} ran at the target, with nothing to compare it to",
+        )
     if math.isnan(regret.high):
-        return Word.INCONCLUSIVE, f"{excess}, and one seed gives no interval"
+        return VerdictLabel.INCONCLUSIVE, f"{excess}, and one seed gives no interval"
     border = _border(cell, best, target)
     if regret.high <= limit:
-        return Word.HELD, f"{excess}, within the tolerance of {tolerance:.3g}{border}"
-    return Word.INCONCLUSIVE, f"{excess}, on both sides of the tolerance of {tolerance:.3g}{border}"
+        return VerdictLabel.HELD, f"{excess}, within the tolerance of {tolerance:.3g}{border}"
+    return (
+        VerdictLabel.INCONCLUSIVE,
+        f"{excess}, on both sides of the tolerance of {tolerance:.3g}{border}",
+    )
 
 
 def _edge(tuned: Cell, best: Cell, target: Landscape, space: Space) -> str:
@@ -225,7 +221,7 @@ def _percent(regret: float) -> str:
 
 def _border(cell: Cell, best: Cell, target: Landscape) -> str:
     """A caution where the best cell is among the outermost that ran, and not the transferred."""
-    for name in ("weight_lr", "activity_lr"):
+    for name in RATES:
         rates = [getattr(other, name) for other in target.cells]
         rate = getattr(best, name)
         if rate != getattr(cell, name) and rate in (min(rates), max(rates)):

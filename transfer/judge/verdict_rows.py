@@ -8,15 +8,13 @@ from importlib.metadata import version
 from typing import Any
 
 from pccore import CONVENTIONS, Status
+from results.landscape import Cell, Landscape
+from results.vocabulary import RATES, SIZES, ZERO_SHOT
 from transfer.engine.plan import Arm, Plan
-from transfer.engine.runs import Cell
 from transfer.judge.bootstrap import Estimate
-from transfer.judge.landscape import Landscape
-from transfer.judge.law import SIZES, Fitted, Law, Route
+from transfer.judge.law import Fitted, Law, Route
 from transfer.judge.verdict import Judgement
 from transfer.spec.model import Shape
-
-RATES = ("weight_lr", "activity_lr")
 
 
 def verdict_row(
@@ -55,7 +53,7 @@ def verdict_row(
         "seeds": len(plan.seeds),
         "cells": len(target.cells),
         **{f"runs_{status}": target.count(status) for status in Status},
-        "verdict": str(judgement.word),
+        "verdict": str(judgement.label),
         "reason": judgement.reason,
         "created": datetime.now(UTC),
         "spec": json.dumps(plan.experiment.to_dict(), sort_keys=True),
@@ -133,7 +131,7 @@ def _estimate(name: str, estimate: Estimate | None) -> dict[str, float | None]:
 
 def summary(rows: Sequence[Mapping[str, Any]], skipped: Mapping[str, int]) -> str:
     """Verdicts in plain text, a line each, and one for each arm of which runs were skipped."""
-    alone = {row["rule"] for row in rows} <= {"zero_shot"}
+    alone = {row["rule"] for row in rows} <= {ZERO_SHOT}
     lines = [
         f"{row['variant']} {row['activation']}, width {row['width']}, depth {row['depth']}"
         f"{'' if alone else ', ' + row['rule']}: {row['verdict']}: {row['reason']}"

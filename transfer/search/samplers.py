@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pccore import Registry, Status
-from transfer.engine.runs import Cell
-from transfer.judge.landscape import Landscape, mean
+from results.landscape import Cell, Landscape, mean
 from transfer.search.space import Grid, Range, Space
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal, Protocol
 
-from transfer.engine.runs import Cell
+from results.landscape import Cell
 
 Side = Literal["lowest", "highest"]
 

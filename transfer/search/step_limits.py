@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from pccore.theory.stability import StableActivityLr, blow_up_activity_lr
+from results.landscape import Cell
 from transfer.engine.plan import Arm, Plan
-from transfer.engine.runs import Cell, Run
+from transfer.engine.runs import Run
 from transfer.engine.scheduler import MEASURE, Dispatcher
 from transfer.spec.building import has_measurable_limit
 from transfer.spec.model import Shape

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from pccore import SGD, Adam, Optimiser, Registry
-from transfer.engine.runs import Cell
-from transfer.judge.landscape import Landscape
+from results.landscape import Cell, Landscape
+from results.vocabulary import DEPTH_MUP, EXPONENTS, FITTED, ZERO_SHOT
 from transfer.judge.law import SIZES, Exponents, Law, Prescribed, fit, needed, varied_sizes
 from transfer.judge.refine import refine
 from transfer.search.samplers import SAMPLERS
@@ -237,10 +237,10 @@ class FittedExponents:
 RULES: Registry[Any] = Registry(
     "transfer rule",
     {
-        "zero_shot": ZeroShot,
-        "depth_mup": DepthMuP,
-        "exponents": GivenExponents,
-        "fitted": FittedExponents,
+        ZERO_SHOT: ZeroShot,
+        DEPTH_MUP: DepthMuP,
+        EXPONENTS: GivenExponents,
+        FITTED: FittedExponents,
     },
 )
 

@@ -1,7 +1,8 @@
-"""Losses over cells and seeds at one shape, and what can be read off them: pure functions.
+"""Losses over cells and seeds at one shape, and the best cell: pure functions.
 
-A loss exists only where a run trained. Diverged, chance-level and failed runs are counted, never
+A loss exists only where a run trained. Diverged, chance-level and failed runs are counted and never
 averaged in: a cell ranks first by how many of its seeds trained, and only then by their mean loss.
+The judge, the search and the report all rank cells with these functions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,19 +13,37 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from pccore import Status
-from transfer.engine.runs import Cell
+from results.vocabulary import OutcomeLabel
 
 TINY = 1e-38  # a loss of exactly 0 has a logarithm too
+NOT_RUN = ""
+"""The status of a run that does not exist."""
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """A point of the search space: one pair of learning rates.
+
+    Attributes:
+        weight_lr: eta, the learning rate of the weight optimiser.
+        activity_lr: beta, the step size of inference; None for rules that infer no activities.
+    """
+
+    weight_lr: float
+    activity_lr: float | None
+
+    def __str__(self) -> str:
+        beta = "" if self.activity_lr is None else f", beta {self.activity_lr:.4g}"
+        return f"eta {self.weight_lr:.4g}{beta}"
 
 
 @dataclass(frozen=True)
 class Landscape:
-    """The finished runs of C cells with S seeds each at one shape.
+    """The runs of C cells with S seeds each at one shape.
 
     Attributes:
         cells: the cells.
-        statuses: how each run ended, values of `pccore.Status` (C, S).
+        statuses: how each run ended, values of `OutcomeLabel` or `NOT_RUN` (C, S).
         losses: final training loss (C, S); NaN unless trained.
         minima: smallest single-batch training loss, the thesis's metric (C, S); NaN if none.
         accuracies: test accuracy (C, S); NaN if none.
@@ -38,40 +57,39 @@ class Landscape:
 
     @classmethod
     def of(cls, cells: Sequence[Cell], rows: Sequence[Sequence[Mapping[str, Any]]]) -> "Landscape":
-        """From rows of the `runs` table: `rows[c][s]` is cell c with seed s."""
+        """Return the landscape of rows of the `runs` table: `rows[c][s]` is cell c, seed s."""
         statuses = np.array([[str(row["outcome"]) for row in seeds] for seeds in rows], str)
         statuses = statuses.reshape(len(rows), -1 if rows else 0)
         losses = _column(rows, "final_train_loss")
-        # A trained run has a loss: anything else is a fault upstream that must not win.
-        statuses[(statuses == Status.TRAINED) & ~np.isfinite(losses)] = Status.DIVERGED.value
-        losses[statuses != Status.TRAINED] = np.nan
         return cls(
             tuple(cells),
-            statuses,
-            losses,
+            *settled(statuses, losses),
             _column(rows, "min_train_loss"),
             _column(rows, "test_accuracy"),
         )
 
     @property
     def seeds(self) -> int:
-        """S."""
+        """S, the number of seeds."""
         return self.losses.shape[1]
 
-    def count(self, *statuses: Status) -> int:
-        """How many runs ended in one of `statuses`."""
-        return int(np.isin(self.statuses, [str(status) for status in statuses]).sum())
+    def count(self, *outcomes: str) -> int:
+        """Return how many runs ended in one of `outcomes`."""
+        return int(np.isin(self.statuses, [str(outcome) for outcome in outcomes]).sum())
 
     def place(self, cell: Cell) -> int:
-        """The index of `cell`."""
+        """Return the index of `cell`."""
         return self.cells.index(cell)
 
     def without_failures(self, keep: Cell | None = None) -> "Landscape":
-        """Only the cells of which no run failed, which is no evidence either way; and `keep`."""
+        """Return the landscape without cells that have a failed run, except for `keep`.
+
+        A failure of the machine is no evidence for or against a cell.
+        """
         kept = [
             place
             for place, cell in enumerate(self.cells)
-            if cell == keep or Status.FAILED not in self.statuses[place]
+            if cell == keep or OutcomeLabel.FAILED not in self.statuses[place]
         ]
         return Landscape(
             tuple(self.cells[place] for place in kept),
@@ -96,16 +114,31 @@ class Ranking:
     complete: Bool[ndarray, " C"]
 
     def of_best(self, values: ndarray) -> ndarray:
-        """The entry of `values` (R, C) that belongs to the best cell, per resample (R,)."""
+        """Return the entry of `values` (R, C) at the best cell of each resample (R,)."""
         return np.take_along_axis(values, self.best[:, None], axis=1)[:, 0]
 
 
+def settled(statuses: ndarray, losses: ndarray) -> tuple[ndarray, ndarray]:
+    """Return statuses and losses with a loss where, and only where, a run trained.
+
+    A run recorded as trained without a finite loss counts as diverged, so that it cannot win.
+    """
+    trained = statuses == OutcomeLabel.TRAINED
+    unusable = trained & ~np.isfinite(losses)
+    return (
+        np.where(unusable, OutcomeLabel.DIVERGED.value, statuses),
+        np.where(trained & ~unusable, losses, np.nan),
+    )
+
+
 def rank(landscape: Landscape, weights: Int[ndarray, "R S"] | None = None) -> Ranking:
-    """Compare the cells, of which those with the most trained seeds can be the best.
+    """Rank the cells: the best has the lowest mean loss among those with the most trained seeds.
+
+    Of cells with equal losses the one with the lower rates is the best, whatever their order.
 
     Args:
-        landscape: the cells.
-        weights: how often each resample holds each seed; by default one that holds each once.
+        landscape: the cells; at least one.
+        weights: how often each resample holds each seed; by default one resample, each seed once.
     """
     if weights is None:
         weights = np.ones((1, landscape.seeds), int)
@@ -113,16 +146,19 @@ def rank(landscape: Landscape, weights: Int[ndarray, "R S"] | None = None) -> Ra
     trained = weights @ exists.T
     total = weights @ np.where(exists, landscape.losses, 0.0).T
     loss = np.divide(total, trained, out=np.full(total.shape, np.nan), where=trained > 0)
-    # Not per resample: one that misses the seed with which a cell diverged must not acquit it.
+    # Not per resample: a resample without the seed that diverged would hide that it did.
     complete = exists.sum(axis=1) == exists.sum(axis=1).max()
-    best = np.where(complete & (trained > 0), loss, np.inf).argmin(axis=1)
+    order = np.array(sorted(range(len(landscape.cells)), key=landscape.cells.__getitem__))
+    score = np.where(complete & (trained > 0), loss, np.inf)
+    best = order[score[:, order].argmin(axis=1)]
     return Ranking(trained, loss, best, complete)
 
 
 def optimum(landscape: Landscape) -> Cell | None:
-    """The cell with the lowest final training loss, averaged over seeds.
+    """Return the best cell: the lowest final training loss, averaged over seeds.
 
-    None when no cell trained with more than half of its seeds.
+    A cell with a failed run does not count. Return None when no cell trained with more than half of
+    the seeds.
     """
     complete = landscape.without_failures()
     if not complete.cells:
@@ -133,12 +169,13 @@ def optimum(landscape: Landscape) -> Cell | None:
 
 
 def mostly_trained(landscape: Landscape, place: int) -> bool:
-    """Whether more than half of the seeds of the cell at `place` trained."""
-    return 2 * int((landscape.statuses[place] == Status.TRAINED).sum()) > landscape.seeds
+    """Return whether more than half of the seeds trained in the cell at `place`."""
+    trained = landscape.statuses[place] == OutcomeLabel.TRAINED
+    return 2 * int(trained.sum()) > landscape.seeds
 
 
 def mean(values: ndarray) -> float | None:
-    """The mean of the numbers that exist; None if there are none."""
+    """Return the mean of the numbers that are not NaN; None if there are none."""
     numbers = values[~np.isnan(values)]
     return float(numbers.mean()) if numbers.size else None
 

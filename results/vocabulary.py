@@ -1,0 +1,68 @@
+"""Words that the ledger stores, and what people read in their place.
+
+The other packages and the report import them from here, so that each is spelled once.
+"""
+
+from enum import StrEnum
+
+
+class OutcomeLabel(StrEnum):
+    """How a run ended. The values are those of `pccore.Status`."""
+
+    TRAINED = "trained"
+    AT_CHANCE = "at_chance"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+    @property
+    def text(self) -> str:
+        """The outcome in words: "at chance"."""
+        return self.replace("_", " ")
+
+
+class Phase(StrEnum):
+    """The part of an experiment that a run belongs to."""
+
+    TUNE = "tune"
+    TRANSFER = "transfer"
+    REPRODUCE = "reproduce"
+
+
+class VerdictLabel(StrEnum):
+    """Whether the tuned optimum held at a target shape."""
+
+    HELD = "held"
+    """The regret is within the tolerance."""
+    DRIFTED = "drifted"
+    """The regret is beyond the tolerance, or the transferred cell did not train."""
+    INCONCLUSIVE = "inconclusive"
+    """The runs do not decide."""
+    EDGE = "edge"
+    """Not drifted, but an optimum lies on the edge of the grid: a better one may lie beyond."""
+
+
+VERDICT_PHRASES = {
+    VerdictLabel.HELD: "transfer held",
+    VerdictLabel.DRIFTED: "the optimum drifted",
+    VerdictLabel.INCONCLUSIVE: "the evidence is inconclusive",
+    VerdictLabel.EDGE: "the optimum lies on the edge of the searched grid",
+}
+
+RATES = ("weight_lr", "activity_lr")
+"""The two learning rates, in the order of every list and table."""
+RATE_NAMES = {"weight_lr": "eta", "activity_lr": "beta"}
+"""Names in plain text: the terminal, reasons of verdicts, error messages."""
+RATE_SYMBOLS = {"weight_lr": "η", "activity_lr": "β"}
+"""Symbols in figures and in the report."""
+
+SIZES = ("depth", "width")
+"""The two sizes of a network, in the order of every law."""
+SIZE_SYMBOLS = {"depth": "L", "width": "N"}
+"""What a law is a power of: L = H + 1 weight matrices, N units per hidden layer."""
+
+ZERO_SHOT = "zero_shot"
+DEPTH_MUP = "depth_mup"
+EXPONENTS = "exponents"
+FITTED = "fitted"
+TRANSFER_RULES = (ZERO_SHOT, DEPTH_MUP, EXPONENTS, FITTED)
+"""How learning rates go from the tuned shape to a target, in the order of `rules` in the docs."""
