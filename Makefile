@@ -30,7 +30,7 @@ lint: $(READY)  ## ruff's rules and formatting, and who may import whom
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-cache --no-logo
 
-types: $(READY)  ## mypy over the four packages
+types: $(READY)  ## mypy over the packages
 	$(BIN)/mypy
 
 format: $(READY)  ## let ruff mend what it can
@@ -41,7 +41,8 @@ bench: $(READY)  ## the short measurements against benchmarks/record.json, in mi
 	$(BIN)/python benchmarks/bench.py
 
 # A set-up that was cut short has no stamp, so the next command repeats it.
-$(READY): pyproject.toml constraints.txt
+# The version in mupc/__init__.py becomes part of the installed metadata.
+$(READY): pyproject.toml constraints.txt mupc/__init__.py
 	@python=; \
 	for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \

@@ -90,5 +90,6 @@ def _show(
     print(f"in {duration(progress.elapsed)}")
     print(f"report: {page}")
     print(f"ledger: {options.ledger}")
-    asked = f"results.open({options.ledger!r}).runs(experiment={experiment.name!r})"
-    print(f"python: import results; {asked}")
+    # An absolute path, so that the line works in any folder.
+    place = options.ledger if "://" in options.ledger else os.path.abspath(options.ledger)  # noqa: PTH100
+    print(f"python: import mupc; mupc.open({place!r}).runs(experiment={experiment.name!r})")

@@ -1,12 +1,15 @@
-"""What is sent with a job: this project's code; and the command that the cluster runs."""
+"""The contents of a job: the code of this project and the command that the cluster runs."""
 
 import shlex
 import shutil
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qsl, urlsplit
 
 from jobs.errors import OURS, SubmissionError
+
+PACKAGES = ("mupc", *OURS)
 
 SPEC = "spec.yaml"
 CONTINUE = "MUPC_CONTINUE"
@@ -15,8 +18,8 @@ _SECRETS = ("access_key", "secret_key", "session_token", "account_key", "sas_tok
 
 
 def pack(folder: Path) -> None:
-    """Copy the four packages, as they are here, into a folder."""
-    for package in OURS:
+    """Copy the packages of this project into a folder, with metadata that states their version."""
+    for package in PACKAGES:
         found = find_spec(package)
         if found is None or found.origin is None:
             raise SubmissionError(f"the package {package} is not in files that could be sent")
@@ -25,6 +28,10 @@ def pack(folder: Path) -> None:
             folder / package,
             ignore=shutil.ignore_patterns("__pycache__", "*.pyc"),
         )
+    # Rows of the ledger then name this version, whatever is installed on the cluster.
+    metadata = folder / f"mupc-{version('mupc')}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: mupc\nVersion: {version('mupc')}\n")
 
 
 def command(name: str, ledger: str | None, workers: int | None, data_dir: str | None) -> str:
@@ -37,7 +44,7 @@ def command(name: str, ledger: str | None, workers: int | None, data_dir: str | 
             or holds a secret, which the cluster shows to all who may ask it about jobs.
     """
     _check(ledger)
-    words = ["python", "-m", "jobs", "run", SPEC, "--pool", "ray", "--address", "auto"]
+    words = ["python", "-m", "mupc", "run", SPEC, "--pool", "ray", "--address", "auto"]
     words += ["--workers", str(workers)] if workers is not None else []
     words += ["--data-dir", data_dir] if data_dir is not None else []
     where = _CLUSTERS_LEDGER if ledger is None else shlex.quote(ledger)

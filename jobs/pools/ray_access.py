@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import ray
 from ray._private.authentication.authentication_token_setup import (
@@ -14,6 +15,7 @@ from ray._private.authentication.authentication_utils import is_token_auth_enabl
 from jobs.cluster.tokens import HOW_TO_MAKE, find_token, make_private
 from jobs.errors import PoolError, TokenError, one_sentence
 from jobs.pools.local import usable_cpus
+from jobs.pools.ray_imports import refuse_hidden_packages
 
 ANSWER_SECONDS = 10.0  # after which a cluster counts as absent
 
@@ -27,10 +29,12 @@ def connect(address: str, workers: int | None, announce: Callable[[str], None]) 
         announce: told what is being waited for.
 
     Raises:
-        PoolError: no cluster at `address`, or it does not let us in.
+        PoolError: no cluster at `address`, or it does not let us in, or a file in the current
+            folder hides a package from the workers.
         TokenError: a cluster of several machines that asks for no token, or a token's file that
             others can read.
     """
+    refuse_hidden_packages(Path.cwd())
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address == "local":
         announce("starting Ray on this machine (up to half a minute)")

@@ -11,7 +11,7 @@ import yaml
 
 from jobs.cli.main import main
 
-MUPC = [sys.executable, "-c", "from jobs.cli.main import main; main()"]
+MUPC = [sys.executable, "-m", "mupc"]
 
 TINY = {
     "name": "tiny",
@@ -34,6 +34,13 @@ def write_spec(folder: Path, **changes: object) -> Path:
     path = folder / "spec.yaml"
     path.write_text(yaml.safe_dump({**TINY, **changes}))
     return path
+
+
+def make_plain_folders(folder: Path) -> None:
+    """Make folders with the names of the packages, which must not take the packages' place."""
+    for name in ("jobs", "pccore", "results", "transfer"):
+        (folder / name).mkdir()
+        (folder / name / "notes.txt").touch()
 
 
 def start(folder: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":

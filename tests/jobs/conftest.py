@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pool_trainers
 import pytest
-from command import mupc, write_spec
+from command import make_plain_folders, mupc, write_spec
 from pool_trainers import MakePool
 
 from jobs.cluster.tokens import make_private
@@ -17,6 +17,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `mupc run` has run the tiny experiment undisturbed; what it said is in
     `out` and `err`."""
     home = tmp_path_factory.mktemp("home")
+    make_plain_folders(home)
     write_spec(home)
     done = mupc(home, "run", "spec.yaml")
     assert done.returncode == 0, done.stderr

@@ -83,7 +83,7 @@ def _run(place: Path, death: str | None) -> None:
         _arm(DEATHS[death])
     always = "0.000001"
     sys.argv = ["mupc", "run", "spec.yaml", "--workers", "1", "--checkpoint-minutes", always]
-    jobs.cli.main()
+    jobs.cli.main.main()
 
 
 def _arm(death: Death) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import jobs
 from jobs import SubmissionError, TokenError
 from jobs.cluster import tokens
 from jobs.cluster.address import DEFAULT_ADDRESS, is_local, job_server
-from jobs.cluster.package import OURS, command, pack
+from jobs.cluster.package import PACKAGES, command, pack
 
 Serve = Callable[[int, str], str]
 
@@ -248,9 +249,10 @@ def test_what_the_cluster_runs_is_quoted() -> None:
 def test_what_is_sent_is_the_code_and_nothing_else(tmp_path: Path) -> None:
     tmp_path = tmp_path / "package"
     pack(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == set(OURS)
-    suffixes = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
-    assert suffixes == {".py", ".j2"}
+    metadata = f"mupc-{version('mupc')}.dist-info"
+    assert {path.name for path in tmp_path.iterdir()} == {*PACKAGES, metadata}
+    suffixes = {path.suffix for path in tmp_path.rglob("*.*") if path.is_file()}
+    assert suffixes == {".py", ".pyi", ".typed", ".j2"}
     assert (tmp_path / "results" / "templates" / "report.html.j2").exists()
 
 

@@ -1,0 +1,58 @@
+import jobs as jobs
+import pccore as pccore
+import results as results
+import transfer as transfer
+from jobs import (
+    Job,
+    JobStatus,
+    LocalPool,
+    PoolError,
+    RayPool,
+    SubmissionError,
+    TokenError,
+    follow,
+    list_jobs,
+    logs,
+    status,
+    stop,
+    submit,
+)
+from results import Ledger, LedgerError, columns, open, report
+from results import open as open_ledger
+from transfer import Experiment, SpecError, TransferResult, load, run
+
+__version__: str
+
+__all__ = [
+    "Experiment",
+    "Job",
+    "JobStatus",
+    "Ledger",
+    "LedgerError",
+    "LocalPool",
+    "PoolError",
+    "RayPool",
+    "SpecError",
+    "SubmissionError",
+    "TokenError",
+    "TransferResult",
+    "__version__",
+    "columns",
+    "follow",
+    "jobs",
+    "list_jobs",
+    "load",
+    "logs",
+    "open",
+    "open_ledger",
+    "pccore",
+    "report",
+    "results",
+    "run",
+    "status",
+    "stop",
+    "submit",
+    "transfer",
+]
+
+def check_packages() -> None: ...
