@@ -6,6 +6,13 @@ experiment = transfer.load("examples/digits.yaml")
 with jobs.LocalPool() as pool:
     result = transfer.run(experiment, results.open("runs", create=True), pool)
 print(result.summary)
+
+Layers, from the bottom; a module imports from its own layer and those below:
+    shapes, space   the size of a network; the learning rates that a variant may take
+    judge           landscapes, optima, laws, verdicts
+    search          samplers
+    spec            experiments as written in YAML or Python
+    engine          plans, runs, scheduling
 """
 
 import lazy_loader as lazy

@@ -12,7 +12,8 @@ from results.landscape import Cell
 from transfer.engine.grouping import OPERATIONS
 from transfer.engine.progress import Silent
 from transfer.engine.runs import Run
-from transfer.spec.model import Experiment, Shape
+from transfer.shapes import Shape
+from transfer.spec.model import Experiment
 
 SHORT_CAUSE = 60  # characters of a failure's cause that are shown
 MOST_CAUSES = 3

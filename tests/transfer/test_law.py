@@ -21,8 +21,8 @@ from transfer.judge.law import (
     fit,
 )
 from transfer.judge.refine import refine
-from transfer.search.space import Grid, Space
-from transfer.spec.model import Shape
+from transfer.shapes import Shape
+from transfer.space import Grid, Space
 
 HALVES = tuple(2.0**k for k in range(-14, 3))
 SPACE = Space(Grid(HALVES), Grid(HALVES))

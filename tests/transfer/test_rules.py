@@ -14,8 +14,14 @@ import results
 from pccore import Outcome, Status, TrainingConfig
 from transfer import Cell, Experiment, Silent, run
 from transfer.engine.driver import TransferResult
-from transfer.spec.model import Shape
-from transfer.spec.transfer_rules import RULES, DepthMuP, FittedExponents, GivenExponents, ZeroShot
+from transfer.shapes import Shape
+from transfer.spec.transfer_rules import (
+    TRANSFER_RULES,
+    DepthMuP,
+    FittedExponents,
+    GivenExponents,
+    ZeroShot,
+)
 
 
 def sinking(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
@@ -197,7 +203,7 @@ def test_rules_survive_being_written_down(given_rules: list[Any]) -> None:
     experiment = Experiment.from_dict(law_spec(*given_rules))
     assert Experiment.from_yaml(experiment.to_yaml()) == experiment
     assert hash(experiment)
-    assert [RULES.name_of(rule) for rule in experiment.transfer.rules] == [
+    assert [TRANSFER_RULES.name_of(rule) for rule in experiment.transfer.rules] == [
         name_of(rule) for rule in given_rules
     ]
 

@@ -13,7 +13,7 @@ from pccore import Status
 from results.landscape import Landscape
 from transfer import Cell
 from transfer.search.samplers import SAMPLERS, WORST_LOSS, Search, Trial, told
-from transfer.search.space import Grid, Range, Space
+from transfer.space import Grid, Range, Space
 
 GRID = Space(Grid((0.01, 0.05, 0.1, 0.5)), Grid(tuple(10.0**k for k in range(-2, 4))))
 PLANE = Space(Range(1e-4, 1), Range(1e-3, 1e3))

@@ -3,7 +3,7 @@
 import pytest
 
 from transfer import Cell
-from transfer.search.space import Grid, Range, Space
+from transfer.space import Grid, Range, Space
 
 ETAS, BETAS = Grid((0.01, 0.05, 0.1, 0.5)), Grid((0.1, 1.0, 10.0))
 SPACE = Space(ETAS, BETAS)

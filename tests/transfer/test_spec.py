@@ -13,7 +13,7 @@ from transfer_fakes import spec
 import pccore
 import transfer
 from transfer import Cell, Experiment
-from transfer.spec.model import Shape
+from transfer.shapes import Shape
 
 DESIGN = """
 name: mnist-relu

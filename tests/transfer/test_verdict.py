@@ -10,7 +10,7 @@ from pccore import Status
 from results.landscape import Landscape, optimum, rank
 from transfer import Cell, VerdictLabel
 from transfer.judge.verdict import Judgement, judge, without_optimum
-from transfer.search.space import Grid, Range, Space
+from transfer.space import Grid, Range, Space
 
 ETAS, BETAS = (0.01, 0.1, 1.0, 10.0), (0.5, 1.0, 2.0, 4.0, 8.0)
 SPACE = Space(Grid(ETAS), Grid(BETAS))

@@ -19,8 +19,8 @@ from transfer.judge.verdict import Judgement, judge, without_optimum
 from transfer.judge.verdict_rows import law_rows, verdict_row
 from transfer.search.samplers import WORST_LOSS, Search, Trial, told
 from transfer.search.step_limits import StepLimits
-from transfer.spec.model import Shape
-from transfer.spec.transfer_rules import RULES, Tuned
+from transfer.shapes import Shape
+from transfer.spec.transfer_rules import TRANSFER_RULES, Tuned
 
 T = TypeVar("T")
 Waiting = Generator[Sequence[Run], None, T]
@@ -145,10 +145,10 @@ class Road:
             try:
                 law = rule.law(Tuned(experiment, cell, landscapes, self.arm.space))
             except UnfittedError as error:
-                found.append(Route(RULES.name_of(rule), None, {}, str(error)))
+                found.append(Route(TRANSFER_RULES.name_of(rule), None, {}, str(error)))
                 continue
             predicted = {shape: law.predict(shape) for shape in experiment.targets}
-            found.append(Route(RULES.name_of(rule), law, predicted, law.note))
+            found.append(Route(TRANSFER_RULES.name_of(rule), law, predicted, law.note))
         return found
 
     def _transfer(self, tuned: Landscape, routes: list[Route]) -> Waiting[list[dict[str, Any]]]:
@@ -172,7 +172,7 @@ class Road:
         for shape, cells in wanted.items():
             self._dispatcher.request(plan.runs(arm, shape, cells), TRANSFER)
         if not routes:
-            lost = [RULES.name_of(rule) for rule in plan.experiment.transfer.rules]
+            lost = [TRANSFER_RULES.name_of(rule) for rule in plan.experiment.transfer.rules]
             routes = [Route(name, None, {}, without_optimum(tuned).reason) for name in lost]
         verdicts = []
         for shape, cells in wanted.items():

@@ -12,10 +12,11 @@ from transfer.engine.grouping import work
 from transfer.engine.runs import Run
 from transfer.engine.scheduler import TRANSFER, TUNE
 from transfer.search.samplers import SAMPLERS
-from transfer.search.space import Space
+from transfer.shapes import Shape
+from transfer.space import Space
 from transfer.spec.building import trace, training_config
 from transfer.spec.errors import SpecError
-from transfer.spec.model import DEFAULT_IN_FLIGHT, Experiment, Shape, VariantSpec
+from transfer.spec.model import DEFAULT_IN_FLIGHT, Experiment, VariantSpec
 from transfer.spec.transfer_rules import ZeroShot
 
 

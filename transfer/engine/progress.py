@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from pccore.training.outcomes import Outcome
 from results.landscape import Cell
 from transfer.engine.runs import Run
-from transfer.spec.model import Shape
+from transfer.shapes import Shape
 
 
 class Progress(Protocol):

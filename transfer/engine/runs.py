@@ -17,7 +17,7 @@ from pccore.theory.probe_registry import PROBES
 from results.landscape import Cell
 from transfer.engine.pool import GroupResult
 from transfer.spec.networks import NETWORKS, distinguishing, stacks
-from transfer.spec.variants import RULES
+from transfer.spec.variants import LEARNING_RULES
 
 ID_LENGTH = 20
 """Hexadecimal digits of a run id: 80 bits, so that a clash among 10^9 runs has odds below 10^-6."""
@@ -76,7 +76,7 @@ class Run:
             "residual": network.residual,
             "parameterisation": network.parameterisation,
             "output": network.output,
-            "rule": RULES.name_of(type(config.rule)),
+            "rule": LEARNING_RULES.name_of(type(config.rule)),
             "inference": pccore.INFERENCE.name_of(type(inference)) if inference else None,
             "inference_steps": getattr(inference, "steps", None),
             "optimiser": pccore.OPTIMISERS.name_of(type(optimiser)),

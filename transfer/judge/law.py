@@ -9,7 +9,7 @@ falls as 1 / sqrt(L). L, not H, because it is L by which muPC scales its layers 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy import ndarray
@@ -18,10 +18,8 @@ from results.landscape import Cell
 from results.vocabulary import RATE_NAMES, SIZE_SYMBOLS, SIZES
 from transfer.judge.bootstrap import LEVEL, Estimate, estimate
 from transfer.judge.refine import Optimum
-from transfer.search.space import rounded
-
-if TYPE_CHECKING:
-    from transfer.spec.model import Shape
+from transfer.shapes import Shape
+from transfer.space import rounded
 
 
 class UnfittedError(ValueError):
@@ -72,7 +70,7 @@ class Law(Protocol):
         """What to add to the reason of a verdict."""
         ...
 
-    def predict(self, shape: "Shape") -> Prediction:
+    def predict(self, shape: Shape) -> Prediction:
         """The rates for a shape."""
         ...
 
@@ -87,7 +85,7 @@ class Prescribed:
         powers: by rate; a rate that is not there stays as it is.
     """
 
-    origin: "Shape"
+    origin: Shape
     base: Cell
     powers: Mapping[str, Exponents]
     note: str = ""
@@ -100,7 +98,7 @@ class Prescribed:
             if getattr(self.base, rate) is not None
         }
 
-    def predict(self, shape: "Shape") -> Prediction:
+    def predict(self, shape: Shape) -> Prediction:
         """The rates of the tuned optimum times (L / L0)^q (N / N0)^p."""
         depth, width = _log_sizes(self.origin, shape)
         cell = self.base
@@ -129,10 +127,10 @@ class Fitted:
         note: what to add to the reason of a verdict.
     """
 
-    origin: "Shape"
+    origin: Shape
     kept: Cell
     coefficients: Mapping[str, ndarray]
-    optima: Mapping["Shape", Optimum]
+    optima: Mapping[Shape, Optimum]
     note: str = ""
     base: None = None
 
@@ -140,12 +138,12 @@ class Fitted:
     def exponents(self) -> Mapping[str, Mapping[str, Estimate]]:
         return {rate: _exponents(values) for rate, values in self.coefficients.items()}
 
-    def predict(self, shape: "Shape") -> Prediction:
+    def predict(self, shape: Shape) -> Prediction:
         """The law's rates, each with its interval."""
         at = {name: self.rate(name, shape) for name in self.coefficients}
         return Prediction(replace(self.kept, **{n: rounded(r.value) for n, r in at.items()}), at)
 
-    def rate(self, name: str, shape: "Shape") -> Estimate:
+    def rate(self, name: str, shape: Shape) -> Estimate:
         """What the law says of one rate at a shape, not rounded."""
         values = self.coefficients[name]
         sizes = np.array([1.0, *_log_sizes(self.origin, shape)])
@@ -159,7 +157,7 @@ class Route:
     """Where a rule takes one arm.
 
     Attributes:
-        rule: a name in `transfer.spec.transfer_rules.RULES`.
+        rule: a name in `transfer.spec.transfer_rules.TRANSFER_RULES`.
         law: what it makes of the search; None where the runs do not determine it.
         predicted: learning rates by target; empty without a law.
         note: what the law, or the lack of it, adds to the reason of a verdict.
@@ -167,11 +165,11 @@ class Route:
 
     rule: str
     law: Law | None
-    predicted: Mapping["Shape", Prediction]
+    predicted: Mapping[Shape, Prediction]
     note: str
 
 
-def fit(origin: "Shape", optima: Mapping["Shape", Optimum | None]) -> Fitted:
+def fit(origin: Shape, optima: Mapping[Shape, Optimum | None]) -> Fitted:
     """The law that goes through the optima of several shapes, as nearly as it can.
 
     A shape whose best cell lies on the edge of the grid gives no estimate, and is left out for both
@@ -205,7 +203,7 @@ def fit(origin: "Shape", optima: Mapping["Shape", Optimum | None]) -> Fitted:
     return replace(law, note="; ".join([*said, *remarks]))
 
 
-def varied_sizes(shapes: Sequence["Shape"]) -> list[str]:
+def varied_sizes(shapes: Sequence[Shape]) -> list[str]:
     """The sizes in which the shapes differ."""
     return [size for size in SIZES if len({getattr(shape, size) for shape in shapes}) > 1]
 
@@ -245,7 +243,7 @@ def _exponents(coefficients: ndarray) -> dict[str, Estimate]:
     }
 
 
-def _log_sizes(origin: "Shape", shape: "Shape") -> tuple[float, float]:
+def _log_sizes(origin: Shape, shape: Shape) -> tuple[float, float]:
     """log(L / L0) and log(N / N0)."""
     return (
         math.log((shape.depth + 1) / (origin.depth + 1)),
@@ -253,7 +251,7 @@ def _log_sizes(origin: "Shape", shape: "Shape") -> tuple[float, float]:
     )
 
 
-def _left_out(optima: Mapping["Shape", Optimum | None]) -> Iterator[str]:
+def _left_out(optima: Mapping[Shape, Optimum | None]) -> Iterator[str]:
     for shape, best in optima.items():
         if best is None:
             yield f"nothing trained at {shape}"
@@ -262,7 +260,7 @@ def _left_out(optima: Mapping["Shape", Optimum | None]) -> Iterator[str]:
             yield f"{shape} was left out, as its optimum has the {edges} searched"
 
 
-def _coarse(usable: Mapping["Shape", Optimum]) -> Iterator[str]:
+def _coarse(usable: Mapping[Shape, Optimum]) -> Iterator[str]:
     shapes = [str(shape) for shape, best in usable.items() if best.coarse]
     if shapes:
         where = " and ".join(f"({shape})" for shape in shapes)

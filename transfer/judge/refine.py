@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from results.landscape import TINY, Cell, Landscape, optimum, rank
 from transfer.judge.bootstrap import Estimate, estimate, resample
-from transfer.search.space import Grid, Side, Space
+from transfer.space import Grid, Side, Space
 
 
 @dataclass(frozen=True)

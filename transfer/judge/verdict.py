@@ -15,7 +15,7 @@ from pccore import Status
 from results.landscape import TINY, Cell, Landscape, Ranking, mean, mostly_trained, optimum, rank
 from results.vocabulary import RATES, VerdictLabel
 from transfer.judge.bootstrap import LEVEL, Estimate, estimate, resample
-from transfer.search.space import Space
+from transfer.space import Space
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from transfer.engine.plan import Arm, Plan
 from transfer.judge.bootstrap import Estimate
 from transfer.judge.law import Fitted, Law, Route
 from transfer.judge.verdict import Judgement
-from transfer.spec.model import Shape
+from transfer.shapes import Shape
 
 
 def verdict_row(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pccore import Registry, Status
 from results.landscape import Cell, Landscape, mean
-from transfer.search.space import Grid, Range, Space
+from transfer.space import Grid, Range, Space
 
 if TYPE_CHECKING:
     import optuna

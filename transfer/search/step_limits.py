@@ -16,8 +16,8 @@ from results.landscape import Cell
 from transfer.engine.plan import Arm, Plan
 from transfer.engine.runs import Run
 from transfer.engine.scheduler import MEASURE, Dispatcher
+from transfer.shapes import Shape
 from transfer.spec.building import has_measurable_limit
-from transfer.spec.model import Shape
 
 QUANTITY = "stable_activity_lr"
 

@@ -7,14 +7,15 @@ import jax
 
 import pccore
 from pccore.theory.stability import has_step_limit
+from transfer.shapes import Shape
 from transfer.spec.variants import VARIANTS
 
 if TYPE_CHECKING:
-    from transfer.spec.model import Experiment, Shape
+    from transfer.spec.model import Experiment
 
 
 def training_config(
-    experiment: "Experiment", variant: str, activation: str, shape: "Shape"
+    experiment: "Experiment", variant: str, activation: str, shape: Shape
 ) -> pccore.TrainingConfig:
     """What the runs of a variant with an activation share at a shape.
 

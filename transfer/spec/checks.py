@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pccore
 from transfer.search.samplers import SAMPLERS
-from transfer.search.space import Grid
+from transfer.space import Grid
 from transfer.spec.building import has_measurable_limit, training_config
 from transfer.spec.fields import LARGEST_COUNT
 from transfer.spec.variants import VARIANTS

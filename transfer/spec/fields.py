@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pccore
 from pccore import Registry, UnknownNameError
-from transfer.search.space import Grid, Range
+from transfer.space import Grid, Range
 from transfer.spec.errors import RejectedError, unknown_key
 
 T = TypeVar("T")

@@ -17,7 +17,8 @@ from pydantic import (
 
 import pccore
 from transfer.search.samplers import SAMPLERS
-from transfer.search.space import Grid, Range, Space
+from transfer.shapes import Shape
+from transfer.space import Grid, Range, Space
 from transfer.spec import fields, options, schemes
 from transfer.spec.checks import problems
 from transfer.spec.errors import SpecError, spec_error
@@ -47,14 +48,16 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-class Shape(Section):
-    """A network's size: `width` N units in each of `depth` H hidden layers."""
+class TargetSpec(Section):
+    """One target: `depth` hidden layers of `width` units each."""
 
     width: Width = Field(description="a number of units per hidden layer")
     depth: Depth = Field(description="a number of hidden layers")
 
-    def __str__(self) -> str:
-        return f"width {self.width}, depth {self.depth}"
+    @property
+    def shape(self) -> Shape:
+        """The target's size."""
+        return Shape(self.width, self.depth)
 
 
 class NetworkSpec(Section):
@@ -181,7 +184,7 @@ class TransferSpec(Section):
 
     Attributes:
         rules: by which the tuned rates go to the targets, names in
-            `transfer.spec.transfer_rules.RULES` with their options, one or a list; all are
+            `transfer.spec.transfer_rules.TRANSFER_RULES` with their options, one or a list; all are
             judged by all cells that run at the target.
         depths: with `widths`: the targets are every depth at every width.
         widths: a missing list means the tuned width, or the tuned depth.
@@ -198,7 +201,7 @@ class TransferSpec(Section):
     ] = (ZeroShot(),)
     depths: Depths | None = None
     widths: Widths | None = None
-    targets: Annotated[tuple[Shape, ...], BeforeValidator(fields.sections)] | None = None
+    targets: Annotated[tuple[TargetSpec, ...], BeforeValidator(fields.sections)] | None = None
     neighbourhood: Annotated[int | Literal["all"], PlainValidator(fields.neighbourhood)] = 1
     tolerance: Annotated[float, PlainValidator(fields.tolerance)] = 0.1
 
@@ -275,7 +278,7 @@ class Experiment(Section):
         """The shapes at which the optimum is rerun, in the order of the spec."""
         transfer = self.transfer
         if transfer.targets is not None:
-            return transfer.targets
+            return tuple(target.shape for target in transfer.targets)
         return tuple(
             Shape(width=width, depth=depth)
             for width in transfer.widths or (self.tune.width,)

@@ -16,7 +16,8 @@ from results.vocabulary import DEPTH_MUP, EXPONENTS, FITTED, ZERO_SHOT
 from transfer.judge.law import SIZES, Exponents, Law, Prescribed, fit, needed, varied_sizes
 from transfer.judge.refine import refine
 from transfer.search.samplers import SAMPLERS
-from transfer.search.space import Grid, Space
+from transfer.shapes import Shape
+from transfer.space import Grid, Space
 from transfer.spec.building import training_config
 from transfer.spec.errors import RejectedError, unknown_key
 from transfer.spec.fields import Reader, depth, exponent, list_of, width
@@ -24,7 +25,7 @@ from transfer.spec.networks import stacks
 from transfer.spec.options import named
 
 if TYPE_CHECKING:
-    from transfer.spec.model import Experiment, Shape
+    from transfer.spec.model import Experiment
 
 FEWEST_VALUES = 3
 """Of a list in which an optimum can lie between two others."""
@@ -43,14 +44,14 @@ class Tuned:
 
     experiment: "Experiment"
     cell: Cell
-    landscapes: Mapping["Shape", Landscape]
+    landscapes: Mapping[Shape, Landscape]
     space: Space
 
 
 class TransferRule(Protocol):
     """Makes a law of what was tuned."""
 
-    def shapes(self, tuned: "Shape") -> tuple["Shape", ...]:
+    def shapes(self, tuned: Shape) -> tuple[Shape, ...]:
         """Where the search must run, besides the tuned shape."""
         ...
 
@@ -71,7 +72,7 @@ class TransferRule(Protocol):
 class _FromOneShape:
     """A rule that needs the tuned shape alone."""
 
-    def shapes(self, tuned: "Shape") -> tuple["Shape", ...]:
+    def shapes(self, tuned: Shape) -> tuple[Shape, ...]:
         """None."""
         return ()
 
@@ -179,10 +180,10 @@ class FittedExponents:
     depths: tuple[int, ...] | None = None
     widths: tuple[int, ...] | None = None
 
-    def shapes(self, tuned: "Shape") -> tuple["Shape", ...]:
+    def shapes(self, tuned: Shape) -> tuple[Shape, ...]:
         """All but the tuned one."""
         shapes = (
-            tuned.model_copy(update={"width": width, "depth": depth})
+            Shape(width, depth)
             for width in self.widths or (tuned.width,)
             for depth in self.depths or (tuned.depth,)
         )
@@ -234,7 +235,7 @@ class FittedExponents:
                 )
 
 
-RULES: Registry[Any] = Registry(
+TRANSFER_RULES: Registry[Any] = Registry(
     "transfer rule",
     {
         ZERO_SHOT: ZeroShot,
@@ -249,7 +250,7 @@ def read_rules(value: object) -> tuple[TransferRule, ...]:
     """A rule or a list of different ones: names, or mappings {rule: ..., option: ...}."""
     several = value if isinstance(value, list | tuple) else [value]
     read = list_of(_rule)(several)
-    names = [RULES.name_of(type(rule)) for rule in read]
+    names = [TRANSFER_RULES.name_of(type(rule)) for rule in read]
     for place, name in enumerate(names):
         if name in names[:place]:
             raise RejectedError("must not be given twice", name, where=f"[{place}]")
@@ -262,7 +263,7 @@ def rules_as_yaml(value: tuple[TransferRule, ...]) -> list[Any]:
 
 
 def _rule_as_yaml(rule: TransferRule) -> Any:
-    name = RULES.name_of(type(rule))
+    name = TRANSFER_RULES.name_of(type(rule))
     options = {key: value for key, value in vars(rule).items() if value is not None}
     written = {
         key: vars(value) if isinstance(value, Exponents) else list(value)
@@ -272,10 +273,10 @@ def _rule_as_yaml(rule: TransferRule) -> Any:
 
 
 def _rule(value: object, where: str = "") -> TransferRule:
-    if isinstance(value, tuple(RULES.values())):
+    if isinstance(value, tuple(TRANSFER_RULES.values())):
         value = _rule_as_yaml(value)  # type: ignore[arg-type]  # one of ours
-    name, options = named(RULES, value, where, key="rule", special=_READERS)
-    rule: TransferRule = RULES[name](**options)
+    name, options = named(TRANSFER_RULES, value, where, key="rule", special=_READERS)
+    rule: TransferRule = TRANSFER_RULES[name](**options)
     return rule
 
 

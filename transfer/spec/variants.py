@@ -139,7 +139,7 @@ VARIANTS: Registry[Variant] = Registry(
     },
 )
 
-RULES: Registry[Any] = Registry(
+LEARNING_RULES: Registry[Any] = Registry(
     "learning rule",
     {"pc": PredictiveCoding, "bp": Backpropagation, "ep": EquilibriumPropagation},
 )
