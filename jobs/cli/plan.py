@@ -16,7 +16,7 @@ from jobs.pools.calibration import timed_group
 from jobs.pools.forecast import Cost, Forecast, Load, foresee
 from results.durations import duration
 from results.storage.folder import Folder
-from transfer.engine.census import census
+from transfer.engine.dry_run import census
 from transfer.engine.plan import Plan
 
 if TYPE_CHECKING:

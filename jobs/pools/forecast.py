@@ -11,7 +11,7 @@ from jobs.pools.calibration import Timing, calibrate, interpolated
 from jobs.pools.lanes import lane_bytes
 from jobs.pools.layout_choice import known_layout
 from pccore import Lane, TrainingConfig
-from transfer.engine.census import direct
+from transfer.engine.dry_run import direct
 from transfer.engine.grouping import OPERATIONS, evaluation_work, evaluations, sizes, work
 from transfer.engine.plan import Demand, Plan
 from transfer.engine.pool import Group
@@ -104,7 +104,7 @@ def foresee(plan: Plan, demands: Sequence[Demand], pool: "AnyPool", *, measure: 
 
     Args:
         plan: of the experiment.
-        demands: what is ahead of it (`transfer.engine.census`).
+        demands: what is ahead of it (`transfer.engine.dry_run`).
         pool: one like that which will train, made with `train=timed_group`.
         measure: whether to train a few steps of its shapes, for about half a minute at most.
     """

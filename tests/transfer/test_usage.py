@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_road import bowl
+from test_driver import bowl
 from transfer_fakes import FormulaPool, Killed, MemoryLedger, spec
 
 import pccore

@@ -14,11 +14,11 @@ from transfer.engine.plan import Arm, Demand, Plan
 from transfer.engine.progress import Progress
 from transfer.engine.runs import Run
 from transfer.engine.scheduler import TRANSFER, TUNE, Dispatcher
+from transfer.engine.step_limits import StepLimits
+from transfer.engine.verdict_rows import law_rows, verdict_row
 from transfer.judge.law import Route, UnfittedError
 from transfer.judge.verdict import Judgement, judge, without_optimum
-from transfer.judge.verdict_rows import law_rows, verdict_row
 from transfer.search.samplers import WORST_LOSS, Search, Trial, told
-from transfer.search.step_limits import StepLimits
 from transfer.shapes import Shape
 from transfer.spec.transfer_rules import TRANSFER_RULES, Tuned
 

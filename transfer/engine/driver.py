@@ -12,7 +12,7 @@ from transfer.engine.pool import Pool
 from transfer.engine.progress import Progress, Silent
 from transfer.engine.runs import Run
 from transfer.engine.scheduler import REPRODUCE, TRANSFER, TUNE, Dispatcher
-from transfer.judge.verdict_rows import summary
+from transfer.engine.verdict_rows import summary
 from transfer.spec.model import Experiment
 
 if TYPE_CHECKING:

@@ -157,7 +157,7 @@ class TuneSpec(Section):
             8. It is a setting, and not the pool's, so that every pool finds the same cells.
         seeds: of the tuning and of the transfer. In YAML a count n for 0 .. n - 1, or a list.
         skip_unstable: leave out cells whose beta is beyond what gradient descent on the activities
-            survives (thesis 5.4.1; `transfer.search.step_limits`), at the tuned shape and at the
+            survives (thesis 5.4.1; `transfer.engine.step_limits`), at the tuned shape and at the
             targets.
     """
 

@@ -5,11 +5,11 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from test_road import bowl
+from test_driver import bowl
 from transfer_fakes import FormulaPool, Killed, MemoryLedger, spec
 
 from transfer import Experiment, run
-from transfer.engine.census import census, direct
+from transfer.engine.dry_run import census, direct
 from transfer.engine.plan import Demand, Plan
 
 FITTED = spec(
