@@ -58,16 +58,16 @@ def optima(ledger: Ledger) -> int:
 
 def resume(ledger: Ledger) -> int:
     """All runs of an experiment that is done, as a driver looks them up; JAX is loaded too."""
-    from transfer.engine.scheduler import TUNE, Dispatcher
+    from transfer.engine.scheduler import TUNE, Scheduler
 
     pool: Any = None  # trains nothing
-    dispatcher = Dispatcher("experiment-00", [invented.DIGEST], ledger, pool)
+    scheduler = Scheduler("experiment-00", [invented.DIGEST], ledger, pool)
     wanted: Any = [
         SimpleNamespace(run_id=run_id, variant="mupc")
         for run_id in invented.run_ids(range(invented.PER_EXPERIMENT))
     ]
-    dispatcher.request(wanted, TUNE)
-    return dispatcher.done
+    scheduler.request(wanted, TUNE)
+    return scheduler.done
 
 
 def append(ledger: Ledger) -> int:

@@ -1,6 +1,6 @@
 from .engine.driver import TransferResult, run, train
 from .engine.pool import Group, GroupResult, Pool, Worker
-from .engine.progress import Progress, Silent
+from .engine.progress import Progress
 from .engine.runs import Cell, Run
 from .judge.verdict import VerdictLabel
 from .spec.errors import SpecError
@@ -16,7 +16,6 @@ __all__ = [
     "Pool",
     "Progress",
     "Run",
-    "Silent",
     "SpecError",
     "TransferResult",
     "VerdictLabel",

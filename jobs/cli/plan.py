@@ -16,7 +16,7 @@ from jobs.pools.calibration import timed_group
 from jobs.pools.forecast import Cost, Forecast, Load, foresee
 from results.durations import duration
 from results.storage.folder import Folder
-from transfer.engine.dry_run import census
+from transfer.engine.dry_run import dry_run
 from transfer.engine.plan import Plan
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def show_plan(options: PlanOptions) -> None:
     plan = Plan.of(transfer.load(options.spec), options.data_dir)
     plan.check()
     with _ledger(options.ledger) as ledger, make_pool(options, train=timed_group) as pool:
-        demands = census(plan, ledger, pool)
+        demands = dry_run(plan, ledger, pool)
         found = foresee(plan, demands, pool, measure=options.calibrate)
         if options.as_json:
             print(json.dumps(_facts(plan, pool, found), indent=2, allow_nan=False))

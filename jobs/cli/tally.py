@@ -10,7 +10,7 @@ from typing import Any
 from pccore import Outcome, Status
 from results.landscape import Cell
 from transfer.engine.grouping import OPERATIONS
-from transfer.engine.progress import Silent
+from transfer.engine.progress import Progress
 from transfer.engine.runs import Run
 from transfer.shapes import Shape
 from transfer.spec.model import Experiment
@@ -34,7 +34,7 @@ class Standing:
 
 
 @dataclass
-class Tally(Silent):
+class Tally(Progress):
     """Listens to a job and counts (`transfer.Progress`).
 
     Attributes:

@@ -11,9 +11,9 @@ from jobs.pools.calibration import Timing, calibrate, interpolated
 from jobs.pools.lanes import lane_bytes
 from jobs.pools.layout_choice import known_layout
 from pccore import Lane, TrainingConfig
-from transfer.engine.dry_run import direct
+from transfer.engine.dry_run import direct_tuning
 from transfer.engine.grouping import OPERATIONS, evaluation_work, evaluations, sizes, work
-from transfer.engine.plan import Demand, Plan
+from transfer.engine.plan import Plan, PlannedRuns
 from transfer.engine.pool import Group
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Load:
         longest: seconds of the longest group.
     """
 
-    demand: Demand
+    demand: PlannedRuns
     groups: tuple[int, ...]
     programs: int
     lane_bytes: int
@@ -99,7 +99,9 @@ class Forecast:
     seconds: float
 
 
-def foresee(plan: Plan, demands: Sequence[Demand], pool: "AnyPool", *, measure: bool) -> Forecast:
+def foresee(
+    plan: Plan, demands: Sequence[PlannedRuns], pool: "AnyPool", *, measure: bool
+) -> Forecast:
     """Forecast an experiment.
 
     Args:
@@ -108,7 +110,7 @@ def foresee(plan: Plan, demands: Sequence[Demand], pool: "AnyPool", *, measure: 
         pool: one like that which will train, made with `train=timed_group`.
         measure: whether to train a few steps of its shapes, for about half a minute at most.
     """
-    every, instead = [replace(demand, known=0) for demand in demands], direct(plan)
+    every, instead = [replace(demand, known=0) for demand in demands], direct_tuning(plan)
     began = time.monotonic()
     measured = _measured(plan, [*every, *instead], pool) if measure else {}
     took = time.monotonic() - began
@@ -129,7 +131,9 @@ def foresee(plan: Plan, demands: Sequence[Demand], pool: "AnyPool", *, measure: 
     )
 
 
-def _loads(plan: Plan, demands: Sequence[Demand], pool: "AnyPool", timings: Timings) -> list[Load]:
+def _loads(
+    plan: Plan, demands: Sequence[PlannedRuns], pool: "AnyPool", timings: Timings
+) -> list[Load]:
     """Every demand, cut into groups as the driver would."""
     share = sum(demand.work for demand in demands) / pool.slots
     compiled: set[tuple[TrainingConfig, int]] = set()
@@ -161,7 +165,7 @@ def _seconds(config: TrainingConfig, timing: Timing) -> float:
     return config.steps * timing.step + evaluations(config) * timing.evaluation
 
 
-def _measured(plan: Plan, demands: Sequence[Demand], pool: "AnyPool") -> Timings:
+def _measured(plan: Plan, demands: Sequence[PlannedRuns], pool: "AnyPool") -> Timings:
     """Timings of the shapes for which there is time; those that take equally long share one."""
     alike: dict[Path, list[Load]] = {}
     for load in _loads(plan, demands, pool, {}):

@@ -18,7 +18,7 @@ from jobs.pools.worker import failed_group
 from pccore import Lane, NetworkConfig, PredictiveCoding, TrainingConfig
 from transfer import Experiment
 from transfer.engine.grouping import work
-from transfer.engine.plan import Demand, Plan
+from transfer.engine.plan import Plan, PlannedRuns
 from transfer.engine.pool import Group, GroupResult
 
 RATE = 1e9  # multiply-adds a second
@@ -243,7 +243,7 @@ def test_between_shapes_that_were_measured_the_rate_is_interpolated() -> None:
 def test_slots_share_the_work_but_no_group() -> None:
     plan = Plan.of(Experiment.from_dict(TINY))
     arm, shape = plan.arms[0], plan.experiment.tune.shape
-    demand = Demand(arm, "tune", shape, plan.config(arm, shape), runs=10, known=4)
+    demand = PlannedRuns(arm, "tune", shape, plan.config(arm, shape), runs=10, known=4)
 
     def load(seconds: float | None, longest: float) -> Load:
         return Load(demand, (6,), 1, 0, 1e9, seconds, longest)

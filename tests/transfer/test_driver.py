@@ -9,7 +9,7 @@ import pytest
 from transfer_fakes import FormulaPool, Killed, MemoryLedger, Response, outcome, spec
 
 from pccore import Outcome, Status, TrainingConfig
-from transfer import Cell, Experiment, Silent, run
+from transfer import Cell, Experiment, Progress, run
 from transfer.engine.driver import TransferResult
 
 DIVERGED = Outcome(Status.DIVERGED, steps=3, diverged_step=3)
@@ -262,7 +262,7 @@ def test_a_range_runs_octaves_at_the_target() -> None:
 
 
 @dataclass
-class Listener(Silent):
+class Listener(Progress):
     """Keeps what it was told."""
 
     phases: list[tuple[str, int, int]] = field(default_factory=list)

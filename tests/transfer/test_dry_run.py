@@ -9,8 +9,8 @@ from test_driver import bowl
 from transfer_fakes import FormulaPool, Killed, MemoryLedger, spec
 
 from transfer import Experiment, run
-from transfer.engine.dry_run import census, direct
-from transfer.engine.plan import Demand, Plan
+from transfer.engine.dry_run import direct_tuning, dry_run
+from transfer.engine.plan import Plan, PlannedRuns
 
 FITTED = spec(
     tune={"weight_lr": [0.001, 0.01, 0.1, 1], "activity_lr": [1, 10, 100]},
@@ -20,12 +20,12 @@ SAMPLED = spec(tune={"sampler": "tpe", "trials": 20, "in_flight": 4})
 SEVERAL = spec(variants=["mupc", "sp", {"name": "bp", "weight_lr": [0.1, 0.01]}])
 
 
-def count(values: dict[str, Any], ledger: MemoryLedger | None = None) -> list[Demand]:
+def count(values: dict[str, Any], ledger: MemoryLedger | None = None) -> list[PlannedRuns]:
     plan = Plan.of(Experiment.from_dict(values))
-    return census(plan, ledger or MemoryLedger(), FormulaPool(bowl))
+    return dry_run(plan, ledger or MemoryLedger(), FormulaPool(bowl))
 
 
-def told(demands: list[Demand]) -> list[tuple[str, str, int, int, int, bool]]:
+def told(demands: list[PlannedRuns]) -> list[tuple[str, str, int, int, int, bool]]:
     return [(d.arm.label, d.phase, d.shape.depth, d.runs, d.known, d.at_most) for d in demands]
 
 
@@ -96,7 +96,7 @@ def test_work_is_of_what_is_not_known() -> None:
 
 
 def test_direct_tuning_is_the_whole_search_at_every_target() -> None:
-    searches = direct(Plan.of(Experiment.from_dict(SEVERAL)))
+    searches = direct_tuning(Plan.of(Experiment.from_dict(SEVERAL)))
     assert [(d.arm.label, d.shape.depth, d.runs) for d in searches] == [
         ("mupc", 4, 36),
         ("mupc", 8, 36),

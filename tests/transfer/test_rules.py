@@ -12,7 +12,7 @@ from transfer_fakes import FormulaPool, MemoryLedger, TrainingPool, spec
 
 import results
 from pccore import Outcome, Status, TrainingConfig
-from transfer import Cell, Experiment, Silent, run
+from transfer import Cell, Experiment, Progress, run
 from transfer.engine.driver import TransferResult
 from transfer.shapes import Shape
 from transfer.spec.transfer_rules import (
@@ -245,7 +245,7 @@ def test_a_rate_predicted_out_of_a_range_has_neighbours_an_octave_away() -> None
 def test_progress_counts_the_shapes_that_a_law_needs() -> None:
     totals = []
 
-    class Listener(Silent):
+    class Listener(Progress):
         def phase(self, name: str, total_runs: int, already_done: int) -> None:
             totals.append((total_runs, already_done))
 

@@ -12,7 +12,8 @@ import pytest
 from pccore import Status
 from results.landscape import Landscape
 from transfer import Cell
-from transfer.search.samplers import SAMPLERS, WORST_LOSS, Search, Trial, told
+from transfer.engine.arm import search_loss
+from transfer.search.samplers import SAMPLERS, WORST_LOSS, Search, Trial
 from transfer.space import Grid, Range, Space
 
 GRID = Space(Grid((0.01, 0.05, 0.1, 0.5)), Grid(tuple(10.0**k for k in range(-2, 4))))
@@ -118,11 +119,11 @@ def one_cell(*outcomes: tuple[Status, float | None]) -> Landscape:
 def test_what_a_search_is_told_is_finite_and_ordered() -> None:
     trained, diverged = (Status.TRAINED, 1.0), (Status.DIVERGED, None)
     losses = [
-        told(one_cell(trained, (Status.TRAINED, 2.0), trained)),
-        told(one_cell((Status.TRAINED, 900.0), trained, trained)),
-        told(one_cell(trained, (Status.AT_CHANCE, 0.1), trained)),
-        told(one_cell(trained, diverged, (Status.FAILED, None))),
-        told(one_cell(diverged, (Status.TRAINED, math.nan), (Status.TRAINED, -math.inf))),
+        search_loss(one_cell(trained, (Status.TRAINED, 2.0), trained)),
+        search_loss(one_cell((Status.TRAINED, 900.0), trained, trained)),
+        search_loss(one_cell(trained, (Status.AT_CHANCE, 0.1), trained)),
+        search_loss(one_cell(trained, diverged, (Status.FAILED, None))),
+        search_loss(one_cell(diverged, (Status.TRAINED, math.nan), (Status.TRAINED, -math.inf))),
     ]
     assert losses[0] == pytest.approx(4 / 3)
     assert losses == sorted(losses)

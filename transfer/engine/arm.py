@@ -1,29 +1,32 @@
-"""The road of one arm: tune, take the optimum where each rule says, run there, judge.
+"""The workflow of one arm: tune, take the optimum to every target by each rule, run there, judge.
 
-A road is a generator that yields the runs it cannot go on without. Whoever drives it resumes it
-when they are done, so that several roads share a pool and none waits for another.
+A workflow is a generator that yields the runs it waits for. The driver resumes it when they are
+done, so that the workflows of several arms share a pool and none waits for another.
 """
 
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from pccore import Status
 from results.landscape import Cell, Landscape, mean, optimum
-from transfer.engine.plan import Arm, Demand, Plan
+from transfer.engine.plan import Arm, Plan, PlannedRuns
 from transfer.engine.progress import Progress
+from transfer.engine.run_rows import Row
 from transfer.engine.runs import Run
-from transfer.engine.scheduler import TRANSFER, TUNE, Dispatcher
+from transfer.engine.scheduler import TRANSFER, TUNE, Scheduler
 from transfer.engine.step_limits import StepLimits
 from transfer.engine.verdict_rows import law_rows, verdict_row
-from transfer.judge.law import Route, UnfittedError
+from transfer.judge.law import RulePredictions, UnfittedError
 from transfer.judge.verdict import Judgement, judge, without_optimum
-from transfer.search.samplers import WORST_LOSS, Search, Trial, told
+from transfer.search.samplers import WORST_LOSS, Search, Trial
 from transfer.shapes import Shape
 from transfer.spec.transfer_rules import TRANSFER_RULES, Tuned
 
 T = TypeVar("T")
-Waiting = Generator[Sequence[Run], None, T]
+Steps = Generator[Sequence[Run], None, T]
+"""Steps of a workflow: they yield the runs that they wait for, and return a T."""
 
 
 @dataclass(frozen=True)
@@ -43,168 +46,189 @@ class Optimum:
     loss: float | None
 
 
-class Road:
+class ArmWorkflow:
     """Takes one arm from its search to its verdicts.
 
     Attributes:
-        arm: the arm.
+        label: the arm's label.
         optimum: the result of the search; None until it is over.
         verdicts: rows of the `verdicts` table, in the order of the targets, once all are known.
         skipped: runs left out because their beta is beyond the step limit (`tune.skip_unstable`).
     """
 
-    def __init__(self, plan: Plan, arm: Arm, dispatcher: Dispatcher, progress: Progress) -> None:
-        self.arm = arm
+    def __init__(self, plan: Plan, arm: Arm, scheduler: Scheduler, progress: Progress) -> None:
+        self.label = arm.label
         self.optimum: Optimum | None = None
-        self.verdicts: list[dict[str, Any]] = []
+        self.verdicts: list[Row] = []
         self.skipped = 0
-        self._surveyed = False
-        self._plan, self._dispatcher, self._progress = plan, dispatcher, progress
+        self._other_shapes_requested = False
+        self._plan, self._arm, self._scheduler, self._progress = plan, arm, scheduler, progress
         tune = plan.experiment.tune
         self._search = Search(arm.space, tune.sampler, tune.trials)
-        self._limits = StepLimits(plan, arm, dispatcher)
+        self._limits = StepLimits(plan, arm, scheduler)
 
-    def travel(self) -> Waiting[None]:
-        """The whole road; yields the runs it waits for."""
-        experiment = self._plan.experiment
+    def steps(self) -> Steps[None]:
+        """Tune, transfer, judge and record the verdicts."""
+        experiment, arm = self._plan.experiment, self._arm
         yield from self._limits.measure(experiment.tuned)
-        surveyed = self._survey()
+        other_shapes = self._request_other_shapes()
         tuned = yield from self._tune()
         cell = optimum(tuned)
         loss = None if cell is None else mean(tuned.losses[tuned.place(cell)])
         landscapes = {experiment.tune.shape: tuned}
-        for shape, cells in surveyed.items():
+        for shape, cells in other_shapes.items():
             landscapes[shape] = yield from self._landscape(shape, cells)
-        self.optimum = Optimum(self.arm.variant.name, self.arm.activation, cell, loss)
-        self._progress.optimum(self.arm.label, cell, loss)
-        routes = [] if cell is None else self._routes(cell, landscapes)
-        self.verdicts = yield from self._transfer(tuned, routes)
-        measured = [row for route in routes for row in law_rows(self._plan, self.arm, route.law)]
-        self._dispatcher.record_verdicts(self.verdicts, measured)
+        self.optimum = Optimum(arm.variant.name, arm.activation, cell, loss)
+        self._progress.optimum(self.label, cell, loss)
+        rules = [] if cell is None else self._predict(cell, landscapes)
+        self.verdicts = yield from self._transfer(tuned, rules)
+        fits = [row for rule in rules for row in law_rows(self._plan, arm, rule.law)]
+        self._scheduler.record_verdicts(self.verdicts, fits)
 
-    def ahead(self) -> list[Demand]:
-        """What has not been asked for yet, at most."""
+    def remaining(self) -> list[PlannedRuns]:
+        """Return an upper bound on the runs that have not been requested yet."""
         if self.optimum is not None:
             return []
-        left = self._search.trials - self._search.asked
-        shapes = () if self._surveyed else None
-        return self._plan.ahead(self.arm, left, shapes)
+        trials = self._search.trials - self._search.asked
+        shapes = () if self._other_shapes_requested else None
+        return self._plan.remaining(self._arm, trials, shapes)
 
-    def _survey(self) -> dict[Shape, tuple[Cell, ...]]:
-        """Ask for the whole grid at the other shapes that rules are fitted to."""
-        self._surveyed = True
-        kept = {}
+    def _request_other_shapes(self) -> dict[Shape, tuple[Cell, ...]]:
+        """Request the whole grid at the shapes, besides the tuned one, that rules are fitted to."""
+        self._other_shapes_requested = True
+        requested = {}
         for shape in self._plan.experiment.tuned[1:]:
-            kept[shape] = self._kept(shape, self.arm.space.cells)
-            self._dispatcher.request(self._plan.runs(self.arm, shape, kept[shape]), TUNE)
-        return kept
+            requested[shape] = self._without_unstable(shape, self._arm.space.cells)
+            self._scheduler.request(self._plan.runs(self._arm, shape, requested[shape]), TUNE)
+        return requested
 
-    def _tune(self) -> Waiting[Landscape]:
-        """Ask the search for cells and tell it their losses, in the order of asking.
+    def _tune(self) -> Steps[Landscape]:
+        """Ask the search for cells, and tell it their losses in the order of asking.
 
-        Losses are told in that order whatever order they arrive in, and cells are asked for at most
-        `in_flight` ahead of it: what is asked then depends on the spec alone, not on the pool, on
-        timing, or on how often the job was interrupted.
+        The order of telling does not depend on the order in which losses arrive, and at most
+        `in_flight` cells are asked for ahead of it. The search therefore depends on the spec alone:
+        not on the pool, on timing, or on how often the job was interrupted.
         """
         shape = self._plan.experiment.tune.shape
-        rows: dict[Cell, list[Mapping[str, Any]]] = {}
-        asked: deque[Trial] = deque()
+        rows: dict[Cell, list[Row]] = {}
+        in_flight: deque[Trial] = deque()
         while True:
-            self._ask(asked)
-            if not asked:
+            self._ask(in_flight)
+            if not in_flight:
                 return Landscape.of(list(rows), list(rows.values()))
-            trial = asked.popleft()
-            if not self._kept(shape, [trial.cell]):
+            trial = in_flight.popleft()
+            if not self._without_unstable(shape, [trial.cell]):
                 self._search.tell(trial, WORST_LOSS)
                 continue
             runs = self._runs(trial)
             yield runs
-            rows[trial.cell] = self._dispatcher.rows(runs)
-            self._search.tell(trial, told(Landscape.of([trial.cell], [rows[trial.cell]])))
+            rows[trial.cell] = self._scheduler.results(runs)
+            self._search.tell(trial, search_loss(Landscape.of([trial.cell], [rows[trial.cell]])))
 
-    def _ask(self, asked: deque[Trial]) -> None:
-        """Fill up the cells in flight."""
+    def _ask(self, in_flight: deque[Trial]) -> None:
+        """Ask the search for as many cells as may be in flight, and request their runs."""
         new: list[Run] = []
-        while self._plan.in_flight is None or len(asked) < self._plan.in_flight:
+        while self._plan.in_flight is None or len(in_flight) < self._plan.in_flight:
             trial = self._search.ask()
             if trial is None:
                 break
-            asked.append(trial)
+            in_flight.append(trial)
             if not self._limits.beyond(trial.cell, self._plan.experiment.tune.shape):
                 new += self._runs(trial)
-        if new:  # all at once: looking up a run in the ledger costs a hundred times as much alone
-            self._dispatcher.request(new, TUNE)
+        if new:  # in one request: looking runs up one by one costs a hundred times as much
+            self._scheduler.request(new, TUNE)
 
     def _runs(self, trial: Trial) -> list[Run]:
-        return self._plan.runs(self.arm, self._plan.experiment.tune.shape, [trial.cell])
+        return self._plan.runs(self._arm, self._plan.experiment.tune.shape, [trial.cell])
 
-    def _routes(self, cell: Cell, landscapes: Mapping[Shape, Landscape]) -> list[Route]:
-        """Where each rule goes."""
+    def _predict(self, cell: Cell, landscapes: Mapping[Shape, Landscape]) -> list[RulePredictions]:
+        """Return what each rule predicts for the targets from the optimum and the landscapes."""
         experiment, found = self._plan.experiment, []
         for rule in experiment.transfer.rules:
+            name = TRANSFER_RULES.name_of(rule)
             try:
-                law = rule.law(Tuned(experiment, cell, landscapes, self.arm.space))
+                law = rule.law(Tuned(experiment, cell, landscapes, self._arm.space))
             except UnfittedError as error:
-                found.append(Route(TRANSFER_RULES.name_of(rule), None, {}, str(error)))
+                found.append(RulePredictions(name, None, {}, str(error)))
                 continue
             predicted = {shape: law.predict(shape) for shape in experiment.targets}
-            found.append(Route(TRANSFER_RULES.name_of(rule), law, predicted, law.note))
+            found.append(RulePredictions(name, law, predicted, law.note))
         return found
 
-    def _transfer(self, tuned: Landscape, routes: list[Route]) -> Waiting[list[dict[str, Any]]]:
-        """Run what every rule predicts, and the neighbours, at every target at once; judge each.
+    def _transfer(self, tuned: Landscape, rules: list[RulePredictions]) -> Steps[list[Row]]:
+        """Run the predicted cells of all rules and their neighbours at every target, and judge.
 
         Args:
             tuned: the search at the tuned shape.
-            routes: empty where it found no optimum.
+            rules: empty if the search found no optimum.
         """
-        plan, arm = self._plan, self.arm
+        plan, arm = self._plan, self._arm
         targets = plan.experiment.targets
-        moved = {
-            shape: [r.predicted[shape].cell for r in routes if r.predicted] for shape in targets
+        predicted = {
+            shape: [rule.predicted[shape].cell for rule in rules if rule.predicted]
+            for shape in targets
         }
         near = {
             shape: tuple(dict.fromkeys(c for cell in cells for c in plan.neighbourhood(arm, cell)))
-            for shape, cells in moved.items()
+            for shape, cells in predicted.items()
         }
         yield from self._limits.measure(targets, [c for cells in near.values() for c in cells])
-        wanted = {shape: self._kept(shape, near[shape], moved[shape]) for shape in targets}
-        for shape, cells in wanted.items():
-            self._dispatcher.request(plan.runs(arm, shape, cells), TRANSFER)
-        if not routes:
-            lost = [TRANSFER_RULES.name_of(rule) for rule in plan.experiment.transfer.rules]
-            routes = [Route(name, None, {}, without_optimum(tuned).reason) for name in lost]
+        requested = {
+            shape: self._without_unstable(shape, near[shape], keep=predicted[shape])
+            for shape in targets
+        }
+        for shape, cells in requested.items():
+            self._scheduler.request(plan.runs(arm, shape, cells), TRANSFER)
+        if not rules:
+            reason = without_optimum(tuned).reason
+            names = [TRANSFER_RULES.name_of(rule) for rule in plan.experiment.transfer.rules]
+            rules = [RulePredictions(name, None, {}, reason) for name in names]
         verdicts = []
-        for shape, cells in wanted.items():
+        for shape, cells in requested.items():
             target = yield from self._landscape(shape, cells)
-            for route in routes:
-                judgement = self._judge(tuned, target, shape, route)
-                verdicts.append(verdict_row(plan, arm, shape, route, judgement, target))
+            for rule in rules:
+                judgement = self._judge(tuned, target, shape, rule)
+                verdicts.append(verdict_row(plan, arm, shape, rule, judgement, target))
                 self._progress.verdict(verdicts[-1])
         return verdicts
 
-    def _judge(self, tuned: Landscape, target: Landscape, shape: Shape, route: Route) -> Judgement:
-        if route.law is None:
-            return Judgement(reason=route.note)
-        cell, tolerance = route.predicted[shape].cell, self._plan.experiment.transfer.tolerance
-        found = judge(tuned, target, cell, self.arm.space, tolerance, route.law.base)
-        return replace(found, reason="; ".join(filter(None, (found.reason, route.note))))
+    def _judge(
+        self, tuned: Landscape, target: Landscape, shape: Shape, rule: RulePredictions
+    ) -> Judgement:
+        if rule.law is None:
+            return Judgement(reason=rule.note)
+        cell, tolerance = rule.predicted[shape].cell, self._plan.experiment.transfer.tolerance
+        found = judge(tuned, target, cell, self._arm.space, tolerance, rule.law.base)
+        return replace(found, reason="; ".join(filter(None, (found.reason, rule.note))))
 
-    def _landscape(self, shape: Shape, cells: Sequence[Cell]) -> Waiting[Landscape]:
-        """What became of cells that were asked for."""
-        runs = self._plan.runs(self.arm, shape, cells)
+    def _landscape(self, shape: Shape, cells: Sequence[Cell]) -> Steps[Landscape]:
+        """Return the landscape of requested cells, once all their runs are done."""
+        runs = self._plan.runs(self._arm, shape, cells)
         yield runs
-        rows, seeds = self._dispatcher.rows(runs), len(self._plan.seeds)
+        rows, seeds = self._scheduler.results(runs), len(self._plan.seeds)
         return Landscape.of(cells, [rows[i : i + seeds] for i in range(0, len(rows), seeds)])
 
-    def _kept(
-        self, shape: Shape, cells: Sequence[Cell], transferred: Sequence[Cell] = ()
+    def _without_unstable(
+        self, shape: Shape, cells: Sequence[Cell], keep: Sequence[Cell] = ()
     ) -> tuple[Cell, ...]:
-        """The cells to run at `shape`; the transferred ones are never left out."""
+        """Return the cells within the step limit at `shape` and those to `keep`.
+
+        The runs of the other cells are counted and reported as skipped.
+        """
         beyond = self._limits.beyond
-        kept = tuple(cell for cell in cells if cell in transferred or not beyond(cell, shape))
+        kept = tuple(cell for cell in cells if cell in keep or not beyond(cell, shape))
         if len(kept) < len(cells):
             runs = (len(cells) - len(kept)) * len(self._plan.seeds)
             self.skipped += runs
-            self._progress.skipped(self.arm.label, shape, runs)
+            self._progress.skipped(self.label, shape, runs)
         return kept
+
+
+def search_loss(cell: Landscape) -> float:
+    """Return the loss that a search is told for a cell, given a landscape of that one cell.
+
+    It is the mean loss if all seeds trained, `WORST_LOSS` if none did, and in between, regardless
+    of their losses, if only some did.
+    """
+    trained = cell.count(Status.TRAINED)
+    return (1 - trained / cell.seeds) * WORST_LOSS + (mean(cell.losses) or 0.0)

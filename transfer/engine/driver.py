@@ -1,4 +1,4 @@
-"""Runs an experiment: drives the road of every arm until all have arrived."""
+"""Running an experiment: the workflows of all arms share a scheduler and a pool."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfer.engine.arm import Optimum, Road
+from transfer.engine.arm import ArmWorkflow, Optimum
 from transfer.engine.plan import Plan
 from transfer.engine.pool import Pool
-from transfer.engine.progress import Progress, Silent
+from transfer.engine.progress import Progress
 from transfer.engine.runs import Run
-from transfer.engine.scheduler import REPRODUCE, TRANSFER, TUNE, Dispatcher
+from transfer.engine.scheduler import REPRODUCE, TRANSFER, TUNE, Scheduler
 from transfer.engine.verdict_rows import summary
 from transfer.spec.model import Experiment
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TransferResult:
-    """What became of an experiment.
+    """The result of an experiment.
 
     Attributes:
-        optima: of every arm, by its label: "mupc", or "mupc tanh" with several activations.
-        verdicts: rows of the `verdicts` table, one per arm and target.
-        skipped: by arm, runs left out because of `tune.skip_unstable`.
+        optima: the optimum of every arm, by its label: "mupc", or "mupc tanh" with several
+            activations.
+        verdicts: rows of the `verdicts` table, one per arm, target and rule.
+        skipped: by arm, how many runs were left out because of `tune.skip_unstable`.
     """
 
     optima: dict[str, Optimum]
@@ -47,39 +48,36 @@ def run(
     progress: Progress | None = None,
     data_dir: Path | str | None = None,
 ) -> TransferResult:
-    """Tune, transfer and judge every variant of `experiment`.
+    """Tune every variant of an experiment, transfer its optimum and judge the transfer.
 
-    Runs that the ledger has are not trained again, so that an interrupted call is continued by the
-    same call, to the same verdicts.
+    Runs that the ledger has are not trained again: the same call continues an interrupted one and
+    arrives at the same verdicts.
 
     Args:
-        experiment: what to do.
-        ledger: where every run, curve and verdict goes; see `results.open`.
+        experiment: the spec.
+        ledger: where every run, curve and verdict is recorded; see `results.open`.
         pool: trains the runs; it is left open.
-        progress: told what happens.
+        progress: receives the events of the job.
         data_dir: where the data set's files are; None means the default place.
 
     Raises:
-        ValueError: the data set is missing or damaged, or cannot be trained as asked. Nothing has
-            been trained or written then.
+        ValueError: the data set is missing or damaged, or a variant cannot be trained with these
+            settings. Nothing has been trained or recorded then.
     """
     plan = Plan.of(experiment, None if data_dir is None else Path(data_dir))
     plan.check()
-    dispatcher = Dispatcher(experiment.name, [plan.digest], ledger, pool, plan.data_dir)
-    dispatcher.tidy()
-    journey = Journey(plan, dispatcher, progress or Silent())
-    with _watched(dispatcher):
-        while journey.advance():
-            dispatcher.dispatch()
-            journey.announce()
-            journey.collect()
-    journey.announce()
-    roads = journey.roads
-    return TransferResult(
-        {road.arm.label: road.optimum for road in roads if road.optimum is not None},
-        [row for road in roads for row in road.verdicts],
-        {road.arm.label: road.skipped for road in roads if road.skipped},
-    )
+    scheduler = Scheduler(experiment.name, [plan.digest], ledger, pool, plan.data_dir)
+    scheduler.remove_stale_checkpoints()
+    progress = progress or Progress()
+    workflows = Workflows(plan, scheduler, progress)
+    with _recorded_usage(scheduler):
+        while workflows.advance():
+            scheduler.submit()
+            workflows.report()
+            for trained, outcome in scheduler.collect():
+                progress.finished(trained, outcome)
+    workflows.report()
+    return workflows.result
 
 
 def train(
@@ -94,74 +92,77 @@ def train(
     """Train runs that belong to no search, unless the ledger has them.
 
     Args:
-        name: of the experiment under which they are recorded.
-        runs: of any data sets and shapes; the longest are trained first.
-        ledger: where every run, curve and measurement goes.
+        name: name of the experiment under which they are recorded.
+        runs: runs of any data sets and shapes; the longest are trained first.
+        ledger: where every run, curve and measurement is recorded.
         pool: trains the runs; it is left open.
-        progress: told what happens.
+        progress: receives the events of the job.
         data_dir: where the files of data sets are; None means the default place.
     """
     if not runs:
         return
-    progress = progress or Silent()
-    place = None if data_dir is None else Path(data_dir)
-    dispatcher = Dispatcher(name, {run.digest for run in runs}, ledger, pool, place)
-    dispatcher.tidy()
-    dispatcher.request(runs, REPRODUCE)
-    dispatcher.dispatch()
-    with _watched(dispatcher):
+    progress = progress or Progress()
+    folder = None if data_dir is None else Path(data_dir)
+    scheduler = Scheduler(name, {run.digest for run in runs}, ledger, pool, folder)
+    scheduler.remove_stale_checkpoints()
+    scheduler.request(runs, REPRODUCE)
+    with _recorded_usage(scheduler):
         while True:
-            progress.phase(REPRODUCE, dispatcher.wanted, dispatcher.done)
-            progress.workload(dispatcher.work_done, dispatcher.work_wanted)
-            if dispatcher.has(runs):
+            scheduler.submit()
+            progress.phase(REPRODUCE, scheduler.requested, scheduler.done)
+            progress.workload(scheduler.work_done, scheduler.work_requested)
+            if scheduler.all_done(runs):
                 return
-            for run, outcome in dispatcher.collect():
-                progress.finished(run, outcome)
-            dispatcher.dispatch()
+            for trained, outcome in scheduler.collect():
+                progress.finished(trained, outcome)
 
 
 @contextmanager
-def _watched(dispatcher: Dispatcher) -> Iterator[None]:
-    """Record at the end how busy the slots were, also where the user stops the job."""
+def _recorded_usage(scheduler: Scheduler) -> Iterator[None]:
+    """Record at the end how busy the slots were, even if the user interrupts the job."""
     try:
         yield
     except KeyboardInterrupt:
-        dispatcher.record_usage(over=False)
+        scheduler.record_usage(over=False)
         raise
-    dispatcher.record_usage(over=True)
+    scheduler.record_usage(over=True)
 
 
-class Journey:
-    """All roads, and the runs that each waits for."""
+class Workflows:
+    """The workflows of all arms of an experiment, and the runs that each waits for."""
 
-    def __init__(self, plan: Plan, dispatcher: Dispatcher, progress: Progress) -> None:
-        self.dispatcher, self.progress = dispatcher, progress
-        self.roads = [Road(plan, arm, dispatcher, progress) for arm in plan.arms]
-        self._steps = {road: road.travel() for road in self.roads}
-        self._waits: dict[Road, Sequence[Run]] = dict.fromkeys(self.roads, ())
+    def __init__(self, plan: Plan, scheduler: Scheduler, progress: Progress) -> None:
+        self.arms = [ArmWorkflow(plan, arm, scheduler, progress) for arm in plan.arms]
+        self._scheduler, self._progress = scheduler, progress
+        self._steps = {arm: arm.steps() for arm in self.arms}
+        self._waits: dict[ArmWorkflow, Sequence[Run]] = dict.fromkeys(self.arms, ())
 
     def advance(self) -> bool:
-        """Let every road go on as far as it can; whether one is still on its way."""
-        for road, wait in list(self._waits.items()):
-            while self.dispatcher.has(wait):
+        """Advance every workflow as far as finished runs allow; return whether any is left."""
+        for arm, wait in list(self._waits.items()):
+            while self._scheduler.all_done(wait):
                 try:
-                    wait = self._waits[road] = next(self._steps[road])
+                    wait = self._waits[arm] = next(self._steps[arm])
                 except StopIteration:
-                    del self._waits[road]
+                    del self._waits[arm]
                     break
         return bool(self._waits)
 
-    def collect(self) -> None:
-        """Wait for what the pool finishes next."""
-        for run, outcome in self.dispatcher.collect():
-            self.progress.finished(run, outcome)
+    def report(self) -> None:
+        """Report to the progress callbacks how much is done and how much is expected."""
+        scheduler = self._scheduler
+        remaining = [planned for arm in self.arms for planned in arm.remaining()]
+        phase = TUNE if any(arm.optimum is None for arm in self.arms) else TRANSFER
+        total = scheduler.requested + sum(planned.runs for planned in remaining)
+        self._progress.phase(phase, total, scheduler.done)
+        work = scheduler.work_requested + sum(planned.work for planned in remaining)
+        self._progress.workload(scheduler.work_done, work)
 
-    def announce(self) -> None:
-        """Tell the progress how much is done and expected."""
-        ahead = [demand for road in self.roads for demand in road.ahead()]
-        dispatcher = self.dispatcher
-        phase = TUNE if any(road.optimum is None for road in self.roads) else TRANSFER
-        total = dispatcher.wanted + sum(demand.runs for demand in ahead)
-        self.progress.phase(phase, total, dispatcher.done)
-        work = dispatcher.work_wanted + sum(demand.work for demand in ahead)
-        self.progress.workload(dispatcher.work_done, work)
+    @property
+    def result(self) -> TransferResult:
+        """The result of the experiment, as far as the workflows have come."""
+        return TransferResult(
+            {arm.label: arm.optimum for arm in self.arms if arm.optimum is not None},
+            [row for arm in self.arms for row in arm.verdicts],
+            {arm.label: arm.skipped for arm in self.arms if arm.skipped},
+        )

@@ -1,96 +1,98 @@
-"""What an experiment still has to run, counted before anything runs."""
+"""A dry run: count the runs that an experiment still needs, without training any."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from transfer.engine.driver import Journey
-from transfer.engine.plan import Demand, Plan
+from transfer.engine.driver import Workflows
+from transfer.engine.plan import Plan, PlannedRuns
 from transfer.engine.pool import Pool
-from transfer.engine.progress import Silent
+from transfer.engine.progress import Progress
+from transfer.engine.run_rows import Row
 from transfer.engine.runs import Run
-from transfer.engine.scheduler import MEASURE, TUNE, Dispatcher
+from transfer.engine.scheduler import MEASURE, TUNE, Request, Scheduler
 
 if TYPE_CHECKING:
     from results import Ledger
 
 
-def census(plan: Plan, ledger: "Ledger", pool: Pool) -> list[Demand]:
-    """The runs of an experiment, by arm, phase and shape, in the order of the spec.
+def dry_run(plan: Plan, ledger: "Ledger", pool: Pool) -> list[PlannedRuns]:
+    """Return the runs of an experiment by arm, phase and shape, in the order of the spec.
 
-    Every arm goes along its road as far as the ledger takes it, and tells what it asks for there,
-    which is exact, and what may come after, which is a bound. Nothing is trained or written. Runs
-    that fail are to be run again; networks that are measured untrained are not counted.
+    The workflow of every arm advances as far as the ledger takes it. The runs that it requests
+    there are counted exactly; those that may follow are bounded. Nothing is trained or recorded.
+    Runs that failed count as runs to come; untrained networks that are measured do not count.
 
     Args:
-        plan: of the experiment.
-        ledger: what has been run.
-        pool: is given nothing to do.
+        plan: the plan of the experiment.
+        ledger: the runs that are done.
+        pool: the pool that would train the others; nothing is submitted to it.
     """
-    clerk = _Clerk(plan.experiment.name, [plan.digest], ledger, pool, plan.data_dir)
-    journey = Journey(plan, clerk, Silent())
-    journey.advance()
-    places = {label: place for place, label in enumerate(arm.label for arm in plan.arms)}
+    scheduler = _CountingScheduler(plan, ledger, pool)
+    workflows = Workflows(plan, scheduler, Progress())
+    workflows.advance()
+    places = {arm.label: place for place, arm in enumerate(plan.arms)}
 
-    def place(demand: Demand) -> tuple[Any, ...]:
-        shape = demand.shape
-        return places[demand.arm.label], demand.phase != TUNE, shape.width, shape.depth
+    def place(planned: PlannedRuns) -> tuple[int, bool, int, int]:
+        shape = planned.shape
+        return places[planned.arm.label], planned.phase != TUNE, shape.width, shape.depth
 
-    demands = clerk.demands(plan) + [d for road in journey.roads for d in road.ahead()]
-    return [_together(same) for _, same in groupby(sorted(demands, key=place), place)]
+    remaining = [planned for arm in workflows.arms for planned in arm.remaining()]
+    counted = sorted(scheduler.planned_runs() + remaining, key=place)
+    return [_sum(same) for _, same in groupby(counted, place)]
 
 
-def direct(plan: Plan) -> list[Demand]:
-    """The search that tunes every arm at every target itself, and transfers nothing."""
+def direct_tuning(plan: Plan) -> list[PlannedRuns]:
+    """Return the runs of the alternative to transfer: every arm is tuned at every target."""
     return [
         replace(search, phase=TUNE, shape=shape, config=plan.config(arm, shape))
         for arm in plan.arms
-        for search in plan.ahead(arm, plan.trials(arm), ())[:1]
+        for search in plan.remaining(arm, plan.trials(arm), ())[:1]
         for shape in plan.experiment.targets
     ]
 
 
-class _Clerk(Dispatcher):
-    """Notes what is asked for, and neither trains nor writes."""
+class _CountingScheduler(Scheduler):
+    """Keeps the requests that it gets, and records nothing."""
 
-    def __init__(self, *settings: Any) -> None:
-        self._asked: dict[str, tuple[Run, str]] = {}
-        super().__init__(*settings)
+    def __init__(self, plan: Plan, ledger: "Ledger", pool: Pool) -> None:
+        super().__init__(plan.experiment.name, [plan.digest], ledger, pool)
+        self._plan = plan
+        self._requests: dict[str, Request] = {}
 
     def request(self, runs: Iterable[Run], phase: str) -> None:
         runs = list(runs)
         if phase != MEASURE:
             for run in runs:
-                self._asked.setdefault(run.run_id, (run, phase))
+                self._requests.setdefault(run.run_id, Request(run, phase))
         super().request(runs, phase)
 
-    def record_verdicts(
-        self, rows: list[dict[str, Any]], measured: list[dict[str, Any]]
-    ) -> None: ...
+    def record_verdicts(self, verdicts: Sequence[Row], measurements: Sequence[Row]) -> None: ...
 
-    def demands(self, plan: Plan) -> list[Demand]:
-        """What was asked for, a demand a run."""
+    def planned_runs(self) -> list[PlannedRuns]:
+        """Return the requested runs, each by itself."""
+        plan = self._plan
         shapes = dict.fromkeys((*plan.experiment.tuned, *plan.experiment.targets))
-        whose = {
-            (arm.variant.name, config): (arm, shape, config)
+        origin = {
+            (arm.variant.name, config): (arm, shape)
             for arm in plan.arms
             for shape in shapes
             for config in [plan.config(arm, shape)]
         }
         found = []
-        for run, phase in self._asked.values():
-            arm, shape, config = whose[run.variant, run.config]
-            found.append(Demand(arm, phase, shape, config, runs=1, known=int(self.has([run]))))
+        for run, phase in ((request.run, request.phase) for request in self._requests.values()):
+            arm, shape = origin[run.variant, run.config]
+            known = int(self.all_done([run]))
+            found.append(PlannedRuns(arm, phase, shape, run.config, runs=1, known=known))
         return found
 
 
-def _together(demands: Iterable[Demand]) -> Demand:
-    first, *others = demands
-    every = [first, *others]
+def _sum(planned: Iterable[PlannedRuns]) -> PlannedRuns:
+    same = list(planned)
     return replace(
-        first,
-        runs=sum(demand.runs for demand in every),
-        known=sum(demand.known for demand in every),
-        at_most=any(demand.at_most for demand in every),
+        same[0],
+        runs=sum(some.runs for some in same),
+        known=sum(some.known for some in same),
+        at_most=any(some.at_most for some in same),
     )

@@ -1,4 +1,4 @@
-"""Runs into groups: what a run costs, and how runs of one shape are cut into programs."""
+"""The cost of a run, and cutting runs of one shape into groups."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -20,15 +20,16 @@ OPERATIONS = 2
 
 
 def work(config: TrainingConfig) -> float:
-    """Multiply-adds of one training, those of products with weights: all else is less.
+    """Return the multiply-adds of one training, counting products with weights only.
 
-    A batch takes a product with every weight to predict and another for the gradient, and
-    backpropagation a third for the errors, save with the first layer's. Inference takes two per
-    step while a layer moves: what the clamped input predicts stays. From a forward pass only the
-    top t layers have moved after t steps of gradient descent: T <= H steps move T (T + 1) / 2 of
-    the T H layers there are, and the gradient below them is zero. Inference that ends by itself
-    counts as if it took all steps allowed, inference without steps as one. XLA's own count is
-    compared in tests/transfer/test_grouping.py. Evaluations are apart: `evaluation_work`.
+    Each sample is multiplied with every weight once for the prediction and once for the gradient;
+    backpropagation adds a product for the errors with all weights but the first layer's. An
+    inference step takes two products with each layer that moves, the first layer's excluded, whose
+    prediction from the clamped input is fixed. After a forward pass, only the top t layers have
+    moved after t steps of gradient descent: T <= H steps move T (T + 1) / 2 of T H layers, and the
+    gradient below them is zero. Inference that ends by itself counts with all steps allowed;
+    inference without steps counts as one step. tests/transfer/test_grouping.py compares XLA's
+    count. Evaluations are counted by `evaluation_work`.
     """
     inference = getattr(config.rule, "inference", None)
     products = sum(_products(inference, network) for network in stacks(config.network))
@@ -36,17 +37,17 @@ def work(config: TrainingConfig) -> float:
 
 
 def evaluation_work(config: TrainingConfig, test_samples: int) -> float:
-    """Multiply-adds of the evaluations in one training: a forward pass of the test set each."""
+    """Return the multiply-adds of the evaluations in one training: the test set, forward."""
     return float(stacks(config.network)[0].weights * test_samples * evaluations(config))
 
 
 def evaluations(config: TrainingConfig) -> int:
-    """How often the network is evaluated: every `eval_every` updates and after the last."""
+    """Return the number of evaluations: every `eval_every` updates and after the last."""
     return max(1, math.ceil(config.steps / config.eval_every))
 
 
 def _products(inference: InferenceScheme | None, network: NetworkConfig) -> float:
-    """Weights that a sample is multiplied with while a stack of layers is trained on it once."""
+    """Return the weights that a sample is multiplied with in one update of a stack of layers."""
     weights = network.weights
     above = weights - network.input_size * network.width  # the first layer
     if inference is None:
@@ -65,12 +66,12 @@ def _products(inference: InferenceScheme | None, network: NetworkConfig) -> floa
 
 
 def _steps(inference: InferenceScheme) -> int:
-    """How many steps inference takes at most."""
+    """Return the largest number of steps that inference may take."""
     return getattr(inference, "steps", getattr(inference, "max_steps", 1))
 
 
 def trained_together(runs: Iterable[Run]) -> list[list[Run]]:
-    """The runs that can be lanes of one program: those that share a config and a data set."""
+    """Return the runs by program: lanes of one program share a config and a data set."""
     groups: dict[tuple[str, TrainingConfig], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.digest, run.config), []).append(run)
@@ -78,13 +79,13 @@ def trained_together(runs: Iterable[Run]) -> list[list[Run]]:
 
 
 def cut(runs: Sequence[Run], most: int, share: float) -> list[list[Run]]:
-    """Cut runs of one config into groups (`sizes`).
+    """Cut runs of one config into groups of the sizes that `sizes` returns.
 
     Args:
-        runs: all of one config.
-        most: lanes that a group may have.
-        share: work that a group should not exceed (a slot's fair share of all there is to do), lest
-            one slot be still busy when the others have nothing left.
+        runs: runs that share a config.
+        most: the most lanes that a group may have.
+        share: the most work that a group should have: a slot's fair share of all work, so that no
+            slot is still busy when the others have nothing left.
     """
     each = work(runs[0].config)
     ends = list(accumulate(sizes(len(runs), each, most, share), initial=0))
@@ -92,9 +93,9 @@ def cut(runs: Sequence[Run], most: int, share: float) -> list[list[Run]]:
 
 
 def sizes(count: int, each: float, most: int, share: float) -> list[int]:
-    """How many lanes the groups of `count` runs have that are `each` so much work.
+    """Return the lanes of each group that `count` runs of `each` multiply-adds are cut into.
 
-    All as many if possible, as every size is a program; `most` and `share` as in `cut`.
+    The groups have one size if possible, as every size is compiled; `most` and `share` as in `cut`.
     """
     pieces = math.ceil(count / most)
     by_work = min(count, math.ceil(count * each / share - 1e-9))
@@ -107,18 +108,18 @@ def sizes(count: int, each: float, most: int, share: float) -> list[int]:
     return [stop - start for start, stop in pairwise(bounds)]
 
 
-def taken_up(
-    runs: Sequence[Run], begun: Iterable[tuple[str, ...]]
+def resumed(
+    runs: Sequence[Run], checkpointed: Iterable[tuple[str, ...]]
 ) -> tuple[list[list[Run]], list[Run]]:
-    """The groups that an earlier process had begun, as it had cut them, and the runs in none.
+    """Return the groups that an earlier process began, as it cut them, and the runs in none.
 
     Args:
-        runs: all of one config.
-        begun: run ids of groups, of any config.
+        runs: runs that share a config.
+        checkpointed: run ids of the groups that have checkpoints, of any config.
     """
     left = {run.run_id: run for run in runs}
     groups = []
-    for run_ids in begun:
+    for run_ids in checkpointed:
         if all(run_id in left for run_id in run_ids):
             groups.append([left.pop(run_id) for run_id in run_ids])
     return groups, list(left.values())

@@ -1,4 +1,4 @@
-"""A spec resolved against its data set: which runs each step of the experiment needs."""
+"""A spec resolved against its data set: the runs that each step of the experiment needs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from transfer.spec.transfer_rules import ZeroShot
 
 @dataclass(frozen=True)
 class Arm:
-    """A variant with an activation: what is tuned, transferred and judged by itself.
+    """A variant with an activation, which is tuned, transferred and judged by itself.
 
     Attributes:
         variant: the variant.
         activation: a name in `pccore.ACTIVATIONS`.
         space: the cells it may take.
-        label: the variant's name, with the activation where an experiment has several.
+        label: the variant's name, followed by the activation if the experiment has several.
     """
 
     variant: VariantSpec
@@ -38,17 +38,17 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Demand:
-    """Runs of one arm at one shape.
+class PlannedRuns:
+    """How many runs an experiment needs of one arm at one shape in one phase.
 
     Attributes:
         arm: the arm.
         phase: "tune" or "transfer".
         shape: the shape.
-        config: what they share.
+        config: the configuration that the runs share.
         runs: how many.
         known: how many of them the ledger has.
-        at_most: whether `runs` is a bound: what is run depends on what the runs before it find.
+        at_most: whether `runs` is an upper bound, because the number depends on earlier runs.
     """
 
     arm: Arm
@@ -67,11 +67,11 @@ class Demand:
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment with its data set.
+    """An experiment resolved against its data set.
 
     Attributes:
         experiment: the spec.
-        data: what is known about the data set.
+        data: sizes and task of the data set.
         digest: SHA-256 of its content.
         data_dir: where its files are; None means the default place.
     """
@@ -83,7 +83,7 @@ class Plan:
 
     @classmethod
     def of(cls, experiment: Experiment, data_dir: Path | None = None) -> Self:
-        """The plan of `experiment`, which reads its data set.
+        """Return the plan of `experiment`; this reads its data set.
 
         Raises:
             pccore.data.DatasetError: the data set is missing or damaged.
@@ -114,14 +114,14 @@ class Plan:
         return self.experiment.tune.seeds
 
     def config(self, arm: Arm, shape: Shape) -> pccore.TrainingConfig:
-        """What the runs of `arm` at `shape` share."""
+        """Return the configuration that the runs of `arm` at `shape` share."""
         return training_config(self.experiment, arm.variant.name, arm.activation, shape)
 
     def check(self) -> None:
-        """Trace a training step of every arm, so that a mistake shows before training.
+        """Trace a training step of every arm, so that errors show before training.
 
         Raises:
-            SpecError: settings under which an arm cannot be trained, one sentence an arm.
+            SpecError: an arm cannot be trained with these settings; one sentence per arm.
         """
         problems = []
         for arm in self.arms:
@@ -133,7 +133,7 @@ class Plan:
             raise SpecError(problems)
 
     def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> list[Run]:
-        """The runs of `cells`: cell by cell, each with every seed."""
+        """Return the runs of `cells`: cell by cell, each with every seed."""
         config = self.config(arm, shape)
         return [
             Run(
@@ -148,14 +148,14 @@ class Plan:
         ]
 
     def neighbourhood(self, arm: Arm, cell: Cell) -> tuple[Cell, ...]:
-        """The cells that run at a target to which `cell` is transferred."""
+        """Return the cells to run at a target for which `cell` is predicted."""
         reach = self.experiment.transfer.neighbourhood
         if reach != "all":
             return arm.space.near(cell, reach)
         return tuple(dict.fromkeys((*arm.space.cells, *arm.space.near(cell, 1))))
 
     def most_neighbours(self, arm: Arm) -> int:
-        """How many cells the neighbourhoods of all rules have together, at most."""
+        """Return an upper bound on the cells that the rules' neighbourhoods have together."""
         transfer, space = self.experiment.transfer, arm.space
         reach = transfer.neighbourhood
         if reach != "all":
@@ -164,26 +164,28 @@ class Plan:
         return len(space.cells) + off_grid * space.most_near(1)
 
     def trials(self, arm: Arm) -> int:
-        """How many cells the search of an arm takes."""
+        """Return the number of cells in the search of `arm`."""
         return self.experiment.tune.trials or len(arm.space.cells)
 
-    def ahead(self, arm: Arm, trials: int, surveyed: Iterable[Shape] | None = None) -> list[Demand]:
-        """What is ahead, at most.
+    def remaining(
+        self, arm: Arm, trials: int, other_shapes: Iterable[Shape] | None = None
+    ) -> list[PlannedRuns]:
+        """Return an upper bound on the runs of `arm` that are still to be requested.
 
         Args:
-            arm: whose runs are meant.
-            trials: cells of the search to come.
-            surveyed: shapes at which every cell is to come; by default all that rules are fitted
-                to, but for the tuned one.
+            arm: the arm.
+            trials: cells of the search that are still to come.
+            other_shapes: shapes, besides the tuned one, whose whole grid is still to come; by
+                default all that rules are fitted to.
         """
         experiment, tune = self.experiment, self.experiment.tune
         cells = [(TUNE, tune.shape, trials)]
-        for shape in experiment.tuned[1:] if surveyed is None else surveyed:
+        for shape in experiment.tuned[1:] if other_shapes is None else other_shapes:
             cells.append((TUNE, shape, len(arm.space.cells)))
         at_target = self.most_neighbours(arm)
         cells += [(TRANSFER, target, at_target) for target in experiment.targets]
         return [
-            Demand(
+            PlannedRuns(
                 arm,
                 phase,
                 shape,
@@ -197,7 +199,7 @@ class Plan:
 
     @property
     def in_flight(self) -> int | None:
-        """How many cells are asked for before the first is done; None for no limit."""
+        """How many cells the search may be ahead of its first unknown loss; None for no limit."""
         tune = self.experiment.tune
         if SAMPLERS[tune.sampler].exhaustive:
             return None

@@ -1,4 +1,4 @@
-"""What trains: the interface that every pool implements, and what goes in and comes out of it."""
+"""The interface of pools, which train groups of runs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,10 +13,10 @@ class Group:
     """Runs that train together, as lanes of one compiled program. It can be pickled.
 
     Attributes:
-        dataset: a name that `pccore.data.load` knows.
+        dataset: a name that `pccore.data.load` accepts.
         data_dir: where its files are; None means the default place.
-        config: what all runs share.
-        lanes: what distinguishes them.
+        config: the configuration that all runs share.
+        lanes: the learning rates and the seed of each run.
         run_ids: the id of each lane's run, in the same order.
     """
 
@@ -29,7 +29,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Worker:
-    """Where a group was trained: its JAX device, host name and process id."""
+    """The process that trained a group: its JAX device, host name and process id."""
 
     device: str
     host: str
@@ -38,11 +38,11 @@ class Worker:
 
 @dataclass(frozen=True)
 class GroupResult:
-    """What became of a group.
+    """The result of a group.
 
     Attributes:
         group: the group as it was submitted.
-        outcomes: one per lane, in the group's order.
+        outcomes: one per lane, in the order of the group.
         seconds: wall-clock time the whole group took.
         started: when it started (UTC).
         worker: where it ran.
@@ -56,27 +56,27 @@ class GroupResult:
 
 
 class Pool(Protocol):
-    """Trains groups. Exactly one result comes back per group: faults are failed outcomes."""
+    """Trains groups and returns exactly one result per group; faults become failed outcomes."""
 
     @property
     def slots(self) -> int:
-        """How many groups train at the same time."""
+        """The number of groups that train at the same time."""
         ...
 
     def lanes(self, config: TrainingConfig) -> int:
-        """The most lanes that a group of this shape should have here."""
+        """Return the most lanes that a group with this config should have on this pool."""
         ...
 
     def submit(self, group: Group) -> None:
-        """Take a group. Never blocks, and never raises for a fault of the group's own."""
+        """Queue a group. This neither blocks nor raises when the group is at fault."""
         ...
 
     def collect(self, timeout: float | None = None) -> list[GroupResult]:
-        """Wait until at least one group is done; after `timeout` seconds, return an empty list."""
+        """Wait for at least one group and return all that are done; [] after `timeout` seconds."""
         ...
 
     def close(self) -> None:
-        """Drop what is pending and free the workers; closing twice is harmless."""
+        """Drop pending groups and free the workers; closing twice is harmless."""
         ...
 
     def __enter__(self) -> Self: ...

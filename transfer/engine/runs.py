@@ -1,21 +1,16 @@
-"""One network to train: its learning rates, its id, and its row in the ledger."""
+"""One network to train, and its id: the hash of everything that determines the result."""
 
 import hashlib
 import json
-import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from functools import cache, cached_property
-from importlib.metadata import version
-from typing import Any
-
-import jax
+from functools import cached_property
+from typing import Any, Final
 
 import pccore
-from pccore import ForwardStart, Lane, NetworkConfig, Outcome, TrainingConfig
+from pccore import ForwardStart, InferenceScheme, Lane, NetworkConfig, Start, TrainingConfig
 from pccore.theory.probe_registry import PROBES
 from results.landscape import Cell
-from transfer.engine.pool import GroupResult
 from transfer.spec.networks import NETWORKS, distinguishing, stacks
 from transfer.spec.variants import LEARNING_RULES
 
@@ -31,7 +26,7 @@ class Run:
         dataset: name of the data set.
         digest: SHA-256 of its content.
         variant: a name in `transfer.VARIANTS`; what it stands for is in `config`.
-        config: the compiled program.
+        config: what the runs of one compiled program share.
         lane: learning rates and seed.
     """
 
@@ -43,7 +38,7 @@ class Run:
 
     @cached_property
     def run_id(self) -> str:
-        """A prefix of the SHA-256 of `determinants`: the same in whatever experiment."""
+        """A prefix of the SHA-256 of `determinants`: the same in every experiment."""
         text = json.dumps(self.determinants, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
@@ -54,151 +49,100 @@ class Run:
 
     @property
     def network(self) -> NetworkConfig:
-        """The stack of layers that predicts: of most networks, the whole."""
+        """The stack of layers that predicts; for most networks, the whole network."""
         return stacks(self.config.network)[0]
 
     @cached_property
     def determinants(self) -> dict[str, Any]:
-        """The columns of the `runs` table that determine the others.
+        """The columns of the `runs` table that determine the others (`SETTINGS`).
 
-        The variant is not one of them: it stands for a parameterisation and a rule. Nor is how the
-        arithmetic is laid out.
+        The variant is not among them, as it stands for a parameterisation and a rule. The layout of
+        the arithmetic is not either, as it does not change the result.
         """
-        config, network, lane = self.config, self.network, self.lane
-        inference: Any = getattr(config.rule, "inference", None)
-        optimiser: Any = config.optimiser
+        values = {column: setting.value(self) for column, setting in SETTINGS.items()}
         return {
-            "dataset": self.dataset,
-            "dataset_digest": self.digest,
-            "activation": network.activation,
-            "width": network.width,
-            "depth": network.depth,
-            "residual": network.residual,
-            "parameterisation": network.parameterisation,
-            "output": network.output,
-            "rule": LEARNING_RULES.name_of(type(config.rule)),
-            "inference": pccore.INFERENCE.name_of(type(inference)) if inference else None,
-            "inference_steps": getattr(inference, "steps", None),
-            "optimiser": pccore.OPTIMISERS.name_of(type(optimiser)),
-            "optimiser_options": json.dumps(asdict(optimiser), sort_keys=True),
-            "batch_size": config.batch_size,
-            "steps": config.steps,
-            "eval_every": config.eval_every,
-            "weight_lr": lane.weight_lr,
-            "activity_lr": lane.activity_lr,
-            "seed": lane.seed,
-            "conventions": pccore.CONVENTIONS,
-            **self._unusual,
+            column: json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
+            for column, value in values.items()
+            if SETTINGS[column].usual is ALWAYS or value != SETTINGS[column].usual
         }
 
-    @property
-    def _unusual(self) -> dict[str, Any]:
-        """Of the settings that came later, those that are not what they were for all runs before:
-        a run without them keeps the id that it had, and is not trained again."""
-        config, network = self.config, self.network
-        inference: Any = getattr(config.rule, "inference", None)
-        start: Any = getattr(config.rule, "start", ForwardStart())
-        phases = {"inference": inference, "start": start}
-        rule = {key: value for key, value in vars(config.rule).items() if key not in phases}
-        imposed: tuple[Any, ...] = config.penalties
-        penalties = [{"name": pccore.PENALTIES.name_of(type(p)), **asdict(p)} for p in imposed]
-        probed: tuple[Any, ...] = config.probes
-        probes = [{"name": PROBES.name_of(type(p)), **asdict(p)} for p in probed]
-        settings = {
-            "network": (NETWORKS.name_of(type(config.network)), "stacked"),
-            "network_options": (distinguishing(config.network), {}),
-            "skip": (network.skip, 1),
-            "bias": (network.bias, False),
-            "activity_decay": (float(network.activity_decay), 0.0),
-            "output_precision": (float(network.output_precision), 1.0),
-            "rule_options": (rule, {}),
-            "inference_options": (_options(inference), {}),
-            "start": (pccore.STARTS.name_of(type(start)), "forward"),
-            "start_options": (_options(start), {}),
-            "penalties": (penalties, []),
-            "probes": (probes, []),
-        }
-        return {
-            key: json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
-            for key, (value, usual) in settings.items()
-            if value != usual
-        }
 
-    def row(
-        self, outcome: Outcome, result: GroupResult, experiment: str, phase: str
-    ) -> dict[str, Any]:
-        """The run's row of the `runs` table, once its group is done."""
-        return {
-            "run_id": self.run_id,
-            "experiment": experiment,
-            "phase": phase,
-            "variant": self.variant,
-            **self.determinants,
-            "outcome": str(outcome.status),
-            "final_train_loss": outcome.final_train_loss,
-            "min_train_loss": outcome.min_train_loss,
-            "test_accuracy": outcome.test_accuracy,
-            "test_loss": outcome.test_loss,
-            "steps_done": outcome.steps,
-            "diverged_step": outcome.diverged_step,
-            "cause": outcome.cause,
-            "seconds": result.seconds / len(result.group.lanes),
-            "lanes": len(result.group.lanes),
-            "started": result.started,
-            **asdict(result.worker),
-            **versions(),
-        }
-
-    def measurement_rows(self, outcome: Outcome, experiment: str) -> list[dict[str, Any]]:
-        """Rows of the `measurements` table: what the probes measured on it."""
-        network, lane, now = self.network, self.lane, datetime.now(UTC)
-        known = {
-            "experiment": experiment,
-            "run_id": self.run_id,
-            "variant": self.variant,
-            "dataset": self.dataset,
-            "activation": network.activation,
-            "residual": network.residual,
-            "parameterisation": network.parameterisation,
-            "width": network.width,
-            "depth": network.depth,
-            "batch_size": self.config.batch_size,
-            "weight_lr": lane.weight_lr,
-            "activity_lr": lane.activity_lr,
-            "seed": lane.seed,
-            "conventions": pccore.CONVENTIONS,
-            "created": now,
-            **versions(),
-        }
-        return [{**known, **reading._asdict()} for reading in outcome.readings]
-
-    def curve_rows(self, outcome: Outcome) -> list[dict[str, Any]]:
-        """The run's rows of the `curves` table, one per evaluation."""
-        curve = outcome.curve
-        columns = (curve.step, curve.train_loss, curve.test_loss, curve.test_accuracy)
-        return [
-            {
-                "run_id": self.run_id,
-                "step": int(step),
-                "train_loss": _number(train_loss),
-                "test_loss": _number(test_loss),
-                "test_accuracy": _number(test_accuracy),
-            }
-            for step, train_loss, test_loss, test_accuracy in zip(*columns, strict=True)
-        ]
+ALWAYS: Final = object()
 
 
-def _options(thing: Any) -> dict[str, Any]:
-    """The options of an inference scheme or a start, but for `steps`, which has its own column."""
-    return {} if thing is None else {k: v for k, v in asdict(thing).items() if k != "steps"}
+@dataclass(frozen=True)
+class Setting:
+    """A setting of a run: a column of the `runs` table and a part of the run's id.
+
+    Attributes:
+        value: returns its value for a run; mappings and lists are stored as JSON.
+        usual: the value at which it is left out of the id. A setting added after the first release
+            needs one: the value that all earlier runs had, so that their ids stay.
+    """
+
+    value: Callable[[Run], object]
+    usual: object = ALWAYS
 
 
-def _number(value: float) -> float | None:
-    """A number of a curve, None where it does not exist."""
-    return None if math.isnan(value) else float(value)
+def _inference(run: Run) -> InferenceScheme | None:
+    return getattr(run.config.rule, "inference", None)
 
 
-@cache
-def versions() -> dict[str, str]:
-    """Of mupc and JAX, as rows record them."""
-    return {"mupc_version": version("mupc"), "jax_version": jax.__version__}
+def _start(run: Run) -> Start:
+    return getattr(run.config.rule, "start", ForwardStart())
+
+
+def _rule_options(run: Run) -> dict[str, object]:
+    """Return the options of the learning rule except those that have columns of their own."""
+    return {k: v for k, v in vars(run.config.rule).items() if k not in ("inference", "start")}
+
+
+def _options(thing: Any, *columns: str) -> dict[str, object]:
+    """Return the options of a dataclass except those that have columns of their own."""
+    return {} if thing is None else {k: v for k, v in asdict(thing).items() if k not in columns}
+
+
+def _name(registry: pccore.Registry[Any], thing: object) -> str | None:
+    return None if thing is None else registry.name_of(type(thing))
+
+
+def _all(registry: pccore.Registry[Any], things: Sequence[Any]) -> list[dict[str, object]]:
+    """Return the names of penalties or probes with their options."""
+    return [{"name": registry.name_of(type(thing)), **asdict(thing)} for thing in things]
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "dataset": Setting(lambda run: run.dataset),
+    "dataset_digest": Setting(lambda run: run.digest),
+    "activation": Setting(lambda run: run.network.activation),
+    "width": Setting(lambda run: run.network.width),
+    "depth": Setting(lambda run: run.network.depth),
+    "residual": Setting(lambda run: run.network.residual),
+    "parameterisation": Setting(lambda run: run.network.parameterisation),
+    "output": Setting(lambda run: run.network.output),
+    "rule": Setting(lambda run: LEARNING_RULES.name_of(type(run.config.rule))),
+    "inference": Setting(lambda run: _name(pccore.INFERENCE, _inference(run))),
+    "inference_steps": Setting(lambda run: getattr(_inference(run), "steps", None)),
+    "optimiser": Setting(lambda run: _name(pccore.OPTIMISERS, run.config.optimiser)),
+    "optimiser_options": Setting(lambda run: _options(run.config.optimiser)),
+    "batch_size": Setting(lambda run: run.config.batch_size),
+    "steps": Setting(lambda run: run.config.steps),
+    "eval_every": Setting(lambda run: run.config.eval_every),
+    "weight_lr": Setting(lambda run: run.lane.weight_lr),
+    "activity_lr": Setting(lambda run: run.lane.activity_lr),
+    "seed": Setting(lambda run: run.lane.seed),
+    "conventions": Setting(lambda run: pccore.CONVENTIONS),
+    "network": Setting(lambda run: _name(NETWORKS, run.config.network), usual="stacked"),
+    "network_options": Setting(lambda run: distinguishing(run.config.network), usual={}),
+    "skip": Setting(lambda run: run.network.skip, usual=1),
+    "bias": Setting(lambda run: run.network.bias, usual=False),
+    "activity_decay": Setting(lambda run: float(run.network.activity_decay), usual=0.0),
+    "output_precision": Setting(lambda run: float(run.network.output_precision), usual=1.0),
+    "rule_options": Setting(_rule_options, usual={}),
+    "inference_options": Setting(lambda run: _options(_inference(run), "steps"), usual={}),
+    "start": Setting(lambda run: _name(pccore.STARTS, _start(run)), usual="forward"),
+    "start_options": Setting(lambda run: _options(_start(run)), usual={}),
+    "penalties": Setting(lambda run: _all(pccore.PENALTIES, run.config.penalties), usual=[]),
+    "probes": Setting(lambda run: _all(PROBES, run.config.probes), usual=[]),
+}
+"""The settings by column. Adding one takes a line here and a column in `results.schema.columns`."""

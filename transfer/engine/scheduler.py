@@ -1,17 +1,19 @@
-"""Runs wanted in, rows out: between those who want runs, the ledger that knows, and the pool."""
+"""The scheduler: it looks runs up in the ledger, trains the others on a pool, and records them."""
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from pccore import Outcome, Status
 from results.vocabulary import Phase
-from transfer.engine.grouping import cut, taken_up, trained_together, work
-from transfer.engine.pool import Group, Pool
+from transfer.engine.grouping import cut, resumed, trained_together, work
+from transfer.engine.pool import Group, GroupResult, Pool
+from transfer.engine.run_rows import Row, curve_rows, measurement_rows, run_row
 from transfer.engine.runs import Run
 from transfer.engine.usage import Usage
 
@@ -20,28 +22,36 @@ if TYPE_CHECKING:
 
 TUNE, TRANSFER, REPRODUCE = Phase.TUNE, Phase.TRANSFER, Phase.REPRODUCE
 MEASURE = "measure"
-"""The phase of networks that are measured untrained: rows of `measurements`, and not of `runs`."""
+"""The phase of untrained networks that are measured: rows of `measurements`, not of `runs`."""
 
-# One that trains and one that waits: a slot need not idle while a group's rows are being written.
 GROUPS_PER_SLOT = 2
+"""One group that trains and one that waits: a slot stays busy while a group is recorded."""
 
 RESULT = ("final_train_loss", "min_train_loss", "test_accuracy", "outcome", "run_id", "experiment")
-"""The columns of `runs` that an experiment is decided by, and what says whose they are."""
+"""The columns of `runs` that verdicts depend on, and the columns that identify the run."""
 
 FINISHED = [str(status) for status in Status if status is not Status.FAILED]
 
 
-class Dispatcher:
-    """Trains each run that is asked for once, unless the ledger already knows how it ended.
+@dataclass(frozen=True)
+class Request:
+    """A run that is to be trained, and the phase that it belongs to."""
 
-    A run that failed counts as unknown in the ledger, and as done here: it is tried again by the
-    next process. Rows of other experiments are copied under this one's name.
+    run: Run
+    phase: str
+
+
+class Scheduler:
+    """Trains every requested run once, unless the ledger has its result.
+
+    A run that fails counts as done in this process; the next process trains it again. A result that
+    the ledger has under another experiment is copied under this experiment's name.
 
     Args:
-        name: of the experiment, under which everything is recorded.
-        digests: of the data sets that its runs learn.
+        name: name of the experiment under which everything is recorded.
+        digests: digests of the data sets that its runs are trained on.
         ledger: where runs are looked up and recorded.
-        pool: trains what is unknown.
+        pool: trains the runs that the ledger does not have.
         data_dir: where the files of data sets are; None means the default place.
     """
 
@@ -55,107 +65,97 @@ class Dispatcher:
     ) -> None:
         self.name, self.ledger, self.pool, self.data_dir = name, ledger, pool, data_dir
         known = ledger.runs(["run_id"], dataset_digest=sorted(set(digests)), outcome=FINISHED)
-        self._known = set(known["run_id"].to_numpy())  # in whatever experiment, perhaps a million
+        self._known = set(known["run_id"].to_numpy())  # of every experiment: up to a million ids
         own = ledger.runs(RESULT, experiment=self.name, outcome=FINISHED)
-        self._own = {row["run_id"]: row for row in _values(own)}
-        self._rows: dict[str, Mapping[str, Any]] = {}  # done, by run id
-        self._measured: dict[str, Mapping[str, Any]] = {}  # likewise: values of quantities
-        self._copies: list[dict[str, Any]] = []
-        self._new: dict[str, tuple[Run, str]] = {}  # wanted, not yet in a group; with its phase
+        self._own = {str(row["run_id"]): row for row in _rows(own)}
+        self._results: dict[str, Row] = {}  # done, by run id
+        self._measured: dict[str, Mapping[str, float]] = {}  # done: readings by quantity
+        self._copies: list[Row] = []
+        self._new: dict[str, Request] = {}  # not yet in a group
         self._ready: list[tuple[tuple[bool, bool, float, int], Group]] = []  # a heap
-        self._training: dict[str, tuple[Run, str]] = {}  # in a group; with its phase
+        self._training: dict[str, Request] = {}  # in a group
         self._submitted = 0
         self._order = count()
-        self._begun = ledger.checkpoints.groups()
+        self._checkpointed = ledger.checkpoints.groups()
         self._usage = Usage()
-        self.work_done = self.work_wanted = 0.0
+        self.work_done = self.work_requested = 0.0
 
     @property
-    def wanted(self) -> int:
-        """How many different runs have been asked for."""
-        to_train = (*self._new.values(), *self._training.values())
-        return len(self._rows) + sum(phase != MEASURE for _, phase in to_train)
+    def requested(self) -> int:
+        """How many different runs have been requested, not counting those that are measured."""
+        pending = (*self._new.values(), *self._training.values())
+        return len(self._results) + sum(request.phase != MEASURE for request in pending)
 
     @property
     def done(self) -> int:
-        """How many of them are done."""
-        return len(self._rows)
+        """How many of the requested runs are done."""
+        return len(self._results)
 
-    def tidy(self) -> None:
-        """Remove the checkpoints of finished runs, which a process leaves that is killed between
-        recording a group and removing its checkpoint."""
-        for run_ids in self._begun:
+    def remove_stale_checkpoints(self) -> None:
+        """Remove the checkpoints of finished runs.
+
+        A process leaves one when it is killed after recording a group and before removing the
+        group's checkpoint.
+        """
+        for run_ids in self._checkpointed:
             if self._known.issuperset(run_ids):
                 self.ledger.checkpoints.remove(run_ids)
 
     def request(self, runs: Iterable[Run], phase: str) -> None:
-        """Ask for runs; asking again changes nothing."""
+        """Request runs; requesting a run again changes nothing."""
         runs = list(runs)
         if phase == MEASURE:
-            self._recall(runs)
-        known = self._known_rows(run.run_id for run in runs if not self.has([run]))
+            self._look_up_measurements(runs)
+        known = self._look_up(run.run_id for run in runs if not self.all_done([run]))
         for run in runs:
-            key = run.run_id
-            if self.has([run]) or key in self._new or key in self._training:
+            run_id = run.run_id
+            if self.all_done([run]) or run_id in self._new or run_id in self._training:
                 continue
-            if key not in known:
-                self._new[key] = run, phase
-                self.work_wanted += work(run.config)
+            if run_id not in known:
+                self._new[run_id] = Request(run, phase)
+                self.work_requested += work(run.config)
                 continue
-            row = self._rows[key] = known[key]
+            row = self._results[run_id] = known[run_id]
             if row["experiment"] != self.name:
                 copy = {**row, "experiment": self.name, "phase": phase, "variant": run.variant}
                 self._copies.append(copy)
 
-    def has(self, runs: Iterable[Run]) -> bool:
-        """Whether all `runs` are done."""
-        return all(run.run_id in self._rows or run.run_id in self._measured for run in runs)
+    def all_done(self, runs: Iterable[Run]) -> bool:
+        """Return whether all `runs` are done."""
+        return all(run.run_id in self._results or run.run_id in self._measured for run in runs)
 
-    def rows(self, runs: Iterable[Run]) -> list[Mapping[str, Any]]:
-        """The rows of runs that are done: `RESULT` at least."""
-        return [self._rows[run.run_id] for run in runs]
+    def results(self, runs: Iterable[Run]) -> list[Row]:
+        """Return the rows of runs that are done, with at least the columns of `RESULT`."""
+        return [self._results[run.run_id] for run in runs]
 
-    def measured(self, runs: Iterable[Run]) -> list[Mapping[str, Any]]:
-        """What was measured on runs that are done: values by the names of quantities."""
+    def measured(self, runs: Iterable[Run]) -> list[Mapping[str, float]]:
+        """Return the readings of runs that are done, by the names of quantities."""
         return [self._measured[run.run_id] for run in runs]
 
-    def dispatch(self) -> None:
-        """Record what was found under other names, and give the pool work for all its slots."""
+    def submit(self) -> None:
+        """Record copied runs, and submit groups until every slot has one to train and one more."""
         self._record_copies()
-        self._group()
+        self._form_groups()
         while self._ready and self._submitted < GROUPS_PER_SLOT * self.pool.slots:
             self.pool.submit(heapq.heappop(self._ready)[1])
             self._submitted += 1
 
     def collect(self) -> list[tuple[Run, Outcome]]:
-        """Wait for a group, record what is done, and return it."""
-        finished = []
+        """Wait for groups, record them, and return the runs that were trained."""
+        trained: list[tuple[Run, Outcome]] = []
         for result in self.pool.collect():
             self._submitted -= 1
             self._usage.add(result, self.pool.slots)
-            runs = [self._training.pop(key) for key in result.group.run_ids]
-            pairs = list(zip(runs, result.outcomes, strict=True))
-            self.work_done += len(pairs) * work(result.group.config)
-            if runs[0][1] == MEASURE:  # then all are: their config is another
-                self._record_measured([(run, outcome) for (run, _), outcome in pairs])
-                continue
-            rows = [run.row(outcome, result, self.name, phase) for (run, phase), outcome in pairs]
-            curves = [row for (run, _), outcome in pairs for row in run.curve_rows(outcome)]
-            # before the runs: a run that is known is not measured again
-            self.ledger.append_measurements(
-                [
-                    row
-                    for (run, _), outcome in pairs
-                    for row in run.measurement_rows(outcome, self.name)
-                ]
-            )
-            self.ledger.append(rows, curves)
-            self.ledger.checkpoints.remove(result.group.run_ids)
-            self._rows.update((row["run_id"], {name: row[name] for name in RESULT}) for row in rows)
-            finished += [(run, outcome) for (run, _), outcome in pairs]
+            requests = [self._training.pop(run_id) for run_id in result.group.run_ids]
+            self.work_done += len(requests) * work(result.group.config)
+            if requests[0].phase == MEASURE:  # then all are, as their config is another
+                self._record_measured(requests, result)
+            else:
+                self._record_trained(requests, result)
+                trained += zip([r.run for r in requests], result.outcomes, strict=True)
         if self._usage.due:
             self.record_usage(over=False)
-        return finished
+        return trained
 
     def record_usage(self, *, over: bool) -> None:
         """Append how busy the slots were; `over` as in `Usage.rows`."""
@@ -163,60 +163,45 @@ class Dispatcher:
         if rows:
             self.ledger.append_measurements(rows)
 
-    def record_verdicts(self, rows: list[dict[str, Any]], measured: list[dict[str, Any]]) -> None:
-        """Append rows of `verdicts`, and of `measurements`, after the runs that they are about."""
+    def record_verdicts(self, verdicts: Sequence[Row], measurements: Sequence[Row]) -> None:
+        """Append rows of `verdicts` and of `measurements`, after the runs that they are about."""
         self._record_copies()
-        self.ledger.append_measurements(measured)
-        self.ledger.append_verdicts(rows)
+        self.ledger.append_measurements(measurements)
+        self.ledger.append_verdicts(verdicts)
 
-    def _recall(self, runs: Sequence[Run]) -> None:
-        """Find what the ledger knows about runs that are to be measured."""
-        known = self.ledger.measurements(run_id=[run.run_id for run in runs])
-        for run_id, rows in known.groupby("run_id"):
-            self._measured[str(run_id)] = dict(zip(rows["quantity"], rows["value"], strict=True))
-
-    def _record_measured(self, pairs: Sequence[tuple[Run, Outcome]]) -> None:
-        """Learning rates play no part in what is measured before training."""
-        rows = []
-        for run, outcome in pairs:
-            found = run.measurement_rows(outcome, self.name)
-            rows += [{**row, "weight_lr": None, "activity_lr": None} for row in found]
-            self._measured[run.run_id] = {row["quantity"]: row["value"] for row in found}
-        self.ledger.append_measurements(rows)
-
-    def _record_copies(self) -> None:
-        if self._copies:
-            self.ledger.append(self._copies)
-            self._copies = []
-
-    def _group(self) -> None:
-        """Cut the new runs into groups: tuning before transfer, the longest first.
-
-        The first group of every shape goes before all others, so that the slots compile different
-        programs rather than the same one at the same time.
-        """
-        share = (self.work_wanted - self.work_done) / self.pool.slots
-        for runs in trained_together(run for run, _ in self._new.values()):
-            config = runs[0].config
-            groups, left = taken_up(runs, self._begun)
-            if left:
-                groups += cut(left, self.pool.lanes(config), share)
-            for place, group in enumerate(groups):
-                phase = self._new[group[0].run_id][1]
-                priority = phase not in (MEASURE, TUNE), place > 0, -work(config), next(self._order)
-                heapq.heappush(self._ready, (priority, self._as_group(group)))
-        self._training |= self._new
-        self._new = {}
-
-    def _known_rows(self, run_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """What the ledger has of these runs, by id; of another experiment's, whole rows."""
+    def _look_up(self, run_ids: Iterable[str]) -> dict[str, Row]:
+        """Return the ledger's rows of these runs, by id: whole rows if of another experiment."""
         known = self._known.intersection(run_ids)
         found = {run_id: self._own[run_id] for run_id in known if run_id in self._own}
         elsewhere = sorted(known - found.keys())
         if elsewhere:
             rows = self.ledger.runs(run_id=elsewhere, outcome=FINISHED)
-            found |= {row["run_id"]: row for row in _values(rows)}
+            found |= {str(row["run_id"]): row for row in _rows(rows)}
         return found
+
+    def _look_up_measurements(self, runs: Sequence[Run]) -> None:
+        known = self.ledger.measurements(run_id=[run.run_id for run in runs])
+        for run_id, rows in known.groupby("run_id"):
+            self._measured[str(run_id)] = dict(zip(rows["quantity"], rows["value"], strict=True))
+
+    def _form_groups(self) -> None:
+        """Cut the new runs into groups: tuning before transfer, the longest first.
+
+        The first group of every shape goes before all others, so that the slots compile different
+        programs rather than the same one at the same time.
+        """
+        share = (self.work_requested - self.work_done) / self.pool.slots
+        for runs in trained_together(request.run for request in self._new.values()):
+            config = runs[0].config
+            groups, left = resumed(runs, self._checkpointed)
+            if left:
+                groups += cut(left, self.pool.lanes(config), share)
+            for place, group in enumerate(groups):
+                later = self._new[group[0].run_id].phase not in (MEASURE, TUNE)
+                priority = later, place > 0, -work(config), next(self._order)
+                heapq.heappush(self._ready, (priority, self._as_group(group)))
+        self._training |= self._new
+        self._new = {}
 
     def _as_group(self, runs: Sequence[Run]) -> Group:
         return Group(
@@ -227,10 +212,39 @@ class Dispatcher:
             run_ids=tuple(run.run_id for run in runs),
         )
 
+    def _record_copies(self) -> None:
+        if self._copies:
+            self.ledger.append(self._copies)
+            self._copies = []
 
-def _values(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Python values, None where there is none."""
+    def _record_trained(self, requests: Sequence[Request], result: GroupResult) -> None:
+        rows: list[Row] = []
+        curves: list[Row] = []
+        measurements: list[Row] = []
+        for request, outcome in zip(requests, result.outcomes, strict=True):
+            rows.append(run_row(request.run, outcome, result, self.name, request.phase))
+            curves += curve_rows(request.run, outcome)
+            measurements += measurement_rows(request.run, outcome, self.name)
+        # Before the runs: a run that the ledger has is never measured again.
+        self.ledger.append_measurements(measurements)
+        self.ledger.append(rows, curves)
+        self.ledger.checkpoints.remove(result.group.run_ids)
+        self._results |= {str(row["run_id"]): {name: row[name] for name in RESULT} for row in rows}
+
+    def _record_measured(self, requests: Sequence[Request], result: GroupResult) -> None:
+        """Record readings without learning rates, which untrained networks do not depend on."""
+        rows = []
+        for request, outcome in zip(requests, result.outcomes, strict=True):
+            found = measurement_rows(request.run, outcome, self.name)
+            rows += [{**row, "weight_lr": None, "activity_lr": None} for row in found]
+            readings = {reading.quantity: reading.value for reading in outcome.readings}
+            self._measured[request.run.run_id] = readings
+        self.ledger.append_measurements(rows)
+
+
+def _rows(frame: pd.DataFrame) -> list[Row]:
+    """Return the rows as Python values, None for a null."""
     return [
         {str(name): None if pd.isna(value) else value for name, value in row.items()}
-        for row in rows.to_dict("records")
+        for row in frame.to_dict("records")
     ]

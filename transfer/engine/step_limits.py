@@ -15,7 +15,7 @@ from pccore.theory.stability import StableActivityLr, blow_up_activity_lr
 from results.landscape import Cell
 from transfer.engine.plan import Arm, Plan
 from transfer.engine.runs import Run
-from transfer.engine.scheduler import MEASURE, Dispatcher
+from transfer.engine.scheduler import MEASURE, Scheduler
 from transfer.shapes import Shape
 from transfer.spec.building import has_measurable_limit
 
@@ -28,11 +28,11 @@ class StepLimits:
     Args:
         plan: of the experiment.
         arm: whose cells are meant.
-        dispatcher: has the networks measured.
+        scheduler: has the networks measured.
     """
 
-    def __init__(self, plan: Plan, arm: Arm, dispatcher: Dispatcher) -> None:
-        self._plan, self._arm, self._dispatcher = plan, arm, dispatcher
+    def __init__(self, plan: Plan, arm: Arm, scheduler: Scheduler) -> None:
+        self._plan, self._arm, self._scheduler = plan, arm, scheduler
         tune = plan.experiment.tune
         self._applies = tune.skip_unstable and has_measurable_limit(plan.config(arm, tune.shape))
         self._stable: dict[Shape, float] = {}
@@ -51,10 +51,10 @@ class StepLimits:
             return
         wanted = {shape: self._untrained(shape) for shape in shapes}
         runs = [run for of_shape in wanted.values() for run in of_shape]
-        self._dispatcher.request(runs, MEASURE)
+        self._scheduler.request(runs, MEASURE)
         yield runs
         for shape, of_shape in wanted.items():
-            measured = self._dispatcher.measured(of_shape)
+            measured = self._scheduler.measured(of_shape)
             limits = [values.get(QUANTITY, math.nan) for values in measured]
             # nothing is known of a network that could not be measured
             self._stable[shape] = max(limits) if all(map(math.isfinite, limits)) else math.inf

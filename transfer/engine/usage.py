@@ -21,7 +21,7 @@ from typing import Any
 
 from transfer.engine.grouping import OPERATIONS, work
 from transfer.engine.pool import GroupResult, Worker
-from transfer.engine.runs import versions
+from transfer.engine.run_rows import versions
 
 BUSY, IDLE, DONE = "worker_busy_seconds", "worker_idle_seconds", "worker_operations"
 QUANTITIES = (BUSY, IDLE, DONE)

@@ -12,13 +12,18 @@ from results.landscape import Cell, Landscape
 from results.vocabulary import RATES, SIZES, ZERO_SHOT
 from transfer.engine.plan import Arm, Plan
 from transfer.judge.bootstrap import Estimate
-from transfer.judge.law import Fitted, Law, Route
+from transfer.judge.law import Fitted, Law, RulePredictions
 from transfer.judge.verdict import Judgement
 from transfer.shapes import Shape
 
 
 def verdict_row(
-    plan: Plan, arm: Arm, shape: Shape, route: Route, judgement: Judgement, target: Landscape
+    plan: Plan,
+    arm: Arm,
+    shape: Shape,
+    route: RulePredictions,
+    judgement: Judgement,
+    target: Landscape,
 ) -> dict[str, Any]:
     """The row of `arm` at `shape` by one rule.
 

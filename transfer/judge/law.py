@@ -17,7 +17,7 @@ from numpy import ndarray
 from results.landscape import Cell
 from results.vocabulary import RATE_NAMES, SIZE_SYMBOLS, SIZES
 from transfer.judge.bootstrap import LEVEL, Estimate, estimate
-from transfer.judge.refine import Optimum
+from transfer.judge.refine import RefinedOptimum
 from transfer.shapes import Shape
 from transfer.space import rounded
 
@@ -130,7 +130,7 @@ class Fitted:
     origin: Shape
     kept: Cell
     coefficients: Mapping[str, ndarray]
-    optima: Mapping[Shape, Optimum]
+    optima: Mapping[Shape, RefinedOptimum]
     note: str = ""
     base: None = None
 
@@ -153,7 +153,7 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Route:
+class RulePredictions:
     """Where a rule takes one arm.
 
     Attributes:
@@ -169,7 +169,7 @@ class Route:
     note: str
 
 
-def fit(origin: Shape, optima: Mapping[Shape, Optimum | None]) -> Fitted:
+def fit(origin: Shape, optima: Mapping[Shape, RefinedOptimum | None]) -> Fitted:
     """The law that goes through the optima of several shapes, as nearly as it can.
 
     A shape whose best cell lies on the edge of the grid gives no estimate, and is left out for both
@@ -251,7 +251,7 @@ def _log_sizes(origin: Shape, shape: Shape) -> tuple[float, float]:
     )
 
 
-def _left_out(optima: Mapping[Shape, Optimum | None]) -> Iterator[str]:
+def _left_out(optima: Mapping[Shape, RefinedOptimum | None]) -> Iterator[str]:
     for shape, best in optima.items():
         if best is None:
             yield f"nothing trained at {shape}"
@@ -260,7 +260,7 @@ def _left_out(optima: Mapping[Shape, Optimum | None]) -> Iterator[str]:
             yield f"{shape} was left out, as its optimum has the {edges} searched"
 
 
-def _coarse(usable: Mapping[Shape, Optimum]) -> Iterator[str]:
+def _coarse(usable: Mapping[Shape, RefinedOptimum]) -> Iterator[str]:
     shapes = [str(shape) for shape, best in usable.items() if best.coarse]
     if shapes:
         where = " and ".join(f"({shape})" for shape in shapes)

@@ -17,7 +17,7 @@ from transfer.space import Grid, Side, Space
 
 
 @dataclass(frozen=True)
-class Optimum:
+class RefinedOptimum:
     """Where the loss is lowest at one shape.
 
     Attributes:
@@ -43,7 +43,9 @@ class Optimum:
         return estimate(rates[0], rates[1:])
 
 
-def refine(landscape: Landscape, space: Space, generator: np.random.Generator) -> Optimum | None:
+def refine(
+    landscape: Landscape, space: Space, generator: np.random.Generator
+) -> RefinedOptimum | None:
     """The optimum of a landscape over a space of lists; None where no cell trained."""
     best = optimum(landscape)
     if best is None:
@@ -70,7 +72,7 @@ def refine(landscape: Landscape, space: Space, generator: np.random.Generator) -
         if not fits[0]:
             log_rates[name][0] = x[ranking.best[0]]
             coarse.append(name)
-    return Optimum(best, log_rates, space.edges(best), tuple(coarse))
+    return RefinedOptimum(best, log_rates, space.edges(best), tuple(coarse))
 
 
 def _neighbours(cells: tuple[Cell, ...], name: str, rates: Grid, side: int) -> ndarray:

@@ -8,8 +8,8 @@ ledger, and so arrives where it was.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pccore import Registry, Status
-from results.landscape import Cell, Landscape, mean
+from pccore import Registry
+from results.landscape import Cell
 from transfer.space import Grid, Range, Space
 
 if TYPE_CHECKING:
@@ -160,18 +160,6 @@ class Search:
             for name, values in self._rates.items()
         }
         return Cell(rates["weight_lr"], rates.get("activity_lr"))
-
-
-def told(cell: Landscape) -> float:
-    """What to tell a search about a cell: its mean loss, or `WORST_LOSS` if nothing trained.
-
-    A cell of which some seeds did not train comes in between, whatever the others' loss.
-
-    Args:
-        cell: a landscape of that one cell.
-    """
-    trained = cell.count(Status.TRAINED)
-    return (1 - trained / cell.seeds) * WORST_LOSS + (mean(cell.losses) or 0.0)
 
 
 def _distribution(rates: Grid | Range) -> "optuna.distributions.BaseDistribution":

@@ -1,0 +1,90 @@
+"""Finished runs as rows of the ledger's tables."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+
+import jax
+
+import pccore
+from pccore import Outcome
+from transfer.engine.pool import GroupResult
+from transfer.engine.runs import Run
+
+Row = dict[str, object]
+
+
+def run_row(run: Run, outcome: Outcome, result: GroupResult, experiment: str, phase: str) -> Row:
+    """Return the run's row of the `runs` table, once its group is done."""
+    return {
+        "run_id": run.run_id,
+        "experiment": experiment,
+        "phase": phase,
+        "variant": run.variant,
+        **run.determinants,
+        "outcome": str(outcome.status),
+        "final_train_loss": outcome.final_train_loss,
+        "min_train_loss": outcome.min_train_loss,
+        "test_accuracy": outcome.test_accuracy,
+        "test_loss": outcome.test_loss,
+        "steps_done": outcome.steps,
+        "diverged_step": outcome.diverged_step,
+        "cause": outcome.cause,
+        "seconds": result.seconds / len(result.group.lanes),
+        "lanes": len(result.group.lanes),
+        "started": result.started,
+        **asdict(result.worker),
+        **versions(),
+    }
+
+
+def measurement_rows(run: Run, outcome: Outcome, experiment: str) -> list[Row]:
+    """Return the rows of the `measurements` table that hold the readings of the run's probes."""
+    network, lane = run.network, run.lane
+    known = {
+        "experiment": experiment,
+        "run_id": run.run_id,
+        "variant": run.variant,
+        "dataset": run.dataset,
+        "activation": network.activation,
+        "residual": network.residual,
+        "parameterisation": network.parameterisation,
+        "width": network.width,
+        "depth": network.depth,
+        "batch_size": run.config.batch_size,
+        "weight_lr": lane.weight_lr,
+        "activity_lr": lane.activity_lr,
+        "seed": lane.seed,
+        "conventions": pccore.CONVENTIONS,
+        "created": datetime.now(UTC),
+        **versions(),
+    }
+    return [{**known, **reading._asdict()} for reading in outcome.readings]
+
+
+def curve_rows(run: Run, outcome: Outcome) -> Iterator[Row]:
+    """Yield the run's rows of the `curves` table, one per evaluation."""
+    curve = outcome.curve
+    columns = (curve.step, curve.train_loss, curve.test_loss, curve.test_accuracy)
+    for step, train_loss, test_loss, test_accuracy in zip(*columns, strict=True):
+        yield {
+            "run_id": run.run_id,
+            "step": int(step),
+            "train_loss": _number(train_loss),
+            "test_loss": _number(test_loss),
+            "test_accuracy": _number(test_accuracy),
+        }
+
+
+def _number(value: float) -> float | None:
+    """Return a number of a curve; None for NaN, which stands for a value that does not exist."""
+    return None if math.isnan(value) else float(value)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of mupc and JAX, as rows record them."""
+    return {"mupc_version": version("mupc"), "jax_version": jax.__version__}
