@@ -24,6 +24,11 @@ class Adam:
     `eps` can matter at large depth, where the gradients of muPC's lowest layers are tiny
     (thesis 5.8): it is added to the root of the second moment.
 
+    Attributes:
+        b1: decay rate of the mean of the gradients.
+        b2: decay rate of the mean of their squares.
+        eps: term added to the root of the second moment.
+
     Raises:
         ValueError: `b1` or `b2` outside [0, 1), or an `eps` that is not positive.
     """
@@ -44,6 +49,9 @@ class Adam:
 @dataclass(frozen=True)
 class SGD:
     """Gradient descent, with heavy-ball momentum when `momentum` > 0.
+
+    Attributes:
+        momentum: decay rate of the sum of past gradients.
 
     Raises:
         ValueError: `momentum` outside [0, 1).

@@ -1,6 +1,6 @@
-"""Whatever a spec, a ledger or a data file holds, it is refused in the project's own words or read.
+"""Malformed specs, ledgers and data files are read or rejected by the project's own errors.
 
-What each sentence says is tested beside the code; here is what nobody would write by accident.
+The sentences are tested elsewhere; these inputs are malicious or damaged.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ TRACE = "executed"
 
 
 class Trap:
-    """Leaves a trace where it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, (TRACE,)
@@ -45,7 +45,7 @@ class Trap:
 
 @pytest.fixture(autouse=True)
 def nothing_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """No input here may leave a trace in the current folder, whatever it asks for."""
+    """Check that no input executes code that leaves a trace in the current folder."""
     monkeypatch.chdir(tmp_path)
     yield
     assert not (tmp_path / TRACE).exists()
@@ -77,14 +77,14 @@ HUGE = [
 
 
 @pytest.mark.parametrize("tag", TAGS)
-def test_a_tag_is_never_followed(tag: str) -> None:
+def test_rejects_yaml_tags(tag: str) -> None:
     with pytest.raises(SpecError, match="tags"):
         Experiment.from_yaml(f"name: {tag}\n{GOOD}")
 
 
 @pytest.mark.parametrize("name", NAMES, ids=repr)
-def test_a_name_leads_nowhere(name: str) -> None:
-    """Names become folders and shell words."""
+def test_rejects_names_that_are_paths_or_shell_words(name: str) -> None:
+    """Names become folders and words of shell commands."""
     values = yaml.safe_load(GOOD)
     with pytest.raises(SpecError, match="name"):
         Experiment.from_dict({**values, "name": name})
@@ -92,14 +92,14 @@ def test_a_name_leads_nowhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES[:6], ids=repr)
 @pytest.mark.parametrize("key", ["dataset", "variants", "network"])
-def test_what_names_things_leads_nowhere_either(key: str, name: str) -> None:
+def test_rejects_paths_and_shell_words_as_registered_names(key: str, name: str) -> None:
     value = {"dataset": name, "variants": [name], "network": {"activation": name}}[key]
     with pytest.raises(SpecError, match=key):
         Experiment.from_dict({**yaml.safe_load(GOOD), key: value})
 
 
 @pytest.mark.parametrize("number", HUGE, ids=lambda text: text[:12])
-def test_a_number_that_is_none(number: str) -> None:
+def test_rejects_malformed_numbers(number: str) -> None:
     lines = [line for line in GOOD.splitlines() if not line.strip().startswith("batch_size")]
     text = "\n".join(lines).replace("training:", f"training:\n  batch_size: {number}")
     with pytest.raises(SpecError):
@@ -129,7 +129,7 @@ def test_a_number_that_is_none(number: str) -> None:
     ],
     ids=lambda content: repr(content[:12]),
 )
-def test_a_file_that_is_no_spec(tmp_path: Path, content: bytes) -> None:
+def test_rejects_a_file_that_is_no_spec(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "spec.yaml"
     path.write_bytes(content)
     start = time.process_time()
@@ -140,7 +140,7 @@ def test_a_file_that_is_no_spec(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "missing", "loop"])
-def test_a_spec_that_is_no_file(tmp_path: Path, kind: str) -> None:
+def test_rejects_a_path_that_is_no_file(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "spec.yaml"
     if kind == "folder":
         path.mkdir()
@@ -152,7 +152,7 @@ def test_a_spec_that_is_no_file(tmp_path: Path, kind: str) -> None:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
-def test_any_bytes_are_a_spec_or_refused(content: bytes) -> None:
+def test_rejects_arbitrary_bytes(content: bytes) -> None:
     path = Path("any.yaml")
     path.write_bytes(content)
     with pytest.raises(SpecError):
@@ -161,7 +161,7 @@ def test_any_bytes_are_a_spec_or_refused(content: bytes) -> None:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(EXAMPLES), st.integers(0, 2**32))
-def test_a_spec_with_a_few_other_bytes_is_one_or_refused(example: Path, seed: int) -> None:
+def test_reads_or_rejects_a_damaged_spec(example: Path, seed: int) -> None:
     chance = random.Random(seed)
     content = bytearray(example.read_bytes())
     for _ in range(chance.randint(1, 4)):
@@ -189,7 +189,7 @@ PLACES = [
 
 @settings(max_examples=300)
 @given(st.sampled_from(PLACES), VALUES)
-def test_any_value_in_any_place_is_taken_or_refused(place: tuple[str, ...], value: Any) -> None:
+def test_reads_or_rejects_any_value_of_any_key(place: tuple[str, ...], value: Any) -> None:
     values = yaml.safe_load(GOOD)
     inner = values
     for key in place[:-1]:
@@ -201,7 +201,7 @@ def test_any_value_in_any_place_is_taken_or_refused(place: tuple[str, ...], valu
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A ledger with one run."""
+    """Create a ledger with one run."""
     place = tmp_path / "ledger"
     row = {"run_id": "a", "experiment": "one", "phase": "tune", "outcome": "trained"}
     results.open(place, create=True).append([{**row, "started": datetime(2026, 1, 2, tzinfo=UTC)}])
@@ -218,7 +218,7 @@ MARKERS = [
 
 
 @pytest.mark.parametrize("content", MARKERS, ids=lambda content: repr(content[:40]))
-def test_a_folder_with_a_wrong_marker_is_no_ledger(folder: Path, content: bytes) -> None:
+def test_rejects_a_ledger_with_a_wrong_marker(folder: Path, content: bytes) -> None:
     (folder / NAME).write_bytes(content)
     with pytest.raises(LedgerError):
         results.open(folder)
@@ -231,13 +231,13 @@ def parquet(**columns: Any) -> bytes:
 
 
 def named(data: bytes, version: str = "1") -> str:
-    """A name whose checksums are those of the content: a file made to deceive."""
+    """Return a file name whose checksums match a malicious file's content."""
     size = int.from_bytes(data[-8:-4], "little") + 8
     footer, content = (blake2b(part, digest_size=8).hexdigest() for part in (data[-size:], data))
     return f"v{version}-{'0' * 16}-{footer}-{content}.parquet"
 
 
-DECEITFUL = [
+MALICIOUS = [
     *(b"", b"PAR1", b"PAR1" * 1000, b"\xff" * 8 + b"PAR1", pickle.dumps(Trap()), b"\x00" * 5000),
     parquet(run_id=["b"]),
     parquet(run_id=[1], experiment=[2]),
@@ -249,8 +249,8 @@ DECEITFUL = [
 ]
 
 
-@pytest.mark.parametrize("data", DECEITFUL, ids=lambda data: repr(data[:8]) + str(len(data)))
-def test_a_file_made_to_deceive_is_left_out_or_refused(folder: Path, data: bytes) -> None:
+@pytest.mark.parametrize("data", MALICIOUS, ids=lambda data: repr(data[:8]) + str(len(data)))
+def test_skips_or_rejects_a_file_with_matching_checksums(folder: Path, data: bytes) -> None:
     (folder / "runs" / named(data)).write_bytes(data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedFileWarning)
@@ -276,7 +276,7 @@ def test_a_file_made_to_deceive_is_left_out_or_refused(folder: Path, data: bytes
         *(f"v{'9' * 10}-{'0' * 16}-{'0' * 16}-{'0' * 16}.parquet", "-.parquet", "\u202e.parquet"),
     ],
 )
-def test_a_file_that_the_ledger_did_not_name_is_not_opened(folder: Path, name: str) -> None:
+def test_ignores_files_with_foreign_names(folder: Path, name: str) -> None:
     (folder / "runs" / name).write_bytes(pickle.dumps(Trap()))
     assert results.open(folder).runs()["run_id"].to_list() == ["a"]
 
@@ -285,8 +285,7 @@ def test_a_file_that_the_ledger_did_not_name_is_not_opened(folder: Path, name: s
     max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(st.integers(0, 2**32))
-def test_bytes_changed_anywhere_in_a_ledger_are_found(folder: Path, seed: int) -> None:
-    """By what is read or by `check`: nothing is silently another number."""
+def test_check_finds_any_changed_byte(folder: Path, seed: int) -> None:
     chance = random.Random(seed)
     (path,) = (folder / "runs").glob("*.parquet")
     good = path.read_bytes()
@@ -320,8 +319,7 @@ def archive(member: str) -> bytes:
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["digest right", "digest wrong"])
 @pytest.mark.parametrize("member", ARCHIVE_MEMBERS)
-def test_an_archive_writes_nothing(tmp_path: Path, member: str, trusted: bool) -> None:
-    """Not even one whose digest is right."""
+def test_archive_writes_no_other_files(tmp_path: Path, member: str, trusted: bool) -> None:
     data = tmp_path / "data"
     data.mkdir()
     content = archive(member)
@@ -336,7 +334,7 @@ def test_an_archive_writes_nothing(tmp_path: Path, member: str, trusted: bool) -
 
 @settings(max_examples=100)
 @given(st.binary(max_size=4000), st.integers(1, 2))
-def test_any_bytes_are_pictures_or_refused(content: bytes, pictures: int) -> None:
+def test_parses_or_rejects_arbitrary_images(content: bytes, pictures: int) -> None:
     try:
         pixels, labels = parse_batch(content, pictures, "it")
     except DatasetError:
@@ -347,7 +345,7 @@ def test_any_bytes_are_pictures_or_refused(content: bytes, pictures: int) -> Non
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
-def test_any_bytes_behind_the_gzip_mark_are_unpacked_or_refused(content: bytes) -> None:
+def test_rejects_arbitrary_bytes_after_the_gzip_mark(content: bytes) -> None:
     path = Path("packed.gz")
     path.write_bytes(b"\x1f\x8b" + content)
     for read in (lambda: read_unpacked(path, 100), lambda: read_verified(path, 5, "0" * 64)):

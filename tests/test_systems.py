@@ -8,7 +8,7 @@ import pytest
 
 import pccore
 from transfer import VARIANTS
-from transfer.spec.model import NetworkSpec, TuneSpec
+from transfer.spec.sections import NetworkSpec, TuneSpec
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "systems.md").read_text()

@@ -248,6 +248,14 @@ def layouts(
 
 
 @app.command()
+def schema() -> None:
+    """Print the JSON Schema of an experiment's spec."""
+    from jobs.cli.schema import show_schema
+
+    show_schema()
+
+
+@app.command()
 def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Say what this machine has: versions, devices, memory, data, speed."""
     from jobs.cli.doctor import show_facts

@@ -1,4 +1,4 @@
-"""A small valid experiment whose rates go to the target by rules."""
+"""Small valid specs with transfer rules."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ EQUILIBRIUM = {"training": {"inference": "equilibrium"}}
 
 
 def law_spec(*rules: Any, tune: Any = None, transfer: Any = None, **changes: Any) -> dict[str, Any]:
-    """Tuned at H = 7, hence L = 8, taken to H = 31, hence L = 32."""
+    """Return a spec tuned at H = 7, hence L = 8, with a target of H = 31, hence L = 32."""
     values = spec(
         tune={"depth": 7, "weight_lr": ETAS, "activity_lr": None, **(tune or {})},
         transfer={"depths": [31], "rules": list(rules), **(transfer or {})},

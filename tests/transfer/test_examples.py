@@ -1,4 +1,4 @@
-"""The specs in examples/ load, and ask for the number of runs that their settings multiply to."""
+"""The specs in examples/ load, and need the number of runs that their settings multiply to."""
 
 import re
 from collections import Counter
@@ -18,7 +18,7 @@ def plan(name: str) -> Plan:
     return Plan(experiment, pccore.data.info(experiment.dataset), digest="0" * 64)
 
 
-def test_the_readmes_spec_names_every_variant_and_can_be_built() -> None:
+def test_spec_of_the_readme_names_every_variant_and_can_be_built() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.S)
     experiment = transfer.Experiment.from_yaml(block)
     assert {variant.name for variant in experiment.variants} == set(transfer.VARIANTS)
@@ -26,7 +26,7 @@ def test_the_readmes_spec_names_every_variant_and_can_be_built() -> None:
 
 
 def full_grid(name: str) -> Counter[str]:
-    """How many different runs every variant takes with all its cells at every shape."""
+    """Count the different runs of every variant with all its cells at every shape."""
     job = plan(name)
     shapes = {job.experiment.tune.shape, *job.experiment.targets}
     ids = {
@@ -38,13 +38,13 @@ def full_grid(name: str) -> Counter[str]:
     return Counter(variant for variant, _ in ids)
 
 
-def test_the_thesis_takes_3564_runs_of_mupc() -> None:
+def test_thesis_takes_3564_runs_of_mupc() -> None:
     assert plan("thesis").experiment.transfer.neighbourhood == "all"
     # 4 x 11 cells, 3 seeds, 9 shapes, 3 activations (FACTS: "3,564 runs").
     assert full_grid("thesis") == {"mupc": 3564, "sp": 3564, "bp": 9 * 3 * 9 * 3}
 
 
-def test_the_thesis_trains_for_one_epoch() -> None:
+def test_thesis_trains_for_one_epoch() -> None:
     experiment = plan("thesis").experiment
     assert experiment.steps == 60_000 // 64
     assert {shape.width for shape in experiment.targets if shape.depth == 8} == {
@@ -68,7 +68,7 @@ def test_small_examples_search_the_grid_of_the_thesis(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_example_loads_and_can_be_built(path: Path) -> None:
+def test_example_loads_and_can_be_built(path: Path) -> None:
     job = plan(path.stem)
     job.check()
     assert max(shape.depth for shape in job.experiment.targets) == 128

@@ -25,7 +25,7 @@ SCHEMES: dict[str, dict[str, Any]] = {
 
 
 def experiment(**changes: Any) -> Experiment:
-    """A valid spec with these changes, which survives being written."""
+    """Return a valid spec with these changes, after checking that it round-trips."""
     values = spec(**changes)
     values["tune"] = {k: v for k, v in values["tune"].items() if v is not None}
     read = Experiment.from_dict(values)
@@ -38,7 +38,7 @@ def plan(read: Experiment) -> Plan:
 
 
 def without_beta(**changes: Any) -> dict[str, Any]:
-    """A spec with exact inference, which needs a linear network."""
+    """Return a spec with exact inference, which needs a linear network."""
     linear = {"activation": "linear"}
     return {
         "network": linear,
@@ -47,12 +47,12 @@ def without_beta(**changes: Any) -> dict[str, Any]:
     } | (changes)
 
 
-def test_every_scheme_is_tried() -> None:
+def test_cases_cover_every_scheme() -> None:
     assert set(SCHEMES) == set(pccore.INFERENCE)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_scheme_is_built_with_its_options(scheme: str) -> None:
+def test_builds_a_scheme_with_its_options(scheme: str) -> None:
     given = {"scheme": scheme, **SCHEMES[scheme]}
     rates = {} if pccore.INFERENCE[scheme].uses_activity_lr else {"activity_lr": None}
     read = experiment(training={"inference": given}, tune=rates)
@@ -60,15 +60,15 @@ def test_a_scheme_is_built_with_its_options(scheme: str) -> None:
     assert read.training.inference.build(16) == pccore.INFERENCE[scheme](**options)
 
 
-def test_the_default_is_gradient_descent_with_as_many_steps_as_layers() -> None:
-    """Thesis C.4; and a spec that leaves either out means the same."""
+def test_default_is_gradient_descent_with_as_many_steps_as_layers() -> None:
+    """Thesis C.4. A spec that leaves out the scheme or the steps means the same."""
     for given in ({}, "gradient_descent", {"scheme": "gradient_descent"}, {"steps": "depth"}):
         read = experiment(training={"inference": given})
         assert read.training.inference == experiment().training.inference
         assert read.training.inference.build(16) == pccore.GradientDescent(16)
 
 
-def test_starts_and_penalties_are_built_with_their_options() -> None:
+def test_builds_starts_and_penalties_with_their_options() -> None:
     decay = {"name": "weight_decay", "strength": 1e-4}
     training = {"start": {"name": "normal", "scale": 0.1}, "penalties": [decay]}
     config = plan(read := experiment(training=training)).config(plan(read).arms[0], read.targets[0])
@@ -78,7 +78,7 @@ def test_starts_and_penalties_are_built_with_their_options() -> None:
     assert experiment(training={"start": "normal"}).training.start == pccore.NormalStart()
 
 
-def test_settings_of_the_network_reach_it() -> None:
+def test_network_settings_reach_the_network() -> None:
     network = {"skip": 2, "bias": True, "activity_decay": 0.1, "output_precision": 2}
     job = plan(experiment(network=network, variants=["mupc", "bp"]))
     mupc, bp = (job.config(arm, job.experiment.targets[0]).network for arm in job.arms)
@@ -89,7 +89,7 @@ def test_settings_of_the_network_reach_it() -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_variant_is_what_its_name_says(name: str) -> None:
+def test_variant_builds_its_network_and_rule(name: str) -> None:
     read = experiment(variants=[name], network={"residual": False, "activation": "tanh"})
     job = plan(read)
     job.check()
@@ -139,9 +139,7 @@ def test_every_parameterisation_is_a_variant() -> None:
     ],
     ids=["exact", "error_based", "equilibrium"],
 )
-def test_what_only_compiling_would_find_is_found_before_training(
-    changes: dict[str, Any], sentence: str
-) -> None:
+def test_check_finds_what_only_compiling_would_find(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError) as caught:
         plan(experiment(**changes)).check()
     assert str(caught.value) == sentence
@@ -160,8 +158,8 @@ WITHOUT_BETA = ("equilibrium", "exact")
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_a_member_is_tuned_and_transferred(name: str, tmp_path: Path) -> None:
-    """With real networks: every run ends, is in the ledger once, and is judged."""
+def test_tunes_and_transfers(name: str, tmp_path: Path) -> None:
+    """Every run of real networks ends, is in the ledger once, and is judged."""
     changes = TRAINED[name]
     lasting = {"steps": 60, "eval_every": 60} | changes.get("training", {})
     small = {"seeds": 2, "weight_lr": [0.05, 0.1], "activity_lr": [5, 10]}

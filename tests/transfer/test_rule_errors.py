@@ -1,4 +1,4 @@
-"""What a spec with a wrong transfer rule is told: one sentence."""
+"""Errors of transfer rules in a spec."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from transfer import Experiment, SpecError
 
 RANDOM = {"sampler": "random", "trials": 9}
 
-# Rules, other changes to a valid spec -> all that is said, after "transfer.rules".
+# Rules, other changes to a valid spec, and its one error after "transfer.rules".
 CASES: list[tuple[list[Any], dict[str, Any], str]] = [
     (
         ["zero_shoot"],
@@ -79,7 +79,7 @@ CASES: list[tuple[list[Any], dict[str, Any], str]] = [
     (
         ["exponents"],
         {},
-        ": exponents needs weight_lr or activity_lr, a mapping {depth, width}",
+        "[0]: exponents needs weight_lr or activity_lr, a mapping {depth, width}",
     ),
     (
         [{"rule": "exponents", "weight_lr": -0.5}],
@@ -114,8 +114,8 @@ CASES: list[tuple[list[Any], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "changes", "sentence"), CASES, ids=lambda v: str(v)[:40])
-def test_a_problem_is_one_sentence(asked: Any, changes: Any, sentence: str) -> None:
+@pytest.mark.parametrize(("rules", "changes", "sentence"), CASES, ids=lambda v: str(v)[:40])
+def test_problem_is_one_sentence(rules: Any, changes: Any, sentence: str) -> None:
     with pytest.raises(SpecError) as caught:
-        Experiment.from_dict(law_spec(*asked, **changes))
+        Experiment.from_dict(law_spec(*rules, **changes))
     assert caught.value.sentences == (f"transfer.rules{sentence}",)

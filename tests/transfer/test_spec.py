@@ -1,4 +1,4 @@
-"""What a spec means, and that it survives being written down."""
+"""Reading and writing specs."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ def shapes(*pairs: tuple[int, int]) -> tuple[Shape, ...]:
     return tuple(Shape(width=width, depth=depth) for width, depth in pairs)
 
 
-def test_the_spec_of_the_design_is_read() -> None:
+def test_reads_the_spec_of_the_design() -> None:
     experiment = Experiment.from_yaml(DESIGN)
     assert experiment.steps == 60_000 // 64
     assert experiment.tune.seeds == (0, 1, 2)
@@ -73,21 +73,21 @@ def test_targets_are_a_product_or_a_list(given_shapes: Any, targets: Any) -> Non
         ({"epochs": 1, "batch_size": 1442}, 1),
     ],
 )
-def test_epochs_are_whole_batches(training: dict[str, Any], steps: int) -> None:
+def test_epochs_count_whole_batches(training: dict[str, Any], steps: int) -> None:
     """digits has 1,442 training samples, hence 22 batches of 64 (`pccore.data.info`)."""
     values = spec(training={"steps": None, **training})
     assert pccore.data.info("digits").train_size == 1442
     assert Experiment.from_dict(values).steps == steps
 
 
-def test_a_variant_may_have_its_own_rates() -> None:
+def test_variant_may_have_its_own_rates() -> None:
     values = spec(variants=["mupc", {"name": "bp", "weight_lr": [1e-2, 1e-3]}])
     mupc, bp = (Experiment.from_dict(values), Experiment.from_dict(values).variants)
     assert len(mupc.space(bp[0]).cells) == 12
     assert mupc.space(bp[1]).cells == (Cell(1e-3, None), Cell(1e-2, None))
 
 
-def test_an_experiment_never_changes() -> None:
+def test_experiment_is_immutable_and_hashable() -> None:
     experiment = Experiment.from_dict(spec())
     with pytest.raises(ValueError, match="frozen"):
         experiment.name = "other"
@@ -150,19 +150,19 @@ experiments = st.fixed_dictionaries(
 
 
 @given(experiments)
-def test_writing_and_reading_change_nothing(values: dict[str, Any]) -> None:
+def test_spec_round_trips(values: dict[str, Any]) -> None:
     experiment = Experiment.from_dict(values)
     assert Experiment.from_dict(experiment.to_dict()) == experiment
     assert Experiment.from_yaml(experiment.to_yaml()) == experiment
 
 
-def test_a_file_is_loaded(tmp_path: Path) -> None:
+def test_loads_a_file(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text(DESIGN)
     assert transfer.load(path) == transfer.load(str(path)) == Experiment.from_yaml(DESIGN)
 
 
-def test_reading_a_spec_loads_neither_optuna_nor_pandas() -> None:
+def test_reading_a_spec_imports_neither_optuna_nor_pandas() -> None:
     script = (
         "import sys, transfer.spec.model; print({'optuna', 'pandas', 'pyarrow'} & set(sys.modules))"
     )

@@ -1,4 +1,4 @@
-"""YAML scalars follow the 1.2 core schema; everything dangerous or ambiguous is one sentence."""
+"""The YAML of specs: scalars of the 1.2 core schema, and nothing dangerous or ambiguous."""
 
 import math
 from pathlib import Path
@@ -40,7 +40,7 @@ SCALARS: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("text", "value"), SCALARS, ids=[text or "empty" for text, _ in SCALARS])
-def test_a_scalar_is_what_it_looks_like(text: str, value: Any) -> None:
+def test_reads_scalars_by_yaml_1_2(text: str, value: Any) -> None:
     read = parse_yaml(f"key: {text}")["key"]
     assert read == value
     assert type(read) is type(value)
@@ -66,7 +66,7 @@ PROBLEMS = [
 
 
 @pytest.mark.parametrize(("text", "place", "cause"), PROBLEMS, ids=[p[2] for p in PROBLEMS])
-def test_a_problem_is_one_sentence_with_its_line(text: str, place: str, cause: str) -> None:
+def test_problem_is_one_sentence_with_its_line(text: str, place: str, cause: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_yaml(text)
     assert cause in str(caught.value)
@@ -74,7 +74,7 @@ def test_a_problem_is_one_sentence_with_its_line(text: str, place: str, cause: s
     assert "\n" not in str(caught.value)
 
 
-def test_an_alias_bomb_is_refused() -> None:
+def test_rejects_an_alias_bomb() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10)]
     with pytest.raises(SpecError, match="aliases"):
@@ -92,11 +92,11 @@ values = st.recursive(
 
 
 @given(values)
-def test_what_is_written_is_read_back(value: Any) -> None:
+def test_yaml_round_trips(value: Any) -> None:
     assert parse_yaml(write_yaml(value)) == value
 
 
-def test_a_file_is_named_in_its_problem(tmp_path: Path) -> None:
+def test_error_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     for content, cause in (
         (b"a: [", "not valid YAML"),

@@ -16,7 +16,8 @@ from transfer.shapes import Shape
 from transfer.space import Space
 from transfer.spec.building import trace, training_config
 from transfer.spec.errors import SpecError
-from transfer.spec.model import DEFAULT_IN_FLIGHT, Experiment, VariantSpec
+from transfer.spec.model import Experiment
+from transfer.spec.sections import DEFAULT_IN_FLIGHT, VariantSpec
 from transfer.spec.transfer_rules import ZeroShot
 
 

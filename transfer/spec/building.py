@@ -1,31 +1,28 @@
-"""From an experiment to the configs that `pccore` trains."""
+"""The configurations that `pccore` trains, made from an settings."""
 
 from functools import cache
-from typing import TYPE_CHECKING
 
 import jax
 
 import pccore
 from pccore.theory.stability import has_step_limit
 from transfer.shapes import Shape
+from transfer.spec.sections import Settings
 from transfer.spec.variants import VARIANTS
-
-if TYPE_CHECKING:
-    from transfer.spec.model import Experiment
 
 
 def training_config(
-    experiment: "Experiment", variant: str, activation: str, shape: Shape
+    settings: Settings, variant: str, activation: str, shape: Shape
 ) -> pccore.TrainingConfig:
-    """What the runs of a variant with an activation share at a shape.
+    """Return what the runs of a variant with an activation share at a shape.
 
     Raises:
-        ValueError: settings that are each valid, and do not suit each other.
+        ValueError: settings that are each valid but incompatible.
     """
     data, network, training = (
-        pccore.data.info(experiment.dataset),
-        experiment.network,
-        experiment.training,
+        pccore.data.info(settings.dataset),
+        settings.network,
+        settings.training,
     )
     precision = network.output_precision
     stack = pccore.NetworkConfig(
@@ -48,26 +45,28 @@ def training_config(
         rule=rule,
         optimiser=training.optimiser,
         batch_size=training.batch_size,
-        steps=experiment.steps,
+        steps=settings.steps,
         eval_every=training.eval_every,
         penalties=training.penalties,
     )
 
 
 def has_measurable_limit(config: pccore.TrainingConfig) -> bool:
-    """Whether beta has a stable limit that the untrained network tells: one stack of layers, whose
-    activities gradient descent infers."""
+    """Return whether the stable limit of beta can be measured on the untrained network.
+
+    It can for one stack of layers whose activities gradient descent infers.
+    """
     return isinstance(config.network, pccore.NetworkConfig) and has_step_limit(config.rule)
 
 
 # Diffrax computes while it is traced, which would claim a GPU that the workers need. It integrates
-# the flow of any network, so that nothing is missed.
+# the flow of any network, so that tracing would find nothing.
 UNTRACED = (pccore.GradientFlow, pccore.AdaptiveFlow)
 
 
 @cache
 def trace(config: pccore.TrainingConfig) -> None:
-    """Follow one training step without computing it: what only compilation would find is found.
+    """Trace one training step without computing it, to find what only compilation would find.
 
     Raises:
         ValueError: an inference scheme or a penalty that cannot work on the network.

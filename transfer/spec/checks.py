@@ -1,35 +1,35 @@
-"""What must hold between the keys of an experiment, each already valid by itself."""
+"""Checks between the keys of an experiment that are each valid by themselves."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pccore
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Grid
 from transfer.spec.building import has_measurable_limit, training_config
 from transfer.spec.fields import LARGEST_COUNT
+from transfer.spec.sections import Settings
+from transfer.spec.targets import TransferSpec
 from transfer.spec.variants import VARIANTS
-
-if TYPE_CHECKING:
-    from transfer.spec.model import Experiment
 
 MOST_CELLS = 10_000
 
 
-def problems(experiment: "Experiment") -> Iterator[str]:
-    """One sentence per contradiction."""
-    found = False
-    for check in (_training, _variants, _sampler, _size, _transfer, _unused):
-        for problem in check(experiment):
-            found = True
-            yield problem
-    if not found:
-        refused = list(_refused(experiment))
-        yield from refused or (*_skipping(experiment), *_rules(experiment))
+def problems(settings: Settings, transfer: TransferSpec) -> list[str]:
+    """Return one sentence per contradiction."""
+    found = [
+        *_training(settings),
+        *_variants(settings),
+        *_sampler(settings),
+        *_size(settings),
+        *_transfer(settings, transfer),
+        *_unused(settings),
+    ]
+    found = found or list(_incompatible(settings, transfer))
+    return found or [*_skipping(settings), *_rules(settings, transfer)]
 
 
-def _training(experiment: "Experiment") -> Iterator[str]:
-    training, info = experiment.training, pccore.data.info(experiment.dataset)
+def _training(settings: Settings) -> Iterator[str]:
+    training, info = settings.training, pccore.data.info(settings.dataset)
     if (training.epochs is None) == (training.steps is None):
         given = "neither" if training.epochs is None else "both"
         yield f"training must have either epochs or steps, got {given}"
@@ -38,47 +38,47 @@ def _training(experiment: "Experiment") -> Iterator[str]:
             f"training.batch_size must be at most {info.train_size:,}, the training samples of "
             f"{info.name}, got {training.batch_size:,}"
         )
-    elif training.epochs is not None and experiment.steps < 1:
+    elif training.epochs is not None and settings.steps < 1:
         yield f"training.epochs must amount to at least one step, got {training.epochs:g}"
-    elif experiment.steps > LARGEST_COUNT:
+    elif settings.steps > LARGEST_COUNT:
         yield f"training.epochs must amount to at most {LARGEST_COUNT:,} steps"
-    if experiment.network.output == "cross_entropy" and info.task != "classification":
+    if settings.network.output == "cross_entropy" and info.task != "classification":
         yield (
             f"network.output must be 'mse' for {info.name}, which is a {info.task}, "
-            f"got {experiment.network.output!r}"
+            f"got {settings.network.output!r}"
         )
 
 
-def _variants(experiment: "Experiment") -> Iterator[str]:
-    names = [variant.name for variant in experiment.variants]
-    inference = experiment.training.inference
-    for place, variant in enumerate(experiment.variants):
+def _variants(settings: Settings) -> Iterator[str]:
+    names = [variant.name for variant in settings.variants]
+    inference = settings.training.inference
+    for place, variant in enumerate(settings.variants):
         infers = VARIANTS[variant.name].infers
         if variant.name in names[:place]:
             yield f"variants[{place}] must not be given twice, got {variant.name!r}"
-        if variant.activity_lr is not None and not experiment.has_activity_lr(variant):
+        if variant.activity_lr is not None and not settings.has_activity_lr(variant):
             why = f"inference {inference.scheme} has no activity learning rate"
             why = why if infers else f"{variant.name} infers no activities"
             yield f"variants[{place}].activity_lr must be left out: {why}"
-    if experiment.tune.activity_lr is not None and not inference.uses_activity_lr:
+    if settings.tune.activity_lr is not None and not inference.uses_activity_lr:
         yield (
             f"tune.activity_lr must be left out: inference {inference.scheme} has no activity "
             "learning rate"
         )
     without = [
         variant.name
-        for variant in experiment.variants
-        if experiment.has_activity_lr(variant) and variant.activity_lr is None
+        for variant in settings.variants
+        if settings.has_activity_lr(variant) and variant.activity_lr is None
     ]
-    if without and experiment.tune.activity_lr is None:
+    if without and settings.tune.activity_lr is None:
         yield (
             "tune.activity_lr is missing: give a list of learning rates, or a range, for "
             f"{' and '.join(without)}"
         )
 
 
-def _sampler(experiment: "Experiment") -> Iterator[str]:
-    tune = experiment.tune
+def _sampler(settings: Settings) -> Iterator[str]:
+    tune = settings.tune
     exhaustive = SAMPLERS[tune.sampler].exhaustive
     if not exhaustive and tune.trials is None:
         yield f"tune.trials is missing: sampler {tune.sampler} needs the number of cells to try"
@@ -92,7 +92,7 @@ def _sampler(experiment: "Experiment") -> Iterator[str]:
     if tune.trials is not None and tune.trials > MOST_CELLS:
         yield f"tune.trials must be at most {MOST_CELLS:,}, got {tune.trials:,}"
     others = [name for name, sampler in SAMPLERS.items() if not sampler.exhaustive]
-    for key, values in experiment.searched:
+    for key, values in settings.searched:
         if exhaustive and not isinstance(values, Grid):
             yield (
                 f"{key} must be a list for sampler {tune.sampler}, got a range: give a list, or "
@@ -100,9 +100,9 @@ def _sampler(experiment: "Experiment") -> Iterator[str]:
             )
 
 
-def _size(experiment: "Experiment") -> Iterator[str]:
-    for variant in experiment.variants:
-        space = experiment.space(variant)
+def _size(settings: Settings) -> Iterator[str]:
+    for variant in settings.variants:
+        space = settings.space(variant)
         cells = len(space.cells) if space.enumerable else 0
         if cells > MOST_CELLS:
             yield (
@@ -111,8 +111,7 @@ def _size(experiment: "Experiment") -> Iterator[str]:
             )
 
 
-def _transfer(experiment: "Experiment") -> Iterator[str]:
-    transfer = experiment.transfer
+def _transfer(settings: Settings, transfer: TransferSpec) -> Iterator[str]:
     lists = [key for key in ("depths", "widths") if getattr(transfer, key) is not None]
     if transfer.targets is None and not lists:
         yield "transfer must have depths, widths or targets, got none of them"
@@ -120,60 +119,62 @@ def _transfer(experiment: "Experiment") -> Iterator[str]:
         yield f"transfer.{lists[0]} must be left out when transfer.targets lists the shapes"
     if transfer.neighbourhood != "all":
         return
-    for key, values in experiment.searched:
+    for key, values in settings.searched:
         if not isinstance(values, Grid):
             yield f"{key} must be a list for transfer.neighbourhood 'all', got a range"
 
 
-def _rules(experiment: "Experiment") -> Iterator[str]:
-    """What each rule refuses."""
-    for place, rule in enumerate(experiment.transfer.rules):
-        for refusal in rule.refusals(experiment):
+def _rules(settings: Settings, transfer: TransferSpec) -> Iterator[str]:
+    """Yield what each rule refuses."""
+    targets = transfer.shapes(settings.tune.shape)
+    for place, rule in enumerate(transfer.rules):
+        for refusal in rule.refusals(settings, targets):
             yield f"transfer.rules[{place}]{refusal}"
 
 
-def _unused(experiment: "Experiment") -> Iterator[str]:
-    """Settings that nothing in the experiment depends on."""
-    network, training = experiment.network, experiment.training
+def _unused(settings: Settings) -> Iterator[str]:
+    """Yield settings on which nothing in the experiment depends."""
+    network, training = settings.network, settings.training
     begins = training.start != pccore.ForwardStart()
-    if begins and not training.inference.uses_start:  # it solves, from wherever
+    if begins and not training.inference.uses_start:
         yield (
             f"training.start must be left out: inference {training.inference.scheme} does not "
             "depend on where it begins"
         )
-    if any(VARIANTS[variant.name].infers for variant in experiment.variants):
+    if any(VARIANTS[variant.name].infers for variant in settings.variants):
         return
     given = {
         "network.activity_decay": network.activity_decay != 0,
         "network.output_precision": network.output_precision != 1,
         "training.start": begins,
     }
-    names = " and ".join(variant.name for variant in experiment.variants)
+    names = " and ".join(variant.name for variant in settings.variants)
     for key in (key for key, is_given in given.items() if is_given):
         yield f"{key} must be left out: {names} infers no activities"
 
 
-def _refused(experiment: "Experiment") -> Iterator[str]:
-    """What the configs of the variants refuse, each once."""
-    refused: dict[str, list[str]] = {}
-    for variant in experiment.variants:
+def _incompatible(settings: Settings, transfer: TransferSpec) -> Iterator[str]:
+    """Yield the settings that the variants' configurations refuse, each once."""
+    tuned, refused = settings.tune.shape, dict[str, list[str]]()
+    shapes = (*transfer.tuned_shapes(tuned), *transfer.shapes(tuned))
+    for variant in settings.variants:
         try:
-            for activation in experiment.network.activation:
-                for shape in (*experiment.tuned, *experiment.targets):
-                    training_config(experiment, variant.name, activation, shape)
+            for activation in settings.network.activation:
+                for shape in shapes:
+                    training_config(settings, variant.name, activation, shape)
         except ValueError as error:
             refused.setdefault(str(error), []).append(variant.name)
     for rule, names in refused.items():
         yield f"{' and '.join(names)} cannot be trained: {rule}"
 
 
-def _skipping(experiment: "Experiment") -> Iterator[str]:
-    """Cells can only be skipped where some variant has a step limit."""
-    shape, activation = experiment.tune.shape, experiment.network.activation[0]
-    names = [variant.name for variant in experiment.variants]
-    configs = [training_config(experiment, name, activation, shape) for name in names]
-    if experiment.tune.skip_unstable and not any(has_measurable_limit(c) for c in configs):
+def _skipping(settings: Settings) -> Iterator[str]:
+    """Refuse to skip cells where no variant has a step limit."""
+    shape, activation = settings.tune.shape, settings.network.activation[0]
+    names = [variant.name for variant in settings.variants]
+    configs = [training_config(settings, name, activation, shape) for name in names]
+    if settings.tune.skip_unstable and not any(has_measurable_limit(c) for c in configs):
         yield (
             "tune.skip_unstable must be false: no limit can be measured of the activity learning "
-            f"rates of {' and '.join(names)} with inference {experiment.training.inference.scheme}"
+            f"rates of {' and '.join(names)} with inference {settings.training.inference.scheme}"
         )

@@ -1,10 +1,18 @@
-"""What is wrong with an experiment: one sentence per problem, with its key and value."""
+"""Errors of a spec: one sentence per problem, with its key, its value and what is allowed.
 
-from collections.abc import Iterable
+`spec_error` derives the sentences from pydantic's findings and from the JSON Schema of the model,
+so that a sentence and the schema cannot disagree about what is allowed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import ErrorDetails
+
+from transfer.spec.schema import json_schema
 
 LONGEST_VALUE = 60
 
@@ -22,22 +30,22 @@ class SpecError(ValueError):
 
 
 class RejectedError(ValueError):
-    """A value that its key does not allow.
+    """A value that breaks a rule which no type expresses.
 
     Args:
         rule: the end of a sentence that starts with the key: "must be ...".
-        value: the value refused; left out of the sentence when not given.
-        where: where inside the key's value, such as "[2]" or ".low".
+        value: the value received.
+        where: the place inside the key's value, such as "[2]" or ".low".
     """
 
-    def __init__(self, rule: str, *value: object, where: str = "") -> None:
+    def __init__(self, rule: str, value: object, where: str = "") -> None:
         self.where = where
-        self.text = f"{rule}, got {shown(value[0])}" if value else rule
+        self.text = f"{rule}, got {shown(value)}"
         super().__init__(f"{where} {self.text}".strip())
 
 
 def shown(value: object) -> str:
-    """`value` as a sentence quotes it, cut to a readable length."""
+    """Return `value` as a sentence quotes it, cut to a readable length."""
     try:
         text = repr(value)
     except ValueError:  # Python refuses to print integers of thousands of digits
@@ -45,60 +53,188 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
-def unknown_key(key: object, allowed: Iterable[str], path: str = "") -> str:
-    """What to say of a key that nothing reads, with the nearest that something does."""
-    names = list(allowed)
-    near = get_close_matches(str(key), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown key {path or shown(key)}: choose from {', '.join(names)}{hint}"
+def nearest(name: object, allowed: Iterable[str]) -> str:
+    """Return the end of a sentence that suggests the allowed name most like `name`, if any."""
+    near = get_close_matches(str(name), list(allowed), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def spec_error(error: ValidationError, model: type[BaseModel]) -> SpecError:
-    """Pydantic's findings about `model`, a sentence each."""
+    """Return the findings of pydantic about `model`, one sentence each."""
+    schema = json_schema(model)
     return SpecError(
-        sentence for details in error.errors() for sentence in _sentences(details, model)
+        sentence
+        for details in error.errors(include_url=False)
+        # pydantic counts only the valid entries of a list
+        if not (details["type"] == "too_short" and details["input"])
+        for sentence in _sentences(details, schema)
     )
 
 
-def _sentences(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, ...]:
+def _sentences(details: ErrorDetails, schema: JsonSchemaValue) -> tuple[str, ...]:
     cause = details.get("ctx", {}).get("error")
     if isinstance(cause, SpecError):
         return cause.sentences
-    return (_sentence(details, cause, model),)
+    return (_sentence(details, cause, schema),)
 
 
-def _sentence(details: ErrorDetails, cause: object, model: type[BaseModel]) -> str:
-    loc = details["loc"]
-    path = _dotted(loc)
-    if details["type"] == "extra_forbidden":
-        return unknown_key(loc[-1], _model_at(loc[:-1], model).model_fields, path)
-    if details["type"] == "missing":
-        field = _model_at(loc[:-1], model).model_fields[str(loc[-1])]
-        return f"{path} is missing: give {field.description}"
+def _sentence(details: ErrorDetails, cause: object, schema: JsonSchemaValue) -> str:
+    kind, value = details["type"], details["input"]
+    if kind in ("extra_forbidden", "invalid_key", "missing"):
+        *above, key = details["loc"]
+        place = _Place.at(above, schema)
+        return _missing(place, str(key), value) if kind == "missing" else _unknown_key(place, key)
+    place = _Place.at(details["loc"], schema)
     if isinstance(cause, RejectedError):
-        return f"{path}{cause.where} {cause.text}"
+        return f"{place.path}{cause.where} {cause.text}"
     if isinstance(cause, ValueError):
-        return f"{path}: {cause}"
-    return f"{path or 'a spec'} must be a mapping of keys to values, got {shown(details['input'])}"
+        return f"{place.path}: {cause}"
+    if kind in ("too_short", "too_long"):
+        array = place.having("items")
+        bounds = f"{array.get('minItems', 0):,} to {array['maxItems']:,}"
+        return f"{place.path} must have {bounds} entries, got {len(value):,}"
+    union = place.having("discriminator") if kind.startswith("union_tag") else {}
+    if union and isinstance(value, Mapping):
+        key, names = union["discriminator"]["propertyName"], union["discriminator"]["mapping"]
+        return _unknown_name(f"{place.path}.{key}", value.get(key), names, union["title"])
+    if kind == "literal_error" and "enum" in place.inner:
+        return _unknown_name(place.path, value, place.inner["enum"], place.inner["title"])
+    return f"{place.path or 'a spec'} {_rule(place.outer, schema)}, got {shown(value)}"
 
 
-def _dotted(loc: tuple[int | str, ...]) -> str:
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
-    return "".join(parts).removeprefix(".")
+def _missing(place: "_Place", key: str, value: object) -> str:
+    node, path = place.having("properties"), f"{place.path}.{key}".removeprefix(".")
+    name = _option_set(node)
+    if name:
+        _, *options = node["properties"]
+        return f"{path} is missing: {name} has the options {', '.join(options)}"
+    if "title" in node:
+        return f"{place.path} must have the key {key!r}, got {shown(value)}"
+    what = node["properties"][key]["description"].rstrip(".")
+    return f"{path} is missing: give {what[0].lower()}{what[1:]}"
 
 
-def _model_at(loc: tuple[int | str, ...], model: type[BaseModel]) -> type[BaseModel]:
-    """The model that holds the value at `loc`: fields hold a model, or a tuple of them."""
-    for part in loc:
-        if isinstance(part, str):
-            annotation = model.model_fields[part].annotation
-            candidates = (annotation, *_arguments(annotation))
-            model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return model
+def _unknown_key(place: "_Place", key: object) -> str:
+    node = place.having("properties")
+    keys, path = list(node["properties"]), f"{place.path}.{key}".removeprefix(".")
+    choice = f"choose from {', '.join(keys)}{nearest(key, keys)}"
+    name = _option_set(node)
+    if name:
+        return f"{path} is unknown: {name} has no option {key!r}, {choice}"
+    if "title" in node:
+        return f"{place.path} has the unknown key {shown(key)}: {choice}"
+    return f"unknown key {path}: {choice}"
 
 
-def _arguments(annotation: object) -> Iterable[object]:
-    """The types inside an annotation such as `tuple[Shape, ...] | None`."""
-    for argument in getattr(annotation, "__args__", ()):
-        yield argument
-        yield from _arguments(argument)
+def _unknown_name(path: str, value: object, names: Iterable[str], kind: str) -> str:
+    allowed = ", ".join(names)
+    if not isinstance(value, str):
+        return f"{path} must be one of {allowed}, got {shown(value)}"
+    hint = nearest(value, names)
+    return f"{path} is an unknown {kind} {shown(value)}: choose from {allowed}{hint}"
+
+
+def _option_set(node: JsonSchemaValue) -> str | None:
+    """Return the name that comes first in a mapping of a name and its options."""
+    first, *_ = node["properties"].values()
+    return first.get("const")
+
+
+@dataclass
+class _Place:
+    """A place in a spec: its path as written, and what the schema allows there.
+
+    Attributes:
+        schema: the whole schema.
+        path: keys and indices, such as "tune.weight_lr[1]".
+        outer: what is allowed at the path.
+        inner: the alternative of `outer` that pydantic chose by the value's type or name.
+    """
+
+    schema: JsonSchemaValue
+    path: str
+    outer: JsonSchemaValue
+    inner: JsonSchemaValue
+
+    @classmethod
+    def at(cls, location: Iterable[int | str], schema: JsonSchemaValue) -> "_Place":
+        """Return the place at pydantic's `location`, which also names alternatives."""
+        place = cls(schema, "", schema, schema)
+        for part in location:
+            place._descend(part)
+        return place
+
+    def having(self, keyword: str) -> JsonSchemaValue:
+        """Return the first alternative that has `keyword`; an empty one if none has."""
+        nodes = _alternatives(self.inner, self.schema)
+        return next((node for node in nodes if keyword in node), {})
+
+    def _descend(self, part: int | str) -> None:
+        for node in _alternatives(self.inner, self.schema):
+            if isinstance(part, int) and "items" in node:
+                return self._enter(f"[{part}]", node["items"])
+            if part in node.get("properties", {}):
+                return self._enter(f".{part}", node["properties"][part])
+            chosen = node.get("discriminator", {}).get("mapping", {}).get(part)
+            if chosen or part == node.get("type"):
+                self.inner = _resolved({"$ref": chosen} if chosen else node, self.schema)
+                return None
+        raise LookupError(f"the schema has no {part!r} at {self.path!r}")
+
+    def _enter(self, step: str, node: JsonSchemaValue) -> None:
+        self.path = (self.path + step).removeprefix(".")
+        self.outer = self.inner = node
+
+
+def _resolved(node: JsonSchemaValue, schema: JsonSchemaValue) -> JsonSchemaValue:
+    """Return `node` with its reference into the definitions, if any, replaced by their content."""
+    reference = node.get("$ref")
+    return {**schema["$defs"][reference.split("/")[-1]], **node} if reference else node
+
+
+def _alternatives(node: JsonSchemaValue, schema: JsonSchemaValue) -> Iterator[JsonSchemaValue]:
+    """Yield `node` and whatever it lists as alternatives, but for null."""
+    node = _resolved(node, schema)
+    yield node
+    if "type" in node:
+        return
+    for branch in (*node.get("anyOf", ()), *node.get("oneOf", ())):
+        if branch.get("type") != "null":
+            yield from _alternatives(branch, schema)
+
+
+def _rule(node: JsonSchemaValue, schema: JsonSchemaValue) -> str:
+    """Return what the schema demands at a place, as the end of a sentence."""
+    found = list(_alternatives(node, schema))
+    for one in found:
+        if "discriminator" in one:
+            key = one["discriminator"]["propertyName"]
+            return f"must name one {one['title']}, alone or as {{{key}: ..., option: ...}}"
+    allowed = dict.fromkeys(_allowed(one, schema) for one in found if {"type", "const"} & {*one})
+    return f"must be {' or '.join(allowed)}"
+
+
+def _allowed(node: JsonSchemaValue, schema: JsonSchemaValue) -> str:
+    """Return what a node of one type allows."""
+    low, high = node.get("minimum"), node.get("maximum")
+    match node:
+        case {"const": word}:
+            return repr(word)
+        case {"enum": names}:
+            return f"one of {', '.join(names)}"
+        case {"type": "boolean"}:
+            return "true or false"
+        case {"type": "integer"}:
+            return f"an integer from {low:,} to {high:,}"
+        case {"type": "number"}:
+            return f"a number from {low:g} to {high:g}"
+        case {"type": "string", "title": title}:
+            return f"a {title}"
+        case {"type": "array"}:
+            items = _resolved(node["items"], schema)
+            return f"a list of {items['title']}s" if items.get("type") == "number" else "a list"
+        case {"type": "object", "title": title}:
+            keys = ", ".join(f"{key}: ..." for key in node["properties"])
+            return f"a {title} {{{keys}}}"
+        case _:
+            return "a mapping of keys to values"

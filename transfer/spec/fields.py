@@ -1,22 +1,29 @@
-"""How the values of a spec are read: a function per kind of value.
+"""The types of a spec's values: bounds, names, lists, and their short forms in YAML."""
 
-Each takes what YAML or Python gave and returns the typed value, or raises `RejectedError` with the
-rule and the value. `where` is the place inside the key's value, such as "[2]".
-"""
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Generic, Literal, TypeVar
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any, TypeVar
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Tag,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 import pccore
-from pccore import Registry, UnknownNameError
+from pccore import Registry
 from transfer.space import Grid, Range
-from transfer.spec.errors import RejectedError, unknown_key
+from transfer.spec.errors import RejectedError
 
 T = TypeVar("T")
-Reader = Callable[..., T]
-"""Takes a value and, optionally, where it is."""
 
 # Rates must be numbers in single precision, with room to spare.
 SMALLEST_RATE: float = 1e-30
@@ -25,161 +32,213 @@ LARGEST_WIDTH, LARGEST_DEPTH = 65_536, 4_096
 LARGEST_SEED = 2**32 - 1
 LARGEST_COUNT = 10**8
 MOST_ENTRIES = 1_000
-LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def integer(low: int, high: int, alternative: str | None = None) -> Reader[Any]:
-    """A reader of integers from `low` to `high`, or else of the word `alternative`."""
-    also = f" or {alternative!r}" if alternative else ""
+class Section(BaseModel):
+    """Part of a spec: unknown keys are errors, values never change."""
 
-    def read(value: object, where: str = "") -> Any:
-        if isinstance(value, str) and value == alternative:
-            return value
-        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-            return value
-        raise RejectedError(
-            f"must be an integer from {low:,} to {high:,}{also}", value, where=where
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True, eq=False)
+class NameIn(Generic[T]):
+    """Marks a string as one of the names in a registry.
+
+    Attributes:
+        registry: the registry.
+    """
+
+    registry: Registry[T]
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.literal_schema(list(self.registry))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "title": self.registry.kind}
+
+
+@dataclass(frozen=True, eq=False)
+class ReadAs:
+    """Marks a value that a spec writes in another form.
+
+    Attributes:
+        form: the type that pydantic reads and that the JSON Schema describes.
+        build: makes the value of what was read. A `ValueError` becomes a sentence.
+        write: makes of the value what a spec says.
+        types: classes of the value: what Python gives is written, then read like YAML.
+    """
+
+    form: object
+    build: Callable[..., object]
+    write: Callable[..., object]
+    types: tuple[type, ...]
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        def written(value: object) -> object:
+            return self.write(value) if isinstance(value, self.types) else value
+
+        return core_schema.no_info_after_validator_function(
+            self.build,
+            core_schema.no_info_before_validator_function(
+                written, handler.generate_schema(self.form)
+            ),
+            serialization=core_schema.plain_serializer_function_ser_schema(self.write),
         )
 
-    return read
+
+def json_type(value: object) -> str | None:
+    """Return JSON's name for the type of `value`, which chooses among alternatives."""
+    kinds: Iterable[tuple[type | tuple[type, ...], str]] = (
+        (bool, "boolean"),
+        (int, "integer"),
+        (str, "string"),
+        ((list, tuple), "array"),
+        (Mapping, "object"),
+    )
+    return next((name for kind, name in kinds if isinstance(value, kind)), None)
 
 
-def number(low: float, high: float) -> Reader[float]:
-    """A reader of numbers from `low` to `high`."""
-
-    def read(value: object, where: str = "") -> float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
-            return float(value)
-        raise RejectedError(f"must be a number from {low:g} to {high:g}", value, where=where)
-
-    return read
-
-
-def name_in(registry: Registry[Any]) -> Reader[str]:
-    """A reader of names that `registry` holds."""
-
-    def read(value: object, where: str = "") -> str:
-        if not isinstance(value, str):
-            raise RejectedError(f"must be one of {', '.join(registry)}", value, where=where)
-        try:
-            registry[value]
-        except UnknownNameError as error:
-            raise RejectedError(f"is an {error}", where=where) from None
-        return value
-
-    return read
+def _listed(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    """Read a list as a tuple of different entries."""
+    if not isinstance(value, list | tuple):
+        return read(value)
+    entries = read(tuple(value))
+    for place, entry in enumerate(entries):
+        if entry in entries[:place]:
+            raise RejectedError("must not be given twice", value[place], where=f"[{place}]")
+    return entries
 
 
-def list_of(read: Callable[[object, str], T]) -> Reader[tuple[T, ...]]:
-    """A reader of lists of different entries, each as `read` reads it."""
+ByType = Discriminator(json_type)
+UNIQUE = {"uniqueItems": True}
 
-    def read_all(value: object, where: str = "") -> tuple[T, ...]:
-        if not isinstance(value, list | tuple):
-            raise RejectedError("must be a list", value, where=where)
-        if not 1 <= len(value) <= MOST_ENTRIES:
-            raise RejectedError(f"must have 1 to {MOST_ENTRIES:,} entries, got {len(value):,}")
-        result: list[T] = []
-        for place, entry in enumerate(value):
-            item = read(entry, f"{where}[{place}]")
-            if item in result:
-                raise RejectedError("must not be given twice", entry, where=f"{where}[{place}]")
-            result.append(item)
-        return tuple(result)
+OptionalListOf = Annotated[
+    tuple[T, ...],
+    Field(strict=True, max_length=MOST_ENTRIES, json_schema_extra=UNIQUE),
+    WrapValidator(_listed),
+]
+ListOf = Annotated[
+    tuple[T, ...],
+    Field(strict=True, min_length=1, max_length=MOST_ENTRIES, json_schema_extra=UNIQUE),
+    WrapValidator(_listed),
+]
 
-    return read_all
+Flag = Annotated[bool, Field(strict=True)]
+Width = Annotated[int, Field(strict=True, ge=1, le=LARGEST_WIDTH)]
+Depth = Annotated[int, Field(strict=True, ge=1, le=LARGEST_DEPTH)]
+Count = Annotated[int, Field(strict=True, ge=1, le=LARGEST_COUNT)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=LARGEST_SEED)]
+Rate = Annotated[
+    float, Field(strict=True, ge=SMALLEST_RATE, le=LARGEST_RATE, title="learning rate")
+]
+Positive = Annotated[float, Field(strict=True, ge=SMALLEST_RATE, le=LARGEST_RATE)]
+NotNegative = Annotated[float, Field(strict=True, ge=0, le=LARGEST_RATE)]
+Ratio = Annotated[float, Field(strict=True, ge=1e-6, le=1e6)]
+Exponent = Annotated[float, Field(strict=True, ge=-10, le=10)]
+Label = Annotated[
+    str,
+    Field(
+        strict=True,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        title="name of up to 64 letters, digits, dots, dashes and underscores that starts with a "
+        "letter or digit",
+    ),
+]
 
-
-width = integer(1, LARGEST_WIDTH)
-depth = integer(1, LARGEST_DEPTH)
-count = integer(1, LARGEST_COUNT)
-inference_steps = integer(1, LARGEST_COUNT, "depth")
-neighbourhood = integer(0, MOST_ENTRIES, "all")
-rate = number(SMALLEST_RATE, LARGEST_RATE)
-epochs = number(1e-6, 1e6)
-tolerance = number(1e-6, 1e6)
-decay = number(0, LARGEST_RATE)
-exponent = number(-10, 10)
-activation = name_in(pccore.ACTIVATIONS)
-
-
-def flag(value: object, where: str = "") -> bool:
-    """True or False."""
-    if not isinstance(value, bool):
-        raise RejectedError("must be true or false", value, where=where)
-    return value
-
-
-def label(value: object) -> str:
-    """A name of up to 64 letters, digits, dots, dashes and underscores."""
-    if not isinstance(value, str) or not LABEL.fullmatch(value):
-        raise RejectedError(
-            "must be a name of up to 64 letters, digits, dots, dashes and underscores that starts "
-            "with a letter or digit",
-            value,
-        )
-    return value
+StepsOrDepth = Annotated[
+    Annotated[Count, Tag("integer")] | Annotated[Literal["depth"], Tag("string")], ByType
+]
+Neighbourhood = Annotated[
+    Annotated[int, Field(strict=True, ge=0, le=MOST_ENTRIES), Tag("integer")]
+    | Annotated[Literal["all"], Tag("string")],
+    ByType,
+]
 
 
-def rates(value: object) -> Grid | Range:
-    """A list of learning rates, or a range."""
-    if isinstance(value, Grid | Range):  # from Python: checked like what YAML gives
-        value = rates_as_yaml(value)
-    if isinstance(value, list | tuple):
-        return Grid(tuple(sorted(list_of(rate)(value))))
-    if not isinstance(value, Mapping):
-        raise RejectedError(
-            "must be a list of learning rates or a range {low: ..., high: ..., log: true}", value
-        )
-    _require_keys(value, ("low", "high"), ("log",))
-    low, high = rate(value["low"], ".low"), rate(value["high"], ".high")
-    if low >= high:
-        raise RejectedError(f"must be above low ({low:g})", high, where=".high")
-    return Range(low, high, flag(value.get("log", True), ".log"))
+class RangeForm(Section):
+    """All learning rates from `low` to `high`."""
+
+    model_config = ConfigDict(title="range")
+
+    low: Rate = Field(description="The smallest rate.")
+    high: Rate = Field(description="The largest rate.")
+    log: Flag = Field(default=True, description="Search on a logarithmic scale.")
 
 
-def rates_as_yaml(value: Grid | Range) -> Any:
-    """What `rates` reads back as `value`."""
-    return list(value.values) if isinstance(value, Grid) else asdict(value)
+def _rates(form: tuple[float, ...] | RangeForm) -> Grid | Range:
+    if not isinstance(form, RangeForm):
+        return Grid(tuple(sorted(form)))
+    if form.low >= form.high:
+        raise RejectedError(f"must be above low ({form.low:g})", form.high, where=".high")
+    return Range(form.low, form.high, form.log)
 
 
-def activations(value: object) -> tuple[str, ...]:
-    """One activation, or a list of them."""
-    return (activation(value),) if isinstance(value, str) else list_of(activation)(value)
+def _rates_as_yaml(rates: Grid | Range) -> object:
+    return list(rates.values) if isinstance(rates, Grid) else vars(rates)
 
 
-def activations_as_yaml(value: tuple[str, ...]) -> Any:
-    """What `activations` reads back as `value`."""
-    return value[0] if len(value) == 1 else list(value)
+def _seeds(form: int | tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(range(form)) if isinstance(form, int) else form
 
 
-def seeds(value: object) -> tuple[int, ...]:
-    """A count n, for the seeds 0 .. n - 1, or a list of seeds."""
-    if isinstance(value, list | tuple):
-        return list_of(integer(0, LARGEST_SEED))(value)
-    return tuple(range(integer(1, MOST_ENTRIES)(value)))
+def _seeds_as_yaml(seeds: tuple[int, ...]) -> object:
+    return len(seeds) if seeds == tuple(range(len(seeds))) else list(seeds)
 
 
-def seeds_as_yaml(value: tuple[int, ...]) -> Any:
-    """What `seeds` reads back as `value`."""
-    return len(value) if value == tuple(range(len(value))) else list(value)
+def _activations(form: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (form,) if isinstance(form, str) else form
 
 
-def sections(value: object) -> tuple[Any, ...]:
-    """A list of mappings, which pydantic reads."""
-    return list_of(lambda entry, where: entry)(value)
+def _activations_as_yaml(names: tuple[str, ...]) -> object:
+    return names[0] if len(names) == 1 else list(names)
 
 
-def variants(value: object) -> tuple[Any, ...]:
-    """A list of variants: a name stands for the mapping {name: ...}."""
-    return tuple({"name": v} if isinstance(v, str) else v for v in sections(value))
+_Activation = Annotated[str, NameIn(pccore.ACTIVATIONS)]
 
+Rates = Annotated[
+    Grid | Range,
+    ReadAs(
+        Annotated[
+            Annotated[ListOf[Rate], Tag("array")] | Annotated[RangeForm, Tag("object")], ByType
+        ],
+        _rates,
+        _rates_as_yaml,
+        (Grid, Range),
+    ),
+]
+"""A list of learning rates, or a range of them."""
 
-def _require_keys(
-    value: Mapping[Any, Any], required: tuple[str, ...], optional: tuple[str, ...]
-) -> None:
-    for key in value:
-        if key not in required + optional:
-            raise RejectedError(f"has the {unknown_key(key, required + optional)}")
-    for key in required:
-        if key not in value:
-            raise RejectedError(f"must have the key {key!r}", value)
+Seeds = Annotated[
+    tuple[int, ...],
+    ReadAs(
+        Annotated[
+            Annotated[int, Field(strict=True, ge=1, le=MOST_ENTRIES), Tag("integer")]
+            | Annotated[ListOf[Seed], Tag("array")],
+            ByType,
+        ],
+        _seeds,
+        _seeds_as_yaml,
+        (),
+    ),
+]
+"""A count n, for the seeds 0 .. n - 1, or a list of seeds."""
+
+Activations = Annotated[
+    tuple[str, ...],
+    ReadAs(
+        Annotated[
+            Annotated[_Activation, Tag("string")] | Annotated[ListOf[_Activation], Tag("array")],
+            ByType,
+        ],
+        _activations,
+        _activations_as_yaml,
+        (),
+    ),
+]
+"""The name of an activation, or a list of names."""

@@ -1,4 +1,4 @@
-"""The networks that runs train, by name, and the stacks of layers that each is made of."""
+"""The networks that runs train, by name, and the stacks of layers in each."""
 
 from dataclasses import asdict, fields
 from typing import Any
@@ -23,14 +23,14 @@ NETWORKS: Registry[Any] = Registry(
 
 
 def stacks(network: Any) -> tuple[NetworkConfig, ...]:
-    """What a network of any kind is made of, first the stack that predicts."""
+    """Return the stacks of layers in a network, first the one that predicts."""
     return (network,) if isinstance(network, NetworkConfig) else tuple(_parts(network).values())
 
 
 def distinguishing(network: Any) -> dict[str, Any]:
-    """What distinguishes a network from the stack that predicts in it.
+    """Return the settings of a network that the stack that predicts in it does not have.
 
-    Of its other stacks, the settings in which they differ from that one.
+    Settings of its other stacks are included where they differ from those of that stack.
     """
     first = stacks(network)[0]
     hidden = first.precisions[:-1]

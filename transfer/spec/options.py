@@ -1,115 +1,157 @@
-"""Things that a spec names with options of their own, which are the fields of their dataclass."""
+"""Things that a spec names with options of their own: an optimiser, a start, a transfer rule.
 
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, fields
-from difflib import get_close_matches
-from typing import Any, get_args, get_type_hints
+Every such thing is a frozen dataclass in a registry, whose fields are its options. Each entry of a
+registry becomes a pydantic model, made from the dataclass: types and defaults are those of the
+fields, and descriptions those under "Attributes:" in its docstring.
+"""
 
-from pccore import Registry
-from transfer.spec.errors import RejectedError
-from transfer.spec.fields import (
-    LARGEST_COUNT,
-    LARGEST_RATE,
-    Reader,
-    integer,
-    list_of,
-    name_in,
-    number,
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from functools import reduce
+from operator import or_
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
 )
 
+from pydantic import BeforeValidator, Field, create_model
 
-def thing_in(registry: Registry[Any]) -> Reader[Any]:
-    """A reader of names that `registry` holds and of mappings {name: ..., option: ...}.
+from pccore import Registry
+from transfer.spec.fields import LARGEST_COUNT, LARGEST_RATE, ReadAs, Section
 
-    The value is an instance of the dataclass named; one given by Python is checked like a mapping.
-    """
+T = TypeVar("T")
 
-    def read(value: object, where: str = "") -> Any:
-        if isinstance(value, tuple(registry.values())):
-            value = as_yaml(registry)(value)
-        name, options = named(registry, value, where)
-        return registry[name](**options)
-
-    return read
-
-
-def as_yaml(registry: Registry[Any]) -> Callable[[Any], dict[str, Any]]:
-    """What `thing_in` reads back as a thing."""
-    return lambda thing: {"name": registry.name_of(type(thing)), **asdict(thing)}
-
-
-def things_in(registry: Registry[Any]) -> Reader[tuple[Any, ...]]:
-    """A reader of lists, which may be empty, of what `thing_in` reads."""
-    read = thing_in(registry)
-    return lambda value, where="": () if value in ((), []) else list_of(read)(value, where)
-
-
-def all_as_yaml(registry: Registry[Any]) -> Callable[[Any], list[dict[str, Any]]]:
-    """What `things_in` reads back as the things."""
-    write = as_yaml(registry)
-    return lambda things: [write(thing) for thing in things]
-
-
-def named(
-    registry: Registry[Any],
-    value: object,
-    where: str = "",
-    key: str = "name",
-    special: Mapping[str, Reader[Any]] | None = None,
-) -> tuple[str, dict[str, Any]]:
-    """The name of a dataclass and all of its options, typed: those given, and the other defaults.
-
-    Args:
-        registry: of dataclasses, whose constructors check what their types do not say.
-        value: the name, alone or in a mapping with options.
-        where: the place of the value.
-        key: under which the mapping has the name.
-        special: readers of options that a spec may write otherwise than their type says.
-    """
-    if not isinstance(value, str | Mapping):
-        rule = f"must name one {registry.kind}, alone or as {{{key}: ..., option: ...}}"
-        raise RejectedError(rule, value, where=where)
-    given = {key: value} if isinstance(value, str) else dict(value)
-    name = name_in(registry)(given.pop(key, None), f"{where}.{key}")
-    hints = get_type_hints(registry[name])
-    options = {field.name: field for field in fields(registry[name])}
-    _refuse_others(given, name, [key, *options], where)
-    read = {}
-    for option, field in options.items():
-        if option in given:
-            reader = (special or {}).get(option) or _reader(hints[option])
-            read[option] = reader(given[option], f"{where}.{option}")
-        elif field.default is not MISSING:
-            read[option] = field.default
-        else:
-            rule = f"is missing: {name} has the options {', '.join(options)}"
-            raise RejectedError(rule, where=f"{where}.{option}")
-    return name, read
-
-
-def _refuse_others(given: Mapping[Any, Any], name: str, keys: list[str], where: str) -> None:
-    for key in given:
-        if key not in keys:
-            near = get_close_matches(str(key), keys, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            rule = f"is unknown: {name} has no option {key!r}, choose from {', '.join(keys)}{hint}"
-            raise RejectedError(rule, where=f"{where}.{key}")
-
-
-def _text(value: object, where: str = "") -> str:
-    """A name, which the option's owner knows or refuses."""
-    if not isinstance(value, str):
-        raise RejectedError("must be a name", value, where=where)
-    return value
-
-
-_READERS: dict[type, Reader[Any]] = {
-    int: integer(0, LARGEST_COUNT),
-    float: number(0, LARGEST_RATE),
-    str: _text,
+_TYPES: Mapping[object, object] = {
+    int: Annotated[int, Field(strict=True, ge=0, le=LARGEST_COUNT)],
+    float: Annotated[float, Field(strict=True, ge=0, le=LARGEST_RATE)],
+    str: Annotated[str, Field(strict=True)],
 }
 
 
-def _reader(hint: Any) -> Reader[Any]:
-    """The reader of a type, or of the one among several that YAML can write."""
-    return next(_READERS[one] for one in (hint, *get_args(hint)) if one in _READERS)
+class Options(Generic[T]):
+    """How a spec writes the entries of a registry: a name, or a mapping with options.
+
+    Args:
+        registry: frozen dataclasses, whose constructors check what types do not express.
+        key: the key of the name in the mapping.
+        types: types of options that a spec writes otherwise than the dataclass, by option.
+        default: what a mapping without `key` means: a name under `key`, and defaults of options.
+    """
+
+    def __init__(
+        self,
+        registry: Registry[type[T]],
+        key: str = "name",
+        types: Mapping[str, object] | None = None,
+        default: Mapping[str, str] | None = None,
+    ) -> None:
+        self.registry, self.key = registry, key
+        self._types, self._default = types or {}, default or {}
+        self._forms = {name: self._form(name, entry) for name, entry in registry.items()}
+
+    @property
+    def form(self) -> object:
+        """The type that pydantic reads: a union of the entries' models, chosen by the name."""
+        kind = Field(title=self.registry.kind)
+        chosen = Field(discriminator=self.key)
+        mapping = _annotated(_union(self._forms.values()), chosen, kind)
+        alone = tuple(name for name, form in self._forms.items() if not _required(form))
+        either = _union([_annotated(Literal[alone], kind), mapping]) if alone else mapping
+        spell_out = BeforeValidator(self._spelled_out, json_schema_input_type=either)
+        return _annotated(mapping, spell_out)
+
+    def marker(self) -> ReadAs:
+        """Return the annotation of a field that holds an entry."""
+        return ReadAs(self.form, self.build, self.write, tuple(self.registry.values()))
+
+    def build(self, form: Section) -> T:
+        """Return the entry that `form` describes."""
+        name, options = self.read(form)
+        return self.registry[name](**options)
+
+    def read(self, form: Section) -> tuple[str, dict[str, object]]:
+        """Return the name in `form`, and all of its options."""
+        name, *options = type(form).model_fields
+        return getattr(form, name), {option: getattr(form, option) for option in options}
+
+    def write(self, thing: T) -> dict[str, object]:
+        """Return the mapping that is read as `thing`."""
+        return {self.key: self.registry.name_of(type(thing)), **vars(thing)}
+
+    def _spelled_out(self, value: object) -> object:
+        if isinstance(value, str):
+            return {self.key: value}
+        if self._default and isinstance(value, Mapping):
+            return {self.key: self._default[self.key], **value}
+        return value
+
+    def _form(self, name: str, entry: type[T]) -> type[Section]:
+        hints, described = get_type_hints(entry, include_extras=True), descriptions(entry)
+        usual = self._default if self._default.get(self.key) == name else {}
+        keys: dict[str, Any] = {
+            self.key: (
+                Literal[name],
+                Field(usual.get(self.key, ...), description=f"The {self.registry.kind} {name!r}."),
+            )
+        }
+        for field in fields(entry):  # type: ignore[arg-type]  # a dataclass, as are all entries
+            default = ... if field.default is MISSING else field.default
+            keys[field.name] = (
+                self._types.get(field.name) or _option_type(hints[field.name]),
+                Field(usual.get(field.name, default), description=described.get(field.name)),
+            )
+        return create_model(
+            f"{entry.__name__}Options", __base__=Section, __doc__=summary(entry), **keys
+        )
+
+
+def descriptions(described: type) -> dict[str, str]:
+    """Return what the docstring of a class says under "Attributes:", by attribute."""
+    _, _, rest = (inspect.getdoc(described) or "").partition("Attributes:\n")
+    section = re.split(r"\n(?=\S)", rest)[0]
+    entries = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", section, re.MULTILINE)
+    return {name: _capitalised(text) for name, text in entries}
+
+
+def summary(described: type) -> str:
+    """Return the first paragraph of the docstring of a class."""
+    return " ".join((inspect.getdoc(described) or "").partition("\n\n")[0].split())
+
+
+def _capitalised(text: str) -> str:
+    """Return `text` on one line and with a capital, unless it starts with a symbol."""
+    first, *rest = text.split()
+    return " ".join([first.capitalize() if first.isalpha() and first.islower() else first, *rest])
+
+
+def _union(types: Iterable[object]) -> object:
+    """Return the union of types that are made at run time."""
+    return reduce(or_, types)
+
+
+def _annotated(form: object, *metadata: object) -> object:
+    """Return a type with annotations that are made at run time."""
+    return Annotated[(form, *metadata)]
+
+
+def _required(form: type[Section]) -> bool:
+    _, *options = form.model_fields.values()
+    return any(option.is_required() for option in options)
+
+
+def _option_type(hint: object) -> object:
+    """Return the strict and bounded type of an option annotated with `hint`."""
+    if hint in _TYPES:
+        return _TYPES[hint]
+    if get_origin(hint) is Annotated and get_args(hint)[0] in _TYPES:
+        base, *metadata = get_args(hint)
+        return _annotated(_TYPES[base], *metadata)
+    return hint

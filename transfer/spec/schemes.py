@@ -1,13 +1,25 @@
-"""How activities are inferred, as a spec says it: a scheme, whose steps may depend on the depth."""
+"""How a spec describes inference: a scheme, whose steps may depend on the depth."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import pccore
 from pccore import InferenceScheme
-from transfer.spec.fields import inference_steps
-from transfer.spec.options import named
+from pccore.inference.activity_optimiser import OPTAX
+from pccore.inference.gradient_flow import SOLVERS
+from transfer.spec.fields import NameIn, ReadAs, Section, StepsOrDepth
+from transfer.spec.options import Options
+
+SCHEMES = Options(
+    pccore.INFERENCE,
+    key="scheme",
+    types={
+        "steps": StepsOrDepth,
+        "optimiser": Annotated[str, NameIn(OPTAX)],
+        "solver": Annotated[str, NameIn(SOLVERS)],
+    },
+    default={"scheme": "gradient_descent", "steps": "depth"},
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +33,7 @@ class InferenceSpec:
     """
 
     scheme: str = "gradient_descent"
-    options: tuple[tuple[str, Any], ...] = (("steps", "depth"),)
+    options: tuple[tuple[str, object], ...] = (("steps", "depth"),)
 
     @property
     def uses_activity_lr(self) -> bool:
@@ -34,29 +46,22 @@ class InferenceSpec:
         return getattr(pccore.INFERENCE[self.scheme], "uses_start", True)
 
     def build(self, depth: int) -> InferenceScheme:
-        """The scheme for networks of `depth` hidden layers."""
+        """Return the scheme for networks of `depth` hidden layers."""
         options = dict(self.options)
         if options.get("steps") == "depth":
             options["steps"] = depth
         return pccore.INFERENCE[self.scheme](**options)
 
 
-def inference(value: object) -> InferenceSpec:
-    """The name of a scheme, or a mapping {scheme: ..., option: ...}; also an `InferenceSpec`."""
-    default = inference_as_yaml(InferenceSpec())
-    if isinstance(value, InferenceSpec):
-        value = inference_as_yaml(value)
-    if isinstance(value, str):
-        value = {"scheme": value}
-    if isinstance(value, Mapping) and value.get("scheme", default["scheme"]) == default["scheme"]:
-        value = {**default, **value}
-    readers = {"steps": inference_steps}
-    scheme, options = named(pccore.INFERENCE, value, key="scheme", special=readers)
+def _read(form: Section) -> InferenceSpec:
+    scheme, options = SCHEMES.read(form)
     spec = InferenceSpec(scheme, tuple(options.items()))
-    spec.build(depth=1)  # what the types of its options allow, the scheme may refuse
+    spec.build(depth=1)  # the scheme may refuse what the types of its options allow
     return spec
 
 
-def inference_as_yaml(spec: InferenceSpec) -> dict[str, Any]:
-    """What `inference` reads back as `spec`."""
+def _as_yaml(spec: InferenceSpec) -> dict[str, object]:
     return {"scheme": spec.scheme, **dict(spec.options)}
+
+
+Inference = Annotated[InferenceSpec, ReadAs(SCHEMES.form, _read, _as_yaml, (InferenceSpec,))]

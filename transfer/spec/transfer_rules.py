@@ -4,11 +4,12 @@ A rule is a dataclass, whose fields are its options. The laws that rules make ar
 `transfer.judge.law`, with the meaning and the sign of exponents.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Protocol
 
 import numpy as np
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from pccore import SGD, Adam, Optimiser, Registry
 from results.landscape import Cell, Landscape
@@ -19,81 +20,94 @@ from transfer.search.samplers import SAMPLERS
 from transfer.shapes import Shape
 from transfer.space import Grid, Space
 from transfer.spec.building import training_config
-from transfer.spec.errors import RejectedError, unknown_key
-from transfer.spec.fields import Reader, depth, exponent, list_of, width
+from transfer.spec.errors import RejectedError
+from transfer.spec.fields import Depth, Exponent, ListOf, ReadAs, Section, Width
 from transfer.spec.networks import stacks
-from transfer.spec.options import named
-
-if TYPE_CHECKING:
-    from transfer.spec.model import Experiment
+from transfer.spec.options import Options
+from transfer.spec.sections import Settings
 
 FEWEST_VALUES = 3
-"""Of a list in which an optimum can lie between two others."""
+"""The shortest list in which an optimum can lie between two others."""
+
+
+class ExponentsForm(Section):
+    """Exponents of L / L0 and of N / N0."""
+
+    model_config = ConfigDict(title="mapping")
+
+    depth: Exponent = Field(default=0.0, description="The power of L / L0, L = depth + 1.")
+    width: Exponent = Field(default=0.0, description="The power of N / N0, N the width.")
+
+
+def _exponents(form: ExponentsForm) -> Exponents:
+    return Exponents(depth=form.depth, width=form.width)
+
+
+Powers = Annotated[Exponents, ReadAs(ExponentsForm, _exponents, vars, (Exponents,))]
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What was searched for one arm.
+    """The result of the search for one arm.
 
     Attributes:
-        experiment: the spec.
+        settings: what was trained and searched.
         cell: the optimum at the tuned shape.
-        landscapes: the runs of the search at the tuned shape, and wherever else a rule wanted them.
+        landscapes: the runs of the search, by shape: the tuned one, and those of the rules.
         space: what was searched.
     """
 
-    experiment: "Experiment"
+    settings: Settings
     cell: Cell
     landscapes: Mapping[Shape, Landscape]
     space: Space
 
 
 class TransferRule(Protocol):
-    """Makes a law of what was tuned."""
+    """Derives a law from what was tuned."""
 
     def shapes(self, tuned: Shape) -> tuple[Shape, ...]:
-        """Where the search must run, besides the tuned shape."""
+        """Return where the search must run, besides the tuned shape."""
         ...
 
     def law(self, tuned: Tuned) -> Law:
-        """The law of one arm.
+        """Return the law of one arm.
 
         Raises:
             UnfittedError: the runs do not determine it.
         """
         ...
 
-    def refusals(self, experiment: "Experiment") -> Iterator[str]:
-        """Why it cannot be used in an experiment: what must follow the rule's place, such as
-        ".depths must ..."."""
+    def refusals(self, settings: Settings, targets: Sequence[Shape]) -> Iterator[str]:
+        """Yield why the rule cannot be used, as it follows the rule's place: ".depths must ..."."""
         ...
 
 
 class _FromOneShape:
-    """A rule that needs the tuned shape alone."""
+    """A rule that needs only the tuned shape."""
 
     def shapes(self, tuned: Shape) -> tuple[Shape, ...]:
-        """None."""
+        """Return no shape."""
         return ()
 
 
 @dataclass(frozen=True)
 class ZeroShot(_FromOneShape):
-    """The tuned rates, as they are: all exponents are 0 (thesis 5.6)."""
+    """The tuned rates unchanged: all exponents are 0 (thesis 5.6)."""
 
     def law(self, tuned: Tuned) -> Law:
-        """Of the tuned optimum."""
+        """Return the law through the tuned optimum."""
         powers = {"weight_lr": Exponents(), "activity_lr": Exponents()}
-        return Prescribed(tuned.experiment.tune.shape, tuned.cell, powers)
+        return Prescribed(tuned.settings.tune.shape, tuned.cell, powers)
 
-    def refusals(self, experiment: "Experiment") -> Iterator[str]:
-        """It can always be used."""
+    def refusals(self, settings: Settings, targets: Sequence[Shape]) -> Iterator[str]:
+        """Yield nothing: the rule suits every experiment."""
         yield from ()
 
 
 @dataclass(frozen=True)
 class DepthMuP(_FromOneShape):
-    """What Depth-muP prescribes for networks with muPC's scalings, derived for backpropagation.
+    """The exponents that Depth-muP prescribes for muPC's scalings, derived for backpropagation.
 
     With a_l = (N L)^(-1/2) and unit-variance weights in the hidden layers (thesis table 5.1),
 
@@ -106,7 +120,7 @@ class DepthMuP(_FromOneShape):
     a_l^2 eta, hence eta ~ N and no power of L (Bordelon et al., 2023, arXiv 2309.16620;
     for the width, Yang et al., 2022, arXiv 2203.03466). The exponents are those of hidden layers,
     which have nearly all weights; first and last layer, for which theory has no power of N and L
-    under Adam, share the one eta. Of beta it says nothing: beta stays.
+    under Adam, share the one eta. beta stays as it is.
     """
 
     powers: ClassVar[Mapping[type[Optimiser], Exponents]] = {
@@ -115,49 +129,49 @@ class DepthMuP(_FromOneShape):
     }
 
     def law(self, tuned: Tuned) -> Law:
-        """Of the tuned optimum and the experiment's optimiser."""
-        powers = self.powers[type(tuned.experiment.training.optimiser)]
-        return Prescribed(tuned.experiment.tune.shape, tuned.cell, {"weight_lr": powers})
+        """Return the law of the experiment's optimiser through the tuned optimum."""
+        powers = self.powers[type(tuned.settings.training.optimiser)]
+        return Prescribed(tuned.settings.tune.shape, tuned.cell, {"weight_lr": powers})
 
-    def refusals(self, experiment: "Experiment") -> Iterator[str]:
-        """Networks that are not scaled as it takes for granted."""
+    def refusals(self, settings: Settings, targets: Sequence[Shape]) -> Iterator[str]:
+        """Refuse networks without muPC's scalings or without skip connections."""
         others = [
             variant.name
-            for variant in experiment.variants
-            if _parameterisation(experiment, variant.name) != "mupc"
+            for variant in settings.variants
+            if _parameterisation(settings, variant.name) != "mupc"
         ]
         if others:
             yield f" must not be depth_mup, which is about muPC's scalings, for {_and(others)}"
-        if not experiment.network.residual:
+        if not settings.network.residual:
             yield " must not be depth_mup, which is about skip connections: residual is false"
 
 
 @dataclass(frozen=True)
 class GivenExponents(_FromOneShape):
-    """Exponents of one's own.
+    """Exponents given by the user.
 
     Attributes:
-        weight_lr: of eta.
-        activity_lr: of beta.
+        weight_lr: exponents of eta.
+        activity_lr: exponents of beta.
 
     Raises:
         ValueError: neither is given.
     """
 
-    weight_lr: Exponents | None = None
-    activity_lr: Exponents | None = None
+    weight_lr: Powers | None = None
+    activity_lr: Powers | None = None
 
     def __post_init__(self) -> None:
         if not self._powers:
             raise ValueError("exponents needs weight_lr or activity_lr, a mapping {depth, width}")
 
     def law(self, tuned: Tuned) -> Law:
-        """Of the tuned optimum."""
-        return Prescribed(tuned.experiment.tune.shape, tuned.cell, self._powers)
+        """Return the law through the tuned optimum."""
+        return Prescribed(tuned.settings.tune.shape, tuned.cell, self._powers)
 
-    def refusals(self, experiment: "Experiment") -> Iterator[str]:
-        """Exponents of a beta that there is not."""
-        if self.activity_lr and not any(map(experiment.has_activity_lr, experiment.variants)):
+    def refusals(self, settings: Settings, targets: Sequence[Shape]) -> Iterator[str]:
+        """Refuse exponents of beta where no variant has one."""
+        if self.activity_lr and not any(map(settings.has_activity_lr, settings.variants)):
             yield ".activity_lr must be left out: no variant has an activity learning rate"
 
     @property
@@ -169,19 +183,19 @@ class GivenExponents(_FromOneShape):
 class FittedExponents:
     """Exponents and rates fitted to the optima at several shapes, each searched like the tuned one.
 
-    The shapes are options of the rule, not of `tune`: they cost a search each, which only this
-    rule has a use for, and all others start from the one tuned shape.
+    The shapes are options of the rule, not of `tune`: each costs a search that only this rule uses.
 
     Attributes:
-        depths: with `widths`: the shapes are every depth at every width, and the tuned shape.
-        widths: a missing list means the tuned width, or the tuned depth.
+        depths: depths to search besides the tuned shape: every depth at every width. Left out, it
+            means the tuned depth.
+        widths: widths to search; left out, it means the tuned width.
     """
 
-    depths: tuple[int, ...] | None = None
-    widths: tuple[int, ...] | None = None
+    depths: ListOf[Depth] | None = None
+    widths: ListOf[Width] | None = None
 
     def shapes(self, tuned: Shape) -> tuple[Shape, ...]:
-        """All but the tuned one."""
+        """Return all shapes of the fit but the tuned one."""
         shapes = (
             Shape(width, depth)
             for width in self.widths or (tuned.width,)
@@ -190,22 +204,22 @@ class FittedExponents:
         return tuple(shape for shape in shapes if shape != tuned)
 
     def law(self, tuned: Tuned) -> Law:
-        """Of the optima at all shapes.
+        """Return the law fitted to the optima at all shapes.
 
         Raises:
-            UnfittedError: too few of them have an optimum inside the grid.
+            UnfittedError: too few shapes have an optimum inside the grid.
         """
         generator = np.random.default_rng(0)  # the same runs give the same law
-        origin = tuned.experiment.tune.shape
+        origin = tuned.settings.tune.shape
         optima = {
             shape: refine(tuned.landscapes[shape], tuned.space, generator)
             for shape in (origin, *self.shapes(origin))
         }
         return fit(origin, optima)
 
-    def refusals(self, experiment: "Experiment") -> Iterator[str]:
-        """Too few shapes, targets that it says nothing about, and searches without a grid."""
-        tuned = experiment.tune.shape
+    def refusals(self, settings: Settings, targets: Sequence[Shape]) -> Iterator[str]:
+        """Refuse too few shapes, targets outside the fit, and searches without a grid."""
+        tuned = settings.tune.shape
         shapes = (tuned, *self.shapes(tuned))
         varied = varied_sizes(shapes)
         if not varied or len(shapes) < needed(varied):
@@ -216,18 +230,18 @@ class FittedExponents:
             )
             return
         for size in SIZES:
-            at_target = {getattr(shape, size) for shape in experiment.targets}
+            at_target = {getattr(shape, size) for shape in targets}
             new = sorted(at_target - {getattr(tuned, size)})
             if size not in varied and new:
                 yield (
                     f".{size}s is missing: the rule is fitted at one {size}, "
                     f"{getattr(tuned, size)}, and a target has {size} {new[0]}"
                 )
-        sampler = experiment.tune.sampler
+        sampler = settings.tune.sampler
         if not SAMPLERS[sampler].exhaustive:
             yield f" must not be fitted for sampler {sampler}, which leaves gaps: choose grid"
             return
-        for key, rates in experiment.searched:
+        for key, rates in settings.searched:
             if isinstance(rates, Grid) and len(rates.values) == FEWEST_VALUES - 1:
                 yield (
                     f" must not be fitted when {key} has {len(rates.values)} values, of which none "
@@ -235,7 +249,7 @@ class FittedExponents:
                 )
 
 
-TRANSFER_RULES: Registry[Any] = Registry(
+TRANSFER_RULES: Registry[type[TransferRule]] = Registry(
     "transfer rule",
     {
         ZERO_SHOT: ZeroShot,
@@ -245,24 +259,10 @@ TRANSFER_RULES: Registry[Any] = Registry(
     },
 )
 
-
-def read_rules(value: object) -> tuple[TransferRule, ...]:
-    """A rule or a list of different ones: names, or mappings {rule: ..., option: ...}."""
-    several = value if isinstance(value, list | tuple) else [value]
-    read = list_of(_rule)(several)
-    names = [TRANSFER_RULES.name_of(type(rule)) for rule in read]
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            raise RejectedError("must not be given twice", name, where=f"[{place}]")
-    return read
+_OPTIONS = Options(TRANSFER_RULES, key="rule")
 
 
-def rules_as_yaml(value: tuple[TransferRule, ...]) -> list[Any]:
-    """What `read_rules` reads back as `value`."""
-    return [_rule_as_yaml(rule) for rule in value]
-
-
-def _rule_as_yaml(rule: TransferRule) -> Any:
+def _as_yaml(rule: TransferRule) -> object:
     name = TRANSFER_RULES.name_of(type(rule))
     options = {key: value for key, value in vars(rule).items() if value is not None}
     written = {
@@ -272,36 +272,34 @@ def _rule_as_yaml(rule: TransferRule) -> Any:
     return {"rule": name, **written} if written else name
 
 
-def _rule(value: object, where: str = "") -> TransferRule:
-    if isinstance(value, tuple(TRANSFER_RULES.values())):
-        value = _rule_as_yaml(value)  # type: ignore[arg-type]  # one of ours
-    name, options = named(TRANSFER_RULES, value, where, key="rule", special=_READERS)
-    rule: TransferRule = TRANSFER_RULES[name](**options)
-    return rule
+def _several(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
 
 
-def _exponents(value: object, where: str = "") -> Exponents:
-    """A mapping {depth: q, width: p}; what is missing is 0."""
-    if not isinstance(value, Mapping):
-        raise RejectedError("must be a mapping {depth: ..., width: ...}", value, where=where)
-    names = [field.name for field in fields(Exponents)]
-    for key in value:
-        if key not in names:
-            raise RejectedError(f"has the {unknown_key(key, names)}", where=where)
-    return Exponents(**{key: exponent(power, f"{where}.{key}") for key, power in value.items()})
+def _different(rules: tuple[TransferRule, ...]) -> tuple[TransferRule, ...]:
+    names = [TRANSFER_RULES.name_of(type(rule)) for rule in rules]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise RejectedError("must not be given twice", name, where=f"[{place}]")
+    return rules
 
 
-_READERS: Mapping[str, Reader[Any]] = {
-    "weight_lr": _exponents,
-    "activity_lr": _exponents,
-    "depths": list_of(depth),
-    "widths": list_of(width),
-}
+_Rule = Annotated[
+    TransferRule,
+    ReadAs(_OPTIONS.form, _OPTIONS.build, _as_yaml, tuple(TRANSFER_RULES.values())),
+]
+
+Rules = Annotated[
+    ListOf[_Rule],
+    AfterValidator(_different),
+    BeforeValidator(_several, json_schema_input_type=_Rule | ListOf[_Rule]),
+]
+"""One transfer rule or a list of different ones, by name or with options."""
 
 
-def _parameterisation(experiment: "Experiment", variant: str) -> str:
-    activation = experiment.network.activation[0]
-    config = training_config(experiment, variant, activation, experiment.tune.shape)
+def _parameterisation(settings: Settings, variant: str) -> str:
+    activation = settings.network.activation[0]
+    config = training_config(settings, variant, activation, settings.tune.shape)
     return stacks(config.network)[0].parameterisation
 
 

@@ -1,4 +1,4 @@
-"""What is compared: a parameterisation with a learning rule, and the network that it trains."""
+"""The variants: a parameterisation, a learning rule, and the network that it trains."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -20,27 +20,27 @@ from pccore import (
 )
 
 Built = tuple[Any, LearningRule]
-"""The config of a network of any kind, and how it learns."""
+"""The configuration of a network, and its learning rule."""
 
 
 class Variant(Protocol):
-    """Chooses a network and how it learns."""
+    """A choice of network and learning rule."""
 
     @property
     def infers(self) -> bool:
-        """Whether it has an inference phase."""
+        """Whether the rule has an inference phase."""
         ...
 
     def build(self, network: NetworkConfig, inference: InferenceScheme, start: Start) -> Built:
-        """The network's config and the learning rule.
+        """Return the network's configuration and the learning rule.
 
         Args:
-            network: what the spec says of it.
-            inference: how activities relax, for rules that infer any.
-            start: where they begin.
+            network: the stack of layers that the spec describes.
+            inference: the scheme of rules that infer activities.
+            start: the activities from which inference begins.
 
         Raises:
-            ValueError: settings that do not suit the variant.
+            ValueError: settings that are incompatible with the variant.
         """
         ...
 
@@ -51,7 +51,7 @@ class InfersActivities:
 
     Attributes:
         parameterisation: a name in `pccore.PARAMETERISATIONS`.
-        plain: whether it needs a network without skip connections.
+        plain: whether the network must have no skip connections.
     """
 
     parameterisation: str
@@ -76,14 +76,14 @@ class Backpropagates:
     infers: bool = Backpropagation.infers
 
     def build(self, network: NetworkConfig, inference: InferenceScheme, start: Start) -> Built:
-        """What belongs to the energy is left out: there is none."""
+        """Leave out the settings of the energy, which backpropagation does not have."""
         network = replace(network, parameterisation=self.parameterisation)
         return replace(network, precisions=(), activity_decay=0.0), Backpropagation()
 
 
 @dataclass(frozen=True)
 class Amortises:
-    """Hybrid predictive coding: an amortiser, and a generator that mirrors it (thesis 6.3.1)."""
+    """Hybrid predictive coding: an amortiser and its mirrored generator (thesis 6.3.1)."""
 
     parameterisation: str
     infers: bool = PredictiveCoding.infers
@@ -95,7 +95,7 @@ class Amortises:
 
 @dataclass(frozen=True)
 class InfersBothWays:
-    """Bidirectional predictive coding: a network, and one that mirrors it (thesis 7.3)."""
+    """Bidirectional predictive coding: a network and its mirror (thesis 7.3)."""
 
     parameterisation: str
     infers: bool = PredictiveCoding.infers
@@ -107,7 +107,7 @@ class InfersBothWays:
 
 @dataclass(frozen=True)
 class PropagatesEquilibria:
-    """Equilibrium propagation, of plain networks (thesis C.2.5)."""
+    """Equilibrium propagation in networks without skip connections (thesis C.2.5)."""
 
     parameterisation: str
     infers: bool = EquilibriumPropagation.infers
@@ -122,8 +122,8 @@ class PropagatesEquilibria:
         return HopfieldConfig(network), EquilibriumPropagation(inference)
 
 
-# Equilibrium propagation has SP's weights, the smallest: large ones leave its energy without bound.
-# Trust-region Newton is missing: it takes networks of at most 3,000 weights.
+# Equilibrium propagation takes SP's weights, the smallest: with large ones its energy has no bound.
+# Trust-region Newton is no variant: it is limited to networks of 3,000 weights.
 VARIANTS: Registry[Variant] = Registry(
     "variant",
     {

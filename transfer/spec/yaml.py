@@ -1,4 +1,4 @@
-"""YAML without its traps: no aliases, no tags, no duplicate keys, and numbers that look like it.
+"""A safe subset of YAML: no aliases, tags or duplicate keys, and numbers as in YAML 1.2.
 
 PyYAML's safe loader reads `1e-3` as a string, `no` as False and `1:30` as 90, keeps the last of
 duplicate keys, expands aliases without limit and recurses once per level. Here its parser's events
@@ -7,7 +7,7 @@ are assembled without recursion, and plain scalars follow YAML 1.2's core schema
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import yaml
 
@@ -31,11 +31,12 @@ _INTEGER = re.compile(rf"[-+]?[0-9]{{1,{MOST_DIGITS}}}")
 _REAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
-def read_yaml(path: Path | str) -> Any:
-    """The value that the YAML file `path` holds.
+def read_yaml(path: Path | str) -> object:
+    """Return the value in the YAML file `path`.
 
     Raises:
-        SpecError: a file that cannot be read, is longer than 1 MB, or is not the YAML allowed here.
+        SpecError: the file cannot be read, is longer than 1 MB, or holds YAML that is not
+            allowed.
     """
     path = Path(path)
     try:
@@ -53,8 +54,8 @@ def read_yaml(path: Path | str) -> Any:
         raise SpecError(f"{path}: {sentence}" for sentence in error.sentences) from None
 
 
-def parse_yaml(text: str) -> Any:
-    """The value of a YAML document: mappings with string keys, lists, scalars.
+def parse_yaml(text: str) -> object:
+    """Return the value of a YAML document: mappings with string keys, lists, scalars.
 
     Raises:
         SpecError: text longer than 1 MB, invalid YAML, several documents, an alias or anchor, a
@@ -73,19 +74,19 @@ def parse_yaml(text: str) -> Any:
     return assembly.value
 
 
-def write_yaml(value: Any) -> str:
-    """The text that `parse_yaml` reads back as `value`."""
+def write_yaml(value: object) -> str:
+    """Return the text that `parse_yaml` reads as `value`."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes strings that `parse_yaml`, unlike PyYAML, would read as numbers; writes no aliases."""
+    """Quotes strings that `parse_yaml`, unlike PyYAML, reads as numbers; writes no aliases."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
         style = None if isinstance(_scalar(text), str) else '"'
         return self.represent_scalar("tag:yaml.org,2002:str", text, style)
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
 
@@ -97,13 +98,13 @@ def _too_long() -> SpecError:
 
 
 class _Assembly:
-    """Builds the value from parser events. `open` holds the collections not yet closed."""
+    """Builds the value from parser events; `open` holds the collections not yet closed."""
 
     def __init__(self) -> None:
-        self.value: Any = None
+        self.value: object = None
         self.documents = 0
-        self.open: list[dict[str, Any] | list[Any]] = []
-        self.keys: list[str | None] = []  # of each open mapping: the key whose value comes next
+        self.open: list[dict[str, object] | list[object]] = []
+        self.keys: list[str | None] = []  # for each open mapping, the key whose value comes next
 
     def take(self, event: yaml.Event) -> None:
         """Consume the next event."""
@@ -127,7 +128,7 @@ class _Assembly:
         if isinstance(event, yaml.ScalarEvent):
             self._place(_scalar(event.value) if event.implicit[0] else event.value, line)
             return
-        collection: dict[str, Any] | list[Any] = (
+        collection: dict[str, object] | list[object] = (
             {} if isinstance(event, yaml.MappingStartEvent) else []
         )
         if len(self.open) == DEEPEST:
@@ -136,7 +137,7 @@ class _Assembly:
         self.open.append(collection)
         self.keys.append(None)
 
-    def _place(self, value: Any, line: str) -> None:
+    def _place(self, value: object, line: str) -> None:
         """Put `value` where the innermost open collection expects it."""
         if not self.open:
             self.value = value
@@ -155,12 +156,16 @@ class _Assembly:
             self.keys[-1] = value
 
 
-def _line(mark: Any) -> str:
+class _Mark(Protocol):
+    line: int
+
+
+def _line(mark: _Mark | None) -> str:
     return f"line {mark.line + 1}" if mark else "the spec"
 
 
-def _scalar(text: str) -> Any:
-    """The value of a plain (unquoted) scalar."""
+def _scalar(text: str) -> object:
+    """Return the value of a plain (unquoted) scalar."""
     if text.lower() in _CONSTANTS:
         return _CONSTANTS[text.lower()]
     if _INTEGER.fullmatch(text):

@@ -1,0 +1,199 @@
+"""The sections of a spec. The descriptions of their keys are those of the JSON Schema."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+import pccore
+from transfer.search.samplers import SAMPLERS
+from transfer.shapes import Shape
+from transfer.space import Grid, Range, Space
+from transfer.spec.fields import (
+    Activations,
+    Count,
+    Depth,
+    Flag,
+    Label,
+    ListOf,
+    NameIn,
+    NotNegative,
+    OptionalListOf,
+    Positive,
+    Rates,
+    Ratio,
+    Section,
+    Seeds,
+    Width,
+)
+from transfer.spec.options import Options
+from transfer.spec.schemes import Inference, InferenceSpec
+from transfer.spec.variants import VARIANTS
+
+DEFAULT_IN_FLIGHT = 8
+
+
+class NetworkSpec(Section):
+    """The networks of an experiment, apart from their size and parameterisation."""
+
+    activation: Activations = Field(
+        default=("relu",),
+        description="Activation function of the hidden layers, or a list: each variant is tuned "
+        "for each of them.",
+    )
+    residual: Flag = Field(default=True, description="Skip connections between hidden layers.")
+    output: Annotated[str, NameIn(pccore.OUTPUTS)] = Field(
+        default="mse", description="Energy of the output layer."
+    )
+    skip: Depth = Field(default=1, description="Number of layers that a skip connection spans.")
+    bias: Flag = Field(default=False, description="Biases in every layer.")
+    activity_decay: NotNegative = Field(
+        default=0.0,
+        description="alpha of the term alpha/2 ||z||^2 in the energy of hidden activities.",
+    )
+    output_precision: Positive = Field(
+        default=1.0,
+        description="Weight of the output layer's energy; those of the hidden layers are 1.",
+    )
+
+
+class VariantSpec(Section):
+    """One of the variants compared."""
+
+    name: Annotated[str, NameIn(VARIANTS)] = Field(
+        description=f"The name of a variant: one of {', '.join(VARIANTS)}."
+    )
+    weight_lr: Rates | None = Field(
+        default=None, description="Weight learning rates to search instead of tune.weight_lr."
+    )
+    activity_lr: Rates | None = Field(
+        default=None, description="Activity learning rates to search instead of tune.activity_lr."
+    )
+
+
+class TrainingSpec(Section):
+    """How every network is trained."""
+
+    batch_size: Count = Field(
+        default=64, description="Samples per batch, B. Activity learning rates depend on it."
+    )
+    epochs: Ratio | None = Field(
+        default=None,
+        description="Passes over the training set, each of floor(n / B) weight updates. Give "
+        "epochs or steps.",
+    )
+    steps: Count | None = Field(default=None, description="Weight updates. Give epochs or steps.")
+    optimiser: Annotated[pccore.Optimiser, Options(pccore.OPTIMISERS).marker()] = Field(
+        default=pccore.Adam(), description="Optimiser of the weights."
+    )
+    inference: Inference = Field(
+        default=InferenceSpec(),
+        description="Inference scheme of variants that infer activities; `steps: depth` means as "
+        "many steps as hidden layers.",
+    )
+    start: Annotated[pccore.Start, Options(pccore.STARTS).marker()] = Field(
+        default=pccore.ForwardStart(), description="Activities from which inference begins."
+    )
+    penalties: OptionalListOf[Annotated[pccore.Penalty, Options(pccore.PENALTIES).marker()]] = (
+        Field(default=(), description="Penalties on the weights.")
+    )
+    eval_every: Count = Field(
+        default=300,
+        description="Weight updates between two evaluations on the test set (thesis C.4: 300).",
+    )
+
+
+class TuneSpec(Section):
+    """The search on the small network."""
+
+    width: Width = Field(description="The number of units in each hidden layer.")
+    depth: Depth = Field(description="The number of hidden layers.")
+    weight_lr: Rates = Field(description="A list of weight learning rates (eta), or a range.")
+    activity_lr: Rates | None = Field(
+        default=None,
+        description="A list of activity learning rates (beta), or a range. Needed unless every "
+        "variant has its own or none; left out where the inference scheme has none.",
+    )
+    sampler: Annotated[str, NameIn(SAMPLERS)] = Field(
+        default="grid", description="How cells are chosen; grid runs every cell of two lists."
+    )
+    trials: Count | None = Field(
+        default=None, description="Number of cells to run, for samplers other than grid."
+    )
+    in_flight: Count | None = Field(
+        default=None,
+        description="Number of cells that a sampler other than grid proposes before the first of "
+        f"them is done; {DEFAULT_IN_FLIGHT} by default. It belongs to the spec so that every pool "
+        "finds the same cells.",
+    )
+    seeds: Seeds = Field(
+        default=(0, 1, 2),
+        description="Seeds of tuning and transfer: a count n for the seeds 0 .. n - 1, or a list.",
+    )
+    skip_unstable: Flag = Field(
+        default=False,
+        description="Leave out cells whose beta is beyond what gradient descent on the activities "
+        "survives (thesis 5.4.1), at the tuned shape and at the targets.",
+    )
+
+    @property
+    def shape(self) -> Shape:
+        """The small network's size."""
+        return Shape(width=self.width, depth=self.depth)
+
+
+def _named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Variant = Annotated[
+    VariantSpec,
+    BeforeValidator(_named, json_schema_input_type=VariantSpec | Annotated[str, NameIn(VARIANTS)]),
+]
+
+
+class Settings(Section):
+    """Everything in an experiment but where its optimum goes: what is trained, and the search."""
+
+    name: Label = Field(description="A name for the experiment, which the ledger records.")
+    dataset: Annotated[str, NameIn(pccore.data.DATASETS)] = Field(
+        description=f"The name of a data set: one of {', '.join(pccore.data.DATASETS)}."
+    )
+    network: NetworkSpec = Field(
+        default=NetworkSpec(), description="The networks, apart from their size."
+    )
+    variants: ListOf[Variant] = Field(
+        default=(VariantSpec(name="mupc"),),
+        description="The variants to compare: names, or mappings with rates of their own.",
+    )
+    training: TrainingSpec = Field(description="A mapping with epochs or steps.")
+    tune: TuneSpec = Field(description="A mapping with width, depth and learning rates.")
+
+    @property
+    def searched(self) -> tuple[tuple[str, Grid | Range], ...]:
+        """The rates that variants search, each with its key in the spec, once."""
+        found: dict[str, Grid | Range] = {}
+        for place, variant in enumerate(self.variants):
+            for name, values in self.space(variant).searched.items():
+                own = getattr(variant, name) is not None
+                found[(f"variants[{place}]" if own else "tune") + f".{name}"] = values
+        return tuple(found.items())
+
+    @property
+    def steps(self) -> int:
+        """Weight updates of every training run."""
+        training = self.training
+        if training.steps is not None:
+            return training.steps
+        per_epoch = pccore.data.info(self.dataset).train_size // training.batch_size
+        # 0.29 x 100 is 28.999...: a whole number of batches must not lose one.
+        return int((training.epochs or 0) * per_epoch + 1e-9)
+
+    def space(self, variant: VariantSpec) -> Space:
+        """Return the cells that `variant` may take."""
+        weight_lr = variant.weight_lr or self.tune.weight_lr
+        activity_lr = variant.activity_lr or self.tune.activity_lr
+        return Space(weight_lr, activity_lr if self.has_activity_lr(variant) else None)
+
+    def has_activity_lr(self, variant: VariantSpec) -> bool:
+        """Return whether `variant` infers activities by a scheme that has a beta."""
+        return VARIANTS[variant.name].infers and self.training.inference.uses_activity_lr
