@@ -1,4 +1,4 @@
-"""Completion: clamp any nodes or units of a network and infer the rest."""
+"""Completion: clamp some nodes or units of a network and infer the others."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,12 +12,12 @@ from pccore.networks.clamping import Clamped, SequenceRelaxation, Values, clamp_
 
 
 class Completion(NamedTuple):
-    """What inference filled in.
+    """Inferred activities, and how inference ended.
 
     Attributes:
-        activities: z_0 .. z_L, clamped units as they were given.
+        activities: z_0 .. z_L; clamped units have their given values.
         energies: the energy of each layer, averaged over the batch; their sum is F.
-        steps: gradient evaluations, or iterations, taken.
+        steps: number of gradient evaluations or iterations.
         converged: whether the scheme's own criterion was met; None for schemes without one.
     """
 
@@ -34,23 +34,24 @@ def complete(
     activity_lr: float,
     clamped: Clamped | None = None,
 ) -> Completion:
-    """Hold some units and infer all others: min F over the free ones (thesis chapter 2).
+    """Clamp some units and infer the others: min F over the free units (thesis chapter 2).
 
-    A label for an image, an image for half of it, a latent for an image: what is clamped decides.
+    The choice of clamped units decides the task: classify an image, complete half of one, or
+    find its latents.
 
         complete(network, {-1: images}, scheme, beta).activities[0]                # labels, latents
         complete(network, {-1: images}, scheme, beta, {-1: visible}).activities[-1]  # whole images
 
     Args:
         network: any network with `layers()` and `config`.
-        values: activities by node: 0 the input, -1 the output; nodes that are not named are free.
-        scheme: how the free units relax.
+        values: activities by node: 0 is the input, -1 the output. Other nodes are free.
+        scheme: the inference scheme of the free units.
         activity_lr: beta, for the batch-mean energy: a sample moves by beta/B of its own gradient.
-        clamped: of a node in `values`, which units are held: True (the default), False or a boolean
-            mask; the others start at their values. See `pccore.clamp`.
+        clamped: the clamped units of a node in `values`: True (the default), False or a boolean
+            mask. Units that are not clamped start at their values. See `pccore.clamp`.
 
     Raises:
-        ValueError: as `pccore.clamp`.
+        ValueError: as for `pccore.clamp`.
     """
     return _complete(
         scheme, network, *resolve(network, values, clamped), jnp.asarray(activity_lr, float)

@@ -1,4 +1,4 @@
-"""What happens during inference: energies, activities and gradients, step by step."""
+"""Traces of inference: energies, activities and gradients, step by step."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,18 +13,18 @@ from pccore.starts import ForwardStart, Start
 
 
 class Trace(NamedTuple):
-    """One inference phase. Entry 0 is where it began, entry t follows step t; NaN after the last.
+    """One inference phase. Entry 0 is the start, entry t follows step t; NaN after the last step.
 
     Norms are root mean squares over the batch of each sample's Euclidean norm, so that they do not
     depend on the batch size.
 
     Attributes:
-        energies: of each layer, the batch mean; their sum over layers is F.
-        activity_norms: of z_l.
-        gradient_norms: of a sample's own energy gradient B dF/dz, over all layers.
-        steps: how many were taken.
-        converged: whether the scheme's criterion was met; None for schemes without one.
-        residual: the scheme's own, see `pccore.Inference`.
+        energies: batch-mean energy of each layer; the sum over layers is F.
+        activity_norms: norm of z_l.
+        gradient_norms: norm of a sample's own energy gradient B dF/dz, over all layers.
+        steps: number of steps taken.
+        converged: whether the scheme's own criterion was met; None for schemes without one.
+        residual: as in `pccore.Inference`.
     """
 
     energies: Float[Array, "steps+1 L"]
@@ -45,9 +45,9 @@ def trace(
     start: Start | None = None,
     key: Array | None = None,
 ) -> Trace:
-    """Infer the activities of one batch and tell how it went (thesis figures 6.1, C.10, C.11).
+    """Infer the activities of one batch and record every step (thesis figures 6.1, C.10, C.11).
 
-    It takes the memory of a few numbers per layer and step; no activities are kept.
+    A few numbers per layer and step are kept, no activities.
 
     Args:
         scheme: any inference scheme.
@@ -55,8 +55,8 @@ def trace(
         x: the clamped input.
         y: the clamped output.
         activity_lr: beta, for the batch-mean energy.
-        start: where activities begin; None for a forward pass.
-        key: for a start that draws at random; None for `jax.random.key(0)`.
+        start: the first activities; None is a forward pass.
+        key: random key of the start; None is `jax.random.key(0)`.
     """
     key = jax.random.key(0) if key is None else key
     start = ForwardStart() if start is None else start
@@ -69,7 +69,7 @@ def trace_relaxation(
     activity_lr: Float[Array, ""],
     departure: Departure | None = None,
 ) -> Trace:
-    """The same for any relaxation, from any departure; to be called inside a compiled program."""
+    """Trace any relaxation from any departure. Call it inside a compiled program."""
 
     def observe(departure: Departure) -> tuple[Array, Array, Array]:
         return (
@@ -100,7 +100,7 @@ def _trace(
 
 
 def _layer_norms(activities: Any, batch: int) -> Float[Array, " H"]:
-    """One norm per entry of the stack, or of the tree."""
+    """Return one norm per entry of the stack, or of the tree."""
     if isinstance(activities, jax.Array):
         return jnp.sqrt(jnp.sum(activities**2, axis=tuple(range(1, activities.ndim))) / batch)
     return jnp.stack([_norm(z, batch) for z in jax.tree.leaves(activities)])

@@ -1,7 +1,7 @@
-"""Weight optimisers with a traced learning rate: optax transformations chosen by class."""
+"""Weight optimisers with a traced learning rate: Optax transformations chosen by class."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import optax
 
@@ -9,20 +9,23 @@ from pccore.registry import Registry
 from pccore.validation import require_decay_rates
 
 
-class Optimiser(Protocol):
-    """Turns gradients into a descent direction, which training multiplies by -eta."""
+class Optimiser(ABC):
+    """Turns gradients into a step, which training multiplies by -eta.
 
+    Subclasses are frozen dataclasses.
+    """
+
+    @abstractmethod
     def transformation(self) -> optax.GradientTransformation:
-        """The optax transformation, without its learning rate."""
-        ...
+        """Return the Optax transformation, without its learning rate."""
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Optimiser):
     """Adam (Kingma and Ba, 2015).
 
-    `eps` can matter at large depth, where the gradients of muPC's lowest layers are tiny
-    (thesis 5.8): it is added to the root of the second moment.
+    `eps` is added to the root of the second moment. It can matter at large depth, where the
+    gradients of muPC's lowest layers are tiny (thesis 5.8).
 
     Attributes:
         b1: decay rate of the mean of the gradients.
@@ -30,7 +33,7 @@ class Adam:
         eps: term added to the root of the second moment.
 
     Raises:
-        ValueError: `b1` or `b2` outside [0, 1), or an `eps` that is not positive.
+        ValueError: `b1` or `b2` is outside [0, 1), or `eps` is not positive.
     """
 
     b1: float = 0.9
@@ -47,14 +50,14 @@ class Adam:
 
 
 @dataclass(frozen=True)
-class SGD:
+class SGD(Optimiser):
     """Gradient descent, with heavy-ball momentum when `momentum` > 0.
 
     Attributes:
         momentum: decay rate of the sum of past gradients.
 
     Raises:
-        ValueError: `momentum` outside [0, 1).
+        ValueError: `momentum` is outside [0, 1).
     """
 
     momentum: float = 0.0

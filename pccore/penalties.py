@@ -1,7 +1,8 @@
-"""Penalties on weights, added to what a learning rule descends."""
+"""Penalties on weights, whose gradients training adds to those of the learning rule."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,25 +13,26 @@ from pccore.registry import Registry
 from pccore.validation import require_positive
 
 
-class Penalty(Protocol):
-    """A cost of the weights themselves; training adds its gradient to that of the rule."""
+class Penalty(ABC):
+    """A cost of the weights themselves. Subclasses are frozen dataclasses."""
 
+    @abstractmethod
     def __call__(self, network: Any) -> Float[Array, ""]:
-        """The penalty of a network of any kind."""
-        ...
+        """Return the penalty of a network of any kind."""
 
 
 @dataclass(frozen=True)
-class WeightDecay:
-    """strength/2 sum_l ||W_l||^2, hence strength W_l in the gradient; biases are spared.
+class WeightDecay(Penalty):
+    """strength/2 sum_l ||W_l||^2, hence strength W_l in the gradient; biases do not decay.
 
-    The optimiser sees it as part of the gradient: with Adam this is not decoupled decay (AdamW).
+    The penalty is part of the gradient that the optimiser receives: with Adam this is not decoupled
+    decay (AdamW).
 
     Attributes:
         strength: lambda.
 
     Raises:
-        ValueError: a strength that is not positive.
+        ValueError: `strength` is not positive.
     """
 
     strength: float
@@ -44,19 +46,19 @@ class WeightDecay:
 
 
 @dataclass(frozen=True)
-class Orthogonality:
-    """strength/2 sum_l ||W_l^T W_l - g^2 I||^2: keeps orthogonal weights so (thesis C.3.4).
+class Orthogonality(Penalty):
+    """strength/2 sum_l ||W_l^T W_l - g^2 I||^2: keeps orthogonal weights orthogonal (thesis C.3.4).
 
-    A wide W_l cannot have orthonormal columns; the gradient is the same with W_l W_l^T in the place
-    of W_l^T W_l, so it is drawn to orthonormal rows. A convolution counts as the matrix
-    from its patches to its channels.
+    A wide W_l cannot have orthonormal columns. The gradient is the same with W_l W_l^T in place of
+    W_l^T W_l, which pulls a wide W_l to orthonormal rows. A convolution counts as the matrix from
+    its patches to its channels.
 
     Attributes:
         strength: lambda.
         gain: g, to match the `orthogonal` parameterisation: 1.05 for tanh (figure C.30), else 1.
 
     Raises:
-        ValueError: a strength or a gain that is not positive.
+        ValueError: `strength` or `gain` is not positive.
     """
 
     strength: float
@@ -84,9 +86,9 @@ PENALTIES: Registry[type[Penalty]] = Registry(
 
 
 def weights(network: Any) -> list[Float[Array, "..."]]:
-    """The weights of a network of any kind: its arrays, but for those that it calls biases.
+    """Return the weights of a network of any kind: its arrays except those named as biases.
 
-    A network that keeps its arrays without their names has `modules()`, where they have them.
+    A network that stores its arrays without their names has `modules()`, which restores the names.
     """
     named = network.modules() if hasattr(network, "modules") else network
     arrays = jax.tree_util.tree_leaves_with_path(eqx.filter(named, eqx.is_inexact_array))
@@ -96,5 +98,5 @@ def weights(network: Any) -> list[Float[Array, "..."]]:
 _BIASES = {"bias", "biases"}
 
 
-def _name(key: Any) -> str:
-    return getattr(key, "name", "")
+def _name(key: object) -> str:
+    return key.name if isinstance(key, jax.tree_util.GetAttrKey) else ""

@@ -1,7 +1,7 @@
-"""Where inference begins: how activities depart from a forward pass before the first step."""
+"""Starting points of inference: the departure from a forward pass before the first step."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import jax
 from jaxtyping import Array
@@ -11,40 +11,40 @@ from pccore.relaxation import Departure, Relaxation
 from pccore.validation import require_positive
 
 
-class Start(Protocol):
-    """Gives the activities from which a batch's inference begins."""
+class Start(ABC):
+    """The activities from which inference of a batch begins. Subclasses are frozen dataclasses."""
 
+    @abstractmethod
     def departure(self, relaxation: Relaxation[Departure], key: Array) -> Departure | None:
-        """The departure of those activities from the relaxation's own start.
+        """Return the departure of the first activities from the relaxation's own start.
 
         Args:
             relaxation: the energy of a batch.
-            key: another one for every batch.
+            key: a random key, different for every batch.
 
         Returns:
-            A departure for all layers, or None for the relaxation's own start, from where
+            A departure for all layers, or None for the relaxation's own start. From there
             `GradientDescent` moves no layer before an error has reached it.
         """
-        ...
 
 
 @dataclass(frozen=True)
-class ForwardStart:
-    """z_l = f_l(z_{l-1}): a forward pass, the documents' default (thesis 5.3.2)."""
+class ForwardStart(Start):
+    """z_l = f_l(z_{l-1}): a forward pass, the default of the thesis (5.3.2)."""
 
     def departure(self, relaxation: Relaxation[Departure], key: Array) -> Departure | None:
         return None
 
 
 @dataclass(frozen=True)
-class NormalStart:
+class NormalStart(Start):
     """z_l ~ N(0, scale^2), drawn anew for every batch (thesis C.3.2, figure C.10).
 
     Attributes:
         scale: standard deviation of every activity.
 
     Raises:
-        ValueError: a scale that is not positive.
+        ValueError: `scale` is not positive.
     """
 
     scale: float = 1.0

@@ -53,7 +53,7 @@ DATASETS: Registry[DataSource] = Registry(
 
 
 def info(name: str) -> DatasetInfo:
-    """What is known about the data set `name` without reading a file.
+    """Return the description of a data set, without reading a file.
 
     Raises:
         UnknownNameError: no data set has this name.
@@ -62,7 +62,7 @@ def info(name: str) -> DatasetInfo:
 
 
 def find(name: str, data_dir: Path | None = None) -> list[Path]:
-    """The files that `load` would read (none for an embedded data set); they are not read.
+    """Return the paths of the files that `load` reads (none for an embedded data set).
 
     Raises:
         UnknownNameError: no data set has this name.
@@ -72,11 +72,11 @@ def find(name: str, data_dir: Path | None = None) -> list[Path]:
 
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:
-    """Read the data set `name`. Nothing is ever downloaded: see `fetch`.
+    """Read a data set from its files. Use `fetch` to download them.
 
     Args:
         name: a name in `DATASETS`.
-        data_dir: where its files are; None means the environment variable MUPC_DATA or, without
+        data_dir: folder of its files; None means the environment variable MUPC_DATA or, without
             it, the user's cache.
 
     Raises:
@@ -87,14 +87,15 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
 
 
 def fetch(name: str, data_dir: Path | None = None) -> list[Path]:
-    """Download the files of `name` that are missing or damaged, verified before they appear.
+    """Download the missing or damaged files of a data set. Only verified files are put in place.
 
     Args:
         name: a name in `DATASETS`.
-        data_dir: where to put them (in a folder named after the data set); None as for `load`.
+        data_dir: folder of data sets; files go to a folder in it with the name of the data set.
+            None as for `load`.
 
     Returns:
-        The files that `load` will read; none for an embedded data set.
+        The paths of the files that `load` reads; none for an embedded data set.
 
     Raises:
         UnknownNameError: no data set has this name.

@@ -1,16 +1,16 @@
-"""CIFAR-10 (Krizhevsky, 2009) in its binary format: per picture a label byte, then 3,072 pixels."""
+"""CIFAR-10 (Krizhevsky, 2009) in its binary format: one label byte, then 3,072 pixels a picture."""
 
 import hashlib
 import tarfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
 
-from pccore.data.dataset import Dataset, DatasetError, DatasetInfo
+from pccore.data.dataset import Dataset, DatasetError, DatasetInfo, DataSource
 from pccore.data.files import (
     directory,
     download,
@@ -29,50 +29,54 @@ _ARCHIVE = "cifar-10-binary.tar.gz"
 
 
 def parse_batch(content: bytes, pictures: int, source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (n, 3072) uint8, channel by channel, and labels (n,) int32 of one batch file.
+    """Parse one batch file.
 
     Args:
         content: the bytes of the file.
-        pictures: n, how many it must hold.
-        source: what to call the file in an error.
+        pictures: n, the expected number of pictures.
+        source: name of the file in an error message.
+
+    Returns:
+        Pixels (n, 3072) uint8, channel by channel, and labels (n,) int32.
 
     Raises:
-        DatasetError: another length, or a label above 9.
+        DatasetError: the length is not that of `pictures` pictures, or a label is above 9.
     """
     if len(content) != pictures * _RECORD:
         raise DatasetError(
-            f"{source} is damaged: it is {len(content)} bytes long where {pictures} pictures of "
-            f"{_RECORD} bytes, {pictures * _RECORD} in all, are expected"
+            f"{source} is damaged: it is {len(content)} bytes long, expected {pictures} pictures "
+            f"of {_RECORD} bytes, {pictures * _RECORD} in all"
         )
     records = np.frombuffer(content, np.uint8).reshape(pictures, _RECORD)
     labels = records[:, 0].astype(np.int32)
     if labels.max() >= _CLASSES:
-        raise DatasetError(f"{source} is damaged: it has label {labels.max()} where 0 to 9 may be")
+        raise DatasetError(f"{source} is damaged: it has label {labels.max()}, expected 0 to 9")
     return records[:, 1:], labels
 
 
 @dataclass(frozen=True)
-class Cifar10:
-    """CIFAR-10 from its six batch files, or else straight from the authors' archive.
+class Cifar10(DataSource):
+    """CIFAR-10 from its six batch files or else from the authors' archive.
 
-    Both are looked for in `<data directory>/cifar10/`, then in the data directory itself; batch
-    files also in `cifar-10-batches-bin/` of both, which is where the archive unpacks to. The
-    archive's SHA-256 is published and verified every time before it is opened; batch files have no
-    published digest, and are checked by their length and labels.
+    The search goes through `<data directory>/cifar10/`, then the data directory itself. Batch files
+    may also be in `cifar-10-batches-bin/` of both, the folder to which the archive unpacks. The
+    archive has a published SHA-256, which is verified every time before it is opened. Batch files
+    have no published digest; their lengths and labels are checked.
 
     Attributes:
         batch_size: pictures per batch file.
         sha256: digest (hex) of the archive.
         mirrors: addresses of the archive.
+        info: the description; derived from `batch_size`.
     """
 
     batch_size: int = 10_000
     sha256: str = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
     mirrors: tuple[str, ...] = ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",)
+    info: DatasetInfo = field(init=False)
 
-    @property
-    def info(self) -> DatasetInfo:
-        return DatasetInfo(
+    def __post_init__(self) -> None:
+        info = DatasetInfo(
             name="cifar10",
             description="32 x 32 colour pictures of ten kinds of things (Krizhevsky)",
             task="classification",
@@ -82,6 +86,7 @@ class Cifar10:
             test_size=self.batch_size,
             embedded=False,
         )
+        object.__setattr__(self, "info", info)
 
     def find(self, data_dir: Path | None) -> list[Path]:
         root = directory(data_dir)
@@ -99,7 +104,7 @@ class Cifar10:
         paths = self.find(data_dir)
         contents = self._read_archive(*paths) if len(paths) == 1 else self._read_batches(paths)
         parts = [parse_batch(content, self.batch_size, source) for content, source in contents]
-        # Mean and standard deviation of all training pixels / 255, one number for all channels.
+        # Mean and standard deviation of all training pixels / 255, over all channels.
         return Dataset(
             self.info.name,
             self.info.task,
@@ -121,7 +126,7 @@ class Cifar10:
 
     def _read_batches(self, paths: list[Path]) -> Iterable[tuple[bytes, str]]:
         for path in paths:
-            # One byte more than is right: a longer file is then reported with its expected length.
+            # One extra byte, so that the error for a longer file states the expected length.
             yield read_unpacked(path, self.batch_size * _RECORD + 1), str(path)
 
     def _verify(self, archive: Path) -> None:
@@ -129,7 +134,7 @@ class Cifar10:
             require_digest(archive, hashlib.file_digest(file, "sha256").hexdigest(), self.sha256)
 
     def _read_archive(self, archive: Path) -> list[tuple[bytes, str]]:
-        """The batches inside `archive`, in order, taken by name from its regular files only."""
+        """Return the batches in the archive, in order, from its regular files only."""
         size = self.batch_size * _RECORD
         names = [f"{_FOLDER}/{batch}" for batch in _BATCHES]
         contents: dict[str, bytes] = {}
@@ -138,7 +143,7 @@ class Cifar10:
             with tarfile.open(archive, "r:gz") as tar:
                 for member in tar:
                     if member.name in names and member.isreg() and member.size == size:
-                        # extractfile() is None only for what is not a regular file.
+                        # extractfile() is None only for members that are not regular files.
                         contents[member.name] = cast(IO[bytes], tar.extractfile(member)).read(size)
         except (tarfile.TarError, EOFError, zlib.error) as error:
             raise DatasetError(f"{archive} is damaged: it cannot be unpacked ({error})") from error
@@ -146,5 +151,5 @@ class Cifar10:
             raise DatasetError(f"{archive} cannot be read: {error.strerror or error}") from error
         for name in names:
             if name not in contents:
-                raise DatasetError(f"{archive} is damaged: it holds no {name} of {size} bytes")
+                raise DatasetError(f"{archive} is damaged: it has no {name} of {size} bytes")
         return [(contents[name], f"{archive}:{name}") for name in names]

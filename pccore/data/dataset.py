@@ -1,12 +1,13 @@
-"""What a data set is: its arrays, what is known about it without reading a file, and its errors."""
+"""Data sets: arrays, descriptions that need no file, sources and errors."""
 
 import hashlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NoReturn
 
 import numpy as np
 
@@ -14,22 +15,22 @@ Task = Literal["classification", "regression"]
 
 
 class DatasetError(ValueError):
-    """A data set that is missing, damaged or inconsistent; the message is one sentence."""
+    """A data set is missing, damaged or inconsistent; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known about a data set without reading it.
+    """The description of a data set, known without reading a file.
 
     Attributes:
         name: its name in `pccore.data.DATASETS`.
-        description: one line for people.
+        description: one line for humans.
         task: "classification" or "regression".
         input_size: D, numbers per sample.
-        output_size: K, classes or regression targets.
-        train_size: training samples.
-        test_size: test samples.
-        embedded: True when it comes with the installed packages, False when it is read from files.
+        output_size: K, number of classes or regression targets.
+        train_size: number of training samples.
+        test_size: number of test samples.
+        embedded: True if installed packages contain or generate it, False if it is read from files.
     """
 
     name: str
@@ -53,11 +54,11 @@ class Dataset:
         train_y: training targets: int32 labels (n,) from 0, or float32 (n, K) for a regression.
         test_x: test inputs (m, D), as `train_x`.
         test_y: test targets, as `train_y`.
-        mean: subtracted from every raw number, in raw units.
-        std: what every number is then divided by, in raw units.
+        mean: subtracted from every input, in raw units.
+        std: divisor of every input after that, in raw units.
 
     Raises:
-        DatasetError: arrays whose shapes or types do not fit the above.
+        DatasetError: the shapes, types or values of the arrays do not fit the above.
     """
 
     name: str
@@ -73,15 +74,17 @@ class Dataset:
         self._check_part("train", self.train_x, self.train_y)
         self._check_part("test", self.test_x, self.test_y)
         if self.train_x.shape[1:] != self.test_x.shape[1:]:
-            self._refuse(
-                f"its test samples are {self.test_x.shape[1]} numbers long, not {self.input_size}"
+            self._fail(
+                f"test samples have {self.test_x.shape[1]} numbers, training samples "
+                f"{self.input_size}"
             )
         if self.train_y.shape[1:] != self.test_y.shape[1:]:
-            self._refuse(
-                f"its test targets are {self.test_y.shape[1:]}, not {self.train_y.shape[1:]}"
+            self._fail(
+                f"test targets have the shape {self.test_y.shape[1:]}, training targets "
+                f"{self.train_y.shape[1:]}"
             )
         if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0):
-            self._refuse(
+            self._fail(
                 f"mean and std must be finite and std positive, got {self.mean} and {self.std}"
             )
 
@@ -99,7 +102,7 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of everything that a training can depend on: arrays, task, mean and std."""
+        """SHA-256 (hex) of everything on which training can depend: arrays, task, mean and std."""
         digest = hashlib.sha256(f"{self.task} {self.mean!r} {self.std!r}".encode())
         for array in (self.train_x, self.train_y, self.test_x, self.test_y):
             digest.update(f"{array.dtype.str} {array.shape}".encode())
@@ -108,58 +111,59 @@ class Dataset:
 
     def _check_part(self, part: str, x: np.ndarray, y: np.ndarray) -> None:
         if x.ndim != 2 or x.size == 0 or x.dtype not in (np.uint8, np.float32):
-            self._refuse(f"{part}_x must be uint8 or float32 (n, D), got {x.dtype} {x.shape}")
+            self._fail(f"{part}_x must be uint8 or float32 (n, D), got {x.dtype} {x.shape}")
         kind, rank = (np.float32, 2) if self.task == "regression" else (np.int32, 1)
         if y.dtype != kind or y.ndim != rank or len(y) != len(x):
             wanted = "float32 (n, K)" if self.task == "regression" else "int32 (n,)"
-            self._refuse(f"{part}_y must be {wanted} with n = {len(x)}, got {y.dtype} {y.shape}")
+            self._fail(f"{part}_y must be {wanted} with n = {len(x)}, got {y.dtype} {y.shape}")
         if self.task == "classification" and y.min() < 0:
-            self._refuse(f"{part}_y must hold labels from 0, got {y.min()}")
+            self._fail(f"{part}_y must have labels from 0, got {y.min()}")
 
-    def _refuse(self, what: str) -> None:
-        raise DatasetError(f"data set {self.name!r} is inconsistent: {what}")
+    def _fail(self, cause: str) -> NoReturn:
+        raise DatasetError(f"data set {self.name!r} is inconsistent: {cause}")
 
 
-class DataSource(Protocol):
-    """Where a data set comes from."""
+class DataSource(ABC):
+    """A source of a data set.
 
-    @property
-    def info(self) -> DatasetInfo:
-        """What is known without reading a file."""
-        ...
+    Attributes:
+        info: its description.
+    """
 
+    info: DatasetInfo
+
+    @abstractmethod
     def find(self, data_dir: Path | None) -> list[Path]:
-        """The files that `load` would read (none when embedded), without reading them.
+        """Return the paths of the files that `load` reads (none if embedded), without reading them.
 
         Raises:
-            DatasetError: one is missing.
+            DatasetError: a file is missing.
         """
-        ...
 
+    @abstractmethod
     def load(self, data_dir: Path | None) -> Dataset:
-        """The data set.
+        """Read or build the data set.
 
         Raises:
             DatasetError: a file is missing or damaged.
         """
-        ...
 
+    @abstractmethod
     def fetch(self, data_dir: Path | None) -> list[Path]:
-        """Download what is missing or damaged, verify it, and return what `find` then returns.
+        """Download and verify missing or damaged files, then return the result of `find`.
 
         Raises:
             DatasetError: no mirror delivered the data, or the folder cannot be written.
         """
-        ...
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """A data set that the installed packages contain or that a few lines generate.
+class Embedded(DataSource):
+    """A data set that an installed package contains or a function generates.
 
     Attributes:
-        info: what is known without building it.
-        build: builds it.
+        info: its description.
+        build: function that returns the data set.
     """
 
     info: DatasetInfo
@@ -176,5 +180,5 @@ class Embedded:
 
 
 def every_fifth(n: int) -> np.ndarray:
-    """Which of `n` samples belong to the test set: every fifth, the last of each five (n,) bool."""
+    """Return a mask (n,) of the test samples: the last one of every five."""
     return np.arange(n) % 5 == 4

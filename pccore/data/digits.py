@@ -17,7 +17,7 @@ _INFO = DatasetInfo(
 
 
 def _build() -> Dataset:
-    """Split 80/20 within each class: every fifth sample of a class, in file order, tests."""
+    """Split 80/20 within each class: every fifth sample of a class, in file order, is a test."""
     from sklearn.datasets import load_digits
 
     x, labels = load_digits(return_X_y=True)
@@ -26,7 +26,7 @@ def _build() -> Dataset:
         of_class = np.flatnonzero(labels == label)
         test[of_class] = every_fifth(len(of_class))
     x, y = x.astype(np.float32), labels.astype(np.int32)
-    # Pixels are 0..16; these are the mean and standard deviation over all of them.
+    # Mean and standard deviation over all pixels, which are 0..16.
     return Dataset(_INFO.name, _INFO.task, x[~test], y[~test], x[test], y[test], 4.8842, 6.0168)
 
 

@@ -1,4 +1,4 @@
-"""Labels to images: a data set turned round."""
+"""Generative data sets: labels as inputs, images as targets."""
 
 from dataclasses import replace
 
@@ -8,10 +8,10 @@ from pccore.data.dataset import Dataset
 
 
 def generative(dataset: Dataset) -> Dataset:
-    """Inputs and targets exchanged, for generative networks (thesis chapter 2, "PCN training").
+    """Exchange inputs and targets, for generative networks (thesis chapter 2, "PCN training").
 
     Labels become one-hot inputs (n, K) and inputs become standardised targets (n, D): a regression
-    from classes to images. A regression is turned round as well.
+    from classes to images. Inputs and targets of a regression are exchanged too.
     """
     train_x, train_y = _exchanged(dataset, dataset.train_x, dataset.train_y)
     test_x, test_y = _exchanged(dataset, dataset.test_x, dataset.test_y)

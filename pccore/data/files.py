@@ -1,4 +1,4 @@
-"""Files of data sets: where they are looked for, how they are read, and how they are fetched."""
+"""Files of data sets: their folder, reading, verification and download."""
 
 import gzip
 import hashlib
@@ -17,9 +17,9 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def directory(data_dir: Path | str | None = None) -> Path:
-    """The absolute folder where data files are looked for and fetched to.
+    """Return the absolute path of the folder of data sets.
 
-    It is `data_dir` when given, else the environment variable MUPC_DATA, else the user's cache.
+    It is `data_dir` if given, else the environment variable MUPC_DATA, else the user's cache.
     """
     chosen = data_dir or os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
@@ -30,24 +30,24 @@ def directory(data_dir: Path | str | None = None) -> Path:
 
 
 def first_existing(candidates: Sequence[Path]) -> Path | None:
-    """The first of `candidates` that is a regular file (links followed), or None."""
+    """Return the first candidate that is a regular file (following links), or None."""
     return next((path for path in candidates if path.is_file()), None)
 
 
 def missing(name: str, file: str, root: Path) -> DatasetError:
-    """The error for a data set `name` of which `file` is not in `root`."""
+    """Return the error for a data set `name` whose `file` is not in `root`."""
     return DatasetError(
-        f"data set {name!r} needs {file}, which is neither in {root / name} nor in {root}: point "
-        f"{ENVIRONMENT_VARIABLE} or --data-dir to the folder that holds it, or run "
+        f"data set {name!r} needs {file}, which is neither in {root / name} nor in {root}: set "
+        f"{ENVIRONMENT_VARIABLE} or --data-dir to the folder that has it, or run "
         f"'mupc datasets --fetch {name}'"
     )
 
 
 def read_unpacked(path: Path, max_bytes: int) -> bytes:
-    """The content of `path`, unpacked when it is gzipped (told by its first bytes).
+    """Read a file and unpack it if its first bytes are those of gzip.
 
     Raises:
-        DatasetError: it cannot be read, its packing is damaged, or there are more than `max_bytes`.
+        DatasetError: the file cannot be read or unpacked, or its content exceeds `max_bytes`.
     """
     try:
         with path.open("rb") as file:
@@ -63,20 +63,20 @@ def read_unpacked(path: Path, max_bytes: int) -> bytes:
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
     if len(content) > max_bytes:
-        raise DatasetError(f"{path} unpacks to more than the {max_bytes} bytes that it may hold")
+        raise DatasetError(f"{path} unpacks to more than the {max_bytes} bytes that are allowed")
     return content
 
 
 def read_verified(path: Path, size: int, sha256: str) -> bytes:
-    """The unpacked content of `path`, which must be `size` bytes with this SHA-256 (hex).
+    """Read and unpack a file, and verify its size in bytes and its SHA-256 (hex).
 
     Raises:
-        DatasetError: it cannot be read, or its size or digest is another.
+        DatasetError: the file cannot be read, or its size or digest is not the given one.
     """
     content = read_unpacked(path, size)
     if len(content) != size:
         raise DatasetError(
-            f"{path} is damaged: it unpacks to {len(content)} bytes where {size} are expected"
+            f"{path} is damaged: it unpacks to {len(content)} bytes, expected {size}"
         )
     require_digest(path, hashlib.sha256(content).hexdigest(), sha256)
     return content
@@ -86,18 +86,18 @@ def require_digest(path: Path, found: str, expected: str) -> None:
     """Raise `DatasetError` unless the digests (hex) are equal."""
     if found != expected:
         raise DatasetError(
-            f"{path} is damaged or another data set's: the SHA-256 of its content is {found} where "
-            f"{expected} is expected"
+            f"{path} is damaged or belongs to another data set: the SHA-256 of its content is "
+            f"{found}, expected {expected}"
         )
 
 
 def download(urls: Sequence[str], target: Path, verify: Callable[[Path], object]) -> None:
-    """Put at `target` what the first good mirror delivers: all of it, verified, or nothing.
+    """Download a file from the first mirror that delivers the right one, or leave no file.
 
     Args:
-        urls: mirrors, tried in this order.
-        target: the file to write or replace; its folder is made when needed.
-        verify: raises `DatasetError` unless the file downloaded to the path given is the right one.
+        urls: mirrors, in the order in which they are tried.
+        target: the file to write or replace; its folder is created if missing.
+        verify: raises `DatasetError` unless the path given has the right file.
 
     Raises:
         DatasetError: no mirror delivered the right file, or `target` cannot be written.
@@ -122,10 +122,10 @@ def download(urls: Sequence[str], target: Path, verify: Callable[[Path], object]
 
 
 def _deliver(url: str, part: Path, verify: Callable[[Path], object]) -> str | None:
-    """Download `url` to `part` and verify it; why that failed, or None."""
+    """Download `url` to `part` and verify it. Return the cause of a failure, or None."""
     import pooch
 
-    pooch.get_logger().setLevel("WARNING")  # it would propose to pin the digests of the archives
+    pooch.get_logger().setLevel("WARNING")  # silence its advice to pin the digests of the archives
     try:
         pooch.retrieve(url, known_hash=None, fname=part.name, path=part.parent)
         verify(part)
@@ -137,7 +137,7 @@ def _deliver(url: str, part: Path, verify: Callable[[Path], object]) -> str | No
 
 
 def _publish(part: Path, target: Path) -> None:
-    """Rename `part` to `target` once its bytes are on the disk: never half a file."""
+    """Rename `part` to `target` after its bytes are on the disk."""
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(target)

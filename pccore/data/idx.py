@@ -13,20 +13,21 @@ _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E
 
 
 def parse_idx(content: bytes, source: str) -> np.ndarray:
-    """The array that `content`, the whole of an unpacked IDX file, describes.
+    """Parse the content of an unpacked IDX file.
 
-    The magic number is two zero bytes, a type code and the number of dimensions; then one unsigned
-    32-bit size per dimension, then the numbers, all big-endian.
+    The magic number is two zero bytes, a type code and the number of dimensions. One unsigned
+    32-bit size per dimension follows, then the numbers, all big-endian.
 
     Args:
         content: the bytes of the file.
-        source: what to call the file in an error.
+        source: name of the file in an error message.
 
     Returns:
         A read-only array of the file's type in native byte order and of the file's shape.
 
     Raises:
-        DatasetError: wrong magic number, no numbers, or a length that the header does not announce.
+        DatasetError: the magic number is wrong, the array is empty, or the length does not match
+            the header.
     """
     magic = content[:4]
     # NumPy arrays have at most 64 dimensions.
@@ -38,24 +39,24 @@ def parse_idx(content: bytes, source: str) -> np.ndarray:
     ):
         codes = ", ".join(f"{code:02x}" for code in _DTYPES)
         raise DatasetError(
-            f"{source} is not an IDX file: it starts with {magic.hex(' ') or 'nothing'} where "
-            f"00 00, a type code ({codes}) and the number of dimensions (01 to 40) are expected"
+            f"{source} is not an IDX file: it starts with {magic.hex(' ') or 'nothing'}, expected "
+            f"00 00, a type code ({codes}) and the number of dimensions (01 to 40)"
         )
     dtype, rank = np.dtype(_DTYPES[magic[2]]), magic[3]
     start = 4 + 4 * rank
     if len(content) < start:
         raise DatasetError(
-            f"{source} ends inside its IDX header: {len(content)} bytes where {start} are expected"
+            f"{source} ends inside its IDX header: it has {len(content)} bytes, expected {start}"
         )
     shape = struct.unpack_from(f">{rank}I", content, 4)
     if 0 in shape:
-        raise DatasetError(f"{source} holds no numbers: its IDX header announces shape {shape}")
-    # In Python's integers, which no header can overflow.
+        raise DatasetError(f"{source} has no numbers: its IDX header declares shape {shape}")
+    # Python's integers do not overflow, whatever the header.
     expected = start + math.prod(shape) * dtype.itemsize
     if len(content) != expected:
         raise DatasetError(
-            f"{source} is {len(content)} bytes long where its IDX header, for shape {shape}, "
-            f"announces {expected}"
+            f"{source} is {len(content)} bytes long, but its IDX header declares {expected} for "
+            f"shape {shape}"
         )
     array = np.frombuffer(content, dtype, offset=start).reshape(shape)
     native = array.astype(dtype.newbyteorder("="), copy=False)
@@ -64,7 +65,7 @@ def parse_idx(content: bytes, source: str) -> np.ndarray:
 
 
 def read_idx(path: Path, max_bytes: int) -> np.ndarray:
-    """The array in the IDX file at `path`, gzipped or not.
+    """Read an IDX file, gzipped or not.
 
     Raises:
         DatasetError: the file cannot be read, is damaged, or unpacks to more than `max_bytes`.

@@ -1,4 +1,4 @@
-"""MNIST and its siblings: four IDX files of 28 x 28 pictures and their labels."""
+"""MNIST and Fashion-MNIST: four IDX files of 28 x 28 pictures and their labels."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pccore.data.dataset import Dataset, DatasetError, DatasetInfo
+from pccore.data.dataset import Dataset, DatasetError, DatasetInfo, DataSource
 from pccore.data.files import directory, download, first_existing, missing, read_verified
 from pccore.data.idx import parse_idx
 
@@ -16,9 +16,9 @@ class IdxFile:
     """One file of a data set.
 
     Attributes:
-        name: its name unpacked; ".gz" is appended to it when packed.
+        name: its name when unpacked; packed files have ".gz" appended.
         size: bytes of its unpacked content.
-        sha256: digest (hex) of its unpacked content. Archives packed again differ; contents do not.
+        sha256: digest (hex) of its unpacked content, which repacking does not change.
     """
 
     name: str
@@ -27,15 +27,15 @@ class IdxFile:
 
 
 @dataclass(frozen=True)
-class IdxImages:
+class IdxImages(DataSource):
     """A classification data set in four IDX files, packed or not.
 
-    Files are looked for in `<data directory>/<name>/`, then in the data directory itself.
+    The search goes through `<data directory>/<name>/`, then the data directory itself.
 
     Attributes:
-        info: what is known without reading the files.
+        info: the description.
         files: training images, training labels, test images, test labels.
-        mirrors: addresses under which "<file name>.gz" is found.
+        mirrors: base addresses of "<file name>.gz".
         mean: mean of the training pixels (0..255).
         std: standard deviation of the training pixels (0..255).
     """
@@ -105,7 +105,7 @@ def _images(
     mean: float,
     std: float,
 ) -> IdxImages:
-    """A data set of the shape of MNIST; `mean` and `std` are those of pixel / 255."""
+    """Return a data set with the sizes of MNIST; `mean` and `std` are those of pixel / 255."""
     names_and_sizes = (
         ("train-images-idx3-ubyte", 16 + 60_000 * 784),
         ("train-labels-idx1-ubyte", 8 + 60_000),

@@ -1,4 +1,4 @@
-"""MNIST-1D (Greydanus and Kobak, 2020): ten noisy one-dimensional shapes, generated on the spot."""
+"""MNIST-1D (Greydanus and Kobak, 2020): ten noisy one-dimensional shapes, generated on loading."""
 
 import random
 from threading import Lock
@@ -22,10 +22,10 @@ _GLOBAL_GENERATORS = Lock()
 
 
 def _build() -> Dataset:
-    """The authors' generator with its default settings (seed 42), already standardised.
+    """Run the authors' generator with its default settings (seed 42); its inputs are standardised.
 
-    It draws from the global generators of `random` and NumPy: one build at a time, and both are put
-    back where they were.
+    It draws from the global generators of `random` and NumPy. A lock allows one build at a time,
+    and the state of both generators is restored.
     """
     from mnist1d.data import make_dataset
 

@@ -1,4 +1,4 @@
-"""Toy regressions with known answers, the same bits on every machine."""
+"""Toy regressions with known solutions, bitwise the same on every machine."""
 
 from functools import partial
 
@@ -46,7 +46,7 @@ _MIRROR, _DOUBLE = _line("toy_mirror", -1), _line("toy_double", 2)
 
 
 def _on_grid(values: np.ndarray) -> np.ndarray:
-    """`values` rounded to multiples of 1/256, so that sums of their products are exact."""
+    """Round to multiples of 1/256, so that sums of products are exact."""
     return np.round(values * 256) / 256
 
 
@@ -56,8 +56,8 @@ def _split(info: DatasetInfo, x: np.ndarray, y: np.ndarray) -> Dataset:
 
 
 def _build_linear() -> Dataset:
-    """x ~ N(0, I), A_kd ~ N(0, 1/D): targets have about unit variance."""
-    # RandomState, not default_rng: NumPy promises never to change its stream.
+    """Draw x ~ N(0, I) and A_kd ~ N(0, 1/D), so that targets have about unit variance."""
+    # RandomState, not default_rng: NumPy guarantees that its stream never changes.
     random = np.random.RandomState(0)
     teacher = _on_grid(random.standard_normal((_LINEAR.output_size, _LINEAR.input_size)) / 4)
     samples = _LINEAR.train_size + _LINEAR.test_size

@@ -1,4 +1,4 @@
-"""Inference schemes: how activities relax to lower the energy. One interface, one file each."""
+"""Inference schemes, which lower the energy of the activities. One interface, one file each."""
 
 from pccore.inference.activity_optimiser import ActivityOptimiser
 from pccore.inference.base import Inference, InferenceScheme

@@ -1,4 +1,4 @@
-"""Activities moved by any optimiser that Optax has."""
+"""Inference by an Optax optimiser on the activities."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pccore.registry import Registry
 from pccore.relaxation import Departure, Relaxation
 from pccore.validation import require_at_least
 
-# Those whose updates are proportional to their learning rate, which is what lets beta be traced.
+# Optimisers whose updates are proportional to their learning rate, so that beta can be traced.
 OPTAX: Registry[Callable[..., optax.GradientTransformation]] = Registry(
     "Optax optimiser",
     {
@@ -47,9 +47,9 @@ OPTAX: Registry[Callable[..., optax.GradientTransformation]] = Registry(
 class ActivityOptimiser:
     """z <- z + beta u(dF/dz, z), u the update of an optimiser with learning rate 1.
 
-    The optimiser sees the gradient of the batch-mean energy, so "sgd" is `GradientDescent`, and the
-    eps of Adam is to be compared with 1/B of a sample's gradient. Its state begins anew with every
-    batch. The thesis uses Adam in figure C.8.
+    The optimiser receives the gradient of the batch-mean energy, so "sgd" is `GradientDescent`, and
+    the eps of Adam compares with 1/B of a sample's gradient. Its state is reset for every batch.
+    The thesis uses Adam in figure C.8.
 
     Attributes:
         steps: T.
@@ -57,7 +57,7 @@ class ActivityOptimiser:
             Python also a `pccore.Optimiser`, such as `pccore.SGD(momentum=0.9)`.
 
     Raises:
-        ValueError: fewer than one step, or an optimiser that is not in the registry.
+        ValueError: `steps` is below one, or the optimiser is not in the registry.
     """
 
     steps: int
@@ -75,12 +75,12 @@ class ActivityOptimiser:
         departure: Departure | None = None,
         observe: Callable[[Departure], Any] | None = None,
     ) -> Inference[Departure]:
-        """T steps of the optimiser."""
+        """Take T steps of the optimiser."""
         transformation, B = self._transformation(), relaxation.batch_size
 
         def advance(now: Iterate) -> Iterate:
             slopes = jax.tree.map(lambda g: g / B, relaxation.gradient(now.departure))
-            z = relaxation.activities(now.departure)  # what weight decay and trust ratios refer to
+            z = relaxation.activities(now.departure)  # for weight decay and trust ratios
             updates, memory = transformation.update(slopes, now.memory, z)
             moved = jax.tree.map(lambda d, u: d + activity_lr * u, now.departure, updates)
             return Iterate(moved, memory, now.done)
@@ -91,7 +91,7 @@ class ActivityOptimiser:
         return Inference(last.departure, self.steps, observed=observed)
 
     def _transformation(self) -> optax.GradientTransformation:
-        """The optimiser with learning rate 1, sign included."""
+        """Return the optimiser with learning rate 1, including the sign of descent."""
         if isinstance(self.optimiser, str):
             return OPTAX[self.optimiser](learning_rate=1.0)
         return optax.chain(self.optimiser.transformation(), optax.scale(-1.0))

@@ -16,24 +16,24 @@ from pccore.validation import require_at_least
 class SweepingRelaxation(Relaxation[Departure], Protocol[Departure]):
     """A relaxation whose network can be swept: z_l = f_l(z_{l-1}) + e_l, from the bottom up.
 
-    Errors have the shape of a departure, and are not weighted by precisions.
+    Errors have the shape of a departure and are not weighted by precisions.
     """
 
     def departure_of(self, errors: Departure) -> Departure:
-        """The departure of the activities that have these errors: one sweep upwards."""
+        """Return the departure of the activities with these errors, by one upward sweep."""
         ...
 
     def errors_of(self, departure: Departure) -> Departure:
-        """e_l = z_l - f_l(z_{l-1}), the inverse of `departure_of`."""
+        """Return e_l = z_l - f_l(z_{l-1}), the inverse of `departure_of`."""
         ...
 
     def error_gradient(self, errors: Departure) -> Departure:
-        """B dF/de: one sweep upwards, then one downwards."""
+        """Return B dF/de, by one upward sweep and one downward sweep."""
         ...
 
 
 class ErrorRelaxation(eqx.Module):
-    """The energy of a batch as a function of its errors: what error-based inference descends.
+    """The energy of a batch as a function of its errors, which error-based inference descends.
 
     It is itself a `Relaxation`, whose departures are errors, so that any scheme can descend it.
 
@@ -49,8 +49,8 @@ class ErrorRelaxation(eqx.Module):
     def __check_init__(self) -> None:
         if not hasattr(self.relaxation, "error_gradient"):
             raise ValueError(
-                "error-based inference needs a network that one sweep can run through, "
-                f"{type(self.relaxation).__name__} has no departure_of, errors_of, error_gradient"
+                "error-based inference needs a relaxation with departure_of, errors_of and "
+                f"error_gradient, got {type(self.relaxation).__name__}"
             )
 
     @property
@@ -87,22 +87,22 @@ class ErrorBased:
     F(e) = (1/B) sum_i [ sum_l p_l/2 ||e_l||^2 + p_L E(y, f_L(z_H(e))) + sum_l alpha/2 ||z_l||^2 ]
 
     is the energy of predictive coding in other variables: the equilibria are the same, and so are
-    the weight gradients there. Every step is one forward pass that the errors perturb and one
+    the weight gradients there. Every step is one forward pass perturbed by the errors and one
     reverse pass, so that the target's signal reaches all layers at once and does not fade with
-    depth. The network's parameterisation, muPC or another, is in the passes. From a forward pass
+    depth. The passes include the network's parameterisation, muPC or another. From a forward pass
     the errors start at zero.
 
-    For linear networks descent converges when beta/B < 2/lambda_max, lambda_max the largest
-    eigenvalue of I + J'J, J = d f_L / de, which is that of the thesis's rescaling S = I + J J'
-    (eq. 4.5); it grows with depth unless the parameterisation prevents it. Above it descent
-    diverges, whatever the number of steps.
+    For linear networks descent converges if beta/B < 2/lambda_max and diverges above, whatever the
+    number of steps. lambda_max is the largest eigenvalue of I + J'J, J = d f_L / de, which is that
+    of the thesis's rescaling S = I + J J' (eq. 4.5). It grows with depth unless the
+    parameterisation prevents it.
 
     Attributes:
         steps: T. Few are enough: one step from zero gives errors beta/B times those of
             backpropagation.
 
     Raises:
-        ValueError: fewer than one step; in `infer`, a relaxation whose network cannot be swept.
+        ValueError: `steps` is below one; in `infer`, the network of the relaxation cannot be swept.
     """
 
     steps: int
@@ -118,7 +118,7 @@ class ErrorBased:
         departure: Departure | None = None,
         observe: Callable[[Departure], Any] | None = None,
     ) -> Inference[Departure]:
-        """T sweeps; beta applies to the batch-mean energy, hence beta/B to each sample's."""
+        """Take T steps. beta applies to the batch-mean energy, hence beta/B to each sample's."""
         swept: Any = relaxation
         in_errors = ErrorRelaxation(swept)
         errors = swept.errors_of(relaxation.origin() if departure is None else departure)

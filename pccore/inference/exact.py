@@ -1,4 +1,4 @@
-"""The equilibrium of a linear network, solved for instead of descended to."""
+"""Inference in linear networks by a direct solution for the equilibrium."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,11 @@ class SolvableRelaxation(Protocol):
     """A `Relaxation` whose equilibrium has a closed form."""
 
     def equilibrium(self) -> Any:
-        """The departure at which dF/dz = 0; refused where the network is not linear."""
+        """Return the departure at which dF/dz = 0.
+
+        Raises:
+            ValueError: the network is not linear.
+        """
         ...
 
 
@@ -27,16 +31,16 @@ class ExactSolution:
     """z* = H_z^-1 b, the equilibrium of a linear network (thesis eq. 5.4; "perfect", C.3.6).
 
     It costs about as much as two sweeps through the network, and with activity decay a
-    factorisation of an N x N block per layer (`pccore.networks.linear_solution`). Neither beta nor
-    where inference begins plays a part.
+    factorisation of an N x N block per layer (`pccore.networks.linear_solution`). The result
+    depends neither on beta nor on the start.
 
     Attributes:
-        tolerance: ||dF/dz|| at the solution, relative to where inference began, that counts as
-            converged. Where there was hardly a gradient to begin with, it is lost in rounding.
+        tolerance: ||dF/dz|| at the solution, relative to the start, that counts as converged. It
+            is lost in rounding where the gradient at the start is tiny.
 
     Raises:
-        ValueError: a tolerance that is not positive; when compiled, a network that is not linear
-            or has another output energy than "mse".
+        ValueError: `tolerance` is not positive; when compiled, the network is not linear or its
+            output energy is not "mse".
     """
 
     tolerance: float = 1e-3
@@ -53,11 +57,11 @@ class ExactSolution:
         departure: Departure | None = None,
         observe: Callable[[Departure], Any] | None = None,
     ) -> Inference[Departure]:
-        """The equilibrium, whatever `activity_lr` is."""
+        """Return the equilibrium, whatever `activity_lr` is."""
         if not isinstance(relaxation, SolvableRelaxation):
             raise ValueError(
                 "exact inference needs a relaxation with an equilibrium in closed form, "
-                f"{type(relaxation).__name__} has none"
+                f"got {type(relaxation).__name__}"
             )
         start = relaxation.origin() if departure is None else departure
         found = relaxation.equilibrium()

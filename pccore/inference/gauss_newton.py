@@ -1,4 +1,4 @@
-"""Inference to equilibrium at any depth: Gauss-Newton on the errors."""
+"""Inference to equilibrium at any depth, by Gauss-Newton on the errors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,32 +19,33 @@ class GaussNewton:
     """Gauss-Newton on the errors, e <- e + t s, where z_l = f_l(z_{l-1}) + e_l.
 
     With the errors as variables (as in `ErrorBased`) the energy of a sample is that of a regression
-    with K outputs, F(e) = 1/2 e^T P e + p_L E(y, g(e)), g the network's prediction. With J = dg/de,
+    with K outputs, F(e) = 1/2 e^T P e + p_L E(y, g(e)), where g is the network's prediction. With
+    J = dg/de,
 
         e + s = P^-1 J^T w,    (I + C J P^-1 J^T) w = r + C J e
 
-    with r and C minus the slope and the curvature of the output energy; for the mean-squared error
-    at a forward pass, J^T S^-1 (y - g), with S = I + J J^T the thesis's rescaling (eq. 4.5). The
-    target's signal reaches all layers at once, and the conditioning of the activities (5.4.1),
-    which stalls descent in deep networks, plays no part: for linear networks of any depth one
-    iteration is exact. The step t of each sample is searched for in a few forward passes, so that
-    no sample's energy rises (`pccore.inference.line_search`).
+    where r is minus the slope and C the curvature of the output energy. For the mean-squared error
+    at a forward pass this is J^T S^-1 (y - g), with S = I + J J^T the thesis's rescaling (eq. 4.5).
+    The target's signal reaches all layers at once. The conditioning of the activities (5.4.1),
+    which stalls descent in deep networks, does not matter: one iteration is exact for linear
+    networks of any depth. A line search of a few forward passes chooses the step t of each sample,
+    so that no sample's energy rises (`pccore.inference.line_search`).
 
-    Not to be confused with `ExactSolution`, the solver for linear networks alone, nor with
-    equilibrium propagation, which is a rule of learning.
+    Unlike `ExactSolution` this scheme takes nonlinear networks. Equilibrium propagation is a
+    learning rule and unrelated.
 
     Attributes:
-        iterations: Gauss-Newton iterations.
-        direct_outputs: outputs K up to which the K x K system is solved, which takes K + 1 sweeps
-            through the network; above, conjugate gradients, which take two a step.
-        conjugate_steps: steps of conjugate gradients at most; they end before at rounding.
-        tolerance: ||dF/dz|| at the end, relative to where inference began, that counts as
-            converged. It does not stop the iterations.
+        iterations: number of Gauss-Newton iterations.
+        direct_outputs: largest number of outputs K for which the K x K system is solved, in K + 1
+            sweeps through the network. Larger K use conjugate gradients, two sweeps per step.
+        conjugate_steps: maximum steps of conjugate gradients; they end earlier at rounding.
+        tolerance: ||dF/dz|| at the end, relative to the start, that counts as converged. It does
+            not stop the iterations.
 
     Raises:
-        ValueError: fewer than one iteration or step, a negative `direct_outputs`, or a tolerance
-            that is not positive; when compiled, a network that cannot be swept or has activity
-            decay, or other units free than the hidden ones.
+        ValueError: `iterations` or `conjugate_steps` is below one, `direct_outputs` is negative, or
+            `tolerance` is not positive; when compiled, the network cannot be swept or has activity
+            decay, or the free units are not exactly the hidden ones.
     """
 
     iterations: int = 1
@@ -60,12 +61,12 @@ class GaussNewton:
         require_positive(self, "tolerance")
 
     def sweeps(self, outputs: int) -> int:
-        """Sweeps of a batch through the network, roughly: a product a layer each."""
+        """Estimate the sweeps of a batch through the network, one product per layer each."""
         if outputs <= self.direct_outputs:
             step = outputs + 1
         else:
             step = 2 * min(outputs + 1, self.conjugate_steps)
-        return self.iterations * (step + 2)  # and its line search, and J e
+        return self.iterations * (step + 2)  # plus the line search and J e
 
     def infer(
         self,
@@ -74,15 +75,15 @@ class GaussNewton:
         departure: Departure | None = None,
         observe: Callable[[Departure], Any] | None = None,
     ) -> Inference[Departure]:
-        """All iterations, whatever `activity_lr` is."""
+        """Run all iterations, whatever `activity_lr` is."""
         if not isinstance(relaxation, LinearisableRelaxation):
             raise ValueError(
-                "equilibrium inference needs a network that one sweep can run through, "
-                f"{type(relaxation).__name__} has no linearised, departure_of, prediction"
+                "equilibrium inference needs a relaxation with linearised, departure_of and "
+                f"prediction, got {type(relaxation).__name__}"
             )
         start = relaxation.origin() if departure is None else departure
         observed = None
-        if self.iterations == 1 and observe is None:  # from a forward pass, J e is known to be zero
+        if self.iterations == 1 and observe is None:  # J e is known to be zero at a forward pass
             found = self._iteration(relaxation, departure)
         else:
 
@@ -96,7 +97,7 @@ class GaussNewton:
         return Inference(found, self.iterations, residual <= self.tolerance, residual, observed)
 
     def _iteration(self, relaxation: LinearisableRelaxation, departure: Any) -> Any:
-        """The departure after one step and its line search."""
+        """Return the departure after one step and its line search."""
         at = relaxation.linearised(departure)
         if at.prediction.shape[-1] <= self.direct_outputs:
             step = direct_step(at)

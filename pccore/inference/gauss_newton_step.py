@@ -1,8 +1,8 @@
 """The Gauss-Newton step of a batch in error coordinates, sample by sample.
 
-At errors e the energy of a sample, 1/2 e^T P e + p_L E(y, g(e)), is replaced by the quadratic that
-has its value, its slope, and the curvature P + J^T C J, where J = dg/de and C = p_L d2E/dg2 is
-positive semidefinite. Its minimum e + s is that of the linear system
+At errors e, a quadratic replaces the energy of a sample, 1/2 e^T P e + p_L E(y, g(e)). It has the
+same value and slope, and the curvature P + J^T C J, where J = dg/de and C = p_L d2E/dg2 is positive
+semidefinite. Its minimum e + s solves the linear system
 
     (P + J^T C J) (e + s) = J^T (r + C J e),        r = -p_L dE/dg
 
@@ -20,11 +20,11 @@ from pccore.networks.linearisation import Linearisation
 
 
 class Step(NamedTuple):
-    """Where the quadratic has its minimum.
+    """The step to the minimum of the quadratic.
 
     Attributes:
         errors: s.
-        slope: of each sample's energy along s, at the errors that it starts from.
+        slope: slope of each sample's energy along s, at e.
     """
 
     errors: Any
@@ -32,12 +32,12 @@ class Step(NamedTuple):
 
 
 def direct_step(at: Linearisation) -> Step:
-    """s by a K x K system for each sample: e + s = P^-1 J^T w with
+    """Compute s from a K x K system for each sample: e + s = P^-1 J^T w with
 
         (I + C S) w = r + C J e,        S = J P^-1 J^T
 
-    I + S is the thesis's rescaling of the loss (eq. 4.5). It costs K + 1 sweeps; nothing of the
-    size of the errors is factorised.
+    I + S is the thesis's rescaling of the loss (eq. 4.5). The cost is K + 1 sweeps. No matrix of
+    the size of the errors is factorised.
     """
     S = at.gram()
     identity = jnp.eye(S.shape[-1], dtype=S.dtype)
@@ -48,7 +48,7 @@ def direct_step(at: Linearisation) -> Step:
     C = jax.vmap(column, out_axes=-1)(identity)
     r = at.output_error()
     right = r + at.output_curvature(at.answer)
-    # what rounding leaves unknown of S is no direction that costs nothing to move in
+    # regularise by the rounding of S, so that no direction looks free to move in
     known = 1 + jnp.finfo(S.dtype).eps * jnp.trace(S, axis1=-2, axis2=-1)[:, None, None]
     w = lapack.solve_small(known * identity + C @ S, right)
     s = jax.tree.map(jnp.subtract, at.weighted(at.pull(w), -1), at.errors)
@@ -57,13 +57,13 @@ def direct_step(at: Linearisation) -> Step:
 
 
 class Progress(NamedTuple):
-    """Where conjugate gradients are.
+    """The state of conjugate gradients.
 
     Attributes:
         s: the solution so far.
-        residual: what is left of the right-hand side.
-        direction: where to go next.
-        size: residual^T P^-1 residual, of each sample.
+        residual: right-hand side minus the matrix times s.
+        direction: direction of the next step.
+        size: residual^T P^-1 residual of each sample.
     """
 
     s: Any
@@ -73,15 +73,15 @@ class Progress(NamedTuple):
 
 
 def conjugate_step(at: Linearisation, steps: int) -> Step:
-    """s by conjugate gradients preconditioned by P, two sweeps a step, for all samples at once.
+    """Compute s by conjugate gradients preconditioned by P, for all samples at once.
 
-    P^-1 J^T C J has rank K at most, so K + 1 steps are exact but for rounding. A sample is done
-    when its residual is a hundred times the rounding of where it was. Stopped early, s still
-    points downhill.
+    A step takes two sweeps. P^-1 J^T C J has rank K at most, so K + 1 steps are exact up to
+    rounding. A sample is done when its residual is a hundred times the rounding of its first one.
+    Stopped early, s still points downhill.
 
     Args:
         at: the linearisation.
-        steps: steps at most.
+        steps: maximum number of steps.
     """
     pulled = at.pull(at.output_error())
     downhill = jax.tree.map(jnp.subtract, pulled, at.weighted(at.errors))

@@ -1,4 +1,4 @@
-"""Gradient descent on all activities at once, restricted to the layers that can have moved."""
+"""Gradient descent on all activities at once, limited to the layers that an error has reached."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from pccore.validation import require_at_least
 class GradientDescent:
     """z <- z - beta dF/dz, `steps` = T times, every layer from the same z (thesis 5.3.2).
 
-    The start is a forward pass, whose hidden errors are exactly zero. An error travels one layer a
-    step, so step t moves the top t layers only. The computation follows this wave, in blocks: about
-    half the products when T = H, and the same numbers.
+    The start is a forward pass, whose hidden errors are exactly zero. An error travels one layer
+    per step, so step t moves only the top t layers. The computation follows this wave in blocks,
+    which takes about half the products when T = H and gives the same numbers.
 
     Attributes:
-        steps: T. The documents use T = H (thesis C.4); a single step is 1 (C.3.5).
+        steps: T. The thesis uses T = H (C.4), and a single step in C.3.5.
 
     Raises:
-        ValueError: fewer than one step.
+        ValueError: `steps` is below one.
     """
 
     steps: int
@@ -41,11 +41,11 @@ class GradientDescent:
         departure: Departure | None = None,
         observe: Callable[[Departure], Any] | None = None,
     ) -> Inference[Departure]:
-        """T steps; beta applies to the batch-mean energy, hence beta/B to each sample's."""
+        """Take T steps. beta applies to the batch-mean energy, hence beta/B to each sample's."""
         rate = activity_lr / relaxation.batch_size
 
         first = relaxation.origin() if departure is None else departure
-        if observe is not None:  # step by step: the wave would observe some of the layers
+        if observe is not None:  # step by step: the wave computes only some of the layers
 
             def advance(now: Iterate) -> Iterate:
                 return Iterate(gradient_steps(relaxation, now.departure, rate, 1), done=now.done)

@@ -1,4 +1,4 @@
-"""The gradient flow of inference, integrated by Diffrax: in fixed steps, or to a tolerance."""
+"""The gradient flow of inference, integrated by Diffrax in fixed or adaptive steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from pccore.validation import require_at_least, require_positive
 if TYPE_CHECKING:
     import diffrax
 
-# Name to Diffrax's class: Diffrax is loaded only where a flow is compiled.
+# Names of Diffrax classes, so that Diffrax is imported only where a flow is compiled.
 SOLVERS: Registry[str] = Registry(
     "ODE solver",
     {
@@ -39,10 +39,10 @@ class GradientFlow:
     Attributes:
         steps: T.
         solver: a name in `pccore.inference.gradient_flow.SOLVERS`.
-        tolerance: end once ||dF/dz|| is at most this times what it was at first; 0 means never.
+        tolerance: end once ||dF/dz|| is at most this times its first value; 0 means never.
 
     Raises:
-        ValueError: fewer than one step, an unknown solver, or a negative tolerance.
+        ValueError: `steps` is below one, the solver is unknown, or `tolerance` is negative.
     """
 
     steps: int
@@ -62,7 +62,7 @@ class GradientFlow:
         departure: Departure | None = None,
         observe: Callable[[Departure], Any] | None = None,
     ) -> Inference[Departure]:
-        """T steps at most; `converged` is None without a tolerance."""
+        """Take at most T steps; `converged` is None without a tolerance."""
         import diffrax
 
         flow = _Flow(relaxation, activity_lr, departure, self.tolerance)
@@ -74,24 +74,24 @@ class GradientFlow:
 
 @dataclass(frozen=True)
 class AdaptiveFlow:
-    """dz/ds = -beta dF/dz from s = 0 to `time`, in steps that a PID controller chooses (B.4, 6.4).
+    """dz/ds = -beta dF/dz from s = 0 to `time`, with a PID step-size controller (thesis B.4, 6.4).
 
-    s is counted in steps of gradient descent, as in `GradientFlow`; with beta = 1 it is the time of
-    the flow dz/dt = -dF/dz itself, F the batch mean, and `time` the thesis's upper limit. The first
-    step tried has length one. rtol and atol are for the error of one step, in activities as they
-    depart from their start; a `tolerance` finer than what they let through is never met.
+    s counts steps of gradient descent, as in `GradientFlow`. With beta = 1 it is the time of the
+    flow dz/dt = -dF/dz itself, F the batch mean, and `time` is the thesis's upper limit. The first
+    trial step has length one. rtol and atol bound the error of one step in the departures. A
+    `tolerance` below the error that they allow is never met.
 
     Attributes:
         time: T, the upper limit of integration (thesis B.4: 300).
-        solver: a name in `pccore.inference.gradient_flow.SOLVERS`, one that estimates its error.
+        solver: a name in `pccore.inference.gradient_flow.SOLVERS` with an error estimate.
         rtol: relative tolerance (thesis B.4: 1e-3).
         atol: absolute tolerance.
-        max_steps: steps tried at most; where they do not suffice, inference ends there.
-        tolerance: end once ||dF/dz|| is at most this times what it was at first; 0 means never.
+        max_steps: maximum number of trial steps, after which inference ends.
+        tolerance: end once ||dF/dz|| is at most this times its first value; 0 means never.
 
     Raises:
-        ValueError: fewer than one step; a time, rtol or atol that is not positive; a negative
-            tolerance; an unknown solver, or one without an error estimate.
+        ValueError: `max_steps` is below one; `time`, `rtol` or `atol` is not positive; `tolerance`
+            is negative; the solver is unknown or has no error estimate.
     """
 
     time: float = 300.0
@@ -116,7 +116,7 @@ class AdaptiveFlow:
         departure: Departure | None = None,
         observe: Callable[[Departure], Any] | None = None,
     ) -> Inference[Departure]:
-        """`converged`: the flow met its tolerance, or without one reached `time`."""
+        """Integrate; `converged` is whether the tolerance or, without one, `time` was reached."""
         import diffrax
 
         flow = _Flow(relaxation, activity_lr, departure, self.tolerance)
@@ -142,7 +142,7 @@ class _Flow:
         self.scale = self.slope(self.start)
 
     def slope(self, departure: Any) -> Float[Array, ""]:
-        """The norm of the vector field: the state's own says nothing about a steady state."""
+        """Return the norm of the vector field, whose zeros are the steady states."""
         return norm(self.relaxation.gradient(departure))
 
     def solve(
@@ -153,7 +153,7 @@ class _Flow:
         max_steps: int,
         observe: Callable[[Any], Any] | None,
     ) -> "diffrax.Solution":
-        """Integrate; a failure is a result, not an exception."""
+        """Integrate; a failure is a result of the solution, not an exception."""
         import diffrax
 
         def field(t: Any, departure: Any, args: Any) -> Any:
@@ -176,13 +176,13 @@ class _Flow:
             saveat=diffrax.SaveAt(subs=saved),
             stepsize_controller=controller,
             event=diffrax.Event(steady) if self.tolerance else None,
-            adjoint=diffrax.ForwardMode(),  # a plain loop: nothing differentiates through it
+            adjoint=diffrax.ForwardMode(),  # a plain loop, without reverse-mode derivatives
             max_steps=max_steps,
             throw=False,
         )
 
     def inference(self, solution: "diffrax.Solution", finished: Array | None) -> Inference[Any]:
-        """`finished`: what converged means without a tolerance."""
+        """Return the result; `finished` is its `converged` without a tolerance."""
         saved: Any = solution.ys
         departure = jax.tree.map(lambda last: last[0], saved[0])
         taken = solution.stats["num_accepted_steps"]
@@ -195,6 +195,6 @@ class _Flow:
 
 
 def _until(taken: Array, records: Float[Array, "steps+1 *_"]) -> Float[Array, "steps+1 *_"]:
-    """NaN after the last step; Diffrax leaves infinities there."""
+    """Put NaN after the last step, where Diffrax leaves infinities."""
     index = jnp.arange(len(records)).reshape(-1, *[1] * (records.ndim - 1))
     return jnp.where(index <= taken, records, jnp.nan)

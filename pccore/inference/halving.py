@@ -1,4 +1,4 @@
-"""Gradient descent whose step size halves when the energy stops falling."""
+"""Gradient descent whose step size halves when a step does not lower the energy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from pccore.validation import require_at_least
 class Halving:
     """z <- z - beta dF/dz, with beta halved when a step does not lower F (thesis A.1.2).
 
-    beta is halved at most `halvings` times; the next step that fails to lower F ends inference, as
-    do `max_steps` steps. F is the energy of the batch. A step that fails is undone, on which the
-    thesis and its source (Song et al., 2022) are silent: so the energy never rises.
+    beta is halved at most `halvings` times. Inference ends at the next step that fails to lower F,
+    the energy of the batch, or after `max_steps` steps. A failed step is undone, so that the energy
+    never rises; the thesis and its source (Song et al., 2022) do not specify this.
 
     Attributes:
-        max_steps: T, failed steps included (thesis A.1.2: 500, from beta = 0.1; A.1.3: 1000).
-        halvings: how often beta may halve.
+        max_steps: T, including failed steps (thesis A.1.2: 500, from beta = 0.1; A.1.3: 1000).
+        halvings: maximum number of halvings of beta.
 
     Raises:
-        ValueError: fewer than one step, or a negative number of halvings.
+        ValueError: `max_steps` is below one, or `halvings` is negative.
     """
 
     max_steps: int = 500
@@ -45,7 +45,7 @@ class Halving:
         departure: Departure | None = None,
         observe: Callable[[Departure], Any] | None = None,
     ) -> Inference[Departure]:
-        """Descend; `converged` tells whether F stopped falling within `max_steps`."""
+        """Descend; `converged` is whether F stopped falling within `max_steps`."""
         rate = jnp.asarray(activity_lr / relaxation.batch_size)
 
         def energy(departure: Departure) -> Array:

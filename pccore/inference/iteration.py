@@ -1,4 +1,4 @@
-"""The loop of every scheme that goes step by step, and what it records on the way."""
+"""The loop of step-by-step schemes, with a record of every step."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,12 +9,12 @@ from jaxtyping import Array, Bool, Int
 
 
 class Iterate(NamedTuple):
-    """Where a scheme is.
+    """The state of a scheme.
 
     Attributes:
-        departure: of the activities.
-        memory: what else the scheme carries from step to step.
-        done: whether it ends here.
+        departure: departure of the activities.
+        memory: other values that the scheme carries from step to step.
+        done: whether inference ends here.
     """
 
     departure: Any
@@ -31,8 +31,8 @@ def iterate(
     """Advance until done, at most `steps` times.
 
     Returns:
-        The last iterate, the steps taken, and what `observe` returned of every departure, stacked:
-        steps + 1 entries, NaN after the last one; None without `observe`.
+        The last iterate, the number of steps taken, and the stacked results of `observe` at every
+        departure: steps + 1 entries, NaN after the last step; None without `observe`.
     """
 
     def unfinished(carry: tuple[Array, Iterate, Any]) -> Array:

@@ -1,4 +1,4 @@
-"""How far to go along a Gauss-Newton step: a line search for each sample, all at once."""
+"""Line search along a Gauss-Newton step, for all samples at once."""
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -11,8 +11,8 @@ from pccore.networks.linearisation import Linearisation
 
 MOST_TRIALS = 6
 CLOSE = 0.1
-"""A trial within this share of the parabola's minimum is good enough: it is at most 1% of the
-energy's fall above it."""
+"""Relative distance from the parabola's minimum at which a trial is accepted: its energy is above
+the minimum by at most 1% of the energy's fall."""
 
 
 @runtime_checkable
@@ -20,30 +20,30 @@ class LinearisableRelaxation(Protocol):
     """A relaxation whose network can be swept, and linearised as a function of its errors."""
 
     def linearised(self, departure: Any = None) -> Linearisation:
-        """At a departure; None is the start."""
+        """Return the linearisation at a departure; None is the start."""
         ...
 
     def origin(self) -> Any:
-        """The departure of the start itself: zero."""
+        """Return the departure of the start itself: zero."""
         ...
 
     def departure_of(self, errors: Any) -> Any:
-        """The departure of the activities that have these errors."""
+        """Return the departure of the activities with these errors."""
         ...
 
     def prediction(self, departure: Any) -> Float[Array, "B K"]:
-        """f_L(z_H) at this departure."""
+        """Return f_L(z_H) at this departure."""
         ...
 
 
 class Search(NamedTuple):
-    """Where a search is.
+    """The state of a search.
 
     Attributes:
-        t: what each sample tries next.
-        settled: whether it has been tried already.
-        lowest: the lowest energy found so far.
-        departure: where that is.
+        t: next trial of each sample.
+        settled: whether the search of a sample has ended.
+        lowest: lowest energy found so far.
+        departure: departure with that energy.
     """
 
     t: Float[Array, " B"]
@@ -53,12 +53,18 @@ class Search(NamedTuple):
 
 
 def search(relaxation: LinearisableRelaxation, at: Linearisation, step: Step, begin: Any) -> Any:
-    """The departure at e + t s with the lowest energy of a few t, which `begin`, t = 0, is one of.
+    """Return the departure at e + t s with the lowest energy among a few t, including t = 0.
 
-    The first is t = 1. The next is the minimum of the parabola with the energy and the slope at
-    t = 0 and the energy just found, between t / 10 and 1, until that is where the trial was. Every
-    trial is one sweep upwards, and trials end when no sample needs another one. Where the
-    energy is quadratic, as in linear networks, there is one.
+    The first trial is t = 1. The next one is the minimum of the parabola through the energy and
+    slope at t = 0 and the last energy, limited to t / 10 to 1; a sample's search ends when this
+    minimum is close to its last trial. Every trial is one upward sweep of the batch, until no
+    sample needs another one. Quadratic energies, as in linear networks, need one.
+
+    Args:
+        relaxation: the energy of the batch.
+        at: the linearisation at e.
+        step: s and the slope along it.
+        begin: the departure at t = 0.
     """
     before = at.energies_of(at.errors, at.prediction)
 
@@ -88,8 +94,9 @@ def _minimum(
     t: Float[Array, " B"],
     energy: Float[Array, " B"],
 ) -> Float[Array, " B"]:
-    """Of the parabola with this value and slope at 0 and this energy at t, from t / 10 to 1."""
+    """Return the minimum, within t / 10 to 1, of the parabola with this value and slope at 0 and
+    this energy at t."""
     bend = (energy - before - slope * t) / t**2
     minimum = jnp.where(bend > 0, -slope / (2 * bend), 1)
-    # an energy that overflowed gives NaN, which this comparison takes for too far
+    # an energy that overflowed gives NaN, which fails this comparison and shortens the step
     return jnp.where(minimum > t / 10, jnp.minimum(minimum, 1), t / 10)

@@ -1,4 +1,4 @@
-"""Gradient descent for as many steps as it needs."""
+"""Gradient descent until the gradient is small."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from pccore.validation import require_at_least, require_positive
 
 @dataclass(frozen=True)
 class ToConvergence:
-    """z <- z - beta dF/dz until ||dF/dz|| <= tolerance times what it was at first (thesis C.4).
+    """z <- z - beta dF/dz until ||dF/dz|| <= tolerance times its first value (thesis C.4).
 
     The norm is over all layers and the whole batch. A small gradient does not mean that z is near
-    the equilibrium (section 5.4.1). Activities that overflow end inference, unconverged.
+    the equilibrium (section 5.4.1). Overflowing activities end inference without convergence.
 
     Attributes:
-        max_steps: T at most (thesis C.4: 500).
-        tolerance: relative; the thesis names no value.
+        max_steps: maximum T (thesis C.4: 500).
+        tolerance: relative tolerance; the thesis names no value.
 
     Raises:
-        ValueError: fewer than one step, or a tolerance that is not positive.
+        ValueError: `max_steps` is below one, or `tolerance` is not positive.
     """
 
     max_steps: int = 500
@@ -42,14 +42,14 @@ class ToConvergence:
         departure: Departure | None = None,
         observe: Callable[[Departure], Any] | None = None,
     ) -> Inference[Departure]:
-        """Descend; `residual` is the relative norm reached."""
+        """Descend; `residual` is the final relative norm."""
         rate = activity_lr / relaxation.batch_size
         start = relaxation.origin() if departure is None else departure
         slopes = relaxation.gradient(start)
         scale = norm(slopes)
 
         def at(departure: Departure, slopes: Departure) -> Iterate:
-            # written so that NaN is the end too
+            # written so that NaN ends inference too
             unfinished = norm(slopes) > self.tolerance * scale
             return Iterate(departure, slopes, ~unfinished)
 

@@ -1,7 +1,7 @@
 """Symmetric block-tridiagonal matrices: the structure of activity Hessians.
 
-Layers interact with their neighbours only, so an (N H) x (N H) system is solved with H factors of
-size N x N, by a scan over the layers: neither memory nor compile time sees the dense matrix.
+Layers interact only with their neighbours, so that H factors of size N x N solve an (N H) x (N H)
+system, in a scan over the layers. The dense matrix appears neither in memory nor in compile time.
 """
 
 from collections.abc import Callable
@@ -16,18 +16,18 @@ from pccore.linalg import lapack
 
 
 class BlockTridiagonal(eqx.Module):
-    """A symmetric matrix of H x H blocks, zero off its three middle block diagonals.
+    """A symmetric matrix of H x H blocks, zero outside its three middle block diagonals.
 
     Attributes:
         diagonal: blocks (l, l) for l = 1 .. H, each symmetric.
-        below: blocks (l, l-1) for l = 2 .. H; those above the diagonal are their transposes.
+        below: blocks (l, l-1) for l = 2 .. H; the blocks above the diagonal are their transposes.
     """
 
     diagonal: Float[Array, "H N N"]
     below: Float[Array, "H-1 N N"]
 
     def product(self, v: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
-        """The matrix times each of B vectors."""
+        """Return the matrix times each of B vectors."""
 
         def times(blocks: Array, v: Array) -> Array:
             return jnp.einsum("lij,lbj->lbi", blocks, v)
@@ -37,14 +37,16 @@ class BlockTridiagonal(eqx.Module):
         return times(self.diagonal, v) + from_below + from_above
 
     def dense(self, largest: int = 8192) -> Float[Array, "HN HN"]:
-        """The matrix itself, for small sizes: it takes (H N)^2 numbers.
+        """Return the dense matrix of (H N)^2 numbers, for small sizes.
 
         Raises:
-            ValueError: more than `largest` rows.
+            ValueError: the matrix has more than `largest` rows.
         """
         H, N, _ = self.diagonal.shape
         if (rows := H * N) > largest:
-            raise ValueError(f"a dense matrix may have {largest} rows, got {H} x {N} = {rows}")
+            raise ValueError(
+                f"a dense matrix may have at most {largest} rows, got {H} x {N} = {rows}"
+            )
         layers = jnp.arange(H)
         blocks = jnp.zeros((H, H, N, N), self.diagonal.dtype).at[layers, layers].set(self.diagonal)
         blocks = blocks.at[layers[1:], layers[:-1]].set(self.below)
@@ -52,15 +54,15 @@ class BlockTridiagonal(eqx.Module):
         return blocks.transpose(0, 2, 1, 3).reshape(H * N, H * N)
 
     def factorise(self, *, definite: bool = True) -> "BlockFactors":
-        """Eliminate from the last block to the first.
+        """Factorise the matrix by elimination from the last block to the first.
 
         In this order every pivot T_l = D_l - O_{l+1}^T T_{l+1}^-1 O_{l+1} of an activity Hessian is
-        at least p_l I, for the layers above can only add to what layer l costs by itself. In the
-        other order the pivots of a deep residual network come arbitrarily close to singular.
+        at least p_l I, because the layers above can only add to the energy of layer l. In the other
+        order the pivots of a deep residual network come arbitrarily close to singular.
 
         Args:
-            definite: whether the matrix is positive definite. If not, each pivot is factorised by
-                LU: exchanges stay within a block, so that pivots may still be nearly singular.
+            definite: whether the matrix is positive definite. If not, LU factorises each pivot.
+                Rows are exchanged only within a block, so that pivots may still be nearly singular.
         """
 
         method = _CHOLESKY if definite else _LU
@@ -81,9 +83,9 @@ class BlockFactors(eqx.Module):
     """A factorised `BlockTridiagonal`.
 
     Attributes:
-        pivots: T_1 .. T_H, decomposed.
-        below: as in the matrix.
-        definite: whether by Cholesky's method, else by LU.
+        pivots: the decompositions of T_1 .. T_H.
+        below: the blocks below the diagonal, as in the matrix.
+        definite: whether the decompositions are Cholesky's or else LU.
     """
 
     pivots: Any
@@ -91,7 +93,7 @@ class BlockFactors(eqx.Module):
     definite: bool = eqx.field(static=True)
 
     def solve(self, b: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
-        """x of the system with right-hand sides b, one per sample; the matrix is shared."""
+        """Return the solution for right-hand sides b, one per sample; the matrix is shared."""
 
         method = _CHOLESKY if self.definite else _LU
 
@@ -118,7 +120,7 @@ class BlockFactors(eqx.Module):
 
 
 class _Decomposition(NamedTuple):
-    """How a pivot T is decomposed, T^-1 b solved for, and the form O^T T^-1 O computed."""
+    """A decomposition of a pivot T, the solution T^-1 b by it, and the form O^T T^-1 O."""
 
     decompose: Callable[[Array], Any]
     solve: Callable[[Any, Array], Array]

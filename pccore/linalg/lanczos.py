@@ -5,8 +5,8 @@ Ritz values. For a Ritz pair (theta, v), with v = V_k s and beta_k the norm of t
 
     ||A v - theta v|| = beta_k |s_k|        (Parlett, The Symmetric Eigenvalue Problem, 13.2)
 
-and some eigenvalue lies within this distance of theta. All vectors are kept and orthogonalised
-against each other, twice: in floating point the bound holds only between orthogonal vectors.
+and some eigenvalue lies within this distance of theta. In floating point the bound holds only for
+orthogonal vectors, so all vectors are kept and each is orthogonalised twice against the others.
 """
 
 from collections.abc import Callable
@@ -20,18 +20,18 @@ from jaxtyping import Array, Float, Int
 
 from pccore.linalg import lapack
 
-STRIDE = 8  # steps between two looks at the Ritz values, each of which costs steps^3
+STRIDE = 8  # steps between two computations of the Ritz values, which cost steps^3 each
 
 
 class Extremes(NamedTuple):
-    """The outermost Ritz values, which lie within the spectrum.
+    """The outermost Ritz values, which lie within the spectrum. All bounds hold up to rounding.
 
     Attributes:
-        low: the lowest, never below the smallest eigenvalue but for rounding.
-        high: the highest, never above the largest.
-        low_error: an eigenvalue is within this distance of `low`, but for rounding.
-        high_error: likewise of `high`.
-        steps: products that were taken.
+        low: the lowest Ritz value, never below the smallest eigenvalue.
+        high: the highest Ritz value, never above the largest eigenvalue.
+        low_error: an eigenvalue is within this distance of `low`.
+        high_error: an eigenvalue is within this distance of `high`.
+        steps: number of products taken.
     """
 
     low: Float[Array, ""]
@@ -42,12 +42,12 @@ class Extremes(NamedTuple):
 
     @property
     def magnitude(self) -> Float[Array, ""]:
-        """The largest magnitude of an eigenvalue."""
+        """The largest magnitude of the two values."""
         return jnp.maximum(self.high, -self.low)
 
 
 class _Krylov(NamedTuple):
-    """V_k and T_k, with zeros where they have not been computed yet."""
+    """V_k and T_k, with zeros in entries that are not computed yet."""
 
     vectors: Float[Array, "steps+1 n"]
     diagonal: Float[Array, " steps"]
@@ -58,20 +58,20 @@ class _Krylov(NamedTuple):
 def lanczos(
     product: Callable[[Any], Any], like: Any, *, steps: int = 128, tolerance: float = 1e-3
 ) -> Extremes:
-    """The extreme eigenvalues of a symmetric operator.
+    """Estimate the extreme eigenvalues of a symmetric operator.
 
-    Ends when the Ritz value of largest magnitude is known to `tolerance`, or after `steps`
-    products. Values converge with the square of their error where eigenvalues are apart; within
-    a dense edge of the spectrum, by about (log n / steps)^2 of its extent.
+    The method ends when the Ritz value of largest magnitude has the relative error `tolerance`, or
+    after `steps` products. Values converge with the square of their error bound where eigenvalues
+    are separated, and to about (log n / steps)^2 of the spectrum's extent at a dense edge.
 
     Args:
         product: v -> A v, for arrays or pytrees of them.
-        like: a vector's structure, shapes and dtype; its values play no part.
-        steps: the most products; memory is that of so many vectors.
+        like: a vector's structure, shapes and dtype; its values are not used.
+        steps: maximum number of products; one vector is stored for each.
         tolerance: error bound relative to the value.
 
     Raises:
-        ValueError: fewer than one step.
+        ValueError: `steps` is below one.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
@@ -107,8 +107,8 @@ def _step(operator: Callable[[Array], Array], krylov: _Krylov) -> _Krylov:
     image = operator(vectors[k])
     following = _orthogonal(image, vectors)
     length = jnp.linalg.norm(following)
-    # An invariant subspace is complete: what would follow is rounding noise. A fresh vector begins
-    # another one, which finds the eigenvalues that the first vector had no part in.
+    # When an invariant subspace is complete, the next vector would be rounding noise. A fresh one
+    # starts another subspace, with the eigenvalues to which the first vector was orthogonal.
     ended = length <= 10 * jnp.finfo(image.dtype).eps * jnp.linalg.norm(image)
 
     def fresh() -> Array:
@@ -130,14 +130,14 @@ def _extremes(krylov: _Krylov) -> Extremes:
     T = jnp.diag(jnp.where(places < size, diagonal, diagonal[0]))
     between = jnp.where(places < size - 1, beside, 0)[:-1]
     T = T + jnp.diag(between, 1) + jnp.diag(between, -1)
-    # LAPACK returns anything at all for what is not finite
+    # LAPACK returns arbitrary numbers for matrices that are not finite
     values, vectors = lapack.eigh(jnp.where(jnp.isfinite(T).all(), T, jnp.nan))
     errors = jnp.abs(beside[size - 1] * vectors[size - 1])
     return Extremes(values[0], values[-1], errors[0], errors[-1], size)
 
 
 def _drawn(seed: Int[Array, ""] | int, like: Float[Array, " n"]) -> Float[Array, " n"]:
-    # this generator compiles in a fraction of the default one's time
+    # this generator compiles much faster than the default one
     return jax.random.normal(jax.random.key(seed, impl="rbg"), like.shape, like.dtype)
 
 

@@ -1,9 +1,9 @@
-"""Dense factorisations and solutions; on a CPU a matrix at a time, whatever `vmap` makes of them.
+"""Dense factorisations and solutions, one matrix at a time on a CPU, also under `vmap`.
 
-Given a batch, XLA's CPU kernels of LAPACK share it out over the threads that run programs, and hold
-the thread that called them until all parts are done. As many programs as there are threads can so
-wait for each other for ever (jaxlib 0.10: two training threads stood still at a batched `eigh`).
-GPUs have no such kernels, and take batches whole.
+XLA's CPU kernels of LAPACK split a batch over the threads that run programs, and block the calling
+thread until all parts are done. As many programs as there are threads can therefore deadlock
+(jaxlib 0.10: two training threads stood still at a batched `eigh`). GPUs have no such kernels and
+receive whole batches.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 
 
 def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` of arrays, which a batch calls once for each of its members on a CPU."""
+    """Wrap a function of arrays so that a batch calls it once for each member on a CPU."""
 
     @custom_vmap
     def single(*arrays: Array) -> Any:
@@ -47,7 +47,7 @@ def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @differentiable.defjvp
     def derivative(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> Any:
-        # `custom_vmap` has no transpose; derivatives are for theory, which trains no lanes
+        # `custom_vmap` has no transpose; only theory takes derivatives, outside of training
         return jax.jvp(function, primals, tangents)
 
     return differentiable
@@ -55,45 +55,45 @@ def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @_one_by_one
 def cholesky(A: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """Lower triangular L with A = L L^T."""
+    """Return the lower triangular L with A = L L^T."""
     return jnp.linalg.cholesky(A)
 
 
 @_one_by_one
 def eigh(A: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
-    """Eigenvalues of a symmetric matrix, ascending, and its eigenvectors in columns."""
+    """Return the eigenvalues of a symmetric matrix, ascending, and its eigenvectors in columns."""
     values, vectors = jnp.linalg.eigh(A)
     return values, vectors
 
 
 @_one_by_one
 def qr(A: Float[Array, "m n"]) -> tuple[Float[Array, "m k"], Float[Array, "k n"]]:
-    """A = Q R, R upper triangular; k = min(m, n)."""
+    """Return Q and the upper triangular R of A = Q R; k = min(m, n)."""
     Q, R = jnp.linalg.qr(A)
     return Q, R
 
 
 @_one_by_one
 def qr_root(A: Float[Array, "m n"]) -> Float[Array, "k n"]:
-    """R alone: A^T A = R^T R."""
+    """Return the R of A = Q R alone, with A^T A = R^T R."""
     return jnp.linalg.qr(A, mode="r")
 
 
 @_one_by_one
 def solve_lower(L: Float[Array, "n n"], b: Float[Array, "n r"]) -> Float[Array, "n r"]:
-    """L^-1 b of a lower triangular matrix."""
+    """Return L^-1 b for a lower triangular L."""
     return jsl.solve_triangular(L, b, lower=True)
 
 
 @_one_by_one
 def cho_solve(L: Float[Array, "n n"], b: Float[Array, "n r"]) -> Float[Array, "n r"]:
-    """(L L^T)^-1 b."""
+    """Return (L L^T)^-1 b for a lower triangular L."""
     return jsl.cho_solve((L, True), b)
 
 
 @_one_by_one
 def lu_factor(A: Float[Array, "n n"]) -> tuple[Float[Array, "n n"], Int[Array, " n"]]:
-    """L and U in one matrix, and where rows went."""
+    """Return L and U in one matrix, and the pivot indices."""
     return jsl.lu_factor(A)
 
 
@@ -101,12 +101,12 @@ def lu_factor(A: Float[Array, "n n"]) -> tuple[Float[Array, "n n"], Int[Array, "
 def lu_solve(
     lu: Float[Array, "n n"], pivots: Int[Array, " n"], b: Float[Array, "n r"]
 ) -> Float[Array, "n r"]:
-    """A^-1 b by what `lu_factor` returned."""
+    """Return A^-1 b from the result of `lu_factor`."""
     return jsl.lu_solve((lu, pivots), b)
 
 
 def solve_small(A: Float[Array, "*batch K K"], b: Float[Array, "*batch K"]) -> Array:
-    """A^-1 b of many small systems at once, by elimination with partial pivoting.
+    """Return A^-1 b for many small systems at once, by elimination with partial pivoting.
 
     For 192 systems of 10 equations it takes half the time of LAPACK.
     """

@@ -1,6 +1,6 @@
-"""What can be said about predictive coding without training: closed forms, spectra, limits.
+"""Theory of predictive coding without training: closed forms, spectra, limits.
 
-Every tool works from the layers' structure, at sizes that dense formulas cannot reach.
+Every tool uses the structure of the layers and reaches sizes that dense formulas cannot.
 """
 
 from pccore.theory.activity_hessian import hessian_product
@@ -11,7 +11,13 @@ from pccore.theory.conditioning import (
     conditioning,
     largest_eigenvalue,
 )
-from pccore.theory.desiderata import Desiderata, ForwardNorms, Verdict, desiderata, forward_norms
+from pccore.theory.desiderata import (
+    Desiderata,
+    Desideratum,
+    ForwardNorms,
+    desiderata,
+    forward_norms,
+)
 from pccore.theory.equilibrated import (
     ExactActivities,
     equilibrated_energy,
@@ -69,6 +75,7 @@ __all__ = [
     "Conditioning",
     "Covariances",
     "Desiderata",
+    "Desideratum",
     "Direction",
     "Edges",
     "ExactActivities",
@@ -83,7 +90,6 @@ __all__ = [
     "Semicircle",
     "Sharpness",
     "StableActivityLr",
-    "Verdict",
     "WeightGradientNorm",
     "ZeroRankHessian",
     "alignment",

@@ -5,9 +5,8 @@ With A_l = a_l W_l diag(phi'(z_{l-1})) + tau I and e_l the errors, weighted by t
     H_z = that of the linear network with these A_l
           - diag(phi''(z_l) * a_{l+1} W_{l+1}^T e_{l+1})                           on block (l, l)
 
-by differentiating the gradient in `pccore.networks.local`; thesis eqs. 5.5, C.19 and C.20 are the
-linear case. The second term makes it indefinite at times, and vanishes where phi is piecewise
-linear.
+which is the derivative of the gradient in `pccore.networks.local`. Thesis eqs. 5.5, C.19 and C.20
+are the linear case. The second term can make H_z indefinite. It vanishes for piecewise linear phi.
 """
 
 from collections.abc import Callable
@@ -26,13 +25,17 @@ from pccore.relaxation import Relaxation
 from pccore.theory.riccati import Riccati
 
 PIECEWISE_LINEAR = frozenset({"linear", "relu", "leaky_relu", "hard_tanh"})
-"""Activations with phi'' = 0 off their kinks."""
+"""Activations with phi'' = 0 except at kinks."""
 
 
 def hessian_product(relaxation: Relaxation[Any], departure: Any = None) -> Callable[[Any], Any]:
-    """v -> H_z v of every sample, at a departure (None: the start), for any network and any skips.
+    """Return v -> H_z v of every sample, for any network and any skips.
 
-    Through the gradient, so that no matrix is formed: as much arithmetic as two gradients.
+    The product differentiates the gradient and forms no matrix. It costs about two gradients.
+
+    Args:
+        relaxation: the energy of the batch.
+        departure: the point of the Hessian; None is the start.
     """
     at = relaxation.origin() if departure is None else departure
     _, product = jax.linearize(relaxation.gradient, at)
@@ -42,27 +45,30 @@ def hessian_product(relaxation: Relaxation[Any], departure: Any = None) -> Calla
 def relaxation_of(
     network: Any, x: Float[Array, "B *D"] | None, y: Float[Array, "B *K"] | None
 ) -> Relaxation[Any]:
-    """The relaxation whose Hessian is meant: a batch, or one blank sample where data is moot.
+    """Return the relaxation of a batch, or of one blank sample if the Hessian is constant.
 
     Raises:
-        ValueError: no x and y for a network whose Hessian depends on them.
+        ValueError: x or y is missing for a network whose Hessian depends on them.
     """
     if is_quadratic(network):
         return blank_relaxation(network)
     if x is None or y is None:
-        raise ValueError("the activity Hessian of a network that is not linear needs x and y")
+        raise ValueError("the activity Hessian of a nonlinear network needs x and y")
     return network.relaxation(x, y)
 
 
 def blank_relaxation(network: Network, samples: int = 1) -> StackedRelaxation:
-    """Zero inputs and outputs: without biases, the gradient is the Hessian's product."""
+    """Return the relaxation of samples with zero input and output.
+
+    Without biases its gradient is the product with the Hessian.
+    """
     config, dtype = network.config, network.last.dtype
     sizes = config.input_size, config.output_size
     return network.relaxation(*(jnp.zeros((samples, size), dtype) for size in sizes))
 
 
 def is_quadratic(network: Any) -> bool:
-    """Whether the energy is known to be quadratic in the activities: the Hessian is constant."""
+    """Return whether the energy is known to be quadratic in the activities (constant Hessian)."""
     if not isinstance(network, Network):
         return False
     return network.config.activation == "linear" and network.config.output == "mse"
@@ -72,10 +78,10 @@ class ShiftedInverse(NamedTuple):
     """(H_z - shift I)^-1 of one sample.
 
     Attributes:
-        solve: its product with a departure.
-        shift: in units of H_z's eigenvalues.
-        rounding: by how much the eigenvalues of H_z that it stands for may be off, relative to the
-            largest one: 0 where they are accurate relative to their own size.
+        solve: the product of the inverse with a departure.
+        shift: the shift, in units of H_z's eigenvalues.
+        rounding: error of the eigenvalues of H_z that the inverse gives, relative to the largest
+            one; 0 if they are accurate relative to their own size.
     """
 
     solve: Callable[[Float[Array, "H 1 N"]], Float[Array, "H 1 N"]]
@@ -84,10 +90,14 @@ class ShiftedInverse(NamedTuple):
 
 
 def shifted_inverse(relaxation: Relaxation[Any], departure: Any = None) -> ShiftedInverse | None:
-    """Of a sample at a departure (None: the start); None where no factorisation is known.
+    """Return the shifted inverse for one sample, or None if no factorisation is known.
 
-    Piecewise linear activations are solved for by `Riccati`, in O(H K N^2), activity decay being
-    the shift; others by blocks, in O(H N^3), without skips over several layers.
+    `Riccati` solves piecewise linear activations in O(H K N^2), with activity decay as the shift.
+    Other activations need O(H N^3), by blocks, and skips over one layer at most.
+
+    Args:
+        relaxation: the energy of one sample.
+        departure: the point of the Hessian; None is the start.
     """
     if not isinstance(relaxation, StackedRelaxation):
         return None
@@ -104,10 +114,10 @@ def shifted_inverse(relaxation: Relaxation[Any], departure: Any = None) -> Shift
 
 
 def hessian_blocks(relaxation: StackedRelaxation, departure: Any = None) -> BlockTridiagonal:
-    """H_z of the first sample at a departure (None: the start).
+    """Return H_z of the first sample at a departure (None is the start).
 
     Raises:
-        ValueError: skips over several layers, which make it no tridiagonal.
+        ValueError: skips span several layers, so that H_z is not tridiagonal.
     """
     network, config = relaxation.network, relaxation.network.config
     if config.stride > 1:
@@ -132,7 +142,7 @@ def hessian_blocks(relaxation: StackedRelaxation, departure: Any = None) -> Bloc
 
 
 def curvature_root(relaxation: StackedRelaxation, departure: Array) -> Float[Array, "K K"]:
-    """Q with Q^T Q = p_L d2E/dg2 of the first sample, g the prediction; E is convex."""
+    """Return Q with Q^T Q = p_L d2E/dg2 of the first sample, g the prediction; E is convex."""
     config, dtype = relaxation.network.config, departure.dtype
     if config.output == "mse":
         return config.output_precision**0.5 * jnp.eye(config.output_size, dtype=dtype)

@@ -3,10 +3,10 @@
     kappa(H_z) = max |lambda| / min |lambda|
 
 per sample, H_z = B d2F/dz2; kappa does not depend on B. The largest eigenvalue comes from products
-with H_z, the one nearest to zero from products with its inverse (`pccore.theory.activity_hessian`):
-Lanczos' method on H_z itself resolves small eigenvalues to a fraction of the largest only.
+with H_z, the one nearest to zero from products with its inverse (`pccore.theory.activity_hessian`).
+Lanczos' method on H_z itself resolves small eigenvalues only to a fraction of the largest.
 
-The documents take the first sample of a batch, at initialisation at the forward pass (C.4).
+The thesis measures the first sample of a batch, at initialisation at the forward pass (C.4).
 """
 
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ class Conditioning(NamedTuple):
     """Extreme eigenvalues of an activity Hessian.
 
     Attributes:
-        smallest: lambda_min, negative where the energy is not convex.
+        smallest: lambda_min, negative if the energy is not convex.
         largest: lambda_max.
-        condition_number: max |lambda| / min |lambda|; NaN where the Hessian is indefinite and has
-            no known factorisation.
+        condition_number: max |lambda| / min |lambda|; NaN if the Hessian is indefinite and has no
+            known factorisation.
         smallest_error: an eigenvalue is within this distance of `smallest`.
-        largest_error: likewise of `largest`.
+        largest_error: an eigenvalue is within this distance of `largest`.
     """
 
     smallest: Float[Array, ""]
@@ -56,23 +56,26 @@ def conditioning(
     steps: int = 128,
     tolerance: float = 1e-3,
 ) -> Conditioning:
-    """Of the first sample's activity Hessian; of every sample's, where the network is linear.
+    """Estimate the conditioning of the first sample's activity Hessian.
 
-    Exact to rounding but for Lanczos' own error, by shift and invert, for every `Network`, save
-    smooth activations with skips over several layers. There, and for other networks, `smallest` is
-    from above by H_z's own Krylov space: read `smallest_error`.
+    In a linear network all samples have the same Hessian.
+
+    Shift and invert gives eigenvalues up to rounding and the error of Lanczos' method, for every
+    `Network` except smooth activations with skips over several layers. For those and for other
+    networks `smallest` is an upper estimate from H_z's own Krylov space: see `smallest_error`.
 
     Args:
-        network: a `Network`, or any that has a `relaxation`.
-        x: the clamped inputs; with y, needed unless the network is linear, and then moot.
+        network: a `Network`, or any network with a `relaxation`.
+        x: the clamped inputs; x and y are required for nonlinear networks and ignored for linear.
         y: the clamped outputs.
-        departure: where, from the forward pass of x; None is the forward pass itself. Moot for a
-            linear network.
-        steps: the most products with H_z, and with its inverse; memory is that of so many vectors.
+        departure: the point of the Hessian, from the forward pass of x; None is the forward pass.
+            Ignored for a linear network.
+        steps: maximum number of products with H_z and with its inverse; one vector is stored for
+            each.
         tolerance: relative error of an eigenvalue of H_z, or of its inverse, at which to stop.
 
     Raises:
-        ValueError: no x and y for a network that is not linear, or fewer than one step.
+        ValueError: x or y is missing for a nonlinear network, or `steps` is below one.
     """
     one = [None if data is None else data[:1] for data in (x, y)]
     relaxation = relaxation_of(network, *one)
@@ -98,7 +101,7 @@ def _first_sample(network: Any, departure: Any) -> Any:
 
 
 def _combined(outer: Extremes, inner: Extremes, inverse: ShiftedInverse) -> Conditioning:
-    """An eigenvalue theta of the inverse stands for shift + 1 / theta, a negative one, too."""
+    """Combine the extremes of H_z and of its inverse, whose theta stands for shift + 1 / theta."""
     rounding = 10 * jnp.finfo(outer.high.dtype).eps
     size, reach = outer.magnitude, inner.magnitude
     indefinite = (inner.low < -rounding * reach) | (outer.low < -rounding * size)
@@ -129,23 +132,23 @@ def largest_eigenvalue(
     steps: int = 128,
     tolerance: float = 1e-3,
 ) -> Float[Array, ""]:
-    """lambda_max of the activity Hessian, per sample B d2F/dz2; the largest over the samples.
+    """Estimate lambda_max of the activity Hessian, per sample B d2F/dz2: the maximum over samples.
 
-    Gradient descent is stable for beta < 2 B / lambda_max (thesis 5.4.1). Lanczos' method comes
-    from below, so that the true value may be larger, by less than `tolerance` as a rule. A batch's
-    Hessian is block-diagonal, one block a sample, and is taken as one operator.
+    Gradient descent is stable for beta < 2 B / lambda_max (thesis 5.4.1). Lanczos' method gives a
+    lower bound; the true value is larger, usually by less than `tolerance`. The Hessian of a batch
+    is block-diagonal, with one block per sample, and is treated as one operator.
 
     Args:
-        network: a `Network`, or any that has a `relaxation`.
-        x: the clamped inputs; with y, needed unless the network is linear, and then moot.
+        network: a `Network`, or any network with a `relaxation`.
+        x: the clamped inputs; x and y are required for nonlinear networks and ignored for linear.
         y: the clamped outputs.
-        departure: where, from the forward pass of x; None is the forward pass itself. Moot for a
-            linear network.
-        steps: the most Hessian products; memory is that of so many activities of the batch.
+        departure: the point of the Hessian, from the forward pass of x; None is the forward pass.
+            Ignored for a linear network.
+        steps: maximum number of Hessian products; each stores activities of the batch.
         tolerance: relative error at which to stop earlier.
 
     Raises:
-        ValueError: no x and y for a network that is not linear, or fewer than one step.
+        ValueError: x or y is missing for a nonlinear network, or `steps` is below one.
     """
     relaxation = relaxation_of(network, x, y)
     product = hessian_product(relaxation, None if is_quadratic(network) else departure)
@@ -156,14 +159,14 @@ def largest_eigenvalue(
 class ActivityConditioning:
     """Probe: the first sample's `conditioning` at its forward pass (figs. 5.3, C.9, C.13, C.14).
 
-    While training, the documents measure at the activities that inference has reached instead. It
-    is the same for linear networks, and for piecewise linear ones but for units that switch.
+    During training, the thesis measures at the inferred activities instead. The result is the same
+    for linear networks, and for piecewise linear ones except for units that switch.
 
     Attributes:
-        steps: the most products with H_z, and with its inverse; they bound the cost.
+        steps: maximum number of products with H_z and with its inverse, which bounds the cost.
 
     Raises:
-        ValueError: fewer than one step.
+        ValueError: `steps` is below one.
     """
 
     steps: int = 64
@@ -179,7 +182,7 @@ class ActivityConditioning:
         y: Float[Array, "B *K"],
         activity_lr: Float[Array, ""],
     ) -> dict[str, Float[Array, ""]]:
-        """The eigenvalues per sample, their error bounds and their ratio; beta plays no part."""
+        """Return the extreme eigenvalues per sample and their ratio; beta is not used."""
         found = conditioning(network, x, y, steps=self.steps)
         return {
             "activity_hessian_largest_eigenvalue": found.largest,

@@ -1,14 +1,14 @@
-"""The four desiderata of a stable parameterisation (thesis 5.5), as numbers and verdicts.
+"""The four desiderata of a stable parameterisation (thesis 5.5), as numbers with thresholds.
 
 1. The forward pass is stable at initialisation: activities are of order one at every layer,
    whatever the width and depth.
-2. It stays so in training.
+2. The forward pass stays stable in training.
 3. Inference is well-conditioned at initialisation: the activity Hessian's condition number is of
    order one, whatever the width and depth.
 4. The condition number stays the same in training.
 
-The thesis states orders of magnitude, and calls none of the four necessary or sufficient. The
-thresholds here are ours.
+The thesis states orders of magnitude and claims neither necessity nor sufficiency of the four. It
+gives no thresholds; the ones here are this package's choice.
 """
 
 from dataclasses import dataclass, replace
@@ -23,21 +23,21 @@ from pccore.networks.stacked import Network
 from pccore.theory.conditioning import conditioning
 
 FACTOR = 3.0
-"""By how much a stable quantity may vary. Linear muPC networks grow by sqrt(e) over their depth."""
+"""Allowed factor of a stable quantity. Linear muPC networks grow by sqrt(e) over their depth."""
 
 CONDITION_NUMBER = 100.0
-"""Of a well-conditioned Hessian: gradient descent at its best rate then takes about 100 steps to
-lower the error along the flattest direction by e^2."""
+"""Largest condition number of a well-conditioned Hessian: gradient descent at its best rate then
+takes about 100 steps to lower the error along the flattest direction by e^2."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """One desideratum.
+class Desideratum:
+    """One desideratum: a number and its threshold.
 
     Attributes:
-        value: the number that decides; NaN where it could not be computed, which satisfies nothing.
-        threshold: the largest value that satisfies.
-        meaning: what the value is, in a sentence.
+        value: the number; NaN if it could not be computed, which satisfies no threshold.
+        threshold: the largest value that satisfies the desideratum.
+        meaning: description of the value.
     """
 
     value: float
@@ -52,11 +52,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Desiderata:
-    """Of one network, or of a network and what training made of it.
+    """The desiderata of one network, and of the same network after training if given.
 
     Attributes:
         forward_norms: RMS activity of every hidden layer at initialisation.
-        trained_norms: the same after training; None without a trained network.
+        trained_norms: RMS activity after training; None without a trained network.
         stable_forward_pass: desideratum 1.
         stable_forward_pass_in_training: desideratum 2; None without a trained network.
         well_conditioned: desideratum 3.
@@ -65,16 +65,16 @@ class Desiderata:
 
     forward_norms: tuple[float, ...]
     trained_norms: tuple[float, ...] | None
-    stable_forward_pass: Verdict
-    stable_forward_pass_in_training: Verdict | None
-    well_conditioned: Verdict
-    stable_conditioning_in_training: Verdict | None
+    stable_forward_pass: Desideratum
+    stable_forward_pass_in_training: Desideratum | None
+    well_conditioned: Desideratum
+    stable_conditioning_in_training: Desideratum | None
 
 
 def forward_norms(network: Network, x: Float[Array, "B D"]) -> Float[Array, " H"]:
-    """The root mean square activity of every hidden layer of a forward pass (fig. C.30).
+    """Return the root mean square activity of every hidden layer of a forward pass (fig. C.30).
 
-    Per unit: it is of order one where ||z_l|| is of order sqrt(N).
+    The mean is over units, so that the result is of order one if ||z_l|| is of order sqrt(N).
     """
     return jnp.sqrt(jnp.mean(network.forward(x) ** 2, axis=(1, 2)))
 
@@ -88,37 +88,37 @@ def desiderata(
     factor: float = FACTOR,
     condition_number: float = CONDITION_NUMBER,
 ) -> Desiderata:
-    """Judge a network at initialisation and, if given, the same network after training.
+    """Evaluate a network at initialisation and, if given, the same network after training.
 
-    Stability in width and depth shows on one network as stability from the input to every layer:
-    the RMS activity may be `factor` times that of the input, or as many times smaller.
+    Stability in width and depth means, in one network, stability from the input to every layer: the
+    RMS activity may be up to `factor` times larger or smaller than that of the input.
 
     Args:
-        network: freshly initialised.
+        network: the network at initialisation.
         x: inputs of a batch, not all zero.
-        y: its targets.
-        trained: the network at any later time; a whole training is judged call by call.
+        y: targets of the batch.
+        trained: the network at any later time; repeat the call to follow a training.
         factor: threshold of desiderata 1, 2 and 4.
         condition_number: threshold of desideratum 3.
     """
     norms, kappa = _measure(network, x, y)
     scale = float(jnp.sqrt(jnp.mean(x**2)))
-    stable = Verdict(
+    stable = Desideratum(
         _factor(norms / scale), factor, "largest factor between RMS activities and input"
     )
-    well = Verdict(kappa, condition_number, "condition number of the activity Hessian")
+    well = Desideratum(kappa, condition_number, "condition number of the activity Hessian")
     if trained is None:
         return Desiderata(tuple(norms.tolist()), None, stable, None, well, None)
     later, later_kappa = _measure(trained, x, y)
     still = replace(stable, value=_factor(later / scale), meaning=f"{stable.meaning}, trained")
-    steady = Verdict(
+    steady = Desideratum(
         _factor(np.array([later_kappa / kappa])), factor, "change of the condition number, a factor"
     )
     return Desiderata(tuple(norms.tolist()), tuple(later.tolist()), stable, still, well, steady)
 
 
 def _measure(network: Network, x: Array, y: Array) -> tuple[np.ndarray, float]:
-    """RMS activities and the condition number."""
+    """Return RMS activities and the condition number."""
     norms, kappa = _measured(network, x, y)
     return np.asarray(norms, float), float(kappa)
 
@@ -129,7 +129,7 @@ def _measured(network: Network, x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _factor(ratios: np.ndarray) -> float:
-    """The largest factor between any of the ratios and 1, either way; NaN if one is NaN."""
+    """Return the largest factor between a ratio and 1, in either direction; NaN if one is NaN."""
     with np.errstate(divide="ignore"):
         return float(np.max(np.maximum(ratios, 1 / ratios)))
 
@@ -147,7 +147,7 @@ class ForwardNorms:
         y: Float[Array, "B K"],
         activity_lr: Float[Array, ""],
     ) -> dict[str, Float[Array, ""]]:
-        """`forward_rms_first`, `_last`, `_max` and `_min`; targets and beta play no part."""
+        """Return `forward_rms_first`, `_last`, `_max` and `_min`; y and beta are not used."""
         norms = forward_norms(network, x)
         return {
             "forward_rms_first": norms[0],

@@ -1,21 +1,22 @@
-"""The energy at the inference equilibrium of linear networks: the landscape that is learned on.
+"""The energy of linear networks at the inference equilibrium, on which learning descends.
 
-Minimised over the activities, F becomes the loss but for a K x K rescaling (Theorem 3.1),
+Minimised over the activities, F becomes the loss up to a K x K rescaling (Theorem 3.1),
 
     F* = (1/2B) sum_i r_i^T S^-1 r_i,      r = y - f(x)               (thesis eqs. 4.5, C.25)
     S  = I / p_L + sum_{l=1}^H J_l J_l^T / p_l                        (eq. C.26)
 
-J_l being the output's response to an error of layer l: a_L W_L prod_{k=l+1}^H (a_k W_k + tau I).
+where J_l = a_L W_L prod_{k=l+1}^H (a_k W_k + tau I) is the response of the output to an error of
+layer l.
 
-With activity decay alpha, not in the documents, let the output go free: what is left is minimal at
+Activity decay alpha is not in the thesis. With a free output the energy is minimal at
 z_u = zbar - alpha H_u^-1 zbar, zbar the forward pass and H_u the Hessian without the output's term.
 With C = a_L W_L and the output clamped again,
 
     F* = (1/2B) sum_i [ r_u^T S_u^-1 r_u + alpha zbar^T z_u ],        r_u = y - f_L(z_u)
     S_u = I / p_L + C H_u^-1 C^T
 
-which is the above for alpha = 0, where H_u^-1 = sum of the responses to errors. By the envelope
-theorem the gradient of F* is the weight gradient of predictive coding at its equilibrium.
+For alpha = 0 these are the formulas above, where H_u^-1 = sum of the responses to errors. By the
+envelope theorem the gradient of F* is the weight gradient of predictive coding at its equilibrium.
 """
 
 from collections.abc import Callable
@@ -33,11 +34,11 @@ from pccore.theory.activity_hessian import blank_relaxation, hessian_product
 
 
 class ExactActivities(NamedTuple):
-    """Exact activities of a batch.
+    """The exact equilibrium of a batch.
 
     Attributes:
         activities: z*.
-        residual: ||dF/dz|| there, relative to that at the forward pass; 0 where both are.
+        residual: ||dF/dz|| at z*, relative to that at the forward pass; 0 if both are 0.
     """
 
     activities: Float[Array, "H B N"]
@@ -50,16 +51,16 @@ def exact_activities(
     y: Float[Array, "B K"],
     solver: Callable[[StackedRelaxation], Array] = linear_solution.solve,
 ) -> ExactActivities:
-    """z* = H_z^-1 b of a linear network (eq. 5.4), in the memory of some sets of activities.
+    """Return z* = H_z^-1 b of a linear network (eq. 5.4), in the memory of a few activities.
 
     Args:
-        network: its weights.
+        network: the weights.
         x: the clamped inputs.
         y: the clamped outputs.
         solver: one of `pccore.networks.linear_solution`; by default the best for the network.
 
     Raises:
-        ValueError: an activation other than "linear", or an output energy other than "mse".
+        ValueError: the activation is not "linear", or the output energy is not "mse".
     """
     relaxation = network.relaxation(x, y)
     departure = solver(relaxation)
@@ -71,10 +72,10 @@ def exact_activities(
 
 
 def rescaling(network: Network) -> Float[Array, "K K"]:
-    """S, or S_u with activity decay; differentiable in the weights.
+    """Return S, or S_u with activity decay; differentiable in the weights.
 
     Raises:
-        ValueError: an activation other than "linear", or an output energy other than "mse".
+        ValueError: the activation is not "linear", or the output energy is not "mse".
     """
     root = _rescaling_root(network)
     return root.T @ root
@@ -83,10 +84,10 @@ def rescaling(network: Network) -> Float[Array, "K K"]:
 def equilibrated_energy(
     network: Network, x: Float[Array, "B D"], y: Float[Array, "B K"]
 ) -> Float[Array, ""]:
-    """F*, differentiable in the weights: a network can be trained on it, without inference.
+    """Return F*. It is differentiable in the weights, for training without inference.
 
     Raises:
-        ValueError: an activation other than "linear", or an output energy other than "mse".
+        ValueError: the activation is not "linear", or the output energy is not "mse".
     """
     root = _rescaling_root(network)
     alpha, forward = network.config.activity_decay, network.forward(x)
@@ -98,12 +99,12 @@ def equilibrated_energy(
 
 
 def _form(root: Float[Array, "K K"], r: Float[Array, "B K"]) -> Float[Array, ""]:
-    """(1/2B) sum r^T S^-1 r, S = R^T R."""
+    """Return (1/2B) sum r^T S^-1 r, where S = R^T R."""
     return 0.5 * jnp.sum(lapack.solve_lower(root.T, r.T) ** 2) / len(r)
 
 
 def _rescaling_root(network: Network) -> Float[Array, "K K"]:
-    """Upper triangular R with S = R^T R."""
+    """Return the upper triangular R with S = R^T R."""
     config = network.config
     linear_solution.require_linear(config)
     if not config.activity_decay:
@@ -116,7 +117,7 @@ def _rescaling_root(network: Network) -> Float[Array, "K K"]:
 
 
 def _free_solve(network: Network, b: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
-    """H_u^-1 b: without the output's term, but with decay."""
+    """Return H_u^-1 b, which includes decay but not the output's term."""
     if network.config.stride == 1:
         return linear_solution.activity_hessian(network, clamped=False).factorise().solve(b)
     silent = replace(network, last=jnp.zeros_like(network.last))

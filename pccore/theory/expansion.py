@@ -1,6 +1,6 @@
-"""Inference as a trust-region step, for any network (thesis 3.5, A.3).
+"""Inference as a trust-region step: an expansion for any network (thesis 3.5, A.3).
 
-About a forward pass zhat, with r = y - f(x) (minus the slope of the output energy in general) and
+Around a forward pass zhat, with r = y - f(x) (minus the slope of the output energy in general) and
 I the Fisher information of the activities under the model, sample by sample,
 
     F(zhat + d) = loss + g^T d + 1/2 d^T I d + ..,    d* = -I^-1 g        (eqs. 3.4, 3.5)
@@ -10,10 +10,10 @@ the output to errors, C the curvature of the output energy and P the precisions,
 
     e = P^-1 J^T w,   w = (I + C J P^-1 J^T)^-1 r,   F* = loss - 1/2 r^T J e
 
-which for squared errors is w = S^-1 r and F* = 1/2 r^T S^-1 r: the equilibrated energy of linear
-networks (eq. 4.5) is this expansion, exact there and second order elsewhere. d* is right to
-O(|r|), with an error O(|r|^2), and F* with an error O(|r|^3). Using the Hessian in place of
-I changes them by no more than that.
+which for squared errors is w = S^-1 r and F* = 1/2 r^T S^-1 r. The equilibrated energy of linear
+networks (eq. 4.5) is this expansion, exact for them and of second order in general. d* has an error
+O(|r|^2), and F* an error O(|r|^3). Using the Hessian in place of I changes them by no more than
+that.
 
 The weights' gradient at the equilibrium is that of backpropagation with w in place of r,
 
@@ -21,9 +21,10 @@ The weights' gradient at the equilibrium is that of backpropagation with w in pl
                                     backpropagation        trust region
 
 In activities the last term is (dzhat/dtheta)^T C_z d*, C_z = d2 loss/dzhat2 of the last hidden
-layer, for the weights below the last. Eq. 3.6 of the thesis has -d* for C_z d*: its A.17 takes the
-derivative of g for -I. In the one-unit network eq. 3.6 gives w_1 the slope of the loss times
-1 + 1/(1 + w_2^2), where the equilibrated energy's is the loss's divided by 1 + w_2^2.
+layer, for the weights below the last. Eq. 3.6 of the thesis has -d* instead of C_z d*, because its
+A.17 takes -I for the derivative of g. In the one-unit network eq. 3.6 gives w_1 the slope of the
+loss times 1 + 1/(1 + w_2^2), while the slope of the equilibrated energy is that of the loss divided
+by 1 + w_2^2.
 """
 
 from typing import Any, NamedTuple
@@ -38,11 +39,11 @@ from pccore.networks.stacked import Network
 
 
 class Expansion(NamedTuple):
-    """The equilibrium of inference to second order about the forward pass.
+    """The equilibrium of inference to second order around the forward pass.
 
     Attributes:
         departure: d*, for `relaxation.activities`, `.weight_gradients` and so on.
-        output_error: w, the output's error that is left.
+        output_error: w, the remaining error of the output.
         energy: F*, averaged over the batch.
     """
 
@@ -52,26 +53,28 @@ class Expansion(NamedTuple):
 
 
 def trust_region_expansion(relaxation: Any) -> Expansion:
-    """Of a stacked network or any sequence of layers, whose relaxation starts at a forward pass.
+    """Expand the energy of a stacked network or any sequence of layers, in K + 2 sweeps.
 
-    It takes K + 2 sweeps. Where an activation has a kink, at z = 0 exactly, its slope there is the
-    mean of both sides.
+    At z = 0 exactly, the slope of an activation with a kink is the mean of both sides.
+
+    Args:
+        relaxation: a relaxation that starts at a forward pass.
 
     Raises:
-        ValueError: activity decay, under which inference does not set out from zero errors; free
-            inputs or outputs.
+        ValueError: the network has activity decay, with which errors at a forward pass are not
+            zero, or its inputs or outputs are free.
     """
     at = relaxation.linearised()
     step = direct_step(at)
     loss = at.energies_of(at.errors, at.prediction)
     _, departure = jax.jvp(relaxation.departure_of, (at.errors,), (step.errors,))
     left = at.output_error() - at.output_curvature(at.push(step.errors))
-    # at the minimum of a quadratic, half of what its slope promised has been gained
+    # the minimum of a quadratic realises half of the decrease along its first slope
     return Expansion(departure, left, jnp.mean(loss + 0.5 * step.slope))
 
 
 class GradientParts(NamedTuple):
-    """Two parts whose sum is the weights' gradient at the equilibrium, to first order in r."""
+    """Two parts whose sum is the weight gradient at the equilibrium, to first order in r."""
 
     backpropagation: Any
     trust_region: Any
@@ -80,7 +83,11 @@ class GradientParts(NamedTuple):
 def trust_region_gradient(
     network: Any, x: Float[Array, "B *D"], y: Float[Array, "B K"]
 ) -> GradientParts:
-    """Eq. 3.6 as corrected above. Raises as `trust_region_expansion`."""
+    """Return both parts of eq. 3.6, as corrected in the module's docstring.
+
+    Raises:
+        ValueError: as for `trust_region_expansion`.
+    """
     relaxation = network.relaxation(x, y)
     r = relaxation.linearised().output_error()
     w = trust_region_expansion(relaxation).output_error
@@ -91,20 +98,21 @@ def trust_region_gradient(
 def forward_curvature(
     network: Network, x: Float[Array, " D"], y: Float[Array, " K"], *, fisher: bool = True
 ) -> BlockTridiagonal:
-    """I, or the Hessian d2F/dz2, at the forward pass of one sample (vmap it for more).
+    """Return I, or the Hessian d2F/dz2, at the forward pass of one sample (vmap it for more).
 
-    The slopes phi' of the forward pass turn a_l W_l into A_l = a_l W_l diag(phi'(z_{l-1})) + tau I;
-    the Hessian differs by the second derivative of the output's prediction, times its error, in the
-    last block alone, and may be indefinite where that error is large.
+    The slopes phi' of the forward pass turn a_l W_l into A_l = a_l W_l diag(phi'(z_{l-1})) + tau I.
+    The Hessian differs in the last block alone, by the second derivative of the output's prediction
+    times its error. It may be indefinite if that error is large.
 
     Args:
         network: a stacked network.
         x: the input.
         y: the target; the Fisher information of squared errors does not depend on it.
-        fisher: I rather than the Hessian.
+        fisher: whether to return I rather than the Hessian.
 
     Raises:
-        ValueError: activity decay; skips over several layers, which make it no tridiagonal.
+        ValueError: the network has activity decay, or skips span several layers, so that the matrix
+            is not tridiagonal.
     """
     config = network.config
     if config.skip > 1 or config.activity_decay:

@@ -1,4 +1,4 @@
-"""Descent near a critical point, where only the Hessian matters (thesis A.2, eqs. A.10-A.12).
+"""Descent near a critical point, to second order (thesis A.2, eqs. A.10-A.12).
 
 With distance d from the critical point along an eigenvector of eigenvalue lambda,
 
@@ -15,7 +15,7 @@ def descended(
     weight_lr: float,
     steps: Float[Array, "*t"],
 ) -> Float[Array, "*t n"]:
-    """Where t steps of gradient descent lead from a departure, for every t in `steps` (A.11)."""
+    """Return the departure after t steps of gradient descent, for every t in `steps` (A.11)."""
     values, vectors = jnp.linalg.eigh(hessian)
     growth = (1 - weight_lr * values) ** jnp.asarray(steps)[..., None]
     return (growth * (vectors.T @ departure)) @ vectors.T
@@ -24,7 +24,7 @@ def descended(
 def flowed(
     hessian: Float[Array, "n n"], departure: Float[Array, " n"], times: Float[Array, "*t"]
 ) -> Float[Array, "*t n"]:
-    """Where gradient flow leads in a time t, for every t in `times` (A.12)."""
+    """Return the departure after a time t of gradient flow, for every t in `times` (A.12)."""
     values, vectors = jnp.linalg.eigh(hessian)
     growth = jnp.exp(-values * jnp.asarray(times)[..., None])
     return (growth * (vectors.T @ departure)) @ vectors.T
@@ -33,9 +33,10 @@ def flowed(
 def escape_steps(
     curvature: Float[Array, ""], weight_lr: float, distance: float, radius: float
 ) -> Float[Array, ""]:
-    """Steps of descent in which a distance along a negative curvature grows to a radius.
+    """Return the steps in which a distance along a negative curvature grows to a radius.
 
-    Infinite where the curvature is zero: to second order, a non-strict saddle is not left.
+    The result is infinite for zero curvature: to second order, descent does not leave a saddle that
+    is not strict.
     """
     return jnp.log(radius / distance) / jnp.log1p(-weight_lr * curvature)
 
@@ -43,6 +44,6 @@ def escape_steps(
 def damped_newton(
     hessian: Float[Array, "n n"], gradient: Float[Array, " n"], damping: float
 ) -> Float[Array, " n"]:
-    """-(H + lambda I)^-1 g, the step of trust-region Newton (3.3.2)."""
+    """Return -(H + lambda I)^-1 g, the step of trust-region Newton (3.3.2)."""
     identity = jnp.eye(len(gradient), dtype=gradient.dtype)
     return -jnp.linalg.solve(hessian + damping * identity, gradient)

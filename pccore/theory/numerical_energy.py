@@ -1,4 +1,4 @@
-"""The energy that inference reaches, beside the one that theory says it should (figure 4.1)."""
+"""The energy that inference reaches, and the one that theory predicts (figure 4.1)."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -14,10 +14,10 @@ from pccore.theory.equilibrated import equilibrated_energy
 
 @dataclass(frozen=True)
 class NumericalEnergy:
-    """Probe: F where inference ends, and F* of eq. 4.5, of linear networks.
+    """Probe: F at the end of inference, and F* of eq. 4.5, for linear networks.
 
     Attributes:
-        inference: how the activities relax, with the beta in use; by default as in B.4.
+        inference: the inference scheme, used with the run's beta; by default as in B.4.
     """
 
     inference: InferenceScheme = field(default_factory=AdaptiveFlow)
@@ -30,11 +30,12 @@ class NumericalEnergy:
         y: Float[Array, "B K"],
         activity_lr: Float[Array, ""],
     ) -> dict[str, Float[Array, ""]]:
-        """`numerical_energy`, `equilibrated_energy`, and the `inference_residual`: ||dF/dz|| at the
-        end relative to that at the forward pass.
+        """Return `numerical_energy`, `equilibrated_energy` and `inference_residual`.
+
+        The residual is ||dF/dz|| at the end relative to that at the forward pass.
 
         Raises:
-            ValueError: a network without a closed form of its equilibrium.
+            ValueError: the network's equilibrium has no closed form.
         """
         relaxation = network.relaxation(x, y)
         found = self.inference.infer(relaxation, activity_lr).departure

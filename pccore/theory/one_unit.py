@@ -1,13 +1,13 @@
 """The network with one linear hidden unit, f(x) = w_2 w_1 x: thesis 3.4, A.1.1, A.2.
 
-Its landscapes, their derivatives and minima are those of a `LinearChain` of two weights. Here is
-what only this network has in closed form: its saddle, its nearest solution, and its energy in the
-course of inference. With precisions p_1, p_2 (figure A.5)
+Its landscapes, their derivatives and minima are those of a `LinearChain` of two weights. This
+module has the closed forms of this network alone: its saddle, its nearest solution, and its energy
+during inference. With precisions p_1, p_2 (figure A.5)
 
     F = p_1/2 (z - w_1 x)^2 + p_2/2 (y - w_2 z)^2,     F* = loss / (1 / p_2 + w_2^2 / p_1)
 
-so that p_1 -> infinity makes F* the loss times p_2, and p_2 -> infinity the error
-p_1/2 (y / w_2 - w_1 x)^2 from the target y / w_2 that target propagation gives the hidden unit.
+For p_1 -> infinity F* becomes the loss times p_2. For p_2 -> infinity it becomes the error
+p_1/2 (y / w_2 - w_1 x)^2 from y / w_2, the target of the hidden unit in target propagation.
 """
 
 from typing import NamedTuple
@@ -23,19 +23,20 @@ HALVINGS = 64
 
 
 class SaddleEigenvalues(NamedTuple):
-    """Lowest and highest eigenvalue of both Hessians at w = 0, of unit precisions (eq. A.9)."""
+    """Lowest and highest eigenvalue of both Hessians at w = 0, for unit precisions (eq. A.9)."""
 
     loss: Float[Array, " 2"]
     energy: Float[Array, " 2"]
 
 
 def saddle_eigenvalues(chain: LinearChain) -> SaddleEigenvalues:
-    """-+ |xy| of the loss, (-y^2 -+ sqrt(y^4 + 4 (xy)^2)) / 2 of F*, in means over the batch.
+    """Return -+ |xy| of the loss and (-y^2 -+ sqrt(y^4 + 4 (xy)^2)) / 2 of F*, in batch means.
 
-    Both of F*'s are lower: descent is repelled faster and attracted more slowly (Theorem A.1).
+    Both eigenvalues of F* are lower: descent leaves the saddle faster and approaches it more slowly
+    (Theorem A.1).
     """
     signs = jnp.array([-1, 1], chain.xy.dtype)
-    # the product of F*'s two is -xy^2: by that, the small one has no cancellation
+    # F*'s eigenvalues have the product -xy^2, which gives the small one without cancellation
     lowest = -0.5 * (chain.yy + jnp.hypot(chain.yy, 2 * chain.xy))
     energy = jnp.stack([lowest, -(chain.xy**2) / lowest])
     return SaddleEigenvalues(signs * jnp.abs(chain.xy), energy)
@@ -44,11 +45,11 @@ def saddle_eigenvalues(chain: LinearChain) -> SaddleEigenvalues:
 def energy_while_inferring(
     chain: LinearChain, w: Float[Array, " 2"], rate: float, steps: int
 ) -> Float[Array, ""]:
-    """F after gradient steps on z from a forward pass (figure A.4).
+    """Return F after gradient steps on z from a forward pass (figure A.4).
 
         F_t = F* + (1 - rate c)^(2t) (F_0 - F*),    c = p_1 + p_2 w_2^2,    F_0 = p_2 loss
 
-    `rate` multiplies each sample's own gradient: it is the activity learning rate beta over B.
+    `rate` multiplies each sample's own gradient: it is beta / B.
     """
     p1, p2 = chain.precisions or (1.0, 1.0)
     settled = chain.energy(w)
@@ -57,15 +58,15 @@ def energy_while_inferring(
 
 
 def nearest_minimum(w: Float[Array, " 2"], slope: Float[Array, ""]) -> Float[Array, " 2"]:
-    """The point of the solutions w_1 w_2 = slope that is closest to w (eqs. A.2, A.3).
+    """Return the solution w_1 w_2 = slope that is closest to w (eqs. A.2, A.3).
 
-    Instead of the thesis's quartic, the multiplier mu of the constraint: along the diagonals
-    u = (w_1 + w_2) / sqrt(2), v = (w_1 - w_2) / sqrt(2), the closest point (u / (1 + mu),
-    v / (1 - mu)) is where
+    The thesis solves a quartic. This function bisects the multiplier mu of the constraint instead.
+    Along the diagonals u = (w_1 + w_2) / sqrt(2), v = (w_1 - w_2) / sqrt(2), the closest point is
+    (u / (1 + mu), v / (1 - mu)) with
 
         u^2 / (1 + mu)^2 - v^2 / (1 - mu)^2 = 2 slope,    -1 < mu < 1
 
-    which falls in mu and is bisected. Where two points are equally close, one of them.
+    whose left side decreases in mu. If two points are equally close, the result is one of them.
 
     Args:
         w: the weights.
@@ -82,7 +83,7 @@ def nearest_minimum(w: Float[Array, " 2"], slope: Float[Array, ""]) -> Float[Arr
     ends = jnp.full_like(u, -1), jnp.full_like(u, 1)
     low, high = jax.lax.fori_loop(0, HALVINGS, halve, ends)
     mu = (low + high) / 2
-    # at mu = 1 or -1 one of the two quotients is 0 / 0: the hyperbola gives it from the other
+    # at mu = 1 or -1 one of the two quotients is 0 / 0; the hyperbola gives it from the other one
     near_u, near_v = u / (1 + jnp.maximum(mu, 0)), v / (1 - jnp.minimum(mu, 0))
     other_u = _signed_root(near_v**2 + 2 * slope, u)
     other_v = _signed_root(near_u**2 - 2 * slope, v)
@@ -91,7 +92,7 @@ def nearest_minimum(w: Float[Array, " 2"], slope: Float[Array, ""]) -> Float[Arr
 
 
 class Alignment(NamedTuple):
-    """Cosines (eq. A.1) of updates with the way to the nearest minimum: figure 3.2."""
+    """Cosines (eq. A.1) of updates with the direction to the nearest minimum (figure 3.2)."""
 
     predictive_coding: Float[Array, ""]
     backpropagation: Float[Array, ""]
@@ -99,7 +100,7 @@ class Alignment(NamedTuple):
 
 
 def alignment(chain: LinearChain, w: Float[Array, " 2"], damping: float = 2.0) -> Alignment:
-    """How well each update from w points at the nearest minimum of the loss.
+    """Return the alignment of updates from w with the direction to the loss's nearest minimum.
 
     Args:
         chain: the landscapes.

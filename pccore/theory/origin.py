@@ -1,21 +1,23 @@
 """The saddle at the origin of deep linear networks, exactly and at any size (thesis 4.4.2, B.3).
 
-With quadratic form in the weights' changes dW, Sigma the covariances of the data,
+The quadratic form of the equilibrated energy in the weights' changes dW, with Sigma the covariances
+of the data, is
 
     H = 1:  -2 tr(dW_2 dW_1 Sigma_xy) - tr(Sigma_yy dW_2 dW_2^T)            (eqs. 4.6, 4.8)
     H > 1:  -tr(Sigma_yy dW_L dW_L^T)
 
-for the equilibrated energy; the loss lacks the terms in Sigma_yy, and is flat for H > 1. Hidden
-units do not interact, so all is known from one of them:
+The loss lacks the terms in Sigma_yy, and is flat for H > 1. Hidden units do not interact, so that
+the matrix of one unit,
 
     R = | 0         -Sigma_xy |   for H = 1, else  -Sigma_yy  with zeros for all other weights
         | -Sigma_yx -Sigma_yy |
 
-has all the eigenvalues, each N_1 (for H > 1, N_H) times. The most negative one is where gradient
-descent leaves: along it the distance grows by 1 + eta |lambda| a step (eq. A.11). For the loss at
-H = 1 that is the largest singular value of Sigma_yx, and the escape its pair of singular vectors.
+has all the eigenvalues, each N_1 (for H > 1, N_H) times. Gradient descent leaves along the most
+negative one, where the distance grows by 1 + eta |lambda| per step (eq. A.11). For the loss at
+H = 1 it is the largest singular value of Sigma_yx, and the direction is its pair of singular
+vectors.
 
-The thesis's Kronecker factors at H = 1 are those of a W_1 stacked by columns; here rows.
+The thesis's Kronecker factors at H = 1 stack W_1 by columns; this module stacks rows.
 """
 
 from collections.abc import Sequence
@@ -32,8 +34,8 @@ class Direction(NamedTuple):
     """An eigenvector of a Hessian with respect to the weights.
 
     Attributes:
-        curvature: its eigenvalue; -curvature is the rate of escape per unit of eta t.
-        weights: dW_1 .. dW_L, together of length 1.
+        curvature: the eigenvalue; -curvature is the rate of escape per unit of eta t.
+        weights: dW_1 .. dW_L, with total norm 1.
     """
 
     curvature: Float[Array, ""]
@@ -55,10 +57,11 @@ class OriginHessian(eqx.Module):
 
     @classmethod
     def of_loss(cls, x: Float[Array, "B D"], y: Float[Array, "B K"], hidden: Sequence[int]) -> Self:
-        """Of the loss (eq. 4.6), with hidden layers of widths `hidden`.
+        """Build the Hessian of the loss (eq. 4.6), with hidden layers of widths `hidden`.
 
         Raises:
-            ValueError: no hidden layer, where the origin is no critical point; or an empty one.
+            ValueError: there is no hidden layer, so that the origin is not critical, or a width is
+                not positive.
         """
         energy = cls.of_energy(x, y, hidden)
         return cls(energy.yx, jnp.zeros_like(energy.yy), energy.widths)
@@ -67,41 +70,41 @@ class OriginHessian(eqx.Module):
     def of_energy(
         cls, x: Float[Array, "B D"], y: Float[Array, "B K"], hidden: Sequence[int]
     ) -> Self:
-        """Of the equilibrated energy (eq. 4.8); arguments and errors as in `of_loss`."""
+        """Build the Hessian of the equilibrated energy (eq. 4.8); see `of_loss`."""
         if not hidden or min(hidden) < 1:
-            raise ValueError(f"hidden must be one positive width or more, got {list(hidden)}")
+            raise ValueError(f"hidden must be one or more positive widths, got {list(hidden)}")
         data = covariances(x, y)
         return cls(data.yx, data.yy, (x.shape[-1], *hidden, y.shape[-1]))
 
     @property
     def size(self) -> int:
-        """p, the number of weights."""
+        """The number of weights p."""
         return sum(a * b for a, b in zip(self.widths, self.widths[1:], strict=False))
 
     def eigenvalues(self) -> Float[Array, " p"]:
-        """All of them, ascending."""
+        """Return all eigenvalues, ascending."""
         if self._one_hidden_layer:
             return jnp.repeat(jnp.linalg.eigvalsh(self._unit()), self.widths[1])
         negative = jnp.repeat(-jnp.linalg.eigvalsh(self.yy)[::-1], self.widths[-2])
         return jnp.concatenate([negative, jnp.zeros(self.size - len(negative), self.yy.dtype)])
 
     def escape(self, unit: int = 0) -> Direction:
-        """The most negative curvature and a direction of it, through one unit of hidden layers.
+        """Return the most negative curvature and its direction through one unit of hidden layers.
 
-        Any other unit, or mixture of units, has the same curvature. Of the loss with H > 1, whose
-        curvature is zero, it is no more than some direction.
+        Any other unit, or mixture of units, has the same curvature. For the loss with H > 1, whose
+        curvature is zero, the direction is arbitrary.
         """
         return self._direction(0, unit)
 
     def steepest(self, unit: int = 0) -> Direction:
-        """The largest curvature, which is zero for H > 1, and a direction of it: figure 4.2."""
+        """Return the largest curvature, zero for H > 1, and its direction (figure 4.2)."""
         return self._direction(-1, unit)
 
     def dense(self) -> Float[Array, "p p"]:
-        """The matrix itself.
+        """Return the dense matrix.
 
         Raises:
-            ValueError: more than 3000 weights.
+            ValueError: there are more than 3000 weights.
         """
         require_few(self.size)
         first, last = self.widths[0] * self.widths[1], self.widths[-2] * self.widths[-1]
@@ -118,7 +121,7 @@ class OriginHessian(eqx.Module):
         return len(self.widths) == 3
 
     def _unit(self) -> Float[Array, "D+K D+K"]:
-        """R: the weights into one unit of the first hidden layer, and out of one of the last."""
+        """Return R, for weights into a unit of the first hidden layer and out of the last one."""
         D = self.widths[0]
         yx = self.yx if self._one_hidden_layer else jnp.zeros_like(self.yx)
         return jnp.block([[jnp.zeros((D, D), yx.dtype), -yx.T], [-yx, -self.yy]])

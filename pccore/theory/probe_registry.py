@@ -1,4 +1,4 @@
-"""The probes by name: what training can measure on a network as it goes."""
+"""The registry of probes, the measurements during training."""
 
 from pccore.registry import Registry
 from pccore.theory.conditioning import ActivityConditioning

@@ -1,26 +1,26 @@
 """Random-matrix predictions of the activity Hessian's spectrum at initialisation (thesis C.2.3).
 
-For a linear network with independent weights of variance b_l, H_z = D + O, its block diagonal and
-the rest. With s^2 = a^2 b N, the variance that a hidden layer's a W adds to an activity of unit
-variance, and N large:
+For a linear network with independent weights of variance b_l, H_z = D + O, where D is the block
+diagonal. Let s^2 = a^2 b N, the variance that a hidden layer's a W adds to an activity of unit
+variance. For large N:
 
-- D's blocks without skips are 1 + a Marchenko-Pastur law, with edges 1 and 1 + (2 s)^2: 1 and 5
+- Without skips D's blocks are 1 + a Marchenko-Pastur law, with edges 1 and 1 + (2 s)^2: 1 and 5
   for s = 1 (eq. C.16).
 - O has variance s^2 in each of the two blocks of a row: a semicircle of radius 2 sqrt(2) s at
-  great depth. The thesis takes O for dense, which gives 2 s (eq. C.17), and finds the empirical
-  spectrum broader.
-- Weyl's inequalities bound H_z by the sums of these edges. With the thesis's, [-1, 7].
+  large depth. The thesis assumes a dense O, which gives 2 s (eq. C.17), and finds a broader
+  empirical spectrum.
+- Weyl's inequalities bound H_z by the sums of these edges. The thesis's edges give [-1, 7].
 
-Sharper than Weyl, and not in the thesis: H_z = J^T J, with J = dE/dz of the layers' errors. J is
-its mean, I or (with skips) I minus the shift by a layer, plus blocks -a_l W_l, of which every row
-and column has one: at great depth a circular element c. The symmetrised singular values of
-mean + s c are the free sum of those of the mean and a semicircle of variance s^2, hence the edges
+A sharper bound, which is not in the thesis, uses H_z = J^T J, with J = dE/dz of the layers' errors.
+J is its mean, I or (with skips) I minus the shift by a layer, plus blocks -a_l W_l, one in every
+row and column: at large depth a circular element c. The symmetrised singular values of mean + s c
+are the free sum of those of the mean and a semicircle of variance s^2, hence the edges
 
     z = w + s^2 G(w)   where   1 + s^2 G'(w) = 0,     lambda = z^2
 
 with G(w) = w / (w^2 - 1) for the mean I, and (w^2 - 4)^(-1/2) for the one with skips. For s = 1
-without skips, lambda_max = 27/4, which is why the thesis finds its 7 tight; lambda_min is 0 from
-s = 1 on.
+without skips, lambda_max = 27/4, which explains why the thesis finds its 7 tight. lambda_min is 0
+for s >= 1.
 """
 
 import math
@@ -42,7 +42,7 @@ class Edges(NamedTuple):
     high: float
 
     def shifted(self, by: float) -> "Edges":
-        """The edges of the spectrum plus `by`."""
+        """Return both edges plus `by`."""
         return Edges(self.low + by, self.high + by)
 
 
@@ -57,7 +57,7 @@ class MarchenkoPastur:
     Attributes:
         rows: M.
         columns: N.
-        variance: v, of an entry.
+        variance: v, the variance of an entry.
     """
 
     rows: int
@@ -66,18 +66,18 @@ class MarchenkoPastur:
 
     @property
     def edges(self) -> Edges:
-        """The ends of the density; zero besides where `atom` is positive."""
+        """The ends of the density. If `atom` is positive, zero is an eigenvalue too."""
         root_rows, root_columns = math.sqrt(self.rows), math.sqrt(self.columns)
         low, high = (root_rows - root_columns) ** 2, (root_rows + root_columns) ** 2
         return Edges(self.variance * low, self.variance * high)
 
     @property
     def atom(self) -> float:
-        """The share of eigenvalues that are exactly zero: those of the kernel of a wide W."""
+        """The fraction of eigenvalues that are exactly zero, from the kernel of a wide W."""
         return max(0.0, 1 - self.rows / self.columns)
 
     def density(self, x: Float[Array, "*n"]) -> Float[Array, "*n"]:
-        """The density at x, without the atom: its integral is 1 - atom."""
+        """Return the density at x without the atom; its integral is 1 - atom."""
         low, high = self.edges
         inside = (x > low) & (x < high)
         x = jnp.where(inside, x, 0.5 * (low + high))
@@ -104,17 +104,17 @@ class Semicircle:
         return Edges(-radius, radius)
 
     def density(self, x: Float[Array, "*n"]) -> Float[Array, "*n"]:
-        """The density at x."""
+        """Return the density at x."""
         height = jnp.sqrt(jnp.maximum(4 * self.variance - x**2, 0))
         return height / (2 * math.pi * self.variance)
 
 
 def initial_variance(config: NetworkConfig) -> float:
-    """b_l of the layers above the first, whose fan-in is N (table 5.1).
+    """Return b_l of the layers above the first, whose fan-in is N (table 5.1).
 
     Raises:
-        ValueError: initial weights that are not independent, whose spread differs by layer, or of
-            an `initial_range`.
+        ValueError: the initial weights are not independent, their standard deviation differs by
+            layer, or they come from an `initial_range`.
     """
     if isinstance(config.initial_std, tuple):
         raise ValueError(f"predictions need one initial_std, got {config.initial_std}")
@@ -134,12 +134,12 @@ def initial_variance(config: NetworkConfig) -> float:
 
 
 def wishart(config: NetworkConfig, *, last: bool = False) -> MarchenkoPastur:
-    """The law of a_l^2 W_l^T W_l for a hidden layer, or for the last one.
+    """Return the law of a_l^2 W_l^T W_l for a hidden layer, or for the last one.
 
     Without skips the blocks of D are 1 + activity decay + this (eq. C.15).
 
     Raises:
-        ValueError: as `weyl_bounds`.
+        ValueError: as for `weyl_bounds`.
     """
     _require_applicable(config)
     a, b = config.scalings, initial_variance(config)
@@ -148,12 +148,12 @@ def wishart(config: NetworkConfig, *, last: bool = False) -> MarchenkoPastur:
 
 
 def diagonal_edges(config: NetworkConfig) -> Edges:
-    """The edges of D, the activity Hessian's block diagonal (eqs. C.15, C.16).
+    """Return the edges of D, the activity Hessian's block diagonal (eqs. C.15, C.16).
 
     With skips a hidden layer's block is I + (I + a W)^T (I + a W), with the edges of the free sum.
 
     Raises:
-        ValueError: as `weyl_bounds`.
+        ValueError: as for `weyl_bounds`.
     """
     output = wishart(config, last=True)
     blocks = [Edges(0.0 if output.atom else output.edges.low, output.edges.high)]
@@ -165,39 +165,39 @@ def diagonal_edges(config: NetworkConfig) -> Edges:
 
 
 def off_diagonal(config: NetworkConfig, *, dense: bool = False) -> Semicircle:
-    """The law of O's random part, the blocks -a_l W_l off the activity Hessian's diagonal.
+    """Return the law of O's random part, the blocks -a_l W_l off the activity Hessian's diagonal.
 
-    Exact for two hidden layers and at great depth, broader than the spectrum in between.
+    It is exact for two hidden layers and at large depth, and broader than the spectrum in between.
 
     Args:
         config: the network.
-        dense: take O for a dense matrix, as the thesis does (eq. C.17): too narrow by sqrt(2)
-            beyond two hidden layers.
+        dense: assume a dense O, as the thesis does (eq. C.17): too narrow by sqrt(2) for more than
+            two hidden layers.
 
     Raises:
-        ValueError: as `weyl_bounds`; or one hidden layer, where O is zero.
+        ValueError: as for `weyl_bounds`, or there is one hidden layer, so that O is zero.
     """
     if config.depth == 1:
-        raise ValueError("an activity Hessian has off-diagonal blocks from depth 2 on, got depth 1")
+        raise ValueError("off-diagonal blocks of an activity Hessian need depth 2, got depth 1")
     blocks = 1 if dense or config.depth == 2 else 2
     return Semicircle(blocks * _noise(config) ** 2)
 
 
 def weyl_bounds(config: NetworkConfig, *, dense: bool = False) -> Edges:
-    """Weyl's bounds on the extreme eigenvalues of H_z: the edges of D plus those of O (C.2.3).
+    """Return Weyl's bounds on the eigenvalues of H_z: the edges of D plus those of O (C.2.3).
 
-    The lower one may be negative; H_z is positive definite all the same (C.2.2), its eigenvalues
-    above the activity decay. With skips O also has -I beside the diagonal, of norm
+    The lower bound may be negative, although H_z is positive definite (C.2.2), with eigenvalues
+    above the activity decay. With skips O also has -I next to the diagonal, of norm
     2 cos(pi / (H + 1)).
 
     Args:
-        config: a linear network at initialisation; wide, for the bounds to hold up to fluctuations
-            of order N^(-2/3).
-        dense: as in `off_diagonal`: [-1, 7] for a deep SP or muPC network without skips.
+        config: a linear network at initialisation. The bounds hold up to fluctuations of order
+            N^(-2/3).
+        dense: as in `off_diagonal`; gives [-1, 7] for a deep SP or muPC network without skips.
 
     Raises:
-        ValueError: an activation other than "linear", an output energy other than "mse",
-            precisions, skips over several layers, or weights that are not independent.
+        ValueError: the activation is not "linear", the output energy is not "mse", there are
+            precisions or skips over several layers, or the weights are not independent.
     """
     diagonal = diagonal_edges(config)
     if config.depth == 1:
@@ -209,25 +209,26 @@ def weyl_bounds(config: NetworkConfig, *, dense: bool = False) -> Edges:
 
 
 def deep_edges(config: NetworkConfig) -> Edges:
-    """The edges of H_z as N -> infinity, then H -> infinity (see above); not in the thesis.
+    """Return the edges of H_z as N -> infinity, then H -> infinity; not in the thesis.
 
-    Finite networks keep within them, up to fluctuations. The output layer is left out: it can push
-    at most K eigenvalues above, which matters where a_L^2 W_L^T W_L is large, as under NTP.
+    The module's docstring has the derivation. Finite networks stay within the edges, up to
+    fluctuations. The output layer is left out: it can push at most K eigenvalues above, which
+    matters if a_L^2 W_L^T W_L is large, as under NTP.
 
     Raises:
-        ValueError: as `weyl_bounds`.
+        ValueError: as for `weyl_bounds`.
     """
     edges = (_around_shift if config.residual else _around_identity)(_noise(config))
     return edges.shifted(config.activity_decay)
 
 
 def _noise(config: NetworkConfig) -> float:
-    """s = a sqrt(b N) of a hidden layer."""
+    """Return s = a sqrt(b N) of a hidden layer."""
     return math.sqrt(wishart(config).variance * config.width)
 
 
 def _around_identity(s: float) -> Edges:
-    """Squared singular values of I + s c: 1 + s^2 G' = 0 is a quadratic equation in w^2."""
+    """Return the edges for I + s c, where 1 + s^2 G' = 0 is a quadratic equation in w^2."""
     root = s * math.sqrt(s**2 + 8)
 
     def edge(square: float) -> float:
@@ -238,7 +239,7 @@ def _around_identity(s: float) -> Edges:
 
 
 def _around_shift(s: float) -> Edges:
-    """Squared singular values of I - shift + s c: a cubic equation in t = w^2 - 4."""
+    """Return the edges for I - shift + s c, from a cubic equation in t = w^2 - 4."""
     t = max(root.real for root in np.roots([1, 0, -(s**4), -4 * s**4]) if abs(root.imag) < 1e-9)
     return Edges(0.0, float((math.sqrt(t + 4) + s**2 / math.sqrt(t)) ** 2))
 

@@ -2,9 +2,9 @@
 
 Activities are a linear system driven by its errors, z_l = A_l z_{l-1} + tau z_{l-n} + e_l with
 A_l = a_l W_l diag(phi'(z_{l-1})), and the energy is the quadratic cost of these errors and of the
-output. What the layers above l cost at best, as a function of z_l and what lies below, is therefore
-again a quadratic: Riccati's recursion of optimal control. As only the K outputs cost anything,
-its rank stays at K,
+output. The minimal cost of the layers above l is therefore a quadratic function of z_l and the
+layers below: Riccati's recursion of optimal control. Only the K outputs have a cost of their own,
+so its rank stays at K,
 
     V_l = 1/2 ||sum_{i=0}^{n-1} G_i z_{l-i}||^2,    the pivot of layer l is T_l = p_l I + G_0^T G_0,
     G'_i = E_i + M G_{i+1},    M^T M = (I + G_0 G_0^T / p_l)^-1,
@@ -12,8 +12,8 @@ its rank stays at K,
 
 This is the block elimination of `pccore.linalg.blocktridiagonal` without its N x N blocks, for any
 n. No step subtracts and every pivot is well-conditioned, so that the inverse of H_z is accurate
-relative to its own size even where H_z itself, whose smallest eigenvalues a deep residual network
-brings below the rounding of its largest, could not be written down.
+relative to its own size. This holds even for deep residual networks, where the smallest eigenvalues
+of H_z are below the rounding of the largest and H_z itself cannot be represented.
 """
 
 from functools import partial
@@ -35,7 +35,7 @@ class Riccati(eqx.Module):
         network: the weights.
         slope: phi'(z_1) .. phi'(z_H).
         precisions: p_1 .. p_H.
-        costs: G_0 .. G_{n-1} of every layer, R = min(K, N).
+        costs: G_0 .. G_{n-1} of every layer, with R = min(K, N) rows each.
         roots: lower Cholesky factors of p_l I + G_0 G_0^T.
     """
 
@@ -49,11 +49,11 @@ class Riccati(eqx.Module):
     def of(
         cls, network: Network, slope: Float[Array, "H N"], curvature_root: Float[Array, "K K"]
     ) -> Self:
-        """The recursion, from the last layer down.
+        """Run the recursion, from the last layer down.
 
         Args:
-            network: skips of any length, any precisions.
-            slope: of the activation, at every hidden activity.
+            network: the weights; skips of any length and any precisions are allowed.
+            slope: slope of the activation at every hidden activity.
             curvature_root: any Q with Q^T Q = p_L d2E/dg2, g the prediction.
         """
         config = network.config
@@ -79,12 +79,12 @@ class Riccati(eqx.Module):
         return cls(network, slope, p, costs, roots)
 
     def solve(self, b: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
-        """H_z^-1 b for B right-hand sides: one sweep downwards and one upwards."""
+        """Return H_z^-1 b for B right-hand sides, by one downward and one upward sweep."""
         config, W = self.network.config, self.network.hidden
         n, a, tau = config.stride, config.scalings.hidden, float(config.residual)
 
         def down(h: Array, layer: tuple[Any, Array, Array, Array]) -> tuple[Array, Array]:
-            """h is the linear part of what the layers above cost; q the answer to it alone."""
+            """Pass on h, the linear part of the cost of the layers above; q is its solution."""
             pivot, W, slope, b = layer
             q = _divide(pivot, h[0] + b)
             G, _, p = pivot
@@ -114,6 +114,6 @@ def _root(G: Float[Array, "R N"], p: Float[Array, ""]) -> Float[Array, "R R"]:
 
 
 def _divide(pivot: tuple[Array, Array, Array], b: Float[Array, "B N"]) -> Float[Array, "B N"]:
-    """T^-1 b = (b - G_0^T (p I + G_0 G_0^T)^-1 G_0 b) / p."""
+    """Return T^-1 b = (b - G_0^T (p I + G_0 G_0^T)^-1 G_0 b) / p."""
     G, root, p = pivot
     return (b - lapack.cho_solve(root, G[0] @ b.T).T @ G[0]) / p

@@ -1,20 +1,20 @@
 """Zero-rank saddles of deep linear networks: W_L = 0 and P = W_{L-1} .. W_1 = 0 (thesis 4.4.3).
 
-To second order in the weights' changes only W_L's own, and those of P, move anything:
+To second order, only the changes of W_L and of P matter:
 
     dW^T Hess dW = -2 tr(dW_L dP Sigma_xy) - tr(Sigma_yy dW_L A dW_L^T)
     dP = sum_{l<L} M_l dW_l Q_l,    M_l = W_{L-1} .. W_{l+1},   Q_l = W_{l-1} .. W_1
     A = sum_{l<L} M_l M_l^T
 
 A >= I is the variance that the layers below give the last hidden one (eq. B.57). The second term,
-which the loss lacks, makes the saddle strict: along dW_L = u a^T, the top eigenvectors of Sigma_yy
-and A, the curvature is -lambda_max(Sigma_yy) lambda_max(A), not above that of the thesis's own
-direction, and it is the lowest eigenvalue where dP = 0.
+which the loss lacks, makes the saddle strict. Along dW_L = u a^T, the top eigenvectors of Sigma_yy
+and A, the curvature is -lambda_max(Sigma_yy) lambda_max(A). This is not above the curvature of the
+thesis's direction, and it is the lowest eigenvalue if dP = 0.
 
-dP = 0 and the loss is flat where W_L and two matrices more are zero. With W_L and W_j alone
-it is not, for dP = M_j dW_j Q_j: such a saddle of the loss is strict unless M_j or Q_j or
-Q_j Sigma_xy is zero. Figure B.3 is of the second kind at H = 2, where only W_2 is not zero,
-and of the first from H = 3 on.
+If W_L and at least two more matrices are zero, dP = 0 and the loss is flat. If only W_L and W_j are
+zero, dP = M_j dW_j Q_j, and the saddle of the loss is strict unless M_j or Q_j or Q_j Sigma_xy is
+zero. Figure B.3 is of the second kind at H = 2, where only W_2 is not zero, and of the first kind
+for H >= 3.
 """
 
 from collections.abc import Collection
@@ -31,17 +31,17 @@ from pccore.theory.origin import Direction
 
 
 def zero_rank_saddle(matrices: Matrices, zero: Collection[int]) -> tuple[Array, ...]:
-    """The matrices with W_l = 0 for the l in `zero`, of 1 .. L.
+    """Return the matrices with W_l = 0 for every l in `zero`, of 1 .. L.
 
-    For figures B.3 and B.4 that is all but L - 1.
+    Figures B.3 and B.4 set all layers but L - 1 to zero.
 
     Raises:
-        ValueError: without L and another layer in `zero` it is no critical point of the energy.
+        ValueError: `zero` does not have L and another layer, so that the point is not critical.
     """
     L = len(matrices)
     if L not in zero or len(set(zero)) < 2 or not set(zero) <= set(range(1, L + 1)):
         raise ValueError(
-            f"a zero-rank saddle has zero at layer {L} and at one or more of 1 to {L - 1}, "
+            f"a zero-rank saddle needs zeros at layer {L} and at one or more of 1 to {L - 1}, "
             f"got {sorted(zero)}"
         )
     return tuple(
@@ -54,8 +54,8 @@ class ZeroRankHessian(eqx.Module):
     """The Hessian of the loss or of the equilibrated energy at a zero-rank saddle.
 
     Attributes:
-        matrices: W_1 .. W_L with W_L = 0 and W_{L-1} .. W_1 = 0, as `zero_rank_saddle` makes them.
-            That they are so is not checked: elsewhere the formulas do not hold.
+        matrices: W_1 .. W_L with W_L = 0 and W_{L-1} .. W_1 = 0, as from `zero_rank_saddle`. This
+            is not checked, and the formulas hold nowhere else.
         yx: Sigma_yx.
         yy: Sigma_yy for the energy, zeros for the loss.
     """
@@ -66,22 +66,22 @@ class ZeroRankHessian(eqx.Module):
 
     @classmethod
     def of_loss(cls, matrices: Matrices, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> Self:
-        """Of the loss, at these matrices."""
+        """Build the Hessian of the loss at these matrices."""
         energy = cls.of_energy(matrices, x, y)
         return cls(energy.matrices, energy.yx, jnp.zeros_like(energy.yy))
 
     @classmethod
     def of_energy(cls, matrices: Matrices, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> Self:
-        """Of the equilibrated energy, at these matrices."""
+        """Build the Hessian of the equilibrated energy at these matrices."""
         data = covariances(x, y)
         return cls(tuple(matrices), data.yx, data.yy)
 
     def variance(self) -> Float[Array, "N_H N_H"]:
-        """A."""
+        """Return A."""
         return jnp.sum(jnp.stack([M @ M.T for M in self._above()]), axis=0)
 
     def product(self, direction: Matrices) -> tuple[Float[Array, "out into"], ...]:
-        """The Hessian times a direction, in O(the work of a forward pass).
+        """Return the Hessian times a direction, at the order of the cost of a forward pass.
 
         Block L is -Sigma_yx dP^T - Sigma_yy dW_L A, block l < L is -M_l^T dW_L^T Sigma_yx Q_l^T.
         """
@@ -94,13 +94,13 @@ class ZeroRankHessian(eqx.Module):
         return *blocks, -self.yx @ dP.T - self.yy @ last @ self.variance()
 
     def curvature(self, direction: Matrices) -> Float[Array, ""]:
-        """dW^T Hess dW / dW^T dW."""
+        """Return dW^T Hess dW / dW^T dW."""
         dW, _ = ravel_pytree(list(direction))
         product, _ = ravel_pytree(list(self.product(direction)))
         return dW @ product / (dW @ dW)
 
     def last_layer_escape(self) -> Direction:
-        """The lowest curvature that W_L has alone: at any width, and zero for the loss."""
+        """Return the lowest curvature of changes of W_L alone, at any width; 0 for the loss."""
         values, vectors = jnp.linalg.eigh(self.yy)
         variances, axes = jnp.linalg.eigh(self.variance())
         still = [jnp.zeros_like(W) for W in self.matrices[:-1]]
@@ -108,17 +108,16 @@ class ZeroRankHessian(eqx.Module):
         return Direction(-values[-1] * variances[-1], (*still, escape))
 
     def eigenvalues(self) -> Float[Array, " p"]:
-        """All of them, ascending, from a matrix of 2 K N_H rows however many weights there are.
+        """Return all eigenvalues, ascending, from a matrix of 2 K N_H rows.
 
-        With C the Hessian's block of W_L with all the rest, they are those of
+        With C the Hessian's block of W_L and all other weights, the eigenvalues that are not zero
+        are those of
 
             | -Sigma_yy (x) A    (C C^T)^1/2 |      C C^T = sum_l (Sigma_yx Q_l^T Q_l Sigma_xy)
             | (C C^T)^1/2             0      |                        (x) M_l M_l^T
 
-        but for zeros.
-
         Raises:
-            ValueError: 2 K N_H above 3000.
+            ValueError: 2 K N_H is above 3000.
         """
         values = jnp.linalg.eigvalsh(self._reduced())
         size = sum(W.size for W in self.matrices)
@@ -126,15 +125,15 @@ class ZeroRankHessian(eqx.Module):
         return jnp.sort(padded[jnp.argsort(-jnp.abs(padded))][:size])
 
     def escape(self) -> Direction:
-        """The lowest eigenvalue, if negative, and a direction of it.
+        """Return the lowest eigenvalue, if negative, and its direction.
 
         Raises:
-            ValueError: as `eigenvalues`.
+            ValueError: as for `eigenvalues`.
         """
         values, vectors = jnp.linalg.eigh(self._reduced())
         half = len(vectors) // 2
         last = vectors[:half, 0].reshape(self.matrices[-1].shape)
-        # of H v = lambda v the blocks below the last; where lambda is zero, so are they
+        # the blocks of H v = lambda v below the last; they are zero if lambda is zero
         still = [jnp.zeros_like(W) for W in self.matrices[:-1]]
         scale = jnp.where(values[0] < 0, 1 / jnp.where(values[0] < 0, values[0], 1), 0)
         rest = [scale * block for block in self.product([*still, last])[:-1]]
@@ -142,10 +141,10 @@ class ZeroRankHessian(eqx.Module):
         return Direction(values[0], tuple(block / norm for block in [*rest, last]))
 
     def dense(self) -> Float[Array, "p p"]:
-        """The matrix itself.
+        """Return the dense matrix.
 
         Raises:
-            ValueError: more than 3000 weights.
+            ValueError: there are more than 3000 weights.
         """
         zeros, unravel = ravel_pytree([jnp.zeros_like(W) for W in self.matrices])
         require_few(len(zeros))
@@ -167,7 +166,7 @@ class ZeroRankHessian(eqx.Module):
         return jnp.block([[own, root], [root, jnp.zeros_like(own)]])
 
     def _above(self) -> list[Float[Array, "N_H out"]]:
-        """M_1 .. M_{L-1}."""
+        """Return M_1 .. M_{L-1}."""
         W = self.matrices[-1]
         products = [jnp.eye(W.shape[1], dtype=W.dtype)]
         for W in reversed(self.matrices[1:-1]):
@@ -175,7 +174,7 @@ class ZeroRankHessian(eqx.Module):
         return products[::-1]
 
     def _below(self) -> list[Float[Array, "into D"]]:
-        """Q_1 .. Q_{L-1}."""
+        """Return Q_1 .. Q_{L-1}."""
         W = self.matrices[0]
         products = [jnp.eye(W.shape[1], dtype=W.dtype)]
         for W in self.matrices[:-2]:

@@ -1,4 +1,4 @@
-"""The step size from which on gradient descent on the activities diverges (thesis 5.4.1)."""
+"""The step size above which gradient descent on the activities diverges (thesis 5.4.1)."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,16 +10,16 @@ from pccore.rules import LearningRule, PredictiveCoding
 from pccore.theory.conditioning import largest_eigenvalue
 
 LIMITED = (GradientDescent, ToConvergence)
-"""The schemes whose steps are beta dF/dz, whatever comes of it. Halving takes back a step that
-raises F; the others are no gradient descent on the activities, or choose their steps."""
-
+"""The schemes whose steps are always beta dF/dz. Halving undoes a step that raises F; the other
+schemes are not gradient descent on the activities, or choose their step sizes."""
 
 GROWTH = 1e5
-"""With few steps a beta beyond the limit need not do harm: see docs/theory.md for the runs."""
+"""Growth of the steepest mode at which inference blows up. With few steps, a beta above the stable
+limit can be harmless; docs/theory.md has the measurements."""
 
 
 def has_step_limit(rule: LearningRule) -> bool:
-    """Whether beta has a stable limit: predictive coding by plain gradient descent."""
+    """Return whether beta has a stable limit, as in predictive coding by plain gradient descent."""
     return isinstance(rule, PredictiveCoding) and isinstance(rule.inference, LIMITED)
 
 
@@ -31,34 +31,34 @@ def stable_activity_lr(
     batch_size: int | None = None,
     steps: int = 128,
 ) -> Float[Array, ""]:
-    """The beta below which gradient descent on a quadratic energy converges, from anywhere.
+    """Return the beta below which gradient descent on a quadratic energy converges from any start.
 
         beta < 2 B / lambda_max                            (section 5.4.1; F is a batch mean)
 
-    with lambda_max the largest eigenvalue of B d2F/dz2. For other energies it is that of the
-    forward pass, largest over the samples: a local statement.
+    with lambda_max the largest eigenvalue of B d2F/dz2. For other energies it is the largest one at
+    the forward pass, over all samples, and the statement is local.
 
     Args:
-        network: of any kind that `largest_eigenvalue` takes; linear ones need no data.
+        network: any network that `largest_eigenvalue` accepts; linear ones need no data.
         x: inputs of a batch.
-        y: its targets.
-        batch_size: B that beta is for; by default that of `x`.
-        steps: as in `largest_eigenvalue`, which errs to the side of a limit too high.
+        y: targets of the batch.
+        batch_size: the B of beta; by default that of `x`.
+        steps: as in `largest_eigenvalue`, whose error makes the limit too high.
 
     Raises:
-        ValueError: neither `x` nor `batch_size`; or as `largest_eigenvalue`.
+        ValueError: neither `x` nor `batch_size` is given; or as for `largest_eigenvalue`.
     """
     if batch_size is None:
         if x is None:
-            raise ValueError("a stable activity_lr depends on the batch size: give x or batch_size")
+            raise ValueError("a stable activity_lr depends on the batch size: pass x or batch_size")
         batch_size = len(x)
     return 2 * batch_size / largest_eigenvalue(network, x, y, steps=steps)
 
 
 def blow_up_activity_lr(stable: float, steps: int, growth: float = GROWTH) -> float:
-    """The beta with which T steps throw the steepest mode `growth` times as far off equilibrium.
+    """Return the beta with which T steps multiply the magnitude of the steepest mode by `growth`.
 
-    A mode of eigenvalue lambda is multiplied by 1 - beta lambda / B a step, which gives
+    Each step multiplies a mode of eigenvalue lambda by 1 - beta lambda / B, which gives
 
         beta = stable (1 + growth^(1/T)) / 2
 
@@ -77,7 +77,7 @@ class StableActivityLr:
     """Probe: `stable_activity_lr` of the batch.
 
     Attributes:
-        products: the most Hessian products; with 32, within about 1%.
+        products: maximum number of Hessian products; 32 give the limit to about 1%.
     """
 
     products: int = 32
@@ -90,5 +90,5 @@ class StableActivityLr:
         y: Float[Array, "B K"],
         activity_lr: Float[Array, ""],
     ) -> dict[str, Float[Array, ""]]:
-        """`stable_activity_lr`; the beta in use plays no part."""
+        """Return `stable_activity_lr`; the run's own beta is not used."""
         return {"stable_activity_lr": stable_activity_lr(network, x, y, steps=self.products)}

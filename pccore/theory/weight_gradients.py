@@ -1,4 +1,4 @@
-"""The size of the gradients that weights learn by: do they vanish near saddles? (figure B.5)"""
+"""The norm of weight gradients, which vanish near saddles (figure B.5)."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,11 +12,11 @@ from pccore.rules import LearningRule
 
 @dataclass(frozen=True)
 class WeightGradientNorm:
-    """Probe: ||g||, the Euclidean norm over all weights of the gradient that a rule gives.
+    """Probe: ||g||, the Euclidean norm over all weights of the gradient of a learning rule.
 
     Attributes:
-        rule: of backpropagation it is the loss's gradient, of predictive coding that of the energy
-            at the end of inference.
+        rule: the learning rule. Backpropagation gives the gradient of the loss, predictive coding
+            that of the energy at the end of inference.
     """
 
     rule: LearningRule
@@ -29,6 +29,6 @@ class WeightGradientNorm:
         y: Float[Array, "B K"],
         activity_lr: Float[Array, ""],
     ) -> dict[str, Float[Array, ""]]:
-        """`weight_gradient_norm`; a start that draws at random always draws the same."""
+        """Return `weight_gradient_norm`. A random start always uses the same key."""
         _, gradients = self.rule.gradients(network, x, y, activity_lr, jax.random.key(0))
         return {"weight_gradient_norm": norm(gradients)}

@@ -1,4 +1,4 @@
-"""What the tests of inference share: small problems in float64 and oracles by differentiation."""
+"""Helpers of the tests of inference: small problems in float64, oracles by differentiation."""
 
 from dataclasses import replace
 from functools import partial
@@ -17,10 +17,10 @@ TANH = replace(LINEAR, activation="tanh")
 
 
 def problem(config, seed=0, batch=BATCH):
-    """A network, an input and a target, in the precision that JAX is set to."""
+    """Return a network, an input and a target, in JAX's default precision."""
     keys = jax.random.split(jax.random.key(seed), 4)
     network = jax.tree.map(lambda w: w.astype(float), pccore.Network.create(config, keys[0]))
-    if config.bias:  # zero at first; drawn here, so that they matter
+    if config.bias:  # initial biases are zero; random ones make a difference
         biases = jax.tree.map(lambda b: jax.random.normal(keys[3], b.shape), network.biases)
         network = replace(network, biases=biases)
     x = jax.random.normal(keys[1], (batch, config.input_size))
@@ -29,7 +29,7 @@ def problem(config, seed=0, batch=BATCH):
 
 
 def settings(config):
-    """What `pccore.energy` takes besides layers and data."""
+    """Return the arguments of `pccore.energy` other than layers and data."""
     return {
         "output": config.output_energy,
         "precisions": config.precisions,
@@ -39,7 +39,7 @@ def settings(config):
 
 
 def energy(network, z, x, y):
-    """F by the reference."""
+    """Return F from the reference."""
     return pccore.energy(network.layers(), list(z), x, y, **settings(network.config))
 
 
@@ -88,25 +88,25 @@ class TupleRelaxation(eqx.Module):
 
 @partial(jax.jit, static_argnums=0)
 def infer(scheme, network, x, y, beta):
-    """The inference and its activities."""
+    """Return the inference and its activities."""
     relaxation = network.relaxation(x, y)
     inference = scheme.infer(relaxation, beta)
     return inference, relaxation.activities(inference.departure)
 
 
 def dense_system(network, x, y):
-    """The Hessian of one sample's energy, and the equilibrium it gives.
+    """Return the Hessian of one sample's energy and the equilibrium of the batch.
 
     The energy of a linear network is quadratic, so that columns of the Hessian are differences of
-    gradients, here of one sample per column.
+    gradients. One sample of a batch gives each column.
     """
     z = np.asarray(network.forward(x))
     H, B, N = z.shape
     basis = np.eye(H * N).reshape(H * N, H, N).transpose(1, 0, 2)
     zeros = np.zeros_like(basis[:, :1])
     count = B + 1 + H * N
-    # the probes see no input and no target, so that their gradient is the Hessian's product alone,
-    # but for biases, which the probe at zero takes away
+    # without input and target a sample's gradient is a product with the Hessian plus the effect of
+    # biases, which the gradient at zero removes
     blank_x, blank_y = np.zeros((count, x.shape[1])), np.zeros((count, y.shape[1]))
     blank_x[:B], blank_y[:B] = x, y
     at = np.concatenate([z, zeros, basis], axis=1)
@@ -118,7 +118,7 @@ def dense_system(network, x, y):
 
 
 def descent(network, z, x, y, beta, steps):
-    """T steps of gradient descent by automatic differentiation."""
+    """Take T steps of gradient descent by automatic differentiation."""
     for _ in range(steps):
         z = z - beta * activity_slopes(network, z, x, y)
     return z

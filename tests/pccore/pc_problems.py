@@ -1,6 +1,6 @@
-"""Tiny problems in float64, and what several tests of learning schemes do with them.
+"""Helpers of the tests of learning: tiny problems in float64 and operations on them.
 
-Everything is compiled: run one by one, the operations of these tests take far longer.
+All operations are compiled; op-by-op execution takes far longer.
 """
 
 from functools import partial
@@ -15,8 +15,10 @@ BATCH = 5
 
 
 def problem(config):
-    """A network with all its weights drawn, biases too; inputs, the first of them zero (where
-    activations have their kinks); one-hot targets."""
+    """Return a network with random weights and biases, inputs and one-hot targets.
+
+    The first input is zero, where activations have their kinks.
+    """
     draw = np.random.default_rng(1)
     network = jax.tree.map(
         partial(_drawn, draw),
@@ -30,7 +32,7 @@ def problem(config):
 
 
 def _drawn(draw, network):
-    """By NumPy, which compiles nothing: unit variance, or 1 / fan_in where a_l = 1."""
+    """Draw weights of unit variance, or 1 / fan_in if a_l = 1, in NumPy, which compiles nothing."""
     unit = network.config.parameterisation in ("mupc", "ntp")
 
     def fill(array):
@@ -41,7 +43,7 @@ def _drawn(draw, network):
 
 
 def energy(network, z, x, y):
-    """The reference energy of a stacked network."""
+    """Return the reference energy of a stacked network."""
     config = network.config
     return pccore.energy(
         network.layers(),
@@ -57,7 +59,7 @@ def energy(network, z, x, y):
 
 @partial(jax.jit, static_argnums=0)
 def equilibrium(of_activities, z, *given):
-    """The minimum over z of a quadratic energy, by its dense Hessian."""
+    """Return the minimum over z of a quadratic energy, from its dense Hessian."""
 
     def flat(vector):
         return of_activities(vector.reshape(z.shape), *given)
@@ -68,13 +70,13 @@ def equilibrium(of_activities, z, *given):
 
 @partial(jax.jit, static_argnums=0)
 def learn(rule, network, x, y, beta):
-    """The loss and the weight gradients of a batch."""
+    """Return the loss and the weight gradients of a batch."""
     return rule.gradients(network, x, y, beta, jax.random.key(0))
 
 
 @partial(jax.jit, static_argnums=0)
 def infer(scheme, relaxation, beta, departure=None):
-    """What is inferred."""
+    """Return the inferred departure."""
     return scheme.infer(relaxation, beta, departure).departure
 
 
@@ -90,7 +92,7 @@ def assert_close(actual, expected, rtol=1e-10, atol=1e-12):
 
 
 def accuracy_on_digits(network, rule, *, weight_lr=0.01, activity_lr=None, steps=150, **options):
-    """Test accuracy after a few updates; chance is 0.1."""
+    """Return the test accuracy after a few updates; chance is 0.1."""
     data = pccore.data.load("digits")
     config = pccore.TrainingConfig(network, rule, steps=steps, eval_every=steps, **options)
     with jax.enable_x64(False):

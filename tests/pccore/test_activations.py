@@ -1,4 +1,4 @@
-"""Activations' responses to small departures, against float64 and automatic differentiation."""
+"""Responses of activations to small departures: float64 and automatic differentiation."""
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,12 @@ import pccore
 SMOOTH_POINTS = np.array([-3.0, -1.7, -0.6, -0.01, 0.013, 0.4, 0.97, 1.9, 3.2])
 
 
+def functions(name):
+    """Return phi and respond."""
+    activation = pccore.ACTIVATIONS[name]
+    return activation.phi, activation.respond
+
+
 def derivative(phi, z):
     return jax.vmap(jax.grad(phi))(z.ravel()).reshape(z.shape)
 
@@ -17,7 +23,7 @@ def derivative(phi, z):
 @pytest.mark.parametrize("name", sorted(pccore.ACTIVATIONS))
 class TestResponse:
     def test_agrees_with_subtraction_and_autodiff(self, name):
-        phi, respond = pccore.ACTIVATIONS[name]
+        phi, respond = functions(name)
         with jax.enable_x64(True):
             z, d = (
                 jnp.asarray(grid)
@@ -31,27 +37,27 @@ class TestResponse:
 
     @pytest.mark.parametrize("size", [1e-2, 1e-5, 1e-9, 1e-20, 1e-30])
     def test_small_changes_are_accurate_relative_to_their_size(self, name, size):
-        phi, respond = pccore.ACTIVATIONS[name]
+        phi, respond = functions(name)
         z = jnp.asarray(SMOOTH_POINTS, jnp.float32)
         change = respond(z, jnp.full_like(z, size))[0]
         assert change.dtype == jnp.float32
         with jax.enable_x64(True):
             wide = np.asarray(z, np.float64)
-            # the mean slope over [z, z + size] by Gauss-Legendre, which does not subtract
+            # mean slope over [z, z + size] by Gauss-Legendre quadrature, without a subtraction
             nodes, weights = np.polynomial.legendre.leggauss(20)
             at = wide[:, None] + float(np.float32(size)) * (nodes + 1) / 2
             slopes = np.asarray(derivative(phi, jnp.asarray(at)))
             expected = float(np.float32(size)) * slopes @ weights / 2
         np.testing.assert_allclose(change, expected, rtol=1e-4, atol=0)
 
-    def test_slope_at_the_kink_is_that_of_autodiff(self, name):
-        phi, respond = pccore.ACTIVATIONS[name]
+    def test_slope_at_the_kink_equals_autodiff(self, name):
+        phi, respond = functions(name)
         zero = jnp.zeros(1)
         np.testing.assert_allclose(respond(zero, zero)[1], derivative(phi, zero), rtol=1e-6)
 
 
 def test_relu_change_is_exact_across_the_kink():
-    _, respond = pccore.ACTIVATIONS["relu"]
+    _, respond = functions("relu")
     z = jnp.array([-1.0, 1.0, -1.0, 1.0, 0.0])
     d = jnp.array([3.0, -3.0, 0.5, 0.5, 2.0])
     np.testing.assert_array_equal(respond(z, d)[0], [2.0, -1.0, 0.0, 0.5, 2.0])

@@ -1,4 +1,4 @@
-"""Clamping: every mode against the stacked network, a dense solver, and what theory says."""
+"""Clamping: every mode against the stacked network, a dense solver and theory."""
 
 from dataclasses import replace
 from functools import cache, partial
@@ -15,7 +15,7 @@ TANH = pccore.NetworkConfig(3, 5, width=4, depth=3, activation="tanh")
 LINEAR = replace(TANH, activation="linear", residual=False, parameterisation="orthogonal")
 SIZES = (3, 4, 4, 4, 5)
 SOLVE = pccore.ToConvergence(20_000, tolerance=1e-13)
-"""To rounding: gradients below 1e-13 of what they were."""
+"""Converges to rounding: gradients fall below 1e-13 of their first values."""
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def _float64():
 
 @cache
 def network_of(config):
-    """A network in float64, its biases drawn too."""
+    """Return a network in float64 with random biases."""
     network = jax.jit(config.build)(jax.random.key(0))
     network = jax.tree.map(lambda w: jnp.asarray(np.asarray(w, float)), network)
     draw = np.random.default_rng(0)
@@ -45,7 +45,7 @@ def assert_close(actual, expected, rtol=1e-9, atol=1e-11):
 
 @partial(jax.jit, static_argnums=0)
 def by_both(scheme, network, x, y, beta):
-    """Hidden activities, energies and weight gradients: of the stacked network, and clamped."""
+    """Return hidden activities, energies and weight gradients: stacked network, then clamped."""
     results = []
     for relaxation in (network.relaxation(x, y), pccore.clamp(network, {0: x, -1: y})):
         departure = scheme.infer(relaxation, beta).departure
@@ -64,7 +64,7 @@ def by_both(scheme, network, x, y, beta):
     ],
     ids=["1-skip", "2-skip", "plain"],
 )
-def test_clamping_input_and_output_is_discriminative_inference(config):
+def test_clamped_input_and_output_equal_discriminative_inference(config):
     x, *_, y = nodes_like(1)
     stacked, clamped = by_both(
         pccore.GradientDescent(5), network_of(config), x, y, jnp.asarray(0.7)
@@ -72,7 +72,7 @@ def test_clamping_input_and_output_is_discriminative_inference(config):
     jax.tree.map(assert_close, clamped, stacked)
 
 
-def test_an_unclamped_output_relaxes_to_the_forward_pass():
+def test_free_output_relaxes_to_the_forward_pass():
     network, (x, *others) = network_of(TANH), nodes_like(2)
     away = dict(enumerate(others, start=1))
     found = pccore.complete(network, {0: x, **away}, SOLVE, 1.0, dict.fromkeys(away, False))
@@ -83,9 +83,10 @@ def test_an_unclamped_output_relaxes_to_the_forward_pass():
 
 
 def dense_least_squares(config, values, masks):
-    """The free units that minimise the energy, sample by sample, by least squares in NumPy.
+    """Minimise the energy over the free units by least squares in NumPy, sample by sample.
 
-    F = 1/2 ||R z||^2 with z all nodes and R made of rows sqrt(p_l) (z_l - A_l z_{l-1})."""
+    F = 1/2 ||R z||^2, where z are all nodes and R has the rows sqrt(p_l) (z_l - A_l z_{l-1}).
+    """
     network, a = network_of(config), config.scalings
     maps = [
         a.first * np.asarray(network.first),
@@ -109,22 +110,22 @@ def dense_least_squares(config, values, masks):
 @pytest.mark.parametrize(
     "free", ["pixels of the output", "units of every node", "input and hidden nodes", "a label"]
 )
-def test_linear_completion_is_constrained_least_squares(free):
+def test_linear_completion_equals_constrained_least_squares(free):
     config = replace(LINEAR, precisions=(1.0, 2.0, 0.5, 4.0))
     draw, values = np.random.default_rng(4), nodes_like(3)
     masks = [np.full((BATCH, size), False) for size in SIZES]
     masks[-1][:] = True
     given = {-1: values[-1]}
-    if free == "pixels of the output":  # as in a masked image, with the input known
+    if free == "pixels of the output":  # a masked image with a known input
         masks[-1] = np.tile([True, False, True, True, False], (BATCH, 1))
         masks[0][:] = True
         given[0], clamped = values[0], {-1: masks[-1][0]}
-    elif free == "units of every node":  # other ones in every sample
+    elif free == "units of every node":  # different units in every sample
         masks = [draw.random((BATCH, size)) < 0.5 for size in SIZES]
         given, clamped = dict(enumerate(values)), dict(enumerate(masks))
     elif free == "input and hidden nodes":
         clamped = {}
-    else:  # given half of the input and a hidden node
+    else:  # half of the input and a hidden node are given
         masks[0][:, :2] = masks[2][:] = True
         given |= {0: values[0], 2: values[2]}
         clamped = {0: masks[0], 2: True}
@@ -135,7 +136,7 @@ def test_linear_completion_is_constrained_least_squares(free):
         assert_close(z, dense, rtol=1e-6, atol=1e-8)
 
 
-def test_inference_error_based_inference_with_clamped_units_finds_the_same_equilibrium():
+def test_error_based_inference_finds_the_same_equilibrium():
     network, (x, *_, y) = network_of(TANH), nodes_like(5)
     mask = np.array([True, False, True, True, False])
     given, clamped = {0: x, 2: nodes_like(6)[2], -1: y}, {2: mask[:4], -1: mask}
@@ -145,7 +146,7 @@ def test_inference_error_based_inference_with_clamped_units_finds_the_same_equil
         assert_close(ours, theirs, rtol=1e-6, atol=1e-8)
 
 
-def test_gradients_of_clamped_units_are_zero_and_departures_there_have_no_effect():
+def test_clamped_units_have_no_gradient_and_ignore_departures():
     network, values = network_of(TANH), nodes_like(7)
     mask = np.array([True, False, True, True])
     given = {0: values[0], 1: values[1], -1: values[-1]}
@@ -182,7 +183,7 @@ class TestUnsupervised:
         assert_close(loss, 0.5 * np.mean(np.sum((y - network.predict(nodes[0])) ** 2, axis=-1)))
 
     def test_linear_reconstruction_of_digits_nears_that_of_principal_components(self):
-        """No rank-k reconstruction has a smaller squared error than the first k components."""
+        """The first k components give the smallest squared error of any rank-k reconstruction."""
         data = pccore.data.load("digits")
         generative = pccore.data.generative(data)
         latents = generative.input_size
@@ -200,7 +201,7 @@ class TestUnsupervised:
         assert -0.02 < excess < 0.1
 
 
-def test_the_generative_data_set_exchanges_labels_and_images():
+def test_generative_data_set_exchanges_labels_and_images():
     data = pccore.data.load("digits")
     exchanged = pccore.data.generative(data)
     assert exchanged.task == "regression"
@@ -237,12 +238,12 @@ Y, X = np.zeros((BATCH, 5)), np.zeros((BATCH, 3))
         (dict(enumerate(map(np.asarray, nodes_like(0)))), None, "nodes 0 to 4 is clamped"),
     ],
 )
-def test_wrong_use_names_the_node_and_what_is_expected(values, clamped, message):
+def test_error_names_node_and_expectation(values, clamped, message):
     with pytest.raises(ValueError, match=message):
         pccore.complete(network_of(TANH), values, pccore.GradientDescent(1), 1.0, clamped)
 
 
-def test_a_free_output_needs_an_energy_with_a_minimum_in_it():
+def test_free_output_needs_an_energy_with_a_minimum():
     network = network_of(replace(TANH, output="cross_entropy"))
     with pytest.raises(ValueError, match="output energy 'mse': CrossEntropy has no minimum"):
         pccore.clamp(network, {0: X})

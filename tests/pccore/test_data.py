@@ -1,4 +1,4 @@
-"""The registry of data sets, the embedded ones, and what a Dataset refuses."""
+"""The registry of data sets, the embedded data sets, and the checks of a Dataset."""
 
 import random
 import subprocess
@@ -15,7 +15,7 @@ from pccore.registry import UnknownNameError
 EMBEDDED = [name for name in data.DATASETS if data.info(name).embedded]
 
 
-def test_the_promised_data_sets_exist() -> None:
+def test_registered_data_sets() -> None:
     assert set(data.DATASETS) >= {"digits", "mnist1d", "mnist", "fashion_mnist", "cifar10"}
     assert set(EMBEDDED) == {
         "digits", "mnist1d", "toy_linear", "toy_sine", "toy_mirror", "toy_double",
@@ -23,7 +23,7 @@ def test_the_promised_data_sets_exist() -> None:
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-def test_an_embedded_data_set_is_what_its_info_says(name: str, tmp_path: Path) -> None:
+def test_embedded_data_set_matches_its_info(name: str, tmp_path: Path) -> None:
     info, loaded = data.info(name), data.load(name, tmp_path)
     assert info.name == loaded.name == name
     assert loaded.task == info.task
@@ -43,20 +43,20 @@ def test_embedded_inputs_are_standardised(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-def test_loading_twice_gives_the_same_digest(name: str) -> None:
+def test_digest_is_reproducible(name: str) -> None:
     assert data.load(name).digest == data.load(name).digest
 
 
 def test_digits_are_split_within_each_class() -> None:
     digits = data.load("digits")
     train, test = np.bincount(digits.train_y), np.bincount(digits.test_y)
-    # The class sizes of the 1,797 digits, as scikit-learn's user guide and UCI list them.
+    # Class sizes of the 1,797 digits from scikit-learn's user guide and UCI.
     assert (train + test).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert test.tolist() == ((train + test) // 5).tolist()
     assert (digits.train_x.min(), digits.train_x.max()) == (0, 16)
 
 
-def test_mnist1d_leaves_the_global_generators_alone() -> None:
+def test_mnist1d_restores_the_global_generators() -> None:
     random.seed(1)
     np.random.seed(1)
     expected = (random.random(), np.random.random())
@@ -72,12 +72,12 @@ def test_toy_linear_is_exactly_linear() -> None:
         toy.train_x.astype(np.float64), toy.train_y.astype(np.float64), rcond=None
     )
     np.testing.assert_allclose(toy.test_x @ solution, toy.test_y, atol=1e-12)
-    # Multiples of 1/256 times multiples of 1/256: nothing was rounded on the way.
+    # Products of multiples of 1/256 are exact.
     assert (toy.train_y * 2**16 == np.round(toy.train_y * 2**16)).all()
 
 
 @pytest.mark.parametrize(("name", "slope"), [("toy_mirror", -1), ("toy_double", 2)])
-def test_a_toy_line_has_its_slope_and_the_moments_of_its_inputs(name: str, slope: int) -> None:
+def test_toy_line_slope_and_input_moments(name: str, slope: int) -> None:
     toy = data.load(name)
     np.testing.assert_array_equal(toy.train_y, slope * toy.train_x)
     np.testing.assert_array_equal(toy.test_y, slope * toy.test_x)
@@ -94,10 +94,10 @@ def test_toy_sine_is_a_sine_over_one_period() -> None:
     assert len(np.intersect1d(toy.train_x, toy.test_x)) == 0
 
 
-def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    for ask in (data.load, data.info, data.find, data.fetch):
+def test_unknown_name_error_suggests_the_nearest() -> None:
+    for function in (data.load, data.info, data.find, data.fetch):
         with pytest.raises(UnknownNameError, match=r"'minst': choose from .* did you mean 'mnist'"):
-            ask("minst")
+            function("minst")
 
 
 def test_info_reads_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_info_reads_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert sizes["cifar10"] == 50_000
 
 
-def test_the_directory_is_the_argument_then_the_variable_then_the_cache(
+def test_directory_precedence_argument_variable_cache(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -119,7 +119,7 @@ def test_the_directory_is_the_argument_then_the_variable_then_the_cache(
     assert data.directory() == tmp_path / "cache" / "mupc"
 
 
-def test_describing_data_sets_imports_nothing_that_only_loading_needs() -> None:
+def test_info_imports_no_loading_dependencies() -> None:
     script = (
         "import sys; from pccore import data; [data.info(n) for n in data.DATASETS]; "
         "print([m for m in ('sklearn', 'mnist1d', 'pooch', 'matplotlib') if m in sys.modules])"
@@ -139,7 +139,7 @@ INCONSISTENT = {
     "too few labels": ({"test_y": LABELS[:3]}, r"test_y must be .* n = 4"),
     "negative label": ({"train_y": LABELS - 1}, "labels from 0, got -1"),
     "one-hot labels": ({"train_y": TARGETS}, "train_y must be int32"),
-    "other input size": ({"test_x": X[:, :2]}, "2 numbers long, not 3"),
+    "other input size": ({"test_x": X[:, :2]}, "test samples have 2 numbers, training samples 3"),
     "labels for a regression": ({"task": "regression"}, "train_y must be float32"),
     "other targets": (
         {"task": "regression", "train_y": TARGETS, "test_y": TARGETS[:, :1]},
@@ -151,13 +151,13 @@ INCONSISTENT = {
 
 
 @pytest.mark.parametrize(("change", "cause"), INCONSISTENT.values(), ids=INCONSISTENT.keys())
-def test_an_inconsistent_data_set_is_refused(change: dict, cause: str) -> None:
+def test_rejects_inconsistent_data_set(change: dict, cause: str) -> None:
     good = {"train_x": X, "train_y": LABELS, "test_x": X, "test_y": LABELS}
     with pytest.raises(DatasetError, match=cause):
         Dataset(**({"name": "mine", "task": "classification"} | good | change))
 
 
-def test_the_digest_depends_on_everything_a_training_depends_on() -> None:
+def test_digest_covers_all_training_inputs() -> None:
     base = {"train_x": X, "train_y": LABELS, "test_x": X, "test_y": LABELS}
     changes = (
         {},

@@ -1,4 +1,4 @@
-"""Data sets in files: the real ones where they are, small ones in their formats, every damage."""
+"""Data sets in files: real ones if present, small ones in the same formats, and damaged files."""
 
 import gzip
 import hashlib
@@ -19,8 +19,6 @@ from pccore.data import DatasetError, DatasetInfo
 from pccore.data.cifar10 import Cifar10, parse_batch
 from pccore.data.dataset import DataSource
 from pccore.data.mnist import IdxFile, IdxImages
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 NAMES = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 PIXELS = np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2)
@@ -55,7 +53,7 @@ def write_small_mnist(folder: Path, packed: bool = True) -> None:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
-    """Serves a folder over HTTP on this machine: call it with the folder to get the address."""
+    """Return a function that serves a folder over HTTP on this machine and returns its address."""
 
     class Silent(SimpleHTTPRequestHandler):
         def log_message(self, *args: object) -> None:
@@ -76,21 +74,20 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
 
 
 def shared_data_directory(name: str) -> Path:
-    """Where the real files of `name` are on this machine: MUPC_DATA, else ../shared/data."""
-    for root in (data.directory(), SHARED):
-        try:
-            data.find(name, root)
-        except DatasetError:
-            continue
-        return root
-    pytest.skip(f"{name} is on no data directory of this machine (MUPC_DATA)")
+    """Return the data directory if it has the real files of a data set; skip the test otherwise."""
+    root = data.directory()
+    try:
+        data.find(name, root)
+    except DatasetError:
+        pytest.skip(f"{name} is not in the data directory {root}: set MUPC_DATA")
+    return root
 
 
-# Means and standard deviations of pixel / 255 that every tutorial on these data sets prints.
+# Means and standard deviations of pixel / 255 from the usual tutorials on these data sets.
 @pytest.mark.parametrize(
     ("name", "mean", "std"), [("mnist", 0.1307, 0.3081), ("fashion_mnist", 0.2860, 0.3530)]
 )
-def test_the_real_data_set(name: str, mean: float, std: float) -> None:
+def test_real_data_set(name: str, mean: float, std: float) -> None:
     real = data.load(name, shared_data_directory(name))
     assert (real.train_x.shape, real.test_x.shape) == ((60_000, 784), (10_000, 784))
     assert (real.train_x.dtype, real.output_size) == (np.uint8, 10)
@@ -99,7 +96,7 @@ def test_the_real_data_set(name: str, mean: float, std: float) -> None:
     assert real.train_x.std() / 255 == pytest.approx(std, abs=5e-4)
 
 
-def test_the_first_labels_of_mnist_are_the_famous_ones() -> None:
+def test_first_labels_of_mnist() -> None:
     mnist = data.load("mnist", shared_data_directory("mnist"))
     assert mnist.train_y[:5].tolist() == [5, 0, 4, 1, 9]
     assert mnist.test_y[:5].tolist() == [7, 2, 1, 0, 4]
@@ -107,7 +104,7 @@ def test_the_first_labels_of_mnist_are_the_famous_ones() -> None:
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("folder", ["small", "."])
-def test_files_are_found_in_either_layout(tmp_path: Path, folder: str, packed: bool) -> None:
+def test_finds_files_in_either_layout(tmp_path: Path, folder: str, packed: bool) -> None:
     write_small_mnist(tmp_path / folder, packed)
     small = small_mnist().load(tmp_path)
     np.testing.assert_array_equal(small.train_x, PIXELS[:4].reshape(4, 4))
@@ -117,7 +114,7 @@ def test_files_are_found_in_either_layout(tmp_path: Path, folder: str, packed: b
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
-def test_a_missing_data_set_says_where_it_looked_and_what_to_do(name: str, tmp_path: Path) -> None:
+def test_missing_data_set_error_names_folders_and_remedy(name: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as error:
         data.load(name, tmp_path)
     sentence = str(error.value)
@@ -126,7 +123,7 @@ def test_a_missing_data_set_says_where_it_looked_and_what_to_do(name: str, tmp_p
     assert f"mupc datasets --fetch {name}" in sentence
 
 
-def test_one_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_file_error_names_the_file(tmp_path: Path) -> None:
     write_small_mnist(tmp_path)
     (tmp_path / "t10k-labels.gz").unlink()
     with pytest.raises(DatasetError, match=r"'small' needs t10k-labels\[\.gz\]"):
@@ -139,17 +136,20 @@ def flip_one_bit(content: bytes) -> bytes:
 
 GOOD = CONTENTS["train-images"]
 DAMAGES = {
-    "flipped": (flip_one_bit(GOOD), "SHA-256 of its content is [0-9a-f]{64} where [0-9a-f]{64} is"),
-    "cut": (GOOD[:-1], f"unpacks to {len(GOOD) - 1} bytes where {len(GOOD)} are expected"),
+    "flipped": (
+        flip_one_bit(GOOD),
+        "SHA-256 of its content is [0-9a-f]{64}, expected [0-9a-f]{64}",
+    ),
+    "cut": (GOOD[:-1], f"unpacks to {len(GOOD) - 1} bytes, expected {len(GOOD)}"),
     "longer": (GOOD + b"\0", f"more than the {len(GOOD)} bytes"),
     "empty": (b"", "unpacks to 0 bytes"),
-    "another file's": (bytes(len(GOOD)), "another data set's"),
+    "another file's": (bytes(len(GOOD)), "belongs to another data set"),
 }
 
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize(("content", "cause"), DAMAGES.values(), ids=DAMAGES.keys())
-def test_damage_names_the_file_and_what_was_expected(
+def test_damage_error_names_file_and_expectation(
     tmp_path: Path, content: bytes, cause: str, packed: bool
 ) -> None:
     write_small_mnist(tmp_path, packed)
@@ -160,7 +160,7 @@ def test_damage_names_the_file_and_what_was_expected(
     assert str(path) in str(error.value)
 
 
-def test_fetch_downloads_what_is_missing_or_damaged(
+def test_fetch_downloads_missing_or_damaged_files(
     tmp_path: Path, serve: Callable[[Path], str]
 ) -> None:
     write_small_mnist(tmp_path / "mirror")
@@ -178,7 +178,7 @@ def test_fetch_downloads_what_is_missing_or_damaged(
     )
 
 
-def test_fetch_goes_on_to_the_next_mirror(tmp_path: Path, serve: Callable[[Path], str]) -> None:
+def test_fetch_tries_the_next_mirror(tmp_path: Path, serve: Callable[[Path], str]) -> None:
     write_small_mnist(tmp_path / "bad")
     (tmp_path / "bad" / "train-images.gz").write_bytes(gzip.compress(flip_one_bit(GOOD)))
     (tmp_path / "bad" / "t10k-images.gz").unlink()
@@ -188,7 +188,7 @@ def test_fetch_goes_on_to_the_next_mirror(tmp_path: Path, serve: Callable[[Path]
     assert source.load(tmp_path / "data").digest == source.load(tmp_path / "good").digest
 
 
-def test_a_failed_fetch_leaves_no_file(tmp_path: Path, serve: Callable[[Path], str]) -> None:
+def test_failed_fetch_leaves_no_file(tmp_path: Path, serve: Callable[[Path], str]) -> None:
     write_small_mnist(tmp_path / "bad")
     (tmp_path / "bad" / "train-images.gz").write_bytes(gzip.compress(GOOD)[:-9])
     address = serve(tmp_path / "bad")
@@ -199,7 +199,7 @@ def test_a_failed_fetch_leaves_no_file(tmp_path: Path, serve: Callable[[Path], s
     assert list((tmp_path / "data" / "small").iterdir()) == []
 
 
-def test_an_unwritable_folder_is_one_sentence(tmp_path: Path) -> None:
+def test_unwritable_folder_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DatasetError, match=r"cannot be written: .* MUPC_DATA or --data-dir"):
         small_mnist(("http://127.0.0.1:9/",)).fetch(tmp_path / "file")
@@ -217,7 +217,7 @@ def cifar_batch(seed: int) -> bytes:
 
 
 def write_archive(path: Path, members: dict[str, bytes]) -> Cifar10:
-    """Write a tar.gz of regular files and return the loader that trusts exactly this archive."""
+    """Write a tar.gz of regular files and return a loader with the digest of this archive."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz") as tar:
         for name, content in members.items():
@@ -244,7 +244,7 @@ def assert_is_small_cifar(loaded: data.Dataset) -> None:
 @pytest.mark.parametrize(
     "folder", ["cifar10", ".", "cifar-10-batches-bin", "cifar10/cifar-10-batches-bin"]
 )
-def test_cifar10_batches_are_found_and_read(tmp_path: Path, folder: str) -> None:
+def test_cifar10_loads_batch_files(tmp_path: Path, folder: str) -> None:
     (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     for i, name in enumerate(BATCHES):
         (tmp_path / folder / name).write_bytes(cifar_batch(i))
@@ -252,31 +252,29 @@ def test_cifar10_batches_are_found_and_read(tmp_path: Path, folder: str) -> None
 
 
 @pytest.mark.parametrize("folder", ["cifar10", "."])
-def test_cifar10_is_read_from_the_archive(tmp_path: Path, folder: str) -> None:
+def test_cifar10_loads_the_archive(tmp_path: Path, folder: str) -> None:
     others = {"cifar-10-batches-bin/readme.html": b"x", "../../evil": cifar_batch(6)}
     source = write_archive(tmp_path / folder / ARCHIVE, others | CIFAR)
     assert_is_small_cifar(source.load(tmp_path))
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [ARCHIVE]
 
 
-def test_an_archive_with_another_digest_is_not_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rejects_archive_with_wrong_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_archive(tmp_path / ARCHIVE, CIFAR)
     monkeypatch.setattr(tarfile, "open", lambda *_: pytest.fail("it was opened"))
     with pytest.raises(DatasetError, match=r"cifar-10-binary\.tar\.gz is damaged .* SHA-256"):
         Cifar10(PICTURES).load(tmp_path)
 
 
-def test_an_archive_without_a_batch_is_damaged(tmp_path: Path) -> None:
+def test_rejects_archive_without_a_batch(tmp_path: Path) -> None:
     for name, change in (("data_batch_3.bin", {}), ("data_batch_1.bin", {"x": b"short"})):
         members = {key: CIFAR[key] for key in CIFAR if not key.endswith(name)} | change
         source = write_archive(tmp_path / ARCHIVE, members)
-        with pytest.raises(DatasetError, match=rf"holds no cifar-10-batches-bin/{name} of 12292"):
+        with pytest.raises(DatasetError, match=rf"has no cifar-10-batches-bin/{name} of 12292"):
             source.load(tmp_path)
 
 
-def test_a_link_in_the_archive_is_not_followed(tmp_path: Path) -> None:
+def test_ignores_links_in_the_archive(tmp_path: Path) -> None:
     path = tmp_path / ARCHIVE
     with tarfile.open(path, "w:gz") as tar:
         for name in CIFAR:
@@ -284,24 +282,24 @@ def test_a_link_in_the_archive_is_not_followed(tmp_path: Path) -> None:
             member.type, member.linkname, member.size = tarfile.SYMTYPE, "/etc/passwd", 0
             tar.addfile(member)
     source = Cifar10(PICTURES, hashlib.sha256(path.read_bytes()).hexdigest())
-    with pytest.raises(DatasetError, match=r"holds no cifar-10-batches-bin/data_batch_1\.bin"):
+    with pytest.raises(DatasetError, match=r"has no cifar-10-batches-bin/data_batch_1\.bin"):
         source.load(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
-        (cifar_batch(0)[:-1], "12291 bytes long where 4 pictures of 3073 bytes, 12292 in all"),
+        (cifar_batch(0)[:-1], "12291 bytes long, expected 4 pictures of 3073 bytes, 12292 in all"),
         (cifar_batch(0) + b"\0", "12293 bytes long"),
-        (b"\x0a" + cifar_batch(0)[1:], "label 10 where 0 to 9"),
+        (b"\x0a" + cifar_batch(0)[1:], "label 10, expected 0 to 9"),
     ],
 )
-def test_a_damaged_batch_is_named(content: bytes, cause: str) -> None:
+def test_rejects_damaged_batch(content: bytes, cause: str) -> None:
     with pytest.raises(DatasetError, match=f"some/file is damaged: .*{cause}"):
         parse_batch(content, PICTURES, "some/file")
 
 
-def test_cifar10_is_fetched_once(tmp_path: Path, serve: Callable[[Path], str]) -> None:
+def test_cifar10_fetches_once(tmp_path: Path, serve: Callable[[Path], str]) -> None:
     trusted = write_archive(tmp_path / "mirror" / ARCHIVE, CIFAR)
     source = Cifar10(PICTURES, trusted.sha256, (serve(tmp_path / "mirror") + ARCHIVE,))
     paths = source.fetch(tmp_path / "data")

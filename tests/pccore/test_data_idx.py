@@ -1,4 +1,4 @@
-"""The IDX reader: round trips, and every kind of damage is refused in one sentence."""
+"""The IDX reader: round trips, and one-sentence errors for every kind of damage."""
 
 import gzip
 import struct
@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from pccore.data import DatasetError
 from pccore.data.idx import parse_idx, read_idx
 
-# Type codes as the format's description on the MNIST page lists them.
+# Type codes from the description of the format on the MNIST page.
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 
 ARRAYS = st.sampled_from(sorted(CODES)).flatmap(
@@ -28,14 +28,14 @@ def idx_bytes(array: np.ndarray) -> bytes:
 
 
 @given(ARRAYS)
-def test_what_was_written_is_read_bit_for_bit(array: np.ndarray) -> None:
+def test_round_trip_is_bitwise(array: np.ndarray) -> None:
     read = parse_idx(idx_bytes(array), "it")
     assert read.dtype == array.dtype
     assert read.shape == array.shape
     assert read.tobytes() == array.tobytes()
 
 
-def test_a_file_is_read_packed_or_not(tmp_path: Path) -> None:
+def test_reads_packed_and_plain_files(tmp_path: Path) -> None:
     array = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
     content = idx_bytes(array)
     (tmp_path / "plain").write_bytes(content)
@@ -45,7 +45,7 @@ def test_a_file_is_read_packed_or_not(tmp_path: Path) -> None:
 
 
 @given(ARRAYS, st.data())
-def test_every_truncation_is_refused(array: np.ndarray, data: st.DataObject) -> None:
+def test_rejects_every_truncation(array: np.ndarray, data: st.DataObject) -> None:
     content = idx_bytes(array)
     kept = data.draw(st.integers(0, len(content) - 1))
     with pytest.raises(DatasetError, match="it"):
@@ -53,7 +53,7 @@ def test_every_truncation_is_refused(array: np.ndarray, data: st.DataObject) -> 
 
 
 @given(st.binary(max_size=40))
-def test_arbitrary_bytes_are_an_array_or_a_dataset_error(content: bytes) -> None:
+def test_arbitrary_bytes_give_an_array_or_dataset_error(content: bytes) -> None:
     try:
         array = parse_idx(content, "it")
     except DatasetError:
@@ -69,26 +69,26 @@ DAMAGED = {
     "unknown type": (GOOD[:2] + b"\x0a" + GOOD[3:], "a type code"),
     "no dimensions": (GOOD[:3] + b"\0" + GOOD[4:], "number of dimensions"),
     "65 dimensions": (b"\0\0\x08\x41" + b"\0\0\0\1" * 65 + b"\0", "number of dimensions"),
-    "cut header": (GOOD[:7], "7 bytes where 12 are expected"),
-    "one byte short": (GOOD[:-1], r"17 bytes long .* \(2, 3\), announces 18"),
+    "cut header": (GOOD[:7], "7 bytes, expected 12"),
+    "one byte short": (GOOD[:-1], r"17 bytes long, .* declares 18 for shape \(2, 3\)"),
     "one byte long": (GOOD + b"\0", "19 bytes long"),
     "empty": (struct.pack(">HBBII", 0, 8, 2, 0, 3), r"shape \(0, 3\)"),
-    # A header of 2^64 numbers and more must neither wrap around nor be allocated.
+    # A header of 2^64 numbers or more must neither overflow nor allocate memory.
     "oversized": (
         struct.pack(">HBBII", 0, 8, 2, 2**32 - 1, 2**32 - 1) + b"\0",
         "18446744065119617",
     ),
-    "wrapping": (struct.pack(">HBB4I", 0, 8, 4, *[2**16] * 4), "announces 18446744073709551636"),
+    "wrapping": (struct.pack(">HBB4I", 0, 8, 4, *[2**16] * 4), "declares 18446744073709551636"),
 }
 
 
 @pytest.mark.parametrize(("content", "cause"), DAMAGED.values(), ids=DAMAGED.keys())
-def test_damage_is_named(content: bytes, cause: str) -> None:
+def test_damage_error_names_the_cause(content: bytes, cause: str) -> None:
     with pytest.raises(DatasetError, match=cause):
         parse_idx(content, "some/file")
 
 
-def test_a_gzip_bomb_stops_at_the_cap(tmp_path: Path) -> None:
+def test_gzip_bomb_stops_at_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "bomb.gz"
     path.write_bytes(gzip.compress(bytes(10_000_000)))
     with pytest.raises(DatasetError, match="more than the 1000 bytes"):
@@ -96,13 +96,13 @@ def test_a_gzip_bomb_stops_at_the_cap(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [3, 12, -9, -1])
-def test_a_cut_gzip_file_is_damaged(tmp_path: Path, keep: int) -> None:
+def test_truncated_gzip_error(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "cut.gz"
     path.write_bytes(gzip.compress(GOOD)[:keep])
     with pytest.raises(DatasetError, match=r"cut\.gz is damaged: it cannot be unpacked"):
         read_idx(path, 100)
 
 
-def test_an_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
+def test_unreadable_file_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="cannot be read: Is a directory"):
         read_idx(tmp_path, 100)

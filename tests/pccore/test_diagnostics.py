@@ -1,4 +1,4 @@
-"""Traces of inference against the reference energy and its gradient."""
+"""Traces of inference: the reference energy and its gradient."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def _float64():
         yield
 
 
-def test_every_step_from_a_normal_start():
+def test_traces_every_step_from_a_normal_start():
     config = replace(TANH, precisions=(2.0, 0.5, 1.0, 3.0), activity_decay=0.1)
     network, x, y = problem(config)
     key, start = jax.random.key(4), NormalStart(0.7)
@@ -42,7 +42,7 @@ def test_every_step_from_a_normal_start():
     assert traced.residual is None
 
 
-def test_what_was_not_reached_is_missing_and_any_relaxation_can_be_traced():
+def test_entries_after_the_last_step_are_nan_for_any_relaxation():
     network, x, y = problem(TANH)
     scheme = ToConvergence(300, 0.05)
     traced = pccore.trace(scheme, network, x, y, 1.0)
@@ -69,7 +69,7 @@ def test_what_was_not_reached_is_missing_and_any_relaxation_can_be_traced():
     assert in_tuples.steps == steps
 
 
-def test_an_exact_solution_is_seen_before_and_after():
+def test_traces_exact_solution_before_and_after():
     network, x, y = problem(LINEAR)
     traced = pccore.trace(ExactSolution(), network, x, y, 1.0)
     assert traced.energies.shape == (2, 4)

@@ -77,7 +77,7 @@ def sweeps(relaxation, errors):
 
 
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
-def test_sweeps_are_what_the_stated_energy_and_its_derivatives_say(config):
+def test_sweeps_match_the_energy_and_its_derivatives(config):
     network, x, y = problem(config)
     relaxation = network.relaxation(x, y)
     some = random_like(relaxation.start)
@@ -103,7 +103,7 @@ def largest_eigenvalue(relaxation):
 
 
 @pytest.mark.parametrize("parameterisation", ["mupc", "sp"])
-def test_errors_and_activities_share_their_equilibrium_and_what_is_learned_there(parameterisation):
+def test_errors_and_activities_share_equilibrium_and_gradients(parameterisation):
     network, x, y = problem(replace(LINEAR, parameterisation=parameterisation))
     relaxation = network.relaxation(x, y)
     exact = equilibrium(energy_of_activities, relaxation.start, network, x, y)
@@ -113,7 +113,7 @@ def test_errors_and_activities_share_their_equilibrium_and_what_is_learned_there
     assert_close(gradients, expected, rtol=1e-8, atol=1e-10)
 
 
-def test_nonlinear_networks_come_to_rest_where_activities_do():
+def test_nonlinear_networks_share_the_equilibrium():
     network, x, y = problem(CONFIG)
     relaxation = network.relaxation(x, y)
     departure = infer(ErrorBased(300), relaxation, 0.5 * BATCH)
@@ -122,7 +122,7 @@ def test_nonlinear_networks_come_to_rest_where_activities_do():
     assert float(jnp.abs(slopes).max()) < 1e-10
 
 
-def test_descent_converges_below_two_over_the_largest_eigenvalue_and_diverges_above():
+def test_descent_converges_below_two_over_the_largest_eigenvalue():
     network, x, y = problem(replace(LINEAR, parameterisation="ntp"))
     relaxation = network.relaxation(x, y)
     exact = equilibrium(energy_of_activities, relaxation.start, network, x, y)
@@ -135,7 +135,7 @@ def test_descent_converges_below_two_over_the_largest_eigenvalue_and_diverges_ab
     assert float(jnp.abs(above - exact).max()) > 1e3
 
 
-def test_one_step_gives_the_errors_of_backpropagation_in_every_layer():
+def test_one_step_gives_errors_of_backpropagation():
     network, x, y = problem(VARIANTS["mupc"])
     relaxation, beta = network.relaxation(x, y), 0.1
     departure = infer(ErrorBased(1), relaxation, beta)
@@ -146,7 +146,7 @@ def test_one_step_gives_the_errors_of_backpropagation_in_every_layer():
     assert np.abs(errors).max(axis=(1, 2)).min() > 0
 
 
-def test_it_begins_where_it_is_told_and_shows_every_step():
+def test_given_start_and_observed_steps():
     network, x, y = problem(CONFIG)
     relaxation = network.relaxation(x, y)
     given = random_like(relaxation.start)
@@ -162,7 +162,7 @@ def test_it_begins_where_it_is_told_and_shows_every_step():
     assert_close(seen, jnp.stack([given, one, two]))
 
 
-def test_the_program_does_not_grow_with_depth():
+def test_program_size_does_not_grow_with_depth():
     def size(depth):
         network, x, y = problem(replace(CONFIG, depth=depth))
 
@@ -175,7 +175,7 @@ def test_the_program_does_not_grow_with_depth():
     assert size(4) == size(40)
 
 
-def test_other_schemes_can_descend_in_errors():
+def test_other_schemes_descend_in_errors():
     network, x, y = problem(LINEAR)
     relaxation = network.relaxation(x, y)
 
@@ -193,10 +193,10 @@ def test_other_schemes_can_descend_in_errors():
     assert_close(total, jax.jit(energy)(network, exact, x, y))
 
 
-def test_what_it_cannot_do_is_refused():
+def test_rejects_networks_without_sweeps():
     config = pccore.BidirectionalConfig(CONFIG, pccore.mirror(CONFIG))
     network, x, y = problem(config)
-    with pytest.raises(ValueError, match="BidirectionalRelaxation has no departure_of"):
+    with pytest.raises(ValueError, match="error_gradient, got BidirectionalRelaxation"):
         infer(ErrorBased(1), network.relaxation(x, y), 1.0)
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         ErrorBased(0)
@@ -221,7 +221,7 @@ def test_high_hidden_precision_recovers_backpropagation():
     np.testing.assert_allclose(coarse / fine, 100, rtol=0.05)
 
 
-def test_it_trains_digits():
+def test_trains_digits():
     network = pccore.NetworkConfig(64, 10, width=16, depth=4)
     rule = pccore.PredictiveCoding(ErrorBased(4))
     assert accuracy_on_digits(network, rule, activity_lr=20.0) > 0.6

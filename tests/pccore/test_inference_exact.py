@@ -50,7 +50,7 @@ def dense(blocks):
 
 
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
-def test_against_dense_solves(config):
+def test_matches_dense_solves(config):
     network, x, y = problem(config)
     inference, z = infer(ExactSolution(), network, x, y, BETA)
     hessian, expected = problems.dense_system(network, x, y)
@@ -63,7 +63,7 @@ def test_against_dense_solves(config):
 
 
 @pytest.mark.parametrize("config", [LINEAR, PLAIN], ids=["residual", "plain"])
-def test_the_equilibrated_energy_is_the_rescaled_loss(config):
+def test_equilibrated_energy_is_the_rescaled_loss(config):
     """F* = (1/2B) sum r' S^-1 r, S = I + sum_l J_l J_l', J_l = dy/dz_l (thesis eqs. 4.5, C.25)."""
     network, x, y = problem(config)
     _, z = infer(ExactSolution(), network, x, y, BETA)
@@ -76,14 +76,14 @@ def test_the_equilibrated_energy_is_the_rescaled_loss(config):
     assert_close(np.sum(problems.layer_energies(network, z, x, y)), expected)
 
 
-def test_a_target_that_is_predicted_leaves_the_forward_pass_where_it_is():
+def test_predicted_target_keeps_the_forward_pass():
     """As with an unclamped output (thesis C.2.1): the equilibrium is the forward pass."""
     network, x, _ = problem(LINEAR)
     _, z = infer(ExactSolution(), network, x, network.predict(x), BETA)
     assert_close(z, network.forward(x))
 
 
-def test_without_output_precision_the_equilibrium_tends_to_the_forward_pass():
+def test_small_output_precision_gives_the_forward_pass():
     network, x, y = problem(LINEAR)
     weak = replace(network, config=replace(LINEAR, precisions=(1.0, 1.0, 1.0, 1e-7)))
     usual, _ = infer(ExactSolution(), network, x, y, BETA)
@@ -92,7 +92,7 @@ def test_without_output_precision_the_equilibrium_tends_to_the_forward_pass():
     assert 1e-8 * size < away < 1e-6 * size
 
 
-def test_float32_is_exact_relative_to_every_layers_own_departure():
+def test_float32_is_accurate_relative_to_each_layers_departure():
     """SP with skips at 64 layers, where departures span five orders of magnitude and an activity
     Hessian in float32 would have lost its smallest eigenvalues."""
     config = replace(LINEAR, width=8, depth=64, parameterisation="sp")
@@ -109,7 +109,7 @@ def test_float32_is_exact_relative_to_every_layers_own_departure():
     assert np.all(wrong < 1e-4 * sizes)
 
 
-def test_blocks_of_any_definite_matrix():
+def test_solves_any_definite_block_matrix():
     keys = jax.random.split(jax.random.key(1), 3)
     H, N, B = 4, 3, 2
     root = jax.random.normal(keys[0], (H, N, N))
@@ -122,7 +122,7 @@ def test_blocks_of_any_definite_matrix():
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0])
-def test_the_program_does_not_grow_with_depth(decay):
+def test_program_size_does_not_grow_with_depth(decay):
     def operations(depth):
         network, x, y = problem(replace(LINEAR, depth=depth, activity_decay=decay))
         program = jax.make_jaxpr(lambda: network.relaxation(x, y).equilibrium())()
@@ -138,19 +138,19 @@ def test_the_program_does_not_grow_with_depth(decay):
         ({"output": "cross_entropy"}, "exact equilibrium needs output 'mse', got 'cross_entropy'"),
     ],
 )
-def test_what_has_no_such_equilibrium_is_refused(change, sentence):
+def test_rejects_nonlinear_networks(change, sentence):
     network, x, y = problem(replace(LINEAR, **change))
     with pytest.raises(ValueError, match=sentence):
         infer(ExactSolution(), network, x, y, BETA)
 
 
-def test_a_relaxation_without_closed_form_is_refused():
+def test_rejects_relaxation_without_closed_form():
     network, x, y = problem(LINEAR)
-    with pytest.raises(ValueError, match="equilibrium in closed form, TupleRelaxation has none"):
+    with pytest.raises(ValueError, match="equilibrium in closed form, got TupleRelaxation"):
         ExactSolution().infer(TupleRelaxation.of(network, x, y), BETA)
 
 
-def test_perfect_inference_trains_a_deep_standard_network():
+def test_exact_inference_trains_a_deep_standard_network():
     """Thesis C.3.6, figure C.15: the training loss of SP falls steadily at depth 32."""
     data = pccore.data.load("digits")
     network = pccore.NetworkConfig(

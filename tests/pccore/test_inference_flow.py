@@ -32,7 +32,7 @@ def flow_at(network, x, y, time):
     return equilibrium + away.reshape(H, N, B).transpose(0, 2, 1)
 
 
-def test_euler_is_gradient_descent():
+def test_euler_equals_gradient_descent():
     network, x, y = problem(TANH)
     beta = jnp.asarray(0.4)
     flow, z = infer(GradientFlow(6, "euler"), network, x, y, beta)
@@ -43,7 +43,7 @@ def test_euler_is_gradient_descent():
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_the_error_of_one_step_has_the_order_of_its_solver(solver):
+def test_error_of_one_step_has_the_order_of_the_solver(solver):
     """O(dt^(p+1)); beta is dt."""
     network, x, y = problem(replace(LINEAR, depth=2))
     order, errors = ORDERS[solver], []
@@ -55,7 +55,7 @@ def test_the_error_of_one_step_has_the_order_of_its_solver(solver):
 
 
 class TestAdaptive:
-    def test_follows_the_flow_to_its_tolerance(self):
+    def test_follows_the_flow_within_tolerance(self):
         network, x, y = problem(LINEAR)
         flow = AdaptiveFlow(time=10.0, rtol=1e-6, atol=1e-8)
         inference, z = infer(flow, network, x, y, jnp.asarray(2.0))
@@ -70,7 +70,7 @@ class TestAdaptive:
         assert inference.converged
         assert_close(z, equilibrium, rtol=1e-4, atol=1e-5)
 
-    def test_what_cannot_be_integrated_is_a_result_not_an_exception(self):
+    def test_failed_integration_is_a_result(self):
         network, x, y = problem(LINEAR)
         flow, beta = AdaptiveFlow(max_steps=5), jnp.asarray(1.0)
         inference, z = infer(flow, network, x, y, beta)
@@ -88,7 +88,7 @@ class TestStoppingOnTheVectorField:
     FIXED = GradientFlow(4000, tolerance=0.01)
 
     @pytest.mark.parametrize("flow", [FIXED, AdaptiveFlow(atol=1e-5, tolerance=0.01)])
-    def test_ends_once_the_gradient_is_small(self, flow):
+    def test_ends_when_the_gradient_is_small(self, flow):
         network, x, y = problem(LINEAR)
         inference, z = infer(flow, network, x, y, jnp.asarray(1.0))
         first = np.linalg.norm(problems.activity_slopes(network, network.forward(x), x, y))
@@ -98,7 +98,7 @@ class TestStoppingOnTheVectorField:
         assert last <= 0.01 * first
         assert 1 < inference.steps < 4000
 
-    def test_a_large_state_does_not_pass_for_a_steady_one(self):
+    def test_large_state_is_not_steady(self):
         """A test of ||f|| against the size of the state would end here at once."""
         network, x, y = problem(LINEAR)
         x, y = 1e8 * x, 1e8 * network.predict(x) + y
@@ -109,7 +109,7 @@ class TestStoppingOnTheVectorField:
         assert not inference.converged
         assert inference.steps == 4000
 
-    def test_a_steady_state_takes_no_step(self):
+    def test_steady_state_takes_no_step(self):
         network, x, y = problem(LINEAR)
         network = jax.tree.map(jnp.zeros_like, network)
         inference, _ = infer(self.FIXED, network, x, 0 * y, jnp.asarray(1.0))

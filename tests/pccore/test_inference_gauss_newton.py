@@ -105,7 +105,7 @@ def test_one_iteration_solves_linear_networks_with_longer_skips():
 
 
 @pytest.mark.parametrize(("parameterisation", "depth"), [("mupc", 64), ("sp", 16)])
-def test_float32_is_exact_relative_to_every_layers_own_departure(parameterisation, depth):
+def test_float32_is_accurate_relative_to_each_layers_departure(parameterisation, depth):
     config = replace(LINEAR, width=8, depth=depth, parameterisation=parameterisation)
     network, x, y = problem(config)
     expected = jax.jit(lambda relaxation: relaxation.equilibrium())(network.relaxation(x, y))
@@ -118,7 +118,7 @@ def test_float32_is_exact_relative_to_every_layers_own_departure(parameterisatio
     assert np.all(off < 1e-5 * np.linalg.norm(expected, axis=(1, 2)))
 
 
-def test_float32_that_cannot_resolve_s_still_finds_most_of_the_way():
+def test_float32_makes_progress_when_s_is_unresolved():
     """SP with skips at 64 layers: the eigenvalues of S span twelve orders of magnitude, seven of
     which float32 has. Without care S looks indefinite, and the step points nowhere."""
     network, x, y = problem(replace(LINEAR, width=8, depth=64, parameterisation="sp"))
@@ -162,7 +162,7 @@ def dense_steps(network, x, y, errors):
 
 
 @pytest.mark.parametrize("name", ["one-of-each", "plain-relu", "all-else"])
-def test_steps_are_those_of_dense_gauss_newton(name):
+def test_steps_match_dense_gauss_newton(name):
     network, x, y = problem(VARIANTS[name])
     departure = random_like(network.forward(x))
     for build, at in ((stacked, departure), (general, tuple(departure))):
@@ -174,7 +174,7 @@ def test_steps_are_those_of_dense_gauss_newton(name):
             assert_close(step.slope, slope, rtol=1e-8)
 
 
-def test_stacked_and_general_networks_direct_and_conjugate_solvers_agree():
+def test_networks_and_solvers_agree():
     network, x, y = problem(VARIANTS["all-else"])
     iterations = 3
     _, expected, _ = infer(GaussNewton(iterations), stacked, network, x, y)
@@ -185,7 +185,7 @@ def test_stacked_and_general_networks_direct_and_conjugate_solvers_agree():
             assert_close(z, expected, rtol=1e-8, atol=1e-10)
 
 
-def test_many_outputs_take_conjugate_gradients_as_many_as_they_have_directions():
+def test_conjugate_gradients_converge_in_rank_plus_one_steps():
     """J P^-1 J' has the rank of the last layer's weights at most, here 5 of 80 outputs."""
     network, x, y = problem(replace(CONFIG, output_size=80))
     _, expected, _ = infer(GaussNewton(1, direct_outputs=80), stacked, network, x, y)
@@ -209,7 +209,7 @@ def newton(network, x, y):
 
 
 @pytest.mark.parametrize("name", ["mupc", "all-else"])
-def test_iterations_come_to_rest_where_descent_and_newtons_method_do(name):
+def test_iterations_converge_to_the_minimum_of_newtons_method(name):
     network, x, y = problem(VARIANTS[name])
     descended, expected, least = jax.jit(newton)(network, x, y)
     assert least > 0
@@ -232,7 +232,7 @@ def test_iterations_come_to_rest_where_descent_and_newtons_method_do(name):
     st.sampled_from([0.3, 1.0, 3.0, 10.0]),
     st.booleans(),
 )
-def test_no_samples_energy_ever_rises(case, size, forward):
+def test_energy_of_a_sample_never_rises(case, size, forward):
     """From a forward pass or from anywhere, with weights small or large."""
     activation, output, scheme = case
     config = replace(CONFIG, activation=activation, output=output, parameterisation="sp")
@@ -249,7 +249,7 @@ def test_no_samples_energy_ever_rises(case, size, forward):
     assert np.any(energies[-1] < 0.99 * energies[0])
 
 
-def test_a_step_that_would_raise_the_energy_is_shortened():
+def test_shortens_a_step_that_would_raise_the_energy():
     network, x, y = problem(VARIANTS["plain-relu"])
     network = jax.tree.map(lambda w: 2 * w, network)
     relaxation = network.relaxation(x, y)
@@ -264,7 +264,7 @@ def test_a_step_that_would_raise_the_energy_is_shortened():
     assert np.all(searched[rises] < before[rises])
 
 
-def test_a_target_that_is_predicted_leaves_the_forward_pass_where_it_is():
+def test_predicted_target_keeps_the_forward_pass():
     network, x, _ = problem(CONFIG)
     # no readout: in another program a prediction may be rounded otherwise
     network = replace(network, last=jnp.zeros_like(network.last))
@@ -273,7 +273,7 @@ def test_a_target_that_is_predicted_leaves_the_forward_pass_where_it_is():
     assert float(inference.residual) == 0
 
 
-def test_the_residual_tells_how_far_it_has_come():
+def test_residual_is_relative_to_the_start():
     network, x, y = problem(VARIANTS["cross-entropy"])
     few, *_ = infer(GaussNewton(1), stacked, network, x, y)
     # a search by energies sees no closer than the root of their rounding, 1.5e-8
@@ -283,7 +283,7 @@ def test_the_residual_tells_how_far_it_has_come():
     assert many.residual < 1e-7 < few.residual
 
 
-def test_it_begins_where_it_is_told_and_shows_every_iteration():
+def test_given_start_and_observed_iterations():
     network, x, y = problem(CONFIG)
     given = random_like(network.forward(x))
 
@@ -296,7 +296,7 @@ def test_it_begins_where_it_is_told_and_shows_every_iteration():
     assert_close(observed(network, given), jnp.stack([given, one.departure, two.departure]))
 
 
-def test_lanes_equal_lone_networks():
+def test_vmapped_lanes_equal_single_networks():
     """Although some lanes need more trials of a step, and more conjugate gradients, than others."""
     network, x, y = problem(VARIANTS["plain-relu"])
     scales = jnp.array([0.1, 1.0, 3.0])
@@ -308,7 +308,7 @@ def test_lanes_equal_lone_networks():
         assert_close(together(lanes), jnp.stack(alone), rtol=1e-8)
 
 
-def test_the_program_does_not_grow_with_depth():
+def test_program_size_does_not_grow_with_depth():
     def size(depth, scheme):
         network, x, y = problem(replace(CONFIG, depth=depth))
 
@@ -338,15 +338,15 @@ def test_the_program_does_not_grow_with_depth():
         ),
     ],
 )
-def test_what_it_cannot_infer_is_refused(build, sentence):
+def test_rejects_unsupported_networks(build, sentence):
     network, x, y = problem(replace(CONFIG, input_size=5))
     with pytest.raises(ValueError, match=sentence):
         GaussNewton().infer(build(network, x, y), jnp.nan)
 
 
-def test_networks_that_cannot_be_swept_and_options_without_sense_are_refused():
+def test_rejects_networks_without_sweeps_and_invalid_options():
     network, x, y = problem(pccore.BidirectionalConfig(CONFIG, pccore.mirror(CONFIG)))
-    with pytest.raises(ValueError, match="BidirectionalRelaxation has no linearised"):
+    with pytest.raises(ValueError, match="prediction, got BidirectionalRelaxation"):
         GaussNewton().infer(network.relaxation(x, y), jnp.nan)
     for options, sentence in (
         ({"iterations": 0}, "iterations must be at least 1, got 0"),
@@ -358,7 +358,7 @@ def test_networks_that_cannot_be_swept_and_options_without_sense_are_refused():
             GaussNewton(**options)
 
 
-def test_it_trains_digits():
+def test_trains_digits():
     network = pccore.NetworkConfig(64, 10, width=16, depth=4)
     rule = pccore.PredictiveCoding(GaussNewton())
     assert accuracy_on_digits(network, rule, weight_lr=0.02) > 0.8

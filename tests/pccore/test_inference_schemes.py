@@ -42,14 +42,14 @@ def _float64():
         yield
 
 
-def test_schemes_have_names_in_yaml():
+def test_registered_names():
     for name, scheme in SCHEMES.items():
         assert pccore.INFERENCE[name] is type(scheme)
         assert hash(scheme) == hash(replace(scheme))
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-def test_any_scheme_in_lanes_on_any_relaxation(name):
+def test_vmapped_lanes_match_single_runs_on_any_relaxation(name):
     """Lanes on the stacked network, unobserved, equal lone runs on tuples, observed."""
     network, x, y = problem(LINEAR)
 
@@ -90,7 +90,7 @@ def test_any_scheme_in_lanes_on_any_relaxation(name):
     assert np.sum(after) < np.sum(before)
 
 
-def test_one_step_moves_the_last_hidden_layer_only():
+def test_one_step_moves_only_the_last_hidden_layer():
     """Thesis C.3.5: one step is gradient descent with T = 1."""
     network, x, y = problem(TANH)
     forward = network.forward(x)
@@ -124,7 +124,7 @@ class TestHalving:
         return z, most, False
 
     @pytest.mark.parametrize(("beta", "ends"), [(0.5, False), (6.0, False), (300.0, True)])
-    def test_against_the_definition(self, beta, ends):
+    def test_matches_the_definition(self, beta, ends):
         network, x, y = problem(TANH)
         inference, z = infer(Halving(20, halvings=2), network, x, y, jnp.asarray(beta))
         expected, steps, converged = self.reference(network, x, y, beta, 20, 2)
@@ -132,7 +132,7 @@ class TestHalving:
         assert inference.converged == ends
         assert_close(z, expected)
 
-    def test_the_energy_falls_where_plain_descent_diverges(self):
+    def test_energy_falls_where_plain_descent_diverges(self):
         network, x, y = problem(TANH)
         before = np.sum(problems.layer_energies(network, network.forward(x), x, y))
         _, z = infer(Halving(20, halvings=2), network, x, y, jnp.asarray(9.0))
@@ -142,7 +142,7 @@ class TestHalving:
 
 
 class TestToConvergence:
-    def test_ends_at_the_first_step_whose_gradient_is_small_enough(self):
+    def test_ends_at_the_first_small_gradient(self):
         network, x, y = problem(LINEAR)
         inference, z = infer(TO_THE_END, network, x, y, jnp.asarray(2.0))
         expected, norms = network.forward(x), []
@@ -157,21 +157,21 @@ class TestToConvergence:
         _, equilibrium = problems.dense_system(network, x, y)
         assert_close(z, equilibrium, rtol=1e-4, atol=1e-5)
 
-    def test_too_few_steps_are_reported(self):
+    def test_reports_missing_convergence(self):
         network, x, y = problem(LINEAR)
         inference, _ = infer(TO_THE_END, network, x, y, jnp.asarray(1e-4))
         assert not inference.converged
         assert inference.steps == TO_THE_END.max_steps
         assert inference.residual > TO_THE_END.tolerance
 
-    def test_nothing_to_do_takes_no_step(self):
+    def test_zero_gradient_takes_no_step(self):
         network, x, y = problem(LINEAR)
         network = jax.tree.map(jnp.zeros_like, network)
         inference, _ = infer(TO_THE_END, network, x, 0 * y, jnp.asarray(1.0))
         assert (inference.steps, inference.converged) == (0, True)
         assert inference.residual == 0
 
-    def test_an_overflow_ends_inference(self):
+    def test_overflow_ends_inference(self):
         network, x, y = problem(LINEAR)
         inference, _ = infer(TO_THE_END, network, x, y, jnp.asarray(1e6))
         assert not inference.converged
@@ -190,13 +190,13 @@ class TestActivityOptimiser:
             expected, expected_state = theirs.update(scale * z**2, expected_state, z)
             assert_close(0.05 * update, expected, rtol=1e-6)
 
-    def test_sgd_is_gradient_descent(self):
+    def test_sgd_equals_gradient_descent(self):
         network, x, y = problem(TANH)
         _, expected = infer(GradientDescent(4), network, x, y, jnp.asarray(0.4))
         _, z = infer(ActivityOptimiser(4, "sgd"), network, x, y, jnp.asarray(0.4))
         assert_close(z, expected)
 
-    def test_takes_an_optimiser_with_its_options(self):
+    def test_accepts_an_optimiser_object(self):
         network, x, y = problem(TANH)
         scheme = ActivityOptimiser(3, pccore.SGD(momentum=0.9))
         _, z = infer(scheme, network, x, y, jnp.asarray(0.4))
@@ -206,7 +206,7 @@ class TestActivityOptimiser:
             expected = expected - 0.4 * velocity
         assert_close(z, expected)
 
-    def test_weight_decay_is_on_the_activities(self):
+    def test_weight_decay_applies_to_activities(self):
         """AdamW moves every activity towards zero, also where the gradient is exactly zero."""
         network, x, y = problem(TANH)
         _, z = infer(ActivityOptimiser(1, "adamw"), network, x, y, jnp.asarray(0.4))
@@ -230,6 +230,6 @@ class TestActivityOptimiser:
         (partial(ExactSolution, 0.0), "tolerance must be positive, got 0.0"),
     ],
 )
-def test_wrong_use_is_a_sentence(build, sentence):
+def test_rejects_invalid_options(build, sentence):
     with pytest.raises(ValueError, match=sentence):
         build()

@@ -1,4 +1,4 @@
-"""Factorisations under vmap and differentiation, and in two programs at a time."""
+"""Factorisations under vmap and differentiation, and in two concurrent programs."""
 
 import os
 import subprocess
@@ -84,7 +84,7 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., tup
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_batches_and_derivatives_are_those_of_the_original(name: str) -> None:
+def test_batches_and_derivatives_equal_the_original(name: str) -> None:
     ours, original, arguments = CASES[name]
 
     def total(function: Callable[..., Any], *arrays: jax.Array) -> jax.Array:
@@ -98,7 +98,7 @@ def test_batches_and_derivatives_are_those_of_the_original(name: str) -> None:
         strict=True,
     ):
         np.testing.assert_allclose(found, expected, atol=1e-5)
-    # one argument shared by the batch, the others not
+    # the batch shares all arguments but the first
     shared = tuple(a[0] if i else a for i, a in enumerate(many))
     axes = tuple(None if i else 0 for i in range(len(many)))
     for found, expected in zip(
@@ -111,7 +111,7 @@ def test_batches_and_derivatives_are_those_of_the_original(name: str) -> None:
     np.testing.assert_allclose(*slopes, atol=1e-5)
 
 
-def test_an_empty_batch() -> None:
+def test_empty_batch() -> None:
     assert jax.vmap(lapack.solve_lower)(lower(2)[:0], drawn(0, 5, 3)).shape == (0, 5, 3)
 
 
@@ -124,13 +124,13 @@ def test_small_systems(batch: tuple[int, ...], K: int) -> None:
         np.testing.assert_allclose(lapack.solve_small(A, b), expected, rtol=1e-9)
 
 
-def test_a_small_system_that_needs_its_rows_exchanged() -> None:
+def test_small_system_with_row_exchange() -> None:
     A = jnp.array([[0.0, 2.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, 4.0]])
     np.testing.assert_allclose(lapack.solve_small(A, A @ jnp.arange(3.0)), jnp.arange(3.0))
 
 
-def test_trainings_side_by_side_do_not_wait_for_each_other_for_ever() -> None:
-    # With XLA's own batches this one stood still.
+def test_concurrent_trainings_do_not_deadlock() -> None:
+    # XLA's own batches deadlock here.
     environment = {"PJRT_NPROC": "2", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
     command = [sys.executable, "-c", TWO_PROGRAMS]
     subprocess.run(command, env={**os.environ, **environment}, check=True, timeout=240)

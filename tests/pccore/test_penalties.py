@@ -1,4 +1,4 @@
-"""Penalties: their gradients in closed form, and that training adds them."""
+"""Penalties: gradients in closed form, and training with penalties."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def _float64():
         yield
 
 
-def test_weight_decay_is_proportional_to_the_weights_and_spares_biases():
+def test_weight_decay_gradient_is_proportional_to_weights_without_biases():
     network, _, _ = problem(CONFIG)
     gradients = jax.jit(jax.grad(pccore.WeightDecay(0.1)))(network)
     expected = jax.tree.map(lambda w: 0.1 * w, network)
@@ -33,7 +33,7 @@ def test_weight_decay_is_proportional_to_the_weights_and_spares_biases():
 
 
 @pytest.mark.parametrize("gain", [1.0, 1.05])
-def test_orthogonality_is_the_squared_defect_of_every_matrix(gain):
+def test_orthogonality_gradient_of_every_matrix(gain):
     """d/dW of strength/2 ||W'W - g^2 I||^2 is 2 strength W (W'W - g^2 I), wide or tall."""
     network, _, _ = problem(CONFIG)
     value, gradients = jax.jit(jax.value_and_grad(pccore.Orthogonality(0.1, gain)))(network)
@@ -46,13 +46,13 @@ def test_orthogonality_is_the_squared_defect_of_every_matrix(gain):
     assert_close(gradients, expected)
 
 
-def test_square_orthogonal_weights_cost_nothing():
+def test_square_orthogonal_weights_have_no_penalty():
     config = replace(CONFIG, input_size=5, output_size=5, parameterisation="orthogonal")
     network = jax.jit(config.build)(jax.random.key(0))
     assert float(pccore.Orthogonality(1.0, gain=1.05)(network)) < 1e-8
 
 
-def test_biases_are_told_from_weights_in_general_networks():
+def test_finds_weights_without_biases_in_general_networks():
     def layers(key):
         keys = jax.random.split(key)
         convolution = eqx.nn.Conv2d(2, 3, kernel_size=2, key=keys[0])
@@ -66,8 +66,8 @@ def test_biases_are_told_from_weights_in_general_networks():
     assert_close(jax.jit(pccore.Orthogonality(2.0))(network), expected, rtol=1e-5)
 
 
-def test_training_adds_them_to_the_gradient():
-    """With eta lambda = 1 decay takes all of W away, and what is left predicts nothing."""
+def test_training_adds_penalty_gradients():
+    """With eta lambda = 1 one step of decay removes all of W, so that the prediction is zero."""
     data = pccore.data.load("digits")
     network = pccore.NetworkConfig(64, 10, width=8, depth=1)
     config = pccore.TrainingConfig(
@@ -81,10 +81,10 @@ def test_training_adds_them_to_the_gradient():
     with jax.enable_x64(False):
         curve = pccore.fit(config, data, pccore.Lane(1e-6, None, seed=0)).curve
     assert abs(curve.train_loss[0] - 0.5) > 1e-2
-    np.testing.assert_allclose(curve.train_loss[1], 0.5, rtol=1e-5)  # of a one-hot target
+    np.testing.assert_allclose(curve.train_loss[1], 0.5, rtol=1e-5)  # 0.5 ||one-hot||^2
 
 
-def test_what_makes_no_sense_is_refused():
+def test_rejects_invalid_parameters():
     with pytest.raises(ValueError, match="strength must be positive, got 0"):
         pccore.WeightDecay(0.0)
     with pytest.raises(ValueError, match="gain must be positive, got -1"):

@@ -1,4 +1,4 @@
-"""The scripts of examples/python, with fewer weight updates, do what they say."""
+"""The scripts of examples/python, with fewer weight updates."""
 
 import runpy
 from pathlib import Path
@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parents[2] / "examples" / "python"
 
 @pytest.fixture
 def main(request, monkeypatch):
-    """The function `main` of the example that the test is named after."""
+    """Return the function `main` of the example with the name of the test."""
     monkeypatch.syspath_prepend(FOLDER)
     name = request.node.name.removeprefix("test_")
     return runpy.run_path(str(FOLDER / f"{name}.py"))["main"]
@@ -39,5 +39,5 @@ def test_completion(main, tmp_path):
     assert picture.stat().st_size > 5000
 
 
-def test_every_example_has_a_test():
+def test_all_examples_are_tested():
     assert {f"test_{path.stem}" for path in FOLDER.glob("*.py")} < set(globals())

@@ -1,4 +1,4 @@
-"""Where inference begins."""
+"""Starting points of inference."""
 
 import inference_problems as problems
 import jax
@@ -18,19 +18,19 @@ def _float64():
         yield
 
 
-def test_names():
+def test_registered_names():
     assert STARTS["forward"] is ForwardStart
     assert STARTS["normal"] is NormalStart
 
 
-def test_a_forward_start_leaves_the_wave_to_the_scheme():
+def test_forward_start_gives_no_departure():
     network, x, y = problem(TANH)
     assert ForwardStart().departure(network.relaxation(x, y), jax.random.key(0)) is None
     assert pccore.PredictiveCoding(GradientDescent(2)).start == ForwardStart()
 
 
 @pytest.mark.parametrize("in_tuples", [False, True])
-def test_a_normal_start_is_normal_whatever_the_forward_pass(in_tuples):
+def test_normal_start_has_the_normal_distribution(in_tuples):
     network, x, y = problem(TANH, batch=800)
     relaxation = TupleRelaxation.of(network, x, y) if in_tuples else network.relaxation(x, y)
     departure = NormalStart(scale=0.5).departure(relaxation, jax.random.key(1))
@@ -43,7 +43,7 @@ def test_a_normal_start_is_normal_whatever_the_forward_pass(in_tuples):
     assert np.all(np.abs(covariance - 0.25 * np.eye(3)) < 4 * 0.25 * np.sqrt(2 / n))
 
 
-def test_descent_from_a_normal_start_draws_anew_with_every_key():
+def test_descent_from_normal_start_depends_on_the_key():
     network, x, y = problem(TANH)
     rule = pccore.PredictiveCoding(GradientDescent(3), NormalStart())
     gradients = jax.jit(rule.gradients)
@@ -59,6 +59,6 @@ def test_descent_from_a_normal_start_draws_anew_with_every_key():
     assert np.all(drawn[0] != drawn[1])
 
 
-def test_a_scale_must_be_positive():
+def test_rejects_scale_that_is_not_positive():
     with pytest.raises(ValueError, match="scale must be positive, got 0"):
         NormalStart(scale=0)

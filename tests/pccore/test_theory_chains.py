@@ -55,7 +55,7 @@ nearest_minimum = jax.jit(one_unit.nearest_minimum)
 
 @settings(max_examples=20)
 @given(weights(), st.booleans())
-def test_values_and_derivatives_of_any_chain(w, weighted):
+def test_values_and_derivatives_match_autodiff(w, weighted):
     x, y = batch()
     precisions = (0.5, 2.0, 3.0, 0.7, 1.5, 0.9)[: len(w)] if weighted else ()
     mine = all_of(LinearChain.of(x, y, precisions), w)
@@ -70,7 +70,7 @@ def test_values_and_derivatives_of_any_chain(w, weighted):
 
 @settings(max_examples=15)
 @given(DEPTHS, st.sampled_from([-1.0, 2.0]), st.integers(0, 999))
-def test_minima_are_flatter_by_the_rescaling(L, slope, seed):
+def test_energy_minima_are_flatter_by_the_rescaling(L, slope, seed):
     """Eqs. B.62 and B.63."""
     chain = LinearChain.of(*batch(slope))
     above = jnp.asarray(np.random.default_rng(seed).uniform(0.5, 1.5, size=L - 1))
@@ -90,7 +90,7 @@ def test_minima_are_flatter_by_the_rescaling(L, slope, seed):
         np.testing.assert_allclose(chain.sharpness(w).energy, ratio / (1 + w[1] ** 2), rtol=1e-9)
 
 
-def test_targets_that_no_chain_fits_leave_the_energy_without_a_minimum():
+def test_energy_has_no_minimum_if_no_chain_fits_the_targets():
     chain = LinearChain.of(*batch())
     losses, energies = zip(
         *(
@@ -104,7 +104,7 @@ def test_targets_that_no_chain_fits_leave_the_energy_without_a_minimum():
     assert energies[-1] < 1e-7 * losses[0]
 
 
-def test_deep_chains_agree_with_automatic_differentiation():
+def test_deep_chains_match_autodiff():
     chain = LinearChain.of(*batch())
     w = jnp.asarray(np.random.default_rng(0).uniform(0.9, 1.1, size=65))
     np.testing.assert_allclose(
@@ -118,7 +118,7 @@ def test_deep_chains_agree_with_automatic_differentiation():
     np.testing.assert_allclose(eqx.filter_jit(chain.energy_hessian)(w), expected, atol=1e-9 * scale)
 
 
-def test_noise_on_the_weights_costs_what_sampling_says():
+def test_perturbed_loss_matches_sampling():
     chain, std = LinearChain.of(*batch(-1.0)), 0.5
     w = jnp.array([1.2, -0.7, 0.9])
     noise = std * jax.random.normal(jax.random.key(0), (100_000, 3))
@@ -129,7 +129,7 @@ def test_noise_on_the_weights_costs_what_sampling_says():
 
 @settings(max_examples=15)
 @given(st.integers(0, 999))
-def test_the_saddle_of_one_unit(seed):
+def test_saddle_eigenvalues_of_one_unit(seed):
     """Eqs. A.7 to A.9."""
     chain = LinearChain.of(*batch(seed=seed))
     found = all_of(chain, jnp.zeros(2))
@@ -141,7 +141,7 @@ def test_the_saddle_of_one_unit(seed):
 
 @settings(max_examples=15)
 @given(st.tuples(NUMBER, NUMBER), st.sampled_from([-1.0, 0.3, 2.0]))
-def test_the_nearest_minimum_is_the_best_root_of_the_quartic(w, slope):
+def test_nearest_minimum_is_the_best_root_of_the_quartic(w, slope):
     """Eq. A.3, for y = m x: t^4 - w_1 t^3 + m w_2 t - m^2 = 0."""
     roots = np.roots([1, -w[0], 0, slope * w[1], -(slope**2)])
     real = roots[np.abs(roots.imag) < 1e-6].real
@@ -153,7 +153,7 @@ def test_the_nearest_minimum_is_the_best_root_of_the_quartic(w, slope):
 
 @pytest.mark.parametrize("w", [(0, 0), (1, 1), (1, -1), (5, 5), (5, -5), (0, 3), (3, 0)])
 @pytest.mark.parametrize("slope", [-1.0, 1.0])
-def test_the_nearest_minimum_where_two_may_be_equally_close(w, slope):
+def test_nearest_minimum_with_two_candidates(w, slope):
     t = np.concatenate([-np.logspace(-2, 2, 200_001), np.logspace(-2, 2, 200_001)])
     distance = np.min(np.hypot(t - w[0], slope / t - w[1]))
     mine = np.asarray(nearest_minimum(jnp.array(w, float), jnp.array(slope)))
@@ -163,7 +163,7 @@ def test_the_nearest_minimum_where_two_may_be_equally_close(w, slope):
 
 @settings(max_examples=15)
 @given(st.tuples(NUMBER, NUMBER), st.integers(0, 6), st.booleans())
-def test_the_energy_in_the_course_of_inference(w, steps, weighted):
+def test_energy_during_inference(w, steps, weighted):
     x, y = batch()
     p1, p2 = precisions = (2.0, 0.5) if weighted else (1.0, 1.0)
     rate, z = 0.1, w[0] * x
@@ -175,7 +175,7 @@ def test_the_energy_in_the_course_of_inference(w, steps, weighted):
     np.testing.assert_allclose(mine, F, **EXACT)
 
 
-def test_precisions_lean_to_backpropagation_and_to_target_propagation():
+def test_precision_limits_are_backpropagation_and_target_propagation():
     """Fig. A.5, in the limit of their ratio."""
     x, y = batch()
     w = jnp.array([0.7, -1.3])
@@ -186,7 +186,7 @@ def test_precisions_lean_to_backpropagation_and_to_target_propagation():
     np.testing.assert_allclose(downwards, jnp.mean((y / w[1] - w[0] * x) ** 2) / 2, rtol=1e-6)
 
 
-def test_predictive_coding_points_closer_to_the_optimum_than_backpropagation():
+def test_predictive_coding_aligns_better_than_backpropagation():
     """Fig. 3.2 at initialisation: y = -x, U(-1, 1) weights, lambda = 2."""
     chain = LinearChain.of(*batch(-1.0))
     w = jax.random.uniform(jax.random.key(0), (2000, 2), minval=-1, maxval=1)
@@ -196,7 +196,7 @@ def test_predictive_coding_points_closer_to_the_optimum_than_backpropagation():
         assert gain.mean() > 3 * gain.std() / len(gain) ** 0.5
 
 
-def test_descent_near_the_saddle_is_linear():
+def test_descent_near_saddle_is_linear():
     """Eqs. A.11 and A.12: right to the cube of the distance, as F* is even."""
     chain, rate, steps = LinearChain.of(*batch(-1.0)), 0.1, 10
     hessian = chain.energy_hessian(jnp.zeros(2))
@@ -216,6 +216,6 @@ def test_descent_near_the_saddle_is_linear():
     assert jnp.isinf(near_critical.escape_steps(jnp.array(0.0), rate, 1e-3, 1e-1))
 
 
-def test_precisions_must_be_one_a_layer():
-    with pytest.raises(ValueError, match="3 layers have as many precisions"):
+def test_rejects_wrong_number_of_precisions():
+    with pytest.raises(ValueError, match="3 layers need 3 precisions"):
         LinearChain.of(*batch(), (1.0, 2.0)).energy(jnp.ones(3))

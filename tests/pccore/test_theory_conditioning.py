@@ -92,7 +92,9 @@ def assert_operators(network, departure, x, y):
     st.booleans(),
     st.sampled_from(["linear", "relu"]),
 )
-def test_piecewise_linear_networks(shape, parameterisation, layout, weighted, activation):
+def test_hessian_of_piecewise_linear_networks(
+    shape, parameterisation, layout, weighted, activation
+):
     options = {"activation": activation, "weighted": weighted, "activity_decay": 0.3, **layout}
     network, x, y = problems.problem(config(shape, parameterisation, **options))
     # the first input is zero, where some of these activations have their kink
@@ -108,7 +110,7 @@ def test_piecewise_linear_networks(shape, parameterisation, layout, weighted, ac
     st.sampled_from(["mse", "cross_entropy"]),
     st.sampled_from([0.0, 0.3]),
 )
-def test_smooth_networks(shape, residual, weighted, output, decay):
+def test_hessian_of_smooth_networks(shape, residual, weighted, output, decay):
     options = {"residual": residual, "output": output, "activity_decay": decay}
     options |= {"activation": "tanh", "weighted": weighted}
     network, x, y = problems.problem(config(shape, "ntp", **options))
@@ -142,7 +144,7 @@ def indefinite():
     return network, x[1:], 10 * y[1:]
 
 
-def test_an_indefinite_hessian_is_measured_by_magnitudes():
+def test_indefinite_hessian_uses_magnitudes():
     network, x, y = indefinite()
     departure = problems.random_like(network.forward(x), 3)
     eigenvalues = np.linalg.eigvalsh(dense(network, departure, x, y))
@@ -150,7 +152,7 @@ def test_an_indefinite_hessian_is_measured_by_magnitudes():
     assert_extremes(measured(network, x, y, departure=departure), eigenvalues)
 
 
-def test_blocks_are_those_of_the_hessian():
+def test_blocks_match_the_dense_hessian():
     network, x, y = indefinite()
     departure = problems.random_like(network.forward(x))
     one = network.relaxation(x[:1], y[:1])
@@ -158,7 +160,7 @@ def test_blocks_are_those_of_the_hessian():
     problems.assert_close(blocks, dense(network, departure, x, y), atol=1e-10)
 
 
-def test_a_batch_has_the_largest_eigenvalue_of_its_samples():
+def test_largest_eigenvalue_of_batch_is_maximum_over_samples():
     network, x, y = indefinite()
     largest = jax.jit(partial(largest_eigenvalue, tolerance=TIGHT))(network, x, y)
     still = jnp.zeros((3, 1, 4))
@@ -167,7 +169,7 @@ def test_a_batch_has_the_largest_eigenvalue_of_its_samples():
     problems.assert_close(largest, max(each), rtol=1e-8)
 
 
-def test_what_has_no_factorisation_is_bracketed():
+def test_bracket_without_factorisation():
     """Smooth activations with long skips: Lanczos on H_z, from within the spectrum."""
     network, x, y = problems.problem(config((4, 3, 3, 2), activation="tanh", skip=2))
     assert shifted_inverse(network.relaxation(x[:1], y[:1])) is None
@@ -175,7 +177,7 @@ def test_what_has_no_factorisation_is_bracketed():
     assert_extremes(measured(network, x, y), eigenvalues)  # as many steps as dimensions
 
 
-def test_float32_keeps_the_smallest_eigenvalue_of_an_extremely_ill_conditioned_network():
+def test_float32_resolves_smallest_eigenvalue_of_ill_conditioned_network():
     """SP with skips at 64 layers; H_z = M' M, and the singular values of M are not yet squared."""
     network, _, _ = problems.problem(
         config((64, 8, 3, 2), "sp", activation="linear", residual=True)
@@ -196,14 +198,14 @@ def test_float32_keeps_the_smallest_eigenvalue_of_an_extremely_ill_conditioned_n
     assert float(found.largest) == pytest.approx(singular[0] ** 2, rel=1e-3)
 
 
-def test_every_second_derivative_that_is_taken_for_zero_is():
+def test_piecewise_linear_activations_have_no_second_derivative():
     z = jnp.linspace(-3, 3, 41) + 0.01
     for name, activation in pccore.ACTIVATIONS.items():
         bend = jax.vmap(jax.grad(jax.grad(activation.phi)))(z)
         assert (np.abs(bend).max() == 0) == (name in PIECEWISE_LINEAR)
 
 
-def test_lanes_are_measured_at_once_as_each_alone():
+def test_vmapped_lanes_match_single_runs():
     network, x, y = problems.problem(config((3, 4, 3, 2), activation="relu"))
     x, y = x[1:], y[1:]  # not the sample at which activations have their kinks
     lanes = jax.tree.map(lambda w: jnp.stack([w, 0.5 * w]), network)
@@ -225,7 +227,7 @@ def test_lanes_are_measured_at_once_as_each_alone():
 
 @settings(max_examples=10)
 @given(st.lists(st.sampled_from([-2.0, 0.0, 1.0, 3.0]), min_size=1, max_size=6))
-def test_lanczos_finds_every_eigenvalue_however_often_repeated(eigenvalues):
+def test_lanczos_finds_repeated_eigenvalues(eigenvalues):
     values = jnp.asarray(eigenvalues + [0.0] * (6 - len(eigenvalues)))
     Q = jnp.linalg.qr(jnp.asarray(np.random.default_rng(0).normal(size=(6, 6))))[0]
     found = repeated(Q @ jnp.diag(values) @ Q.T)
@@ -236,7 +238,7 @@ def test_lanczos_finds_every_eigenvalue_however_often_repeated(eigenvalues):
 repeated = jax.jit(lambda A: lanczos(lambda v: A @ v, A[0], tolerance=0.0))
 
 
-def test_lanczos_bounds_its_error_where_it_stops_early():
+def test_lanczos_error_bound_when_stopped_early():
     draw = np.random.default_rng(0).normal(size=(400, 200)) / 20
     A = draw.T @ draw
     eigenvalues = np.linalg.eigvalsh(A)
@@ -249,7 +251,7 @@ def test_lanczos_bounds_its_error_where_it_stops_early():
     assert float(found.high) == pytest.approx(edges.high, rel=0.1)
 
 
-def test_products_equal_the_dense_matrix():
+def test_block_products_equal_the_dense_matrix():
     keys = jax.random.split(jax.random.key(0), 3)
     root = jax.random.normal(keys[0], (4, 3, 3))
     matrix = BlockTridiagonal(root + root.mT, jax.random.normal(keys[1], (3, 3, 3)))
@@ -261,7 +263,7 @@ def test_products_equal_the_dense_matrix():
     problems.assert_close(solved, v, rtol=1e-8)
 
 
-def test_any_sequence_of_layers_is_bracketed():
+def test_bracket_for_sequence_networks():
     layers = config((2, 3, 3, 2), activation="tanh", residual=False)
     network, x, y = problems.problem(layers)
     general = pccore.SequenceConfig((3,), 2, lambda key: layers.build(key).layers())
@@ -279,18 +281,18 @@ def test_any_sequence_of_layers_is_bracketed():
         ({}, partial(conditioning, steps=0), "steps must be at least 1, got 0"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(change, call, message):
+def test_rejects_unsupported_networks(change, call, message):
     options = {"activation": "linear", **change}
     network, _, _ = problems.problem(config((2, 3, 2, 2), **options))
     with pytest.raises(ValueError, match=message):
         call(network)
 
 
-def test_refusals_of_the_probe_and_of_large_dense_matrices():
+def test_rejects_invalid_steps_and_large_dense_matrices():
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         ActivityConditioning(steps=0)
     matrix = BlockTridiagonal(jnp.zeros((3, 4, 4)), jnp.zeros((2, 4, 4)))
-    with pytest.raises(ValueError, match="may have 11 rows, got 3 x 4 = 12"):
+    with pytest.raises(ValueError, match="may have at most 11 rows, got 3 x 4 = 12"):
         matrix.dense(largest=11)
     network, x, y = problems.problem(config((3, 4, 2, 2), activation="tanh", skip=2))
     with pytest.raises(ValueError, match="needs skip 1, got 2"):

@@ -35,7 +35,7 @@ def batch(config):
         pccore.NetworkConfig(4, 3, 5, 4, skip=2, bias=True, parameterisation="sp"),
     ],
 )
-def test_forward_norms_are_those_of_a_loop_over_the_layers(config):
+def test_forward_norms_match_a_loop_over_layers(config):
     network, x, y = problems.problem(config)
     z, expected = x, []
     layers = network.layers()[:-1]
@@ -68,7 +68,9 @@ def test_forward_norms_are_those_of_a_loop_over_the_layers(config):
         ({"parameterisation": "orthogonal", "residual": False}, 1, True, False),
     ],
 )
-def test_parameterisations_satisfy_what_the_thesis_says(change, growth, stable, well_conditioned):
+def test_parameterisations_satisfy_the_desiderata_of_the_thesis(
+    change, growth, stable, well_conditioned
+):
     """Desiderata 1 and 3 exclude each other: stable forward passes come ill-conditioned (fig. 5.4).
     Plain SP vanishes; its condition number stays below the 42.7 of random-matrix theory."""
     config = replace(DEEP, **change)
@@ -84,7 +86,7 @@ def test_parameterisations_satisfy_what_the_thesis_says(change, growth, stable, 
     assert found.stable_conditioning_in_training is None
 
 
-def test_training_is_judged_by_what_it_changed():
+def test_trained_network_is_compared_with_initialisation():
     x, y = batch(DEEP)
     network = DEEP.build(jax.random.key(0))
     same = desiderata(network, x, y, network)
@@ -97,7 +99,7 @@ def test_training_is_judged_by_what_it_changed():
     assert grown.trained_norms[-1] > 10 * grown.forward_norms[-1]
 
 
-def test_dead_activities_are_not_stable():
+def test_zero_activities_are_not_stable():
     x, y = batch(DEEP)
     network = DEEP.build(jax.random.key(0))
     dead = desiderata(replace(network, first=0 * network.first), x, y)
@@ -107,7 +109,7 @@ def test_dead_activities_are_not_stable():
     assert not nothing.satisfied
 
 
-def test_thresholds_are_the_callers():
+def test_custom_thresholds():
     x, y = batch(DEEP)
     network = DEEP.build(jax.random.key(0))
     strict = desiderata(network, x, y, factor=1.0, condition_number=1e9)

@@ -59,7 +59,7 @@ slope_at = jax.jit(jax.grad(lambda network, z, x, y: problems.energy(network, z,
     st.booleans(),
     st.sampled_from([0.0, 0.3]),
 )
-def test_it_is_the_least_energy_over_activities_and_its_gradient_that_of_learning(
+def test_energy_is_the_minimum_and_its_gradient_that_of_learning(
     shape, parameterisation, layout, weighted, decay
 ):
     network, x, y = problems.problem(config(shape, parameterisation, layout, weighted, decay))
@@ -72,7 +72,7 @@ def test_it_is_the_least_energy_over_activities_and_its_gradient_that_of_learnin
 
 @settings(max_examples=8, deadline=None)
 @given(shapes, st.sampled_from(LAYOUTS), st.booleans(), st.sampled_from([0.0, 0.3]))
-def test_exact_activities_are_those_of_a_dense_solution(shape, layout, weighted, decay):
+def test_exact_activities_match_a_dense_solution(shape, layout, weighted, decay):
     network, x, y = problems.problem(config(shape, "mupc", layout, weighted, decay))
     dense = problems.equilibrium(of_activities, jnp.zeros_like(network.forward(x)), network, x, y)
     found = jax.jit(exact_activities)(network, x, y)
@@ -81,7 +81,7 @@ def test_exact_activities_are_those_of_a_dense_solution(shape, layout, weighted,
 
 
 @pytest.mark.parametrize("solver", ["by_errors", "by_blocks", "by_conjugate_gradients"])
-def test_every_solver_gives_the_same_activities(solver):
+def test_all_solvers_agree(solver):
     network, x, y = problems.problem(config((4, 3, 2, 5), "mupc", {"residual": True}, True, 0.0))
     solve = getattr(linear_solution, solver)
     found = jax.jit(lambda n, x, y: exact_activities(n, x, y, solve))(network, x, y)
@@ -91,7 +91,7 @@ def test_every_solver_gives_the_same_activities(solver):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_rescaling_is_the_outputs_covariance_under_unit_errors(layout):
+def test_rescaling_is_output_covariance_under_unit_errors(layout):
     """S = Cov(y | x) of the generative model z_l = f_l(z_{l-1}) + e_l (thesis B.3.2)."""
     network, x, _ = problems.problem(config((4, 3, 2, 5), "mupc", layout, True, 0.0))
     p = network.config.precisions
@@ -105,7 +105,7 @@ def test_the_rescaling_is_the_outputs_covariance_under_unit_errors(layout):
     problems.assert_close(rescaling(network), jnp.asarray(expected), rtol=1e-9)
 
 
-def test_nonlinear_networks_are_refused():
+def test_rejects_nonlinear_networks():
     network, x, y = problems.problem(pccore.NetworkConfig(2, 2, 3, 2, activation="tanh"))
     with pytest.raises(ValueError, match="activation 'linear', got 'tanh'"):
         equilibrated_energy(network, x, y)

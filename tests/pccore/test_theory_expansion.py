@@ -88,7 +88,7 @@ def test_order_of_accuracy(name):
             assert np.log2(of / fine[quantity][0]) == pytest.approx(1, abs=0.1), quantity
 
 
-def test_exact_in_linear_networks():
+def test_expansion_is_exact_for_linear_networks():
     """But for the gradient as the sum of two parts, which is of first order there too."""
     network, x, y = problems.problem(LINEAR)
     found = compare(network, x, y)
@@ -99,7 +99,7 @@ def test_exact_in_linear_networks():
     assert error > 1e-3 * of
 
 
-def test_any_sequence_of_layers():
+def test_expansion_of_sequence_networks():
     """The general network of the same layers has the same expansion."""
     network, x, y = problems.problem(PLAIN)
     sequence = pccore.SequenceConfig((3,), 2, lambda key: PLAIN.build(key).layers())
@@ -116,7 +116,7 @@ def test_any_sequence_of_layers():
 
 
 @pytest.mark.parametrize("output", ["mse", "cross_entropy"])
-def test_curvatures_are_those_of_automatic_differentiation(output):
+def test_curvatures_match_autodiff(output):
     config = replace(DEEP, output=output, precisions=(0.5, 2.0, 1.0, 3.0))
     network, x, y = problems.problem(config)
     x, y = x[1:2], y[1:2]
@@ -151,7 +151,7 @@ def dense(blocks):
     return full.reshape(H * N, H * N)
 
 
-def test_the_fisher_information_is_the_hessian_averaged_over_the_models_targets():
+def test_fisher_information_is_the_hessian_averaged_over_targets():
     """With y = f(zhat) + unit noise: opposite noises cancel the second derivatives of f exactly."""
     network, x, _ = problems.problem(DEEP)
     x, (prediction,) = x[1], network.predict(x[1:2])
@@ -164,7 +164,7 @@ def test_the_fisher_information_is_the_hessian_averaged_over_the_models_targets(
     assert not np.allclose(dense(two[0]), dense(two[1]))
 
 
-def test_eq_3_6_as_corrected_in_the_one_unit_network():
+def test_corrected_eq_3_6_in_the_one_unit_network():
     """dF*/dw_1 is the loss's over 1 + w_2^2: the trust-region part takes away, and does not add."""
     config = pccore.NetworkConfig(
         1, 1, 1, 1, activation="linear", parameterisation="sp", residual=False
@@ -188,7 +188,7 @@ def test_eq_3_6_as_corrected_in_the_one_unit_network():
         ({"skip": 2}, "needs skip 1 and activity_decay 0, got 2 and 0"),
     ],
 )
-def test_curvatures_that_are_not_tridiagonal_are_refused(change, message):
+def test_rejects_curvatures_that_are_not_tridiagonal(change, message):
     network, x, y = problems.problem(replace(DEEP, **change))
     with pytest.raises(ValueError, match=message):
         expansion.forward_curvature(network, x[0], y[0])

@@ -36,14 +36,14 @@ def of_both(precisions, matrices, x, y):
 
 @settings(max_examples=15)
 @given(WIDTHS, SEEDS, st.booleans())
-def test_the_equilibrated_energy_is_the_minimum_over_activities(widths, seed, weighted):
+def test_equilibrated_energy_is_the_minimum_over_activities(widths, seed, weighted):
     matrices, x, y = problems.draw(widths, seed)
     precisions = (0.5, 2.0, 3.0, 0.7)[: len(matrices)] if weighted else ()
     for mine, reference in of_both(precisions, matrices, x, y):
         np.testing.assert_allclose(mine, reference, **EXACT)
 
 
-def test_a_stacked_network_agrees():
+def test_matches_stacked_network():
     config = pccore.NetworkConfig(
         3, 2, 4, 3, activation="linear", parameterisation="mupc", residual=False
     )
@@ -59,7 +59,7 @@ def test_a_stacked_network_agrees():
 
 
 @pytest.mark.parametrize("which", ["loss", "energy"])
-def test_the_dense_hessian_anywhere(which):
+def test_dense_hessian_matches_reference(which):
     mine = {"loss": landscape.loss_of, "energy": landscape.equilibrated_energy_of}[which]
     problem = problems.draw((3, 1, 2, 2), seed=3)
     _, _, expected = problems.derivatives(getattr(problems, which), *problem)
@@ -69,7 +69,7 @@ def test_the_dense_hessian_anywhere(which):
 
 @settings(max_examples=15)
 @given(WIDTHS, SEEDS, st.sampled_from(["loss", "energy"]))
-def test_the_origin_is_that_of_automatic_differentiation(widths, seed, which):
+def test_origin_hessian_matches_autodiff(widths, seed, which):
     matrices, x, y = problems.draw(widths, seed, scale=0)
     hidden = widths[1:-1]
     _, gradient, expected = problems.derivatives(getattr(problems, which), matrices, x, y)
@@ -101,7 +101,7 @@ def test_strictness_of_the_origin(H):
         np.testing.assert_allclose(energy.escape().curvature, expected, **EXACT)
 
 
-def test_large_networks_never_see_the_dense_matrix():
+def test_large_networks_need_no_dense_matrix():
     """MNIST's sizes at width 500 and five hidden layers: 1.4 million weights."""
     random = np.random.default_rng(0)
     x, y = jnp.asarray(random.normal(size=(64, 784))), jnp.asarray(random.normal(size=(64, 10)))
@@ -113,9 +113,9 @@ def test_large_networks_never_see_the_dense_matrix():
         origin.dense()
 
 
-def test_mistakes_are_named():
+def test_error_messages():
     matrices, x, y = problems.draw([2, 3, 2])
-    with pytest.raises(ValueError, match="hidden must be one positive width or more"):
+    with pytest.raises(ValueError, match="hidden must be one or more positive widths"):
         OriginHessian.of_energy(x, y, [])
-    with pytest.raises(ValueError, match="2 layers have as many precisions, got 3"):
+    with pytest.raises(ValueError, match="2 layers need 2 precisions, got 3"):
         landscape.rescaling_of(matrices, (1.0, 1.0, 1.0))

@@ -26,7 +26,7 @@ def problem(config=LINEAR, batch=6):
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_the_flow_of_inference_ends_at_the_theoretical_energy(residual):
+def test_inference_flow_ends_at_the_equilibrated_energy(residual):
     """And above it when it stops early: F* is the minimum over activities (theorem 3.1)."""
     network, x, y = problem(replace(LINEAR, residual=residual))
     beta = jnp.array(float(len(x)))
@@ -39,7 +39,7 @@ def test_the_flow_of_inference_ends_at_the_theoretical_energy(residual):
 
 
 @pytest.mark.parametrize("rule", RULES, ids=["loss", "energy"])
-def test_the_norm_is_that_of_the_derivative_of_what_is_learned_on(rule):
+def test_weight_gradient_norm_matches_autodiff(rule):
     network, x, y = problem()
 
     def loss(network):

@@ -56,7 +56,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_expected_rescaling_is_the_mean_over_networks(name):
+def test_expected_rescaling_is_the_sample_mean(name):
     networks, config = 4000, CASES[name]
     keys = jax.random.split(jax.random.key(0), networks)
     S = np.asarray(jax.jit(jax.vmap(lambda key: rescaling(config.build(key))))(keys))
@@ -75,7 +75,7 @@ def test_mupc_approaches_backpropagation_at_the_rate_of_theorem_1(N, H):
 
 
 @pytest.mark.parametrize("name", ["mupc", "sp", "one-layer", "two-skip", "precisions"])
-def test_the_ratio_is_that_of_the_quadratic_forms(name):
+def test_ratio_matches_quadratic_forms(name):
     config = CASES[name]
     network, x, y = problems.problem(config)
     found = jax.jit(limit.LossEnergyRatio().measure)(network, x, y, jnp.nan)
@@ -88,7 +88,7 @@ def test_the_ratio_is_that_of_the_quadratic_forms(name):
     assert eigenvalues[0] * (1 - 1e-9) < found["loss_energy_ratio"] < eigenvalues[-1] * (1 + 1e-9)
 
 
-def test_wide_networks_at_initialisation_have_the_predicted_ratio():
+def test_wide_networks_have_the_predicted_ratio():
     """Fig. 5.6 at t = 0; S's K eigenvalues scatter around their mean by about (K/N)^(1/2)."""
     N, H = 512, 16
     network = config(N, H).build(jax.random.key(0))
@@ -99,7 +99,7 @@ def test_wide_networks_at_initialisation_have_the_predicted_ratio():
     assert ratio - 1 == pytest.approx(predicted, rel=2 * (K / N) ** 0.5)
 
 
-def test_lanes_of_a_sweep_are_measured_at_once():
+def test_vmapped_lanes_match_single_runs():
     config = CASES["mupc"]
     networks = jax.vmap(config.build)(jax.random.split(jax.random.key(0), 3))
     _, x, y = problems.problem(config)
@@ -121,12 +121,12 @@ def test_lanes_of_a_sweep_are_measured_at_once():
         ({"parameterisation": "orthogonal", "residual": False}, "independent weights, got"),
     ],
 )
-def test_networks_without_a_formula_are_refused(change, message):
+def test_rejects_networks_without_a_formula(change, message):
     with pytest.raises(ValueError, match=message):
         limit.expected_rescaling(replace(config(4, 3), **change))
 
 
-def test_the_probe_refuses_nonlinear_networks():
+def test_probe_rejects_nonlinear_networks():
     network, x, y = problems.problem(replace(config(4, 3), activation="tanh"))
     with pytest.raises(ValueError, match="needs activation 'linear', got 'tanh'"):
         limit.LossEnergyRatio().measure(network, x, y, jnp.nan)

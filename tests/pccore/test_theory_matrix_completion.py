@@ -26,7 +26,7 @@ def draw(widths, seed=0):
 
 
 @pytest.mark.parametrize("widths", WIDTHS)
-def test_the_energy_is_the_minimum_over_activities_and_free_outputs(widths):
+def test_energy_is_the_minimum_over_activities_and_free_outputs(widths):
     """A column at a time, by least squares of all errors, free outputs among the unknowns."""
     matrices, target, observed = draw(widths)
     total = 0.0
@@ -49,7 +49,7 @@ def test_the_energy_is_the_minimum_over_activities_and_free_outputs(widths):
     np.testing.assert_allclose(found, total / widths[0], rtol=1e-9)
 
 
-def test_free_entries_do_not_matter_and_small_weights_make_both_the_same():
+def test_free_entries_do_not_matter_and_small_weights_give_the_loss():
     matrices, target, observed = draw((4, 3, 5))
     other = target + (1 - observed)
     for objective in (completion.completion_loss, completion.completion_energy):

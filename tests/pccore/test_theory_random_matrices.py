@@ -70,7 +70,7 @@ def test_marchenko_pastur_is_the_spectrum_of_a_sampled_matrix(M, N):
 
 
 @pytest.mark.parametrize("name", ["mupc", "ntp", "sp_gaussian"])
-def test_without_skips_the_edges_are_those_of_the_thesis(name):
+def test_edges_without_skips_match_the_thesis(name):
     deep = config(1000, 100, name, residual=False)
     expected = (1, 5)  # eq. C.16; the last layer's K / N is small
     assert random_matrices.diagonal_edges(deep) == pytest.approx(expected)
@@ -91,7 +91,7 @@ def test_activity_decay_shifts_the_spectrum():
 
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("s", [0.2, 3**-0.5, 1.0, 2.0])
-def test_deep_edges_are_the_extremes_of_the_free_sum(residual, s):
+def test_deep_edges_match_the_free_sum(residual, s):
     """The upper edge is the minimum of z(w) beyond the support of the mean, by brute force."""
     deep = config(64, 50, residual=residual)
     mean = 2 if residual else 1
@@ -125,7 +125,7 @@ def sampled(config):
 @pytest.mark.parametrize("name", ["mupc", "sp_gaussian", "sp", "ntp"])
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("depth", [1, 2, 12])
-def test_sampled_hessians_keep_within_the_bounds(name, residual, depth):
+def test_sampled_hessians_stay_within_the_bounds(name, residual, depth):
     N = 64
     network = config(N, depth, name, residual=residual)
     own, between, H = sampled(network)
@@ -145,7 +145,7 @@ def test_sampled_hessians_keep_within_the_bounds(name, residual, depth):
 
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("name", ["mupc", "sp_gaussian", "sp"])
-def test_deep_networks_reach_the_edges_of_the_limit(name, residual):
+def test_deep_networks_reach_the_limit_edges(name, residual):
     """That depth 16 falls short of the limit is below 3%; the rest is N^(-2/3), 6%."""
     network = config(64, 16, name, residual=residual)
     *_, H = sampled(network)
@@ -164,12 +164,12 @@ def test_deep_networks_reach_the_edges_of_the_limit(name, residual):
         ({"parameterisation": "orthogonal", "residual": False}, "weights, got .* 'orthogonal'"),
     ],
 )
-def test_what_does_not_apply_is_refused(change, message):
+def test_rejects_unsupported_networks(change, message):
     network = pccore.NetworkConfig(5, K, 8, 2, **{"activation": "linear", **change})
     with pytest.raises(ValueError, match=message):
         random_matrices.weyl_bounds(network)
 
 
-def test_one_hidden_layer_has_nothing_off_its_diagonal():
-    with pytest.raises(ValueError, match="from depth 2 on, got depth 1"):
+def test_one_hidden_layer_has_no_off_diagonal():
+    with pytest.raises(ValueError, match="need depth 2, got depth 1"):
         random_matrices.off_diagonal(config(8, 1))

@@ -35,7 +35,7 @@ def saddles(draw):
 
 @settings(max_examples=8)
 @given(saddles(), st.sampled_from(["loss", "energy"]))
-def test_against_automatic_differentiation(drawn, which):
+def test_hessian_matches_autodiff(drawn, which):
     matrices, x, y = drawn
     objective = getattr(problems, which)
     _, gradient, expected = problems.derivatives(objective, matrices, x, y)
@@ -54,7 +54,7 @@ def test_against_automatic_differentiation(drawn, which):
 
 @settings(max_examples=6)
 @given(saddles())
-def test_the_energy_is_strict_through_its_last_layer(drawn):
+def test_energy_saddle_is_strict_through_the_last_layer(drawn):
     """Theorem 3.3; the thesis's own direction, all ones on the diagonal, is no steeper."""
     matrices, x, y = drawn
     mine = ZeroRankHessian.of_energy(matrices, x, y)
@@ -66,7 +66,7 @@ def test_the_energy_is_strict_through_its_last_layer(drawn):
 
 
 @pytest.mark.parametrize("H", [2, 3, 4])
-def test_where_all_but_the_penultimate_matrix_is_zero(H):
+def test_all_but_the_penultimate_matrix_zero(H):
     """Figs. B.3, B.4: the loss is flat from H = 3 on, and not, as their caption has it, at 2."""
     L = H + 1
     matrices, x, y = saddle([3, *[2] * H, 3], set(range(1, L + 1)) - {L - 1})
@@ -85,7 +85,7 @@ def test_where_all_but_the_penultimate_matrix_is_zero(H):
 
 
 @pytest.mark.parametrize("zero", [{1}, {3}, {1, 2}, {0, 3}, {1, 3, 4}])
-def test_what_is_no_saddle_of_the_energy_is_refused(zero):
+def test_rejects_points_that_are_not_saddles(zero):
     matrices, _, _ = problems.draw([2, 2, 2, 2])
     with pytest.raises(ValueError, match="zero at layer 3 and at one or more of 1 to 2"):
         zero_rank_saddle(matrices, zero)

@@ -45,7 +45,7 @@ def eigenvalues(network, x, y, config):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_limit_is_that_of_the_steepest_sample(name):
+def test_limit_is_that_of_the_steepest_sample(name):
     network, x, y = problems.problem(CASES[name])
     x = x.at[0].set(1.0)  # away from the kink of relu
     expected = 2 * len(x) / float(jnp.max(eigenvalues(network, x, y, network.config)))
@@ -53,7 +53,7 @@ def test_the_limit_is_that_of_the_steepest_sample(name):
     assert float(found["stable_activity_lr"]) == pytest.approx(expected, rel=2e-3)
 
 
-def test_linear_networks_need_no_data_but_a_batch_size():
+def test_linear_networks_need_only_a_batch_size():
     network, x, y = problems.problem(LINEAR)
     limit = partial(stability.stable_activity_lr, batch_size=64, steps=8)
     found = jax.jit(lambda: (limit(network), limit(network, x, y)))()
@@ -61,11 +61,11 @@ def test_linear_networks_need_no_data_but_a_batch_size():
     # few products come from below, so that the limit comes from above
     assert [float(rate) for rate in found] == pytest.approx([128 / top] * 2, rel=0.1)
     assert min(found) >= 128 / top * (1 - 1e-9)
-    with pytest.raises(ValueError, match="give x or batch_size"):
+    with pytest.raises(ValueError, match="pass x or batch_size"):
         stability.stable_activity_lr(network)
 
 
-def test_descent_converges_below_the_limit_and_not_beyond():
+def test_descent_converges_only_below_the_limit():
     network, x, y = problems.problem(LINEAR)
     relaxation = network.relaxation(x, y)
     start = jnp.asarray(np.random.default_rng(0).normal(size=relaxation.start.shape))
@@ -81,7 +81,7 @@ def test_descent_converges_below_the_limit_and_not_beyond():
     assert growth(0.98) < 1 < growth(1.02)
 
 
-def test_at_the_blow_up_rate_the_steepest_mode_grows_as_much_as_said():
+def test_growth_of_the_steepest_mode_at_the_blow_up_rate():
     network, x, y = problems.problem(LINEAR)
     relaxation = network.relaxation(x[:1], y[:1])
 
@@ -99,7 +99,7 @@ def test_at_the_blow_up_rate_the_steepest_mode_grows_as_much_as_said():
         assert float(growth(rate, steps)) == pytest.approx(100.0, rel=1e-6)
 
 
-def test_only_plain_descent_on_the_activities_has_the_limit():
+def test_only_plain_descent_has_the_limit():
     limited = set()
     for name, scheme in pccore.INFERENCE.items():
         needs_steps = any(f.name == "steps" for f in fields(scheme))

@@ -1,4 +1,4 @@
-"""Small deep linear networks, and F* as what inference reaches: minimised, not by eq. 4.5."""
+"""Small deep linear networks, and F* by minimisation over the activities instead of eq. 4.5."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ BATCH = 4
 
 
 def draw(widths, seed=0, scale=1.0):
-    """Matrices, inputs and targets of widths D, N_1 .. N_H, K."""
+    """Draw matrices, inputs and targets for the widths D, N_1 .. N_H, K."""
     random = np.random.default_rng(seed)
     pairs = zip(widths[1:], widths, strict=False)
     matrices = [jnp.asarray(scale * random.normal(size=pair)) for pair in pairs]
@@ -23,7 +23,7 @@ def draw(widths, seed=0, scale=1.0):
 
 
 def loss(matrices, x, y):
-    """The reference energy where all hidden errors are zero."""
+    """Return the reference energy at zero hidden errors."""
     z = [x]
     for W in matrices[:-1]:
         z.append(z[-1] @ W.T)
@@ -31,7 +31,7 @@ def loss(matrices, x, y):
 
 
 def energy(matrices, x, y, precisions=()):
-    """The reference energy where its activities are least squares of all the errors."""
+    """Return the reference energy at the activities that minimise it, by least squares."""
     weigh = np.sqrt(precisions or np.ones(len(matrices)))
     sizes = [len(W) for W in matrices]
     rows = [
@@ -56,7 +56,7 @@ def _energy(matrices, z, x, y, precisions=()):
 
 @partial(jax.jit, static_argnums=0)
 def derivatives(objective, matrices, x, y):
-    """Value, gradient and Hessian, by automatic differentiation."""
+    """Return value, gradient and Hessian, by automatic differentiation."""
     weights, unravel = ravel_pytree(list(matrices))
 
     def slope(weights):

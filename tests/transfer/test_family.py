@@ -124,9 +124,8 @@ def test_every_parameterisation_is_a_variant() -> None:
                 "variants": ["bidirectional"],
                 "training": {"inference": {"scheme": "error_based", "steps": 2}},
             },
-            "bidirectional cannot be trained: error-based inference needs a network that one sweep "
-            "can run through, BidirectionalRelaxation has no departure_of, errors_of, "
-            "error_gradient",
+            "bidirectional cannot be trained: error-based inference needs a relaxation with "
+            "departure_of, errors_of and error_gradient, got BidirectionalRelaxation",
         ),
         (
             {
