@@ -1,4 +1,4 @@
-"""Completion: half of an image is clamped; the other half, and the label, are inferred.
+"""Completion: half of an image is clamped, and the other half and the label are inferred.
 
 python examples/python/completion.py [picture.png]
 """
@@ -12,7 +12,7 @@ import pccore
 
 
 def draw(path: str, rows: list[tuple[str, np.ndarray]]) -> None:
-    """A row of images for each name; what is NaN is not seen."""
+    """Draw a row of images for each name; NaN pixels are hidden."""
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(len(rows), len(rows[0][1]), figsize=(9, 4.3))
@@ -27,7 +27,7 @@ def draw(path: str, rows: list[tuple[str, np.ndarray]]) -> None:
 
 
 def main(steps: int = 800, path: str | None = None) -> dict[str, tuple[float, float]]:
-    """By mask, mean squared errors of the hidden pixels: completed, and of the mean image."""
+    """Return, for each mask, the mean squared error of hidden pixels: completed, and mean image."""
     digits = pccore.data.load("digits")
     data = pccore.data.generative(digits)
     network, images = train(CONFIG, data, steps), data.test_y

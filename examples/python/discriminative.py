@@ -1,4 +1,4 @@
-"""Discriminative: images to labels. The image is clamped below, the label above.
+"""Discriminative: images to labels. Training clamps the image below and the label above.
 
 python examples/python/discriminative.py
 """
@@ -7,7 +7,7 @@ import pccore
 
 
 def main(steps: int = 300) -> float:
-    """Train on digits; the test accuracy of a forward pass."""
+    """Train on digits and return the test accuracy of a forward pass."""
     digits = pccore.data.load("digits")
     network = pccore.NetworkConfig(digits.input_size, digits.output_size, width=64, depth=8)
     rule = pccore.PredictiveCoding(pccore.GradientDescent(steps=8))

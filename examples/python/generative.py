@@ -1,4 +1,4 @@
-"""Generative: labels to images. One network then draws digits and reads them.
+"""Generative: labels to images. The trained network draws digits and classifies them.
 
 python examples/python/generative.py
 """
@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import pccore
 
 BATCH = 64
-RATE = 0.1  # of one sample's activities: beta / batch size
+RATE = 0.1  # activity learning rate of one sample: beta / batch size
 CONFIG = pccore.NetworkConfig(
     10, 64, 64, 2, "gelu", residual=False, parameterisation="sp", bias=True, activity_decay=0.1
 )
 
 
 def train(config: pccore.NetworkConfig, data: pccore.data.Dataset, steps: int) -> pccore.Network:
-    """A network trained by predictive coding, with Adam."""
+    """Train a network by predictive coding, with Adam."""
     rule = pccore.PredictiveCoding(pccore.GradientDescent(20))
     training = pccore.TrainingConfig(config, rule, batch_size=BATCH, steps=steps)
     lane = pccore.Lane(weight_lr=1e-3, activity_lr=RATE * BATCH, seed=0)
@@ -23,7 +23,7 @@ def train(config: pccore.NetworkConfig, data: pccore.data.Dataset, steps: int) -
 
 
 def main(steps: int = 800) -> float:
-    """Train on digits; the accuracy of labels inferred for test images."""
+    """Train on digits and return the accuracy of inferred labels of test images."""
     digits = pccore.data.load("digits")
     data = pccore.data.generative(digits)  # one-hot labels in, standardised images out
     network = train(CONFIG, data, steps)
@@ -36,7 +36,7 @@ def main(steps: int = 800) -> float:
     images, descent = data.test_y, pccore.GradientDescent(50)
     inferred = pccore.complete(network, {-1: images}, descent, RATE * len(images))
     right = float(jnp.mean(inferred.activities[0].argmax(axis=1) == digits.test_y))
-    print(f"labels inferred for test images, by a network trained to draw: {right:.1%} right")
+    print(f"labels inferred for test images by a generative network: {right:.1%} right")
     return right
 
 

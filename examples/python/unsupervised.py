@@ -1,4 +1,4 @@
-"""Unsupervised: images alone. Ten latent numbers are inferred for each, and the weights learn.
+"""Unsupervised: images alone. Inference finds ten latents per image, and the weights learn.
 
 python examples/python/unsupervised.py
 """
@@ -11,12 +11,12 @@ import optax
 import pccore
 
 LATENTS, BATCH = 10, 64
-RATE = 0.1  # of one sample's activities: beta / batch size
+RATE = 0.1  # activity learning rate of one sample: beta / batch size
 DESCENT = pccore.GradientDescent(20)
 
 
 def train(config: pccore.NetworkConfig, images: jax.Array, steps: int) -> pccore.Network:
-    """Adam on the gradients of a learning rule that uses no inputs."""
+    """Train with Adam on the gradients of a learning rule that uses no inputs."""
     rule, adam = pccore.Unsupervised(DESCENT), optax.adam(1e-3)
 
     @jax.jit
@@ -34,7 +34,7 @@ def train(config: pccore.NetworkConfig, images: jax.Array, steps: int) -> pccore
 
 
 def main(steps: int = 1000) -> tuple[float, float, float]:
-    """Mean squared errors of test images: reconstructed, by principal components, and averaged."""
+    """Return mean squared errors of test images: reconstruction, principal components, mean."""
     digits = pccore.data.load("digits")
     train_y, test_y = ((x - digits.mean) / digits.std for x in (digits.train_x, digits.test_x))
     config = pccore.NetworkConfig(

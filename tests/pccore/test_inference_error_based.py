@@ -1,4 +1,4 @@
-"""Error-based inference against its stated energy, and against inference on activities."""
+"""Error-based inference: its energy, and inference on activities."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ def _float64():
 
 
 def activities(network, errors, x):
-    """z_l = f_l(z_{l-1}) + e_l, layer by layer."""
+    """Return z_l = f_l(z_{l-1}) + e_l, layer by layer."""
     below, skip = [x], network.config.skip
     for place, (layer, e) in enumerate(zip(network.layers()[:-1], errors, strict=True)):
         z = layer(below[-1]) + e
@@ -67,7 +67,7 @@ slopes_by_errors = jax.jit(jax.grad(energy_of_errors, has_aux=True))
 
 @jax.jit
 def sweeps(relaxation, errors):
-    """What a relaxation says of these errors."""
+    """Return the results of a relaxation at these errors."""
     departure = relaxation.departure_of(errors)
     return (
         relaxation.error_gradient(errors),
@@ -91,7 +91,7 @@ def test_sweeps_match_the_energy_and_its_derivatives(config):
 
 @jax.jit
 def largest_eigenvalue(relaxation):
-    """Of S = I + J J' (thesis eq. 4.5), J the derivative of a prediction by the errors."""
+    """Return that of S = I + J J' (thesis eq. 4.5), J = d prediction / d errors."""
 
     def prediction(errors):
         departure = relaxation.departure_of(errors)
@@ -203,8 +203,10 @@ def test_rejects_networks_without_sweeps():
 
 
 def test_high_hidden_precision_recovers_backpropagation():
-    """Thesis figure A.5: hidden precisions far above the output's leave the activities at the
-    forward pass; what remains is the gradient of the loss, up to O(1 / ratio)."""
+    """Thesis figure A.5: large hidden precisions keep the activities at the forward pass.
+
+    The gradient is then that of the loss, up to O(1 / ratio).
+    """
 
     def deviation(ratio):
         config = replace(CONFIG, precisions=(ratio,) * CONFIG.depth + (1.0,))

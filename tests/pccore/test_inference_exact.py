@@ -1,4 +1,4 @@
-"""The exact equilibrium of linear networks against dense solves and against theory."""
+"""The exact equilibrium of linear networks: dense solves and theory."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ VARIANTS = {
     "two-skip-decay": replace(LINEAR, depth=5, skip=2, bias=True, activity_decay=0.3),
     "one-layer-chain-decay": replace(LINEAR, depth=1, width=1, activity_decay=1.0),
 }
-BETA = jnp.nan  # plays no part
+BETA = jnp.nan  # not used
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def _float64():
 
 
 def dense(blocks):
-    """The matrix that the blocks stand for."""
+    """Return the dense matrix of the blocks."""
     H, N, _ = blocks.diagonal.shape
     matrix = np.zeros((H, N, H, N))
     for layer in range(H):
@@ -77,7 +77,7 @@ def test_equilibrated_energy_is_the_rescaled_loss(config):
 
 
 def test_predicted_target_keeps_the_forward_pass():
-    """As with an unclamped output (thesis C.2.1): the equilibrium is the forward pass."""
+    """The equilibrium is the forward pass, as with a free output (thesis C.2.1)."""
     network, x, _ = problem(LINEAR)
     _, z = infer(ExactSolution(), network, x, network.predict(x), BETA)
     assert_close(z, network.forward(x))
@@ -93,8 +93,10 @@ def test_small_output_precision_gives_the_forward_pass():
 
 
 def test_float32_is_accurate_relative_to_each_layers_departure():
-    """SP with skips at 64 layers, where departures span five orders of magnitude and an activity
-    Hessian in float32 would have lost its smallest eigenvalues."""
+    """In SP with skips at 64 layers departures span five orders of magnitude.
+
+    A float32 activity Hessian would lose its smallest eigenvalues.
+    """
     config = replace(LINEAR, width=8, depth=64, parameterisation="sp")
     network, x, y = problem(config)
     expected, _ = infer(ExactSolution(), network, x, y, BETA)

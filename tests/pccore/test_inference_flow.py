@@ -1,4 +1,4 @@
-"""The gradient flow against the matrix exponential of linear networks, and how it ends."""
+"""The gradient flow: the matrix exponential of linear networks, and stopping."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def _float64():
 
 
 def flow_at(network, x, y, time):
-    """Activities at `time` of dz/dt = -dF/dz, by the matrix exponential."""
+    """Return the activities at `time` of dz/dt = -dF/dz, by the matrix exponential."""
     hessian, equilibrium = problems.dense_system(network, x, y)
     away = np.asarray(network.forward(x)) - equilibrium
     H, B, N = away.shape
@@ -44,7 +44,7 @@ def test_euler_equals_gradient_descent():
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_error_of_one_step_has_the_order_of_the_solver(solver):
-    """O(dt^(p+1)); beta is dt."""
+    """The error is O(dt^(p+1)); beta is dt."""
     network, x, y = problem(replace(LINEAR, depth=2))
     order, errors = ORDERS[solver], []
     for beta in (0.1, 0.05):
@@ -99,7 +99,7 @@ class TestStoppingOnTheVectorField:
         assert 1 < inference.steps < 4000
 
     def test_large_state_is_not_steady(self):
-        """A test of ||f|| against the size of the state would end here at once."""
+        """A test of ||f|| relative to the state would end inference immediately."""
         network, x, y = problem(LINEAR)
         x, y = 1e8 * x, 1e8 * network.predict(x) + y
         forward = network.forward(x)

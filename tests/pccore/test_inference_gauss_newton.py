@@ -1,4 +1,4 @@
-"""Equilibrium inference against dense linear algebra, long descent and Newton's method."""
+"""Gauss-Newton inference: dense linear algebra, long descent and Newton's method."""
 
 from dataclasses import replace
 from functools import partial
@@ -45,13 +45,13 @@ def stacked(network, x, y):
 
 
 def general(network, x, y):
-    """The same network as a sequence of layers."""
+    """Return the relaxation of the same network as a sequence of layers."""
     return pccore.clamp(network, {0: x, -1: y})
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def infer(scheme, build, network, x, y, departure=None):
-    """The inference, its activities, and their energy."""
+    """Return the inference, its activities and their energy."""
     relaxation = build(network, x, y)
     inference = scheme.infer(relaxation, jnp.nan, departure)
     z = jnp.stack([*relaxation.activities(inference.departure)])
@@ -60,7 +60,7 @@ def infer(scheme, build, network, x, y, departure=None):
 
 @jax.jit
 def sample_energies(network, z, x, y):
-    """Of each sample by itself, by the reference."""
+    """Return the energy of each sample from the reference."""
     one = jax.vmap(lambda z, x, y: energy(network, z[:, None], x[None], y[None]), (1, 0, 0))
     return one(z, x, y)
 
@@ -79,7 +79,7 @@ def sizes(draw_from):
 @settings(max_examples=6, deadline=None)
 @given(sizes([1, 3]), st.booleans())
 def test_one_iteration_solves_linear_networks(config, weighted):
-    """Against the block-tridiagonal system H_z d = -dF/dz (thesis eq. 5.4)."""
+    """The reference is the block-tridiagonal system H_z d = -dF/dz (thesis eq. 5.4)."""
     precisions = tuple(np.linspace(0.5, 2, config.depth + 1)) if weighted else ()
     network, x, y = problem(replace(config, bias=True, precisions=precisions))
     inference, _, _ = infer(GaussNewton(), stacked, network, x, y)
@@ -119,8 +119,10 @@ def test_float32_is_accurate_relative_to_each_layers_departure(parameterisation,
 
 
 def test_float32_makes_progress_when_s_is_unresolved():
-    """SP with skips at 64 layers: the eigenvalues of S span twelve orders of magnitude, seven of
-    which float32 has. Without care S looks indefinite, and the step points nowhere."""
+    """In SP with skips at 64 layers the eigenvalues of S span twelve orders of magnitude.
+
+    float32 resolves seven of them, so that S can look indefinite.
+    """
     network, x, y = problem(replace(LINEAR, width=8, depth=64, parameterisation="sp"))
     with jax.enable_x64(False):
         single = jax.tree.map(lambda w: w.astype(jnp.float32), (network, x, y))
@@ -130,14 +132,13 @@ def test_float32_makes_progress_when_s_is_unresolved():
 
 @partial(jax.jit, static_argnums=0)
 def steps(build, network, x, y, departure):
-    """Both solvers' steps, and the stated quantities that they solve for, dense, by sample."""
+    """Return the steps of both solvers and the errors."""
     at = build(network, x, y).linearised(departure)
     return direct_step(at), conjugate_step(at, 100), at.errors
 
 
 def dense_steps(network, x, y, errors):
-    """-(P + J'CJ)^-1 dF/de and the slope along it, for each sample, by automatic differentiation
-    of the stated energy."""
+    """Return -(P + J'CJ)^-1 dF/de of each sample and the slope along it, by autodiff."""
     config = network.config
     p = jnp.repeat(jnp.array(config.precisions[:-1] or (1.0,) * config.depth), config.width)
     p_last = config.output_precision
@@ -186,7 +187,7 @@ def test_networks_and_solvers_agree():
 
 
 def test_conjugate_gradients_converge_in_rank_plus_one_steps():
-    """J P^-1 J' has the rank of the last layer's weights at most, here 5 of 80 outputs."""
+    """The rank of J P^-1 J' is at most that of the last layer's weights, here 5 of 80 outputs."""
     network, x, y = problem(replace(CONFIG, output_size=80))
     _, expected, _ = infer(GaussNewton(1, direct_outputs=80), stacked, network, x, y)
     _, z, _ = infer(GaussNewton(1, conjugate_steps=6), stacked, network, x, y)
@@ -194,7 +195,7 @@ def test_conjugate_gradients_converge_in_rank_plus_one_steps():
 
 
 def newton(network, x, y):
-    """Where a long descent ends, polished by Newton's method with the dense Hessian."""
+    """Return the end of a long descent, refined by Newton's method with the dense Hessian."""
     relaxation = network.relaxation(x, y)
     z = relaxation.start + GradientDescent(4000).infer(relaxation, jnp.array(1.0)).departure
 
@@ -233,7 +234,7 @@ def test_iterations_converge_to_the_minimum_of_newtons_method(name):
     st.booleans(),
 )
 def test_energy_of_a_sample_never_rises(case, size, forward):
-    """From a forward pass or from anywhere, with weights small or large."""
+    """The start is a forward pass or random, with small or large weights."""
     activation, output, scheme = case
     config = replace(CONFIG, activation=activation, output=output, parameterisation="sp")
     network, x, y = problem(config)
@@ -266,7 +267,7 @@ def test_shortens_a_step_that_would_raise_the_energy():
 
 def test_predicted_target_keeps_the_forward_pass():
     network, x, _ = problem(CONFIG)
-    # no readout: in another program a prediction may be rounded otherwise
+    # a separate program could round the prediction differently
     network = replace(network, last=jnp.zeros_like(network.last))
     inference, z, _ = infer(GaussNewton(2), stacked, network, x, network.predict(x))
     assert_close(z, network.forward(x))
@@ -276,7 +277,7 @@ def test_predicted_target_keeps_the_forward_pass():
 def test_residual_is_relative_to_the_start():
     network, x, y = problem(VARIANTS["cross-entropy"])
     few, *_ = infer(GaussNewton(1), stacked, network, x, y)
-    # a search by energies sees no closer than the root of their rounding, 1.5e-8
+    # energies locate the minimum to the root of their rounding, 1.5e-8
     many, *_ = infer(GaussNewton(40, tolerance=1e-7), stacked, network, x, y)
     assert not few.converged
     assert many.converged
@@ -297,7 +298,7 @@ def test_given_start_and_observed_iterations():
 
 
 def test_vmapped_lanes_equal_single_networks():
-    """Although some lanes need more trials of a step, and more conjugate gradients, than others."""
+    """Lanes differ in the number of trials of a step and of conjugate-gradient steps."""
     network, x, y = problem(VARIANTS["plain-relu"])
     scales = jnp.array([0.1, 1.0, 3.0])
     for scheme in (GaussNewton(), GaussNewton(direct_outputs=0)):

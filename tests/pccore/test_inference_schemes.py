@@ -1,4 +1,4 @@
-"""Step-by-step schemes against automatic differentiation, and what all schemes promise."""
+"""Step-by-step schemes: automatic differentiation, and the contract of all schemes."""
 
 from dataclasses import replace
 from functools import partial
@@ -50,7 +50,7 @@ def test_registered_names():
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_vmapped_lanes_match_single_runs_on_any_relaxation(name):
-    """Lanes on the stacked network, unobserved, equal lone runs on tuples, observed."""
+    """Unobserved lanes on the stacked network match observed single runs on tuples."""
     network, x, y = problem(LINEAR)
 
     @jax.jit
@@ -84,14 +84,14 @@ def test_vmapped_lanes_match_single_runs_on_any_relaxation(name):
         assert_close(sizes[steps], np.sum((z - network.forward(x)) ** 2), rtol=1e-8)
         assert np.isfinite(sizes[: steps + 1]).all()
         assert np.isnan(sizes[steps + 1 :]).all()
-    assert alone._cache_size() == 1  # a learning rate compiles nothing
+    assert alone._cache_size() == 1  # a new learning rate does not recompile
     before = problems.layer_energies(network, network.forward(x), x, y)
     after = problems.layer_energies(network, activities[0], x, y)
     assert np.sum(after) < np.sum(before)
 
 
 def test_one_step_moves_only_the_last_hidden_layer():
-    """Thesis C.3.5: one step is gradient descent with T = 1."""
+    """One step is gradient descent with T = 1 (thesis C.3.5)."""
     network, x, y = problem(TANH)
     forward = network.forward(x)
     inference, z = infer(GradientDescent(1), network, x, y, jnp.asarray(0.4))
@@ -107,7 +107,7 @@ def test_one_step_moves_only_the_last_hidden_layer():
 
 class TestHalving:
     def reference(self, network, x, y, beta, most, halvings):
-        """The schedule in plain Python, on the reference energy."""
+        """Run the schedule in plain Python on the reference energy."""
 
         def energy(z):
             return np.sum(problems.layer_energies(network, z, x, y))
@@ -181,7 +181,7 @@ class TestToConvergence:
 class TestActivityOptimiser:
     @pytest.mark.parametrize("name", OPTAX)
     def test_updates_are_proportional_to_the_learning_rate(self, name):
-        """What lets beta be multiplied on, and traced."""
+        """Updates can therefore be multiplied by a traced beta."""
         z = jnp.array([[0.5, -2.0, 3.0]])
         ours, theirs = OPTAX[name](learning_rate=1.0), getattr(optax, name)(0.05)
         state, expected_state = ours.init(z), theirs.init(z)
@@ -207,7 +207,7 @@ class TestActivityOptimiser:
         assert_close(z, expected)
 
     def test_weight_decay_applies_to_activities(self):
-        """AdamW moves every activity towards zero, also where the gradient is exactly zero."""
+        """AdamW moves every activity towards zero, even if its gradient is exactly zero."""
         network, x, y = problem(TANH)
         _, z = infer(ActivityOptimiser(1, "adamw"), network, x, y, jnp.asarray(0.4))
         forward = network.forward(x)

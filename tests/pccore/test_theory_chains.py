@@ -1,4 +1,4 @@
-"""Linear chains and the one-unit network against derivatives, and the thesis's own formulas."""
+"""Linear chains and the one-unit network: automatic differentiation, and the thesis's formulas."""
 
 from functools import cache, partial
 
@@ -27,7 +27,7 @@ def _float64():
 
 @cache
 def weighted_energy(precisions):
-    """One function for each choice, so that it is compiled once."""
+    """Return one function for each choice of precisions, so that it is compiled once."""
     return partial(problems.energy, precisions=precisions)
 
 
@@ -40,7 +40,7 @@ def batch(slope=None, seed=0):
 
 @st.composite
 def weights(draw, depths=DEPTHS):
-    """Zeros among them: one, several, all."""
+    """Draw weights, some with one, several or only zeros."""
     return jnp.asarray([draw(st.sampled_from([0.0, draw(NUMBER)])) for _ in range(draw(depths))])
 
 
@@ -197,7 +197,7 @@ def test_predictive_coding_aligns_better_than_backpropagation():
 
 
 def test_descent_near_saddle_is_linear():
-    """Eqs. A.11 and A.12: right to the cube of the distance, as F* is even."""
+    """Eqs. A.11 and A.12: the error is cubic in the distance, because F* is even."""
     chain, rate, steps = LinearChain.of(*batch(-1.0)), 0.1, 10
     hessian = chain.energy_hessian(jnp.zeros(2))
     errors = []

@@ -1,4 +1,4 @@
-"""Extreme eigenvalues of activity Hessians against dense ones by automatic differentiation."""
+"""Extreme eigenvalues of activity Hessians: dense Hessians by automatic differentiation."""
 
 from dataclasses import replace
 from functools import partial
@@ -35,7 +35,7 @@ def _float64():
 
 @partial(jax.jit, static_argnums=4)
 def dense(network, departure, x, y, sample=0):
-    """H_z of one sample, by automatic differentiation of the reference energy."""
+    """Return H_z of one sample, by automatic differentiation of the reference energy."""
     z = (network.forward(x) + departure)[:, sample : sample + 1]
 
     def energy(flat):
@@ -67,7 +67,7 @@ def config(shape, parameterisation="mupc", **options):
 
 @jax.jit
 def operators(network, departure, x, y):
-    """Of the first sample: H_z by differentiation, by products, and the inverse, all dense."""
+    """Return the first sample's H_z by differentiation and by products, and its inverse, dense."""
     relaxation, at = network.relaxation(x[:1], y[:1]), departure[:, :1]
     basis = jnp.eye(at.size).reshape(-1, *at.shape)
     flat = (at.size, at.size)
@@ -97,7 +97,7 @@ def test_hessian_of_piecewise_linear_networks(
 ):
     options = {"activation": activation, "weighted": weighted, "activity_decay": 0.3, **layout}
     network, x, y = problems.problem(config(shape, parameterisation, **options))
-    # the first input is zero, where some of these activations have their kink
+    # the first input is zero, at the kink of some of these activations
     departure = problems.random_like(network.forward(x[1:]), size=1.0)
     assert_operators(network, departure, x[1:], y[1:])
 
@@ -139,7 +139,7 @@ def test_extreme_eigenvalues(case):
 
 
 def indefinite():
-    """Large targets bend a tanh network's energy beyond convexity."""
+    """Return a tanh network with large targets, whose energy is not convex."""
     network, x, y = problems.problem(config((3, 4, 3, 2), "ntp", activation="tanh"))
     return network, x[1:], 10 * y[1:]
 
@@ -170,15 +170,15 @@ def test_largest_eigenvalue_of_batch_is_maximum_over_samples():
 
 
 def test_bracket_without_factorisation():
-    """Smooth activations with long skips: Lanczos on H_z, from within the spectrum."""
+    """With smooth activations and long skips, Lanczos on H_z bounds eigenvalues from within."""
     network, x, y = problems.problem(config((4, 3, 3, 2), activation="tanh", skip=2))
     assert shifted_inverse(network.relaxation(x[:1], y[:1])) is None
     eigenvalues = np.linalg.eigvalsh(dense(network, jnp.zeros((4, 1, 3)), x, y))
-    assert_extremes(measured(network, x, y), eigenvalues)  # as many steps as dimensions
+    assert_extremes(measured(network, x, y), eigenvalues)  # one step per dimension
 
 
 def test_float32_resolves_smallest_eigenvalue_of_ill_conditioned_network():
-    """SP with skips at 64 layers; H_z = M' M, and the singular values of M are not yet squared."""
+    """SP with skips at 64 layers: eigenvalues of H_z = M' M from the singular values of M."""
     network, _, _ = problems.problem(
         config((64, 8, 3, 2), "sp", activation="linear", residual=True)
     )
@@ -207,7 +207,7 @@ def test_piecewise_linear_activations_have_no_second_derivative():
 
 def test_vmapped_lanes_match_single_runs():
     network, x, y = problems.problem(config((3, 4, 3, 2), activation="relu"))
-    x, y = x[1:], y[1:]  # not the sample at which activations have their kinks
+    x, y = x[1:], y[1:]  # without the sample at the kinks of activations
     lanes = jax.tree.map(lambda w: jnp.stack([w, 0.5 * w]), network)
     probe = ActivityConditioning(steps=12)
     assert hash(probe) == hash(ActivityConditioning(steps=12))

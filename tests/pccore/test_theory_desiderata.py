@@ -1,4 +1,4 @@
-"""The desiderata of thesis 5.5 on networks that are known to satisfy them, or not to."""
+"""The desiderata of thesis 5.5 on networks with known results."""
 
 import math
 from dataclasses import replace
@@ -61,7 +61,7 @@ def test_forward_norms_match_a_loop_over_layers(config):
 @pytest.mark.parametrize(
     ("change", "growth", "stable", "well_conditioned"),
     [
-        # by layer, the mean square grows by 1 + 1/L, 2, 1/3 and 1; table 5.1, fig. C.30
+        # growth of the mean square per layer: 1 + 1/L, 2, 1/3 and 1 (table 5.1, fig. C.30)
         ({}, math.e**0.5, True, False),
         ({"parameterisation": "sp_gaussian"}, 2**11.5, False, False),
         ({"parameterisation": "sp", "residual": False}, 3**12, False, True),
@@ -71,14 +71,16 @@ def test_forward_norms_match_a_loop_over_layers(config):
 def test_parameterisations_satisfy_the_desiderata_of_the_thesis(
     change, growth, stable, well_conditioned
 ):
-    """Desiderata 1 and 3 exclude each other: stable forward passes come ill-conditioned (fig. 5.4).
-    Plain SP vanishes; its condition number stays below the 42.7 of random-matrix theory."""
+    """Desiderata 1 and 3 exclude each other: stable forward passes are ill-conditioned (fig. 5.4).
+
+    Activities of plain SP vanish; random-matrix theory bounds its condition number by 42.7.
+    """
     config = replace(DEEP, **change)
     x, y = batch(config)
     found = desiderata(config.build(jax.random.key(1)), x, y)
     assert found.stable_forward_pass.satisfied is stable
     assert found.well_conditioned.satisfied is well_conditioned
-    # norms of one narrow network scatter around their mean, more so the deeper
+    # norms of one narrow network scatter around their mean, more so in deep ones
     assert abs(math.log(found.stable_forward_pass.value / growth)) < 1.2
     assert len(found.forward_norms) == config.depth
     assert found.trained_norms is None

@@ -1,4 +1,4 @@
-"""The equilibrated energy of linear networks against a dense minimisation, and its gradient."""
+"""The equilibrated energy of linear networks and its gradient: a dense minimisation."""
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +66,7 @@ def test_energy_is_the_minimum_and_its_gradient_that_of_learning(
     z = problems.equilibrium(of_activities, jnp.zeros_like(network.forward(x)), network, x, y)
     value, slope = value_and_slope(network, x, y)
     problems.assert_close(value, of_activities(z, network, x, y), rtol=1e-9)
-    # by the envelope theorem: activities at their minimum do not count
+    # envelope theorem: activities at their minimum do not contribute
     problems.assert_close(slope, slope_at(network, z, x, y), rtol=1e-7, atol=1e-9)
 
 

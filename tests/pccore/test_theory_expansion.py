@@ -1,4 +1,4 @@
-"""The trust-region expansion against the equilibrium that inference reaches."""
+"""The trust-region expansion: the equilibrium of inference."""
 
 from dataclasses import replace
 
@@ -34,18 +34,18 @@ def _float64():
 
 
 def near(network, x, share):
-    """Targets whose slope of the output energy is `share` of some fixed slope."""
+    """Return targets whose slope of the output energy is `share` times a fixed slope."""
     prediction = network.predict(x)
     r = share * jnp.asarray(np.random.default_rng(3).uniform(-1, 1, size=prediction.shape))
     if network.config.output == "mse":
         return prediction + r
-    # y - softmax, with y summing to one
+    # y - softmax; y sums to one
     return jax.nn.softmax(prediction) + 0.3 * (r - r.mean(axis=1, keepdims=True))
 
 
 @jax.jit
 def compare(network, x, y):
-    """Norms of what is expanded, and of the errors of the expansion."""
+    """Return norms of the expanded quantities and of the errors of the expansion."""
     relaxation = network.relaxation(x, y)
     exact = GaussNewton(12).infer(relaxation, jnp.array(1.0)).departure
     mine = expansion.trust_region_expansion(relaxation)
@@ -75,8 +75,10 @@ def size(tree):
 
 @pytest.mark.parametrize("name", CASES)
 def test_order_of_accuracy(name):
-    """Halving r halves departures and gradients, and leaves a quarter of their errors, an eighth of
-    the energy's, or less."""
+    """Halving r halves departures and gradients.
+
+    It divides their errors by at least four, and the error of the energy by at least eight.
+    """
     network, x, _ = problems.problem(CASES[name])
     coarse, fine = (compare(network, x, near(network, x, share)) for share in (2e-2, 1e-2))
     for quantity, (of, error) in coarse.items():
@@ -89,7 +91,7 @@ def test_order_of_accuracy(name):
 
 
 def test_expansion_is_exact_for_linear_networks():
-    """But for the gradient as the sum of two parts, which is of first order there too."""
+    """The exception is the gradient as a sum of two parts, which is of first order."""
     network, x, y = problems.problem(LINEAR)
     found = compare(network, x, y)
     for quantity in ("activities", "energy", "gradient there"):
@@ -130,7 +132,7 @@ def test_curvatures_match_autodiff(output):
     mine = curvature(network, x[0], y[0], fisher=False)
     np.testing.assert_allclose(dense(mine), hessian, rtol=1e-9, atol=1e-10)
 
-    # E[grad grad^T] over targets drawn from the model, whose gradients are r's alone
+    # E[grad grad^T] over targets drawn from the model, with gradients from r alone
     fisher = curvature(network, x[0], y[0])
     difference = dense(fisher) - hessian
     np.testing.assert_allclose(difference[:-4, :-4], 0, atol=1e-10)
@@ -152,7 +154,7 @@ def dense(blocks):
 
 
 def test_fisher_information_is_the_hessian_averaged_over_targets():
-    """With y = f(zhat) + unit noise: opposite noises cancel the second derivatives of f exactly."""
+    """For y = f(zhat) + unit noise, opposite noises cancel the second derivatives of f exactly."""
     network, x, _ = problems.problem(DEEP)
     x, (prediction,) = x[1], network.predict(x[1:2])
     noise = jnp.asarray([0.7, -1.1])
@@ -165,7 +167,7 @@ def test_fisher_information_is_the_hessian_averaged_over_targets():
 
 
 def test_corrected_eq_3_6_in_the_one_unit_network():
-    """dF*/dw_1 is the loss's over 1 + w_2^2: the trust-region part takes away, and does not add."""
+    """dF*/dw_1 is that of the loss over 1 + w_2^2: the trust-region part has the opposite sign."""
     config = pccore.NetworkConfig(
         1, 1, 1, 1, activation="linear", parameterisation="sp", residual=False
     )

@@ -1,4 +1,4 @@
-"""Both landscapes, and their Hessians at the origin, against inference and its derivatives."""
+"""Both landscapes and their Hessians at the origin: inference and its derivatives."""
 
 from functools import partial
 
@@ -27,7 +27,7 @@ def _float64():
 
 @partial(jax.jit, static_argnums=0)
 def of_both(precisions, matrices, x, y):
-    """The two landscapes: mine, the reference."""
+    """Return a landscape by the closed form and by the reference."""
     mine = landscape.equilibrated_energy_of(matrices, x, y, precisions)
     energies = mine, problems.energy(matrices, x, y, precisions)
     losses = landscape.loss_of(matrices, x, y), problems.loss(matrices, x, y)

@@ -1,4 +1,4 @@
-"""The energy that inference reaches, and the size of weight gradients, as probes."""
+"""Probes of the energy that inference reaches and of the norm of weight gradients."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def problem(config=LINEAR, batch=6):
 
 @pytest.mark.parametrize("residual", [False, True])
 def test_inference_flow_ends_at_the_equilibrated_energy(residual):
-    """And above it when it stops early: F* is the minimum over activities (theorem 3.1)."""
+    """Stopped early, F is above F*, the minimum over activities (theorem 3.1)."""
     network, x, y = problem(replace(LINEAR, residual=residual))
     beta = jnp.array(float(len(x)))
     late = NumericalEnergy(pccore.AdaptiveFlow(time=2000, rtol=1e-5, atol=1e-5))

@@ -1,4 +1,4 @@
-"""Theorem 1 and the loss/energy ratio against sampled networks, dense formulas and bounds."""
+"""Theorem 1 and the loss/energy ratio: sampled networks, dense formulas and bounds."""
 
 import math
 from dataclasses import replace
@@ -28,7 +28,7 @@ def config(width, depth, parameterisation="mupc", **options):
 
 
 def rescaling(network):
-    """S by automatic differentiation: how errors of all layers move the output."""
+    """Return S from the output's derivative with respect to errors of all layers."""
     config = network.config
     relaxation = network.relaxation(jnp.zeros((1, D)), jnp.zeros((1, K)))
 
@@ -89,7 +89,7 @@ def test_ratio_matches_quadratic_forms(name):
 
 
 def test_wide_networks_have_the_predicted_ratio():
-    """Fig. 5.6 at t = 0; S's K eigenvalues scatter around their mean by about (K/N)^(1/2)."""
+    """Fig. 5.6 at t = 0: the K eigenvalues of S scatter around their mean by about (K/N)^(1/2)."""
     N, H = 512, 16
     network = config(N, H).build(jax.random.key(0))
     draw = np.random.default_rng(0)

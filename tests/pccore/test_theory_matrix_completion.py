@@ -1,4 +1,4 @@
-"""Matrix completion: the closed forms against activities and free outputs that inference finds."""
+"""Matrix completion: minimisation over activities and free outputs."""
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ def draw(widths, seed=0):
 
 @pytest.mark.parametrize("widths", WIDTHS)
 def test_energy_is_the_minimum_over_activities_and_free_outputs(widths):
-    """A column at a time, by least squares of all errors, free outputs among the unknowns."""
+    """The reference is least squares of all errors per column, with free outputs as unknowns."""
     matrices, target, observed = draw(widths)
     total = 0.0
     for column in range(widths[0]):

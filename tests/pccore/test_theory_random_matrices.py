@@ -1,4 +1,4 @@
-"""Random-matrix predictions against the thesis's numbers and against sampled matrices.
+"""Random-matrix predictions: the thesis's numbers and sampled matrices.
 
 Edges of an N x N matrix fluctuate by order N^(-2/3) of their size (Tracy and Widom).
 """
@@ -31,7 +31,7 @@ def config(width, depth, parameterisation="mupc", **options):
 
 
 def moments(law, *, points=20_001):
-    """Integrals of 1, x and x^2 over the density, with points crowded at its ends."""
+    """Return integrals of 1, x and x^2 over the density, with points concentrated at its ends."""
     low, high = law.edges
     x = 0.5 * (low + high) - 0.5 * (high - low) * np.cos(np.linspace(0, np.pi, points))
     density = np.asarray(law.density(jnp.asarray(x)))
@@ -47,7 +47,7 @@ variances = st.floats(1e-3, 1e3)
 def test_marchenko_pastur_has_the_moments_of_a_wishart_matrix(M, N, v):
     law = MarchenkoPastur(M, N, v)
     expected = [min(1, M / N), v * M, v**2 * M * (M + N)]
-    # the integrand is singular at x = 0, where M is near N
+    # the integrand is singular at x = 0 for M near N
     np.testing.assert_allclose(moments(law), expected, rtol=2e-3)
     assert law.atom == pytest.approx(1 - expected[0])
 
@@ -60,7 +60,7 @@ def test_semicircle_has_the_moments_of_a_wigner_matrix(v):
 
 @pytest.mark.parametrize(("M", "N"), [(200, 200), (50, 200), (400, 200)])
 def test_marchenko_pastur_is_the_spectrum_of_a_sampled_matrix(M, N):
-    """Eigenvalues keep within about 1/N of their quantiles (rigidity)."""
+    """Eigenvalues stay within about 1/N of their quantiles (rigidity)."""
     law, W = MarchenkoPastur(M, N, 0.5), np.random.default_rng(0).normal(size=(M, N)) * 0.5**0.5
     sampled = np.linalg.eigvalsh(W.T @ W)
     x = np.linspace(*law.edges, 20_001)[1:]
@@ -79,7 +79,7 @@ def test_edges_without_skips_match_the_thesis(name):
 
 
 def test_activity_decay_shifts_the_spectrum():
-    """The unit shift of thesis C.2.1 for alpha = 1."""
+    """The shift is one for alpha = 1 (thesis C.2.1)."""
     plain, decayed = (config(64, 8, residual=False, activity_decay=alpha) for alpha in (0, 1.0))
     for edges in (
         random_matrices.diagonal_edges,
@@ -92,7 +92,7 @@ def test_activity_decay_shifts_the_spectrum():
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("s", [0.2, 3**-0.5, 1.0, 2.0])
 def test_deep_edges_match_the_free_sum(residual, s):
-    """The upper edge is the minimum of z(w) beyond the support of the mean, by brute force."""
+    """The upper edge is the minimum of z(w) above the support of the mean, by brute force."""
     deep = config(64, 50, residual=residual)
     mean = 2 if residual else 1
     w = mean + np.geomspace(1e-9, 20, 400_001)
@@ -109,7 +109,7 @@ def test_deep_edges_match_the_free_sum(residual, s):
 
 
 def sampled(config):
-    """The spectra of D, O and H_z of a drawn network."""
+    """Return the spectra of D, O and H_z of a random network."""
     blocks = activity_hessian(config.build(jax.random.key(1)))
     H, N = config.depth, config.width
     own, between = np.zeros((2, H, N, H, N))
@@ -146,7 +146,7 @@ def test_sampled_hessians_stay_within_the_bounds(name, residual, depth):
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("name", ["mupc", "sp_gaussian", "sp"])
 def test_deep_networks_reach_the_limit_edges(name, residual):
-    """That depth 16 falls short of the limit is below 3%; the rest is N^(-2/3), 6%."""
+    """At depth 16 the edges differ from the limit by less than 3%; N^(-2/3) adds 6%."""
     network = config(64, 16, name, residual=residual)
     *_, H = sampled(network)
     deep = random_matrices.deep_edges(network)

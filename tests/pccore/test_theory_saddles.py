@@ -1,4 +1,4 @@
-"""Zero-rank saddles against automatic differentiation of what inference reaches."""
+"""Zero-rank saddles: automatic differentiation of the energy after inference."""
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ def test_hessian_matches_autodiff(drawn, which):
 @settings(max_examples=6)
 @given(saddles())
 def test_energy_saddle_is_strict_through_the_last_layer(drawn):
-    """Theorem 3.3; the thesis's own direction, all ones on the diagonal, is no steeper."""
+    """Theorem 3.3: the thesis's direction, with ones on the diagonal, is not steeper."""
     matrices, x, y = drawn
     mine = ZeroRankHessian.of_energy(matrices, x, y)
     own = mine.last_layer_escape()
@@ -67,7 +67,7 @@ def test_energy_saddle_is_strict_through_the_last_layer(drawn):
 
 @pytest.mark.parametrize("H", [2, 3, 4])
 def test_all_but_the_penultimate_matrix_zero(H):
-    """Figs. B.3, B.4: the loss is flat from H = 3 on, and not, as their caption has it, at 2."""
+    """Figs. B.3, B.4: the loss is flat for H >= 3, and not at H = 2 as in their caption."""
     L = H + 1
     matrices, x, y = saddle([3, *[2] * H, 3], set(range(1, L + 1)) - {L - 1})
     loss = ZeroRankHessian.of_loss(matrices, x, y)

@@ -1,4 +1,4 @@
-"""The stable step size against dense Hessians, and against what gradient descent does."""
+"""The stable step size: dense Hessians, and runs of gradient descent."""
 
 from dataclasses import fields, replace
 from functools import partial
@@ -32,7 +32,7 @@ def _float64():
 
 @partial(jax.jit, static_argnums=3)
 def eigenvalues(network, x, y, config):
-    """Of every sample's Hessian at the forward pass, by automatic differentiation (B, NH)."""
+    """Return the eigenvalues (B, NH) of each sample's Hessian, by automatic differentiation."""
 
     def sample(x, y):
         def flat(z):
@@ -58,7 +58,7 @@ def test_linear_networks_need_only_a_batch_size():
     limit = partial(stability.stable_activity_lr, batch_size=64, steps=8)
     found = jax.jit(lambda: (limit(network), limit(network, x, y)))()
     top = float(jnp.max(eigenvalues(network, x[:1], y[:1], LINEAR)))
-    # few products come from below, so that the limit comes from above
+    # few products underestimate the eigenvalue and overestimate the limit
     assert [float(rate) for rate in found] == pytest.approx([128 / top] * 2, rel=0.1)
     assert min(found) >= 128 / top * (1 - 1e-9)
     with pytest.raises(ValueError, match="pass x or batch_size"):
