@@ -1,6 +1,6 @@
 """Inference on one batch, as every scheme sees it: a descent in departures from a start."""
 
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import jax
 from jaxtyping import Array, Float
@@ -9,6 +9,7 @@ Departure = TypeVar("Departure")
 """How activities depart from the start: an array, or a pytree of them, one entry a layer."""
 
 
+@runtime_checkable
 class Relaxation(Protocol[Departure]):
     """The energy of one batch as a function of d = z - zbar, the departure from a start zbar.
 

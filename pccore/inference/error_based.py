@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import equinox as eqx
 from jaxtyping import Array, Float
@@ -13,6 +13,7 @@ from pccore.relaxation import Departure, Relaxation, gradient_steps
 from pccore.validation import require_at_least
 
 
+@runtime_checkable
 class SweepingRelaxation(Relaxation[Departure], Protocol[Departure]):
     """A relaxation whose network can be swept: z_l = f_l(z_{l-1}) + e_l, from the bottom up.
 

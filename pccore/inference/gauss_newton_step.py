@@ -9,11 +9,11 @@ semidefinite. Its minimum e + s solves the linear system
 For the mean-squared error and a linear network the quadratic is the energy itself.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
 
 from pccore.linalg import lapack
 from pccore.networks.linearisation import Linearisation
@@ -27,7 +27,7 @@ class Step(NamedTuple):
         slope: slope of each sample's energy along s, at e.
     """
 
-    errors: Any
+    errors: PyTree[Array]
     slope: Float[Array, " B"]
 
 
@@ -66,9 +66,9 @@ class Progress(NamedTuple):
         size: residual^T P^-1 residual of each sample.
     """
 
-    s: Any
-    residual: Any
-    direction: Any
+    s: PyTree[Array]
+    residual: PyTree[Array]
+    direction: PyTree[Array]
     size: Float[Array, " B"]
 
 

@@ -194,7 +194,7 @@ class _Flow:
         return Inference(departure, taken, converged, residual, observed)
 
 
-def _until(taken: Array, records: Float[Array, "steps+1 *_"]) -> Float[Array, "steps+1 *_"]:
+def _until(taken: Array, records: Float[Array, "entries *_"]) -> Float[Array, "entries *_"]:
     """Put NaN after the last step, where Diffrax leaves infinities."""
     index = jnp.arange(len(records)).reshape(-1, *[1] * (records.ndim - 1))
     return jnp.where(index <= taken, records, jnp.nan)

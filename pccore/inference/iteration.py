@@ -1,11 +1,11 @@
 """The loop of step-by-step schemes, with a record of every step."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Int, PyTree
 
 
 class Iterate(NamedTuple):
@@ -17,8 +17,8 @@ class Iterate(NamedTuple):
         done: whether inference ends here.
     """
 
-    departure: Any
-    memory: Any = None
+    departure: PyTree[Array]
+    memory: PyTree = None
     done: Bool[Array, ""] | bool = False
 
 
@@ -26,8 +26,8 @@ def iterate(
     advance: Callable[[Iterate], Iterate],
     first: Iterate,
     steps: int,
-    observe: Callable[[Any], Any] | None = None,
-) -> tuple[Iterate, Int[Array, ""], Any]:
+    observe: Callable[[PyTree[Array]], PyTree[Array]] | None = None,
+) -> tuple[Iterate, Int[Array, ""], PyTree[Array]]:
     """Advance until done, at most `steps` times.
 
     Returns:
@@ -35,11 +35,13 @@ def iterate(
         departure: steps + 1 entries, NaN after the last step; None without `observe`.
     """
 
-    def unfinished(carry: tuple[Array, Iterate, Any]) -> Array:
+    def unfinished(carry: tuple[Array, Iterate, PyTree[Array]]) -> Array:
         taken, now, _ = carry
         return (taken < steps) & ~jnp.asarray(now.done)
 
-    def body(carry: tuple[Array, Iterate, Any]) -> tuple[Array, Iterate, Any]:
+    def body(
+        carry: tuple[Array, Iterate, PyTree[Array]],
+    ) -> tuple[Array, Iterate, PyTree[Array]]:
         taken, now, records = carry
         now = advance(now)
         if observe is not None:

@@ -1,10 +1,10 @@
 """Line search along a Gauss-Newton step, for all samples at once."""
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
 
 from pccore.inference.gauss_newton_step import Step
 from pccore.networks.linearisation import Linearisation
@@ -19,19 +19,19 @@ the minimum by at most 1% of the energy's fall."""
 class LinearisableRelaxation(Protocol):
     """A relaxation whose network can be swept, and linearised as a function of its errors."""
 
-    def linearised(self, departure: Any = None) -> Linearisation:
+    def linearised(self, departure: PyTree[Array] | None = None) -> Linearisation:
         """Return the linearisation at a departure; None is the start."""
         ...
 
-    def origin(self) -> Any:
+    def origin(self) -> PyTree[Array]:
         """Return the departure of the start itself: zero."""
         ...
 
-    def departure_of(self, errors: Any) -> Any:
+    def departure_of(self, errors: PyTree[Array]) -> PyTree[Array]:
         """Return the departure of the activities with these errors."""
         ...
 
-    def prediction(self, departure: Any) -> Float[Array, "B K"]:
+    def prediction(self, departure: PyTree[Array]) -> Float[Array, "B K"]:
         """Return f_L(z_H) at this departure."""
         ...
 
@@ -49,10 +49,12 @@ class Search(NamedTuple):
     t: Float[Array, " B"]
     settled: Bool[Array, " B"]
     lowest: Float[Array, " B"]
-    departure: Any
+    departure: PyTree[Array]
 
 
-def search(relaxation: LinearisableRelaxation, at: Linearisation, step: Step, begin: Any) -> Any:
+def search(
+    relaxation: LinearisableRelaxation, at: Linearisation, step: Step, begin: PyTree[Array]
+) -> PyTree[Array]:
     """Return the departure at e + t s with the lowest energy among a few t, including t = 0.
 
     The first trial is t = 1. The next one is the minimum of the parabola through the energy and

@@ -5,12 +5,12 @@ system, in a scan over the layers. The dense matrix appears neither in memory no
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.linalg import lapack
 
@@ -24,7 +24,7 @@ class BlockTridiagonal(eqx.Module):
     """
 
     diagonal: Float[Array, "H N N"]
-    below: Float[Array, "H-1 N N"]
+    below: Float[Array, "Hm1 N N"]
 
     def product(self, v: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
         """Return the matrix times each of B vectors."""
@@ -67,7 +67,9 @@ class BlockTridiagonal(eqx.Module):
 
         method = _CHOLESKY if definite else _LU
 
-        def step(above: Any, blocks: tuple[Array, Array]) -> tuple[Any, Any]:
+        def step(
+            above: PyTree[Array], blocks: tuple[Array, Array]
+        ) -> tuple[PyTree[Array], PyTree[Array]]:
             diagonal, below = blocks
             pivot = method.decompose(diagonal - method.form(above, below))
             return pivot, pivot
@@ -88,8 +90,8 @@ class BlockFactors(eqx.Module):
         definite: whether the decompositions are Cholesky's or else LU.
     """
 
-    pivots: Any
-    below: Float[Array, "H-1 N N"]
+    pivots: PyTree[Array]
+    below: Float[Array, "Hm1 N N"]
     definite: bool = eqx.field(static=True)
 
     def solve(self, b: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
@@ -97,15 +99,15 @@ class BlockFactors(eqx.Module):
 
         method = _CHOLESKY if self.definite else _LU
 
-        def solve(pivot: Any, right: Float[Array, "B N"]) -> Float[Array, "B N"]:
+        def solve(pivot: PyTree[Array], right: Float[Array, "B N"]) -> Float[Array, "B N"]:
             return method.solve(pivot, right.T).T
 
-        def down(above: Array, layer: tuple[Any, Array, Array]) -> tuple[Array, Array]:
+        def down(above: Array, layer: tuple[PyTree[Array], Array, Array]) -> tuple[Array, Array]:
             pivot, below, right = layer
             right = right - solve(pivot, above) @ below
             return right, right
 
-        def up(x: Array, layer: tuple[Any, Array, Array]) -> tuple[Array, Array]:
+        def up(x: Array, layer: tuple[PyTree[Array], Array, Array]) -> tuple[Array, Array]:
             pivot, below, right = layer
             x = solve(pivot, right - x @ below.T)
             return x, x
@@ -122,9 +124,9 @@ class BlockFactors(eqx.Module):
 class _Decomposition(NamedTuple):
     """A decomposition of a pivot T, the solution T^-1 b by it, and the form O^T T^-1 O."""
 
-    decompose: Callable[[Array], Any]
-    solve: Callable[[Any, Array], Array]
-    form: Callable[[Any, Array], Array]
+    decompose: Callable[[Array], PyTree[Array]]
+    solve: Callable[[PyTree[Array], Array], Array]
+    form: Callable[[PyTree[Array], Array], Array]
 
 
 def _half(pivot: Array, below: Array) -> Array:
@@ -138,6 +140,6 @@ _CHOLESKY = _Decomposition(
 )
 _LU = _Decomposition(
     lapack.lu_factor,
-    lambda pivot, b: lapack.lu_solve(*pivot, b),
-    lambda pivot, below: below.T @ lapack.lu_solve(*pivot, below),
+    lambda pivot, b: lapack.lu_solve(pivot[0], pivot[1], b),
+    lambda pivot, below: below.T @ lapack.lu_solve(pivot[0], pivot[1], below),
 )

@@ -11,12 +11,12 @@ orthogonal vectors, so all vectors are kept and each is orthogonalised twice aga
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from pccore.linalg import lapack
 
@@ -56,7 +56,11 @@ class _Krylov(NamedTuple):
 
 
 def lanczos(
-    product: Callable[[Any], Any], like: Any, *, steps: int = 128, tolerance: float = 1e-3
+    product: Callable[[PyTree[Array]], PyTree[Array]],
+    like: PyTree[Array],
+    *,
+    steps: int = 128,
+    tolerance: float = 1e-3,
 ) -> Extremes:
     """Estimate the extreme eigenvalues of a symmetric operator.
 

@@ -7,28 +7,30 @@ receive whole batches.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import jax.scipy.linalg as jsl
 from jax.custom_batching import custom_vmap
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
+
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
-def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
+def _one_by_one(function: Function) -> Function:
     """Wrap a function of arrays so that a batch calls it once for each member on a CPU."""
 
     @custom_vmap
-    def single(*arrays: Array) -> Any:
+    def single(*arrays: Array) -> PyTree[Array]:
         return function(*arrays)
 
     @single.def_vmap
-    def batch(size: int, batched: list[bool], *arrays: Array) -> tuple[Any, Any]:
+    def batch(size: int, batched: list[bool], *arrays: Array) -> tuple[PyTree[Array], PyTree[bool]]:
         along = [0 if each else None for each in batched]
 
-        def in_turn(*arrays: Array) -> Any:
-            def member(own: list[Array]) -> Any:
+        def in_turn(*arrays: Array) -> PyTree[Array]:
+            def member(own: list[Array]) -> PyTree[Array]:
                 mine = iter(own)
                 return single(
                     *(next(mine) if b else a for a, b in zip(arrays, batched, strict=True))
@@ -42,15 +44,17 @@ def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
         return results, jax.tree.map(lambda _: True, results)
 
     @jax.custom_jvp
-    def differentiable(*arrays: Array) -> Any:
+    def differentiable(*arrays: Array) -> PyTree[Array]:
         return single(*arrays)
 
     @differentiable.defjvp
-    def derivative(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> Any:
+    def derivative(
+        primals: tuple[Array, ...], tangents: tuple[Array, ...]
+    ) -> tuple[PyTree[Array], PyTree]:
         # `custom_vmap` has no transpose; only theory takes derivatives, outside of training
         return jax.jvp(function, primals, tangents)
 
-    return differentiable
+    return cast(Function, differentiable)
 
 
 @_one_by_one

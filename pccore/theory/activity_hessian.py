@@ -21,14 +21,16 @@ from pccore.linalg.blocktridiagonal import BlockTridiagonal
 from pccore.networks.linear_solution import tridiagonal
 from pccore.networks.local import StackedRelaxation
 from pccore.networks.stacked import Network
-from pccore.relaxation import Relaxation
+from pccore.relaxation import Departure, Relaxation
 from pccore.theory.riccati import Riccati
 
 PIECEWISE_LINEAR = frozenset({"linear", "relu", "leaky_relu", "hard_tanh"})
 """Activations with phi'' = 0 except at kinks."""
 
 
-def hessian_product(relaxation: Relaxation[Any], departure: Any = None) -> Callable[[Any], Any]:
+def hessian_product(
+    relaxation: Relaxation[Departure], departure: Departure | None = None
+) -> Callable[[Departure], Departure]:
     """Return v -> H_z v of every sample, for any network and any skips.
 
     The product differentiates the gradient and forms no matrix. It costs about two gradients.
@@ -89,7 +91,9 @@ class ShiftedInverse(NamedTuple):
     rounding: float
 
 
-def shifted_inverse(relaxation: Relaxation[Any], departure: Any = None) -> ShiftedInverse | None:
+def shifted_inverse(
+    relaxation: Relaxation[Departure], departure: Departure | None = None
+) -> ShiftedInverse | None:
     """Return the shifted inverse for one sample, or None if no factorisation is known.
 
     `Riccati` solves piecewise linear activations in O(H K N^2), with activity decay as the shift.
@@ -113,7 +117,9 @@ def shifted_inverse(relaxation: Relaxation[Any], departure: Any = None) -> Shift
     return ShiftedInverse(blocks.solve, 0.0, float(jnp.finfo(d.dtype).eps))
 
 
-def hessian_blocks(relaxation: StackedRelaxation, departure: Any = None) -> BlockTridiagonal:
+def hessian_blocks(
+    relaxation: StackedRelaxation, departure: Float[Array, "H B N"] | None = None
+) -> BlockTridiagonal:
     """Return H_z of the first sample at a departure (None is the start).
 
     Raises:

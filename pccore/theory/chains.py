@@ -14,7 +14,7 @@ first. Otherwise F* has no minimum: it tends to 0 as w_L -> infinity with p fixe
 The signs of eq. B.49's third case are misprinted; see `LinearChain.energy_hessian`.
 """
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -50,7 +50,7 @@ class LinearChain(eqx.Module):
     @classmethod
     def of(
         cls, x: Float[Array, "*B"], y: Float[Array, "*B"], precisions: tuple[float, ...] = ()
-    ) -> Self:
+    ) -> "LinearChain":
         """Build the landscapes from a batch x, y."""
         return cls(jnp.mean(x * x), jnp.mean(x * y), jnp.mean(y * y), precisions)
 
@@ -103,7 +103,7 @@ class LinearChain(eqx.Module):
         own = self.loss_hessian(w) - self.energy(w) * s_ij
         return (own - crossed - crossed.T) / self.rescaling(w)
 
-    def minimum(self, above: Float[Array, " L-1"]) -> Float[Array, " L"]:
+    def minimum(self, above: Float[Array, " Lm1"]) -> Float[Array, " L"]:
         """Return the minimum of the loss, and of F* if y = m x, with these w_2 .. w_L."""
         return jnp.concatenate([(self.xy / self.xx / jnp.prod(above))[None], above])
 
@@ -146,12 +146,12 @@ def _products(w: Float[Array, " L"]) -> Float[Array, "L+1 L+1"]:
     return jnp.triu(jnp.pad(running, ((0, 0), (1, 0)), constant_values=1))
 
 
-def _without_one(table: Float[Array, "L+1 L+1"]) -> Float[Array, " L"]:
+def _without_one(table: Float[Array, "Lp1 Lp1"]) -> Float[Array, " L"]:
     """Return the products of all weights except w_i."""
     return table[0, :-1] * table[1:, -1]
 
 
-def _without_two(table: Float[Array, "L+1 L+1"], before: Float[Array, " L"]) -> Float[Array, "L L"]:
+def _without_two(table: Float[Array, "Lp1 Lp1"], before: Float[Array, " L"]) -> Float[Array, "L L"]:
     """Return before_i times all weights after w_i except w_j, for i < j; symmetric, 0 for i = j."""
     upper = before[:, None] * table[1:, :-1] * table[1:, -1]
     return upper + upper.T

@@ -27,13 +27,14 @@ loss times 1 + 1/(1 + w_2^2), while the slope of the equilibrated energy is that
 by 1 + w_2^2.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.inference.gauss_newton_step import direct_step
+from pccore.inference.line_search import LinearisableRelaxation
 from pccore.linalg.blocktridiagonal import BlockTridiagonal
 from pccore.networks.stacked import Network
 
@@ -47,12 +48,12 @@ class Expansion(NamedTuple):
         energy: F*, averaged over the batch.
     """
 
-    departure: Any
+    departure: PyTree[Array]
     output_error: Float[Array, "B K"]
     energy: Float[Array, ""]
 
 
-def trust_region_expansion(relaxation: Any) -> Expansion:
+def trust_region_expansion(relaxation: LinearisableRelaxation) -> Expansion:
     """Expand the energy of a stacked network or any sequence of layers, in K + 2 sweeps.
 
     At z = 0 exactly, the slope of an activation with a kink is the mean of both sides.
@@ -76,12 +77,12 @@ def trust_region_expansion(relaxation: Any) -> Expansion:
 class GradientParts(NamedTuple):
     """Two parts whose sum is the weight gradient at the equilibrium, to first order in r."""
 
-    backpropagation: Any
-    trust_region: Any
+    backpropagation: PyTree[Array]
+    trust_region: PyTree[Array]
 
 
 def trust_region_gradient(
-    network: Any, x: Float[Array, "B *D"], y: Float[Array, "B K"]
+    network: PyTree, x: Float[Array, "B *D"], y: Float[Array, "B K"]
 ) -> GradientParts:
     """Return both parts of eq. 3.6, as corrected in the module's docstring.
 

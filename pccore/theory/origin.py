@@ -21,7 +21,7 @@ The thesis's Kronecker factors at H = 1 stack W_1 by columns; this module stacks
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -56,7 +56,9 @@ class OriginHessian(eqx.Module):
     widths: tuple[int, ...] = eqx.field(static=True)
 
     @classmethod
-    def of_loss(cls, x: Float[Array, "B D"], y: Float[Array, "B K"], hidden: Sequence[int]) -> Self:
+    def of_loss(
+        cls, x: Float[Array, "B D"], y: Float[Array, "B K"], hidden: Sequence[int]
+    ) -> "OriginHessian":
         """Build the Hessian of the loss (eq. 4.6), with hidden layers of widths `hidden`.
 
         Raises:
@@ -69,7 +71,7 @@ class OriginHessian(eqx.Module):
     @classmethod
     def of_energy(
         cls, x: Float[Array, "B D"], y: Float[Array, "B K"], hidden: Sequence[int]
-    ) -> Self:
+    ) -> "OriginHessian":
         """Build the Hessian of the equilibrated energy (eq. 4.8); see `of_loss`."""
         if not hidden or min(hidden) < 1:
             raise ValueError(f"hidden must be one or more positive widths, got {list(hidden)}")
@@ -120,7 +122,7 @@ class OriginHessian(eqx.Module):
     def _one_hidden_layer(self) -> bool:
         return len(self.widths) == 3
 
-    def _unit(self) -> Float[Array, "D+K D+K"]:
+    def _unit(self) -> Float[Array, "R R"]:
         """Return R, for weights into a unit of the first hidden layer and out of the last one."""
         D = self.widths[0]
         yx = self.yx if self._one_hidden_layer else jnp.zeros_like(self.yx)

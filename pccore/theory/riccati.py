@@ -17,7 +17,6 @@ of H_z are below the rounding of the largest and H_z itself cannot be represente
 """
 
 from functools import partial
-from typing import Any, Self
 
 import equinox as eqx
 import jax
@@ -26,6 +25,9 @@ from jaxtyping import Array, Float
 
 from pccore.linalg import lapack
 from pccore.networks.stacked import Network
+
+_Pivot = tuple[Float[Array, "n R N"], Float[Array, "R R"], Float[Array, ""]]
+"""G_0 .. G_{n-1}, the Cholesky factor of p I + G_0 G_0^T, and p."""
 
 
 class Riccati(eqx.Module):
@@ -48,7 +50,7 @@ class Riccati(eqx.Module):
     @classmethod
     def of(
         cls, network: Network, slope: Float[Array, "H N"], curvature_root: Float[Array, "K K"]
-    ) -> Self:
+    ) -> "Riccati":
         """Run the recursion, from the last layer down.
 
         Args:
@@ -83,7 +85,7 @@ class Riccati(eqx.Module):
         config, W = self.network.config, self.network.hidden
         n, a, tau = config.stride, config.scalings.hidden, float(config.residual)
 
-        def down(h: Array, layer: tuple[Any, Array, Array, Array]) -> tuple[Array, Array]:
+        def down(h: Array, layer: tuple[_Pivot, Array, Array, Array]) -> tuple[Array, Array]:
             """Pass on h, the linear part of the cost of the layers above; q is its solution."""
             pivot, W, slope, b = layer
             q = _divide(pivot, h[0] + b)
@@ -92,7 +94,7 @@ class Riccati(eqx.Module):
             below = jnp.concatenate([passed, tau * p * q[None]])
             return below.at[0].add(slope * (a * p * (q @ W))), q
 
-        def up(below: Array, layer: tuple[Any, Array, Array, Array]) -> tuple[Array, Array]:
+        def up(below: Array, layer: tuple[_Pivot, Array, Array, Array]) -> tuple[Array, Array]:
             pivot, W, slope, q = layer
             G, _, p = pivot
             mean = a * ((slope * below[-1]) @ W.T) + tau * below[0]
@@ -113,7 +115,7 @@ def _root(G: Float[Array, "R N"], p: Float[Array, ""]) -> Float[Array, "R R"]:
     return lapack.cholesky(p * jnp.eye(len(G), dtype=G.dtype) + G @ G.T)
 
 
-def _divide(pivot: tuple[Array, Array, Array], b: Float[Array, "B N"]) -> Float[Array, "B N"]:
+def _divide(pivot: _Pivot, b: Float[Array, "B N"]) -> Float[Array, "B N"]:
     """Return T^-1 b = (b - G_0^T (p I + G_0 G_0^T)^-1 G_0 b) / p."""
     G, root, p = pivot
     return (b - lapack.cho_solve(root, G[0] @ b.T).T @ G[0]) / p

@@ -18,7 +18,6 @@ for H >= 3.
 """
 
 from collections.abc import Collection
-from typing import Self
 
 import equinox as eqx
 import jax
@@ -65,13 +64,17 @@ class ZeroRankHessian(eqx.Module):
     yy: Float[Array, "K K"]
 
     @classmethod
-    def of_loss(cls, matrices: Matrices, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> Self:
+    def of_loss(
+        cls, matrices: Matrices, x: Float[Array, "B D"], y: Float[Array, "B K"]
+    ) -> "ZeroRankHessian":
         """Build the Hessian of the loss at these matrices."""
         energy = cls.of_energy(matrices, x, y)
         return cls(energy.matrices, energy.yx, jnp.zeros_like(energy.yy))
 
     @classmethod
-    def of_energy(cls, matrices: Matrices, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> Self:
+    def of_energy(
+        cls, matrices: Matrices, x: Float[Array, "B D"], y: Float[Array, "B K"]
+    ) -> "ZeroRankHessian":
         """Build the Hessian of the equilibrated energy at these matrices."""
         data = covariances(x, y)
         return cls(tuple(matrices), data.yx, data.yy)
@@ -154,7 +157,7 @@ class ZeroRankHessian(eqx.Module):
 
         return jax.vmap(column, out_axes=1)(jnp.eye(len(zeros), dtype=zeros.dtype))
 
-    def _reduced(self) -> Float[Array, "2KN_H 2KN_H"]:
+    def _reduced(self) -> Float[Array, "R R"]:
         require_few(2 * self.matrices[-1].size)
         squares = [
             jnp.kron(self.yx @ Q.T @ Q @ self.yx.T, M @ M.T)
