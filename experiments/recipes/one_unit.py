@@ -117,7 +117,7 @@ def flows() -> Iterator[dict[str, Any]]:
     import jax.numpy as jnp
     import numpy as np
 
-    from pccore.theory.near_critical import flowed
+    from pccore.theory.near_critical import flow_trajectory
 
     chain = one_unit.chain()
     places, axis = one_unit.grid(21, 1.0)
@@ -130,7 +130,7 @@ def flows() -> Iterator[dict[str, Any]]:
             heights = 0.5 * np.einsum("ni,ij,nj->n", places, np.asarray(H), places)
             panel = f"{where}, {variant.upper()}"
             yield from map_rows("quadratic", places, heights, variant=panel)
-            ways = jax.jit(jax.vmap(lambda start, H=H: flowed(H, start, times)))(starts)
+            ways = jax.jit(jax.vmap(lambda start, H=H: flow_trajectory(H, start, times)))(starts)
             for number, way in enumerate(np.asarray(ways)):
                 for step, point in enumerate(way):
                     for name, value in zip("xy", point, strict=True):

@@ -51,7 +51,7 @@ class _Krylov(NamedTuple):
 
     vectors: Float[Array, "steps+1 n"]
     diagonal: Float[Array, " steps"]
-    beside: Float[Array, " steps"]
+    off_diagonal: Float[Array, " steps"]
     size: Int[Array, ""]
 
 
@@ -107,7 +107,7 @@ def lanczos(
 
 
 def _step(operator: Callable[[Array], Array], krylov: _Krylov) -> _Krylov:
-    vectors, diagonal, beside, k = krylov
+    vectors, diagonal, off_diagonal, k = krylov
     image = operator(vectors[k])
     following = _orthogonal(image, vectors)
     length = jnp.linalg.norm(following)
@@ -122,21 +122,21 @@ def _step(operator: Callable[[Array], Array], krylov: _Krylov) -> _Krylov:
     return _Krylov(
         vectors.at[k + 1].set(_unit(following)),
         diagonal.at[k].set(vectors[k] @ image),
-        beside.at[k].set(jnp.where(ended, 0, length)),
+        off_diagonal.at[k].set(jnp.where(ended, 0, length)),
         k + 1,
     )
 
 
 def _extremes(krylov: _Krylov) -> Extremes:
-    _, diagonal, beside, size = krylov
+    _, diagonal, off_diagonal, size = krylov
     places = jnp.arange(len(diagonal))
     # the first entry lies between the Ritz values: as padding, it is never an extreme
     T = jnp.diag(jnp.where(places < size, diagonal, diagonal[0]))
-    between = jnp.where(places < size - 1, beside, 0)[:-1]
+    between = jnp.where(places < size - 1, off_diagonal, 0)[:-1]
     T = T + jnp.diag(between, 1) + jnp.diag(between, -1)
     # LAPACK returns arbitrary numbers for matrices that are not finite
     values, vectors = lapack.eigh(jnp.where(jnp.isfinite(T).all(), T, jnp.nan))
-    errors = jnp.abs(beside[size - 1] * vectors[size - 1])
+    errors = jnp.abs(off_diagonal[size - 1] * vectors[size - 1])
     return Extremes(values[0], values[-1], errors[0], errors[-1], size)
 
 

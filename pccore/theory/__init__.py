@@ -40,7 +40,12 @@ from pccore.theory.landscape import (
     weight_hessian,
 )
 from pccore.theory.limit import LossEnergyRatio, expected_rescaling
-from pccore.theory.near_critical import damped_newton, descended, escape_steps, flowed
+from pccore.theory.near_critical import (
+    damped_newton,
+    descent_trajectory,
+    escape_steps,
+    flow_trajectory,
+)
 from pccore.theory.numerical_energy import NumericalEnergy
 from pccore.theory.one_unit import (
     Alignment,
@@ -98,7 +103,7 @@ __all__ = [
     "covariances",
     "damped_newton",
     "deep_edges",
-    "descended",
+    "descent_trajectory",
     "desiderata",
     "diagonal_edges",
     "energy_while_inferring",
@@ -107,7 +112,7 @@ __all__ = [
     "escape_steps",
     "exact_activities",
     "expected_rescaling",
-    "flowed",
+    "flow_trajectory",
     "forward_curvature",
     "forward_norms",
     "has_step_limit",

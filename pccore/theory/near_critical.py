@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def descended(
+def descent_trajectory(
     hessian: Float[Array, "n n"],
     departure: Float[Array, " n"],
     weight_lr: float,
@@ -21,7 +21,7 @@ def descended(
     return (growth * (vectors.T @ departure)) @ vectors.T
 
 
-def flowed(
+def flow_trajectory(
     hessian: Float[Array, "n n"], departure: Float[Array, " n"], times: Float[Array, "*t"]
 ) -> Float[Array, "*t n"]:
     """Return the departure after a time t of gradient flow, for every t in `times` (A.12)."""

@@ -205,10 +205,12 @@ def test_descent_near_saddle_is_linear():
         w = start = size * jnp.array([0.8, -0.6])
         for _ in range(steps):
             w = w - rate * chain.energy_gradient(w)
-        errors.append(jnp.linalg.norm(near_critical.descended(hessian, start, rate, steps) - w))
+        errors.append(
+            jnp.linalg.norm(near_critical.descent_trajectory(hessian, start, rate, steps) - w)
+        )
     assert errors[0] / errors[1] == pytest.approx(8, rel=0.05)
-    many = near_critical.descended(hessian, start, 1e-5, jnp.array([0, 100_000]))
-    flow = near_critical.flowed(hessian, start, jnp.array([0.0, 1.0]))
+    many = near_critical.descent_trajectory(hessian, start, 1e-5, jnp.array([0, 100_000]))
+    flow = near_critical.flow_trajectory(hessian, start, jnp.array([0.0, 1.0]))
     np.testing.assert_allclose(many, flow, rtol=1e-4)
     lowest = np.linalg.eigvalsh(hessian)[0]
     t = near_critical.escape_steps(lowest, rate, 1e-3, 1e-1)
