@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Generic, Protocol, runtime_checkable
 
 import equinox as eqx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.inference.base import Inference
 from pccore.inference.gradient_descent import GradientDescent
@@ -33,50 +33,54 @@ class SweepingRelaxation(Relaxation[Departure], Protocol[Departure]):
         ...
 
 
-class ErrorRelaxation(eqx.Module):
+def sweeping(relaxation: Relaxation[Departure]) -> SweepingRelaxation[Departure]:
+    """Return a relaxation whose network can be swept.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not isinstance(relaxation, SweepingRelaxation):
+        raise ValueError(
+            "error-based inference needs a relaxation with departure_of, errors_of and "
+            f"error_gradient, got {type(relaxation).__name__}"
+        )
+    return relaxation
+
+
+class ErrorRelaxation(eqx.Module, Generic[Departure]):
     """The energy of a batch as a function of its errors, which error-based inference descends.
 
     It is itself a `Relaxation`, whose departures are errors, so that any scheme can descend it.
 
     Attributes:
         relaxation: the same energy as a function of the activities.
-
-    Raises:
-        ValueError: the network of `relaxation` cannot be swept.
     """
 
-    relaxation: SweepingRelaxation[Any]
-
-    def __check_init__(self) -> None:
-        if not hasattr(self.relaxation, "error_gradient"):
-            raise ValueError(
-                "error-based inference needs a relaxation with departure_of, errors_of and "
-                f"error_gradient, got {type(self.relaxation).__name__}"
-            )
+    relaxation: SweepingRelaxation[Departure]
 
     @property
     def batch_size(self) -> int:
         return self.relaxation.batch_size
 
-    def origin(self) -> Any:
+    def origin(self) -> Departure:
         return self.relaxation.errors_of(self.relaxation.origin())
 
     def loss(self) -> Float[Array, ""]:
         return self.relaxation.loss()
 
-    def gradient(self, errors: Any) -> Any:
+    def gradient(self, errors: Departure) -> Departure:
         return self.relaxation.error_gradient(errors)
 
-    def energies(self, errors: Any) -> Float[Array, " L"]:
+    def energies(self, errors: Departure) -> Float[Array, " L"]:
         return self.relaxation.energies(self.relaxation.departure_of(errors))
 
-    def activities(self, errors: Any) -> Any:
+    def activities(self, errors: Departure) -> Departure:
         return self.relaxation.activities(self.relaxation.departure_of(errors))
 
-    def weight_gradients(self, errors: Any) -> Any:
+    def weight_gradients(self, errors: Departure) -> PyTree:
         return self.relaxation.weight_gradients(self.relaxation.departure_of(errors))
 
-    def descent(self, rate: Float[Array, ""], steps: int) -> Any:
+    def descent(self, rate: Float[Array, ""], steps: int) -> Departure:
         return gradient_steps(self, self.origin(), rate, steps)
 
 
@@ -117,14 +121,14 @@ class ErrorBased:
         relaxation: Relaxation[Departure],
         activity_lr: Float[Array, ""],
         departure: Departure | None = None,
-        observe: Callable[[Departure], Any] | None = None,
+        observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:
         """Take T steps. beta applies to the batch-mean energy, hence beta/B to each sample's."""
-        swept: Any = relaxation
+        swept = sweeping(relaxation)
         in_errors = ErrorRelaxation(swept)
         errors = swept.errors_of(relaxation.origin() if departure is None else departure)
 
-        def seen(errors: Any) -> Any:
+        def seen(errors: Departure) -> PyTree[Array]:
             return None if observe is None else observe(swept.departure_of(errors))
 
         inferred = GradientDescent(self.steps).infer(

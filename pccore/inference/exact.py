@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.inference.base import Inference, norm, relative
 from pccore.relaxation import Departure, Relaxation
@@ -17,7 +17,7 @@ from pccore.validation import require_positive
 class SolvableRelaxation(Protocol):
     """A `Relaxation` whose equilibrium has a closed form."""
 
-    def equilibrium(self) -> Any:
+    def equilibrium(self) -> PyTree[Array]:
         """Return the departure at which dF/dz = 0.
 
         Raises:
@@ -55,7 +55,7 @@ class ExactSolution:
         relaxation: Relaxation[Departure],
         activity_lr: Float[Array, ""],
         departure: Departure | None = None,
-        observe: Callable[[Departure], Any] | None = None,
+        observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:
         """Return the equilibrium, whatever `activity_lr` is."""
         if not isinstance(relaxation, SolvableRelaxation):

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.inference.base import Inference, norm, relative
 from pccore.inference.gauss_newton_step import conjugate_step, direct_step
@@ -73,7 +73,7 @@ class GaussNewton:
         relaxation: Relaxation[Departure],
         activity_lr: Float[Array, ""],
         departure: Departure | None = None,
-        observe: Callable[[Departure], Any] | None = None,
+        observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:
         """Run all iterations, whatever `activity_lr` is."""
         if not isinstance(relaxation, LinearisableRelaxation):
@@ -96,7 +96,9 @@ class GaussNewton:
         residual = relative(size, scale)
         return Inference(found, self.iterations, residual <= self.tolerance, residual, observed)
 
-    def _iteration(self, relaxation: LinearisableRelaxation, departure: Any) -> Any:
+    def _iteration(
+        self, relaxation: LinearisableRelaxation, departure: PyTree[Array] | None
+    ) -> PyTree[Array]:
         """Return the departure after one step and its line search."""
         at = relaxation.linearised(departure)
         if at.prediction.shape[-1] <= self.direct_outputs:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.inference.base import Inference
 from pccore.inference.iteration import Iterate, iterate
@@ -39,7 +39,7 @@ class GradientDescent:
         relaxation: Relaxation[Departure],
         activity_lr: Float[Array, ""],
         departure: Departure | None = None,
-        observe: Callable[[Departure], Any] | None = None,
+        observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:
         """Take T steps. beta applies to the batch-mean energy, hence beta/B to each sample's."""
         rate = activity_lr / relaxation.batch_size

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Generic
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.inference.base import Inference, norm, relative
 from pccore.registry import Registry
@@ -60,7 +60,7 @@ class GradientFlow:
         relaxation: Relaxation[Departure],
         activity_lr: Float[Array, ""],
         departure: Departure | None = None,
-        observe: Callable[[Departure], Any] | None = None,
+        observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:
         """Take at most T steps; `converged` is None without a tolerance."""
         import diffrax
@@ -114,7 +114,7 @@ class AdaptiveFlow:
         relaxation: Relaxation[Departure],
         activity_lr: Float[Array, ""],
         departure: Departure | None = None,
-        observe: Callable[[Departure], Any] | None = None,
+        observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:
         """Integrate; `converged` is whether the tolerance or, without one, `time` was reached."""
         import diffrax
@@ -126,14 +126,14 @@ class AdaptiveFlow:
         return flow.inference(solution, finished)
 
 
-class _Flow:
+class _Flow(Generic[Departure]):
     """The flow of one relaxation from one start."""
 
     def __init__(
         self,
-        relaxation: Relaxation[Any],
+        relaxation: Relaxation[Departure],
         activity_lr: Float[Array, ""],
-        departure: Any,
+        departure: Departure | None,
         tolerance: float,
     ) -> None:
         self.relaxation, self.tolerance = relaxation, tolerance
@@ -141,7 +141,7 @@ class _Flow:
         self.start = relaxation.origin() if departure is None else departure
         self.scale = self.slope(self.start)
 
-    def slope(self, departure: Any) -> Float[Array, ""]:
+    def slope(self, departure: Departure) -> Float[Array, ""]:
         """Return the norm of the vector field, whose zeros are the steady states."""
         return norm(self.relaxation.gradient(departure))
 
@@ -151,15 +151,15 @@ class _Flow:
         time: float,
         controller: "diffrax.AbstractStepSizeController",
         max_steps: int,
-        observe: Callable[[Any], Any] | None,
+        observe: Callable[[Departure], PyTree[Array]] | None,
     ) -> "diffrax.Solution":
         """Integrate; a failure is a result of the solution, not an exception."""
         import diffrax
 
-        def field(t: Any, departure: Any, args: Any) -> Any:
+        def field(t: object, departure: Departure, args: object) -> Departure:
             return jax.tree.map(lambda g: -self.rate * g, self.relaxation.gradient(departure))
 
-        def steady(t: Any, departure: Any, args: Any, **kwargs: Any) -> Array:
+        def steady(t: object, departure: Departure, args: object, **_: object) -> Array:
             return self.slope(departure) <= self.tolerance * self.scale
 
         saved = [diffrax.SubSaveAt(t1=True)]
@@ -181,9 +181,11 @@ class _Flow:
             throw=False,
         )
 
-    def inference(self, solution: "diffrax.Solution", finished: Array | None) -> Inference[Any]:
+    def inference(
+        self, solution: "diffrax.Solution", finished: Array | None
+    ) -> Inference[Departure]:
         """Return the result; `finished` is its `converged` without a tolerance."""
-        saved: Any = solution.ys
+        saved: PyTree[Array] = solution.ys
         departure = jax.tree.map(lambda last: last[0], saved[0])
         taken = solution.stats["num_accepted_steps"]
         observed = None

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.inference.base import Inference
 from pccore.inference.iteration import Iterate, iterate
@@ -43,7 +43,7 @@ class Halving:
         relaxation: Relaxation[Departure],
         activity_lr: Float[Array, ""],
         departure: Departure | None = None,
-        observe: Callable[[Departure], Any] | None = None,
+        observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:
         """Descend; `converged` is whether F stopped falling within `max_steps`."""
         rate = jnp.asarray(activity_lr / relaxation.batch_size)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.inference.base import Inference, norm, relative
 from pccore.inference.iteration import Iterate, iterate
@@ -40,7 +40,7 @@ class ToConvergence:
         relaxation: Relaxation[Departure],
         activity_lr: Float[Array, ""],
         departure: Departure | None = None,
-        observe: Callable[[Departure], Any] | None = None,
+        observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:
         """Descend; `residual` is the final relative norm."""
         rate = activity_lr / relaxation.batch_size
