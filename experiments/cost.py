@@ -10,13 +10,13 @@ from transfer.engine.grouping import work
 from transfer.engine.plan import Plan
 
 CORE_RATE = 1e11
-"""Multiply-adds a second of training on one CPU core (docs/decisions/speed.md)."""
+"""Multiply-adds a second of training on one CPU core (docs/log.md)."""
 
 GPU_RATE = 1e13
 """The same on an H100, as the roofline of docs/performance.md predicts; not measured."""
 
 COMPILE_SECONDS = 4.0
-"""On one core, a program (docs/decisions/speed.md)."""
+"""On one core, a program (docs/log.md)."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Cell = tuple[float, float]
 
-# The best at 128 layers of examples/mnist.yaml, N = 64 (docs/decisions/speed.md)
+# The best at 128 layers of examples/mnist.yaml, N = 64 (docs/log.md)
 OURS: tuple[Cell, float] = (0.1, 5.0), 0.01
 
 
@@ -165,7 +165,7 @@ DEEPEST = (
         ),
         figures={"fig-C.17-mnist": accuracy_by_step},
         choices="At N = 64 the authors' rates are too small; the small scale uses the best found "
-        "there at 128 layers (docs/decisions/transfer-experiments.md).",
+        "there at 128 layers (docs/log.md, 2026-11-22).",
     ),
     Recipe(
         name="depth-128-fashion",

@@ -27,7 +27,7 @@ AUTHORS = {"linear": (0.1, 1.0), "tanh": (0.1, 1.0), "relu": (0.1, 0.5)}
 AUTHORS_BP = {"linear": 0.001, "tanh": 0.01, "relu": 0.01}
 AUTHORS_FASHION = (0.05, 0.5)
 # and what suits N = 64 over 200 updates, found by this recipe at 8 layers and, for beta = 5, by
-# examples/mnist.yaml at more (docs/decisions/speed.md): the small recipes of chapter 5 use them
+# examples/mnist.yaml at more (docs/log.md): the small recipes of chapter 5 use them
 OUR_BETAS = (10, 5)
 OURS_BP = {"linear": 0.01, "tanh": 0.05, "relu": 0.05}
 

@@ -125,7 +125,7 @@ UNSTABLE = (
 NOTES = {
     "depth": UNSTABLE
     + "So T = H is the cause: a β tuned with 8 steps need not survive 32. ReLU, tuned "
-    "at β = 10, held to 32 layers; at N = 64 it drifted at 128 (docs/decisions/transfer-experiments.md).",
+    "at β = 10, held to 32 layers; at N = 64 it drifted at 128 (docs/log.md, 2026-11-22).",
     "width": UNSTABLE + "So the narrow tuned network is the cause: from N = 64 on tanh is best at "
     "η = 0.1, β = 10, at N = 128 as well. ReLU, tuned at β = 10, held.",
 }

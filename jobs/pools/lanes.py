@@ -5,7 +5,7 @@ from jobs.pools.devices import Device
 from transfer.spec.networks import stacks
 
 MOST_LANES = 132  # the thesis's grid of 4 x 11 learning rates and 3 seeds, in one program
-SMALL_WEIGHTS = 32 * 32 * 8  # hidden weights up to which CPU lanes gain from company (docs/decisions/speed.md)
+SMALL_WEIGHTS = 32 * 32 * 8  # hidden weights up to which CPU lanes gain from company (docs/log.md)
 SMALL_CPU_LANES = 4
 UNKNOWN_MEMORY = 8 * 2**30
 USABLE = 0.6  # share of the memory for lanes; the data set and XLA's scratch need the rest

@@ -114,7 +114,7 @@ def by_groups(
             at = (bottom + jnp.uint32(1), jnp.uint32(0), jnp.uint32(0))
             return jax.lax.dynamic_update_slice(departure, new, at), above
 
-        # counted upwards: with an unsigned counter that falls to 0 XLA runs once (docs/decisions/speed.md)
+        # counted upwards: with an unsigned counter that falls to 0 XLA runs once (docs/log.md)
         moving = groups if config.activity_decay else jnp.minimum(groups, t // size + 1)
         feedback = relaxation.output_feedback(departure[-1:])
         above = Above(feedback, jnp.zeros_like(feedback))

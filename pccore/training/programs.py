@@ -24,7 +24,7 @@ from pccore.training.probe import Probed
 # Not only NaN: blow-ups also end in huge finite losses.
 DIVERGENCE_FACTOR = 1e3
 TEST_CHUNK = 1000
-# XLA keeps to 256 bits on CPUs that have 512: 6% of a step at 8 x 128 (docs/decisions/speed.md).
+# XLA keeps to 256 bits on CPUs that have 512: 6% of a step at 8 x 128 (docs/log.md).
 COMPILER_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
 
 Values = TypeVar("Values")
