@@ -1,18 +1,19 @@
-"""`mupc reproduce`: the documents' experiments, listed, run and scored."""
+"""The commands of `python -m experiments`: list, run and score the recipes."""
 
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import results
 from experiments import RECIPES, Evidence, Line, Recipe, as_markdown, perform, scorecard
 from experiments.cost import cost, missing
-from jobs.cli.options import ReproduceOptions
+from experiments.scale import Scale
+from jobs.cli.options import CHECKPOINT_MINUTES, PoolKind
 from jobs.cli.pools import check_folder, check_pool, working_pool
 from jobs.cli.progress import display
-from jobs.cli.scale import Scale
 from jobs.cli.tables import plain_table, screen
 from jobs.cli.tally import Tally
 from jobs.errors import CommandError
@@ -23,8 +24,37 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+@dataclass(frozen=True)
+class RecipeOptions:
+    """Options of the command `run`.
+
+    Attributes:
+        names: of the recipes; all if empty.
+        scale: the size at which they run.
+        ledger: folder or URI.
+        out: folder of the figures.
+        pool: where runs are trained.
+        workers: groups trained at a time; None for all cores.
+        address: of a Ray cluster to join; None for a local one.
+        data_dir: folder of data sets; None for the default place.
+        as_json: print the scorecard as JSON.
+        checkpoint_minutes: time between two checkpoints of a group.
+    """
+
+    names: list[str]
+    scale: Scale
+    ledger: str
+    out: Path
+    pool: PoolKind
+    workers: int | None
+    address: str | None
+    data_dir: Path | None
+    as_json: bool
+    checkpoint_minutes: float = CHECKPOINT_MINUTES
+
+
 def list_recipes(data_dir: Path | None, *, as_json: bool) -> None:
-    """Print every recipe: source, what is done at both scales, what it costs here."""
+    """Print the source, the setting and the estimated time of every recipe."""
     rows = [_facts(recipe, data_dir) for recipe in RECIPES.values()]
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -43,11 +73,12 @@ def list_recipes(data_dir: Path | None, *, as_json: bool) -> None:
             f"{full['gpu_hours']:.2g} h",
         )
     screen().print(table)
-    print("\nmupc reproduce run NAME... runs recipes; mupc reproduce scorecard judges them")
+    command = "python -m experiments"
+    print(f"\n{command} run NAME... runs recipes; {command} scorecard judges them")
 
 
-def run_recipes(options: ReproduceOptions) -> int:
-    """Run or continue recipes, draw their figures, print their claims; the exit status."""
+def run_recipes(options: RecipeOptions) -> int:
+    """Run or continue recipes, draw figures and print the claims; returns the exit status."""
     check_pool(options)
     check_folder("--out", options.out)
     layout_policy()
@@ -55,8 +86,8 @@ def run_recipes(options: ReproduceOptions) -> int:
     absent = {recipe.name: missing(recipe.at(options.scale), options.data_dir) for recipe in chosen}
     _refuse_missing(options, absent)
     ledger = results.open(options.ledger, create=True)
-    safe = f"what is finished is safe in {options.ledger}"
-    with working_pool(options, ledger, lambda: safe) as pool:
+    safe = f"finished runs are stored in {options.ledger}"
+    with working_pool(options, ledger, lambda: safe, _program()) as pool:
         for recipe in chosen:
             if absent[recipe.name]:
                 print(
@@ -91,7 +122,7 @@ def run_recipes(options: ReproduceOptions) -> int:
 def show_scorecard(
     ledger: str, scale: Scale, out: Path | None, data_dir: Path | None, *, as_json: bool
 ) -> None:
-    """Judge all claims by what the ledger has; print them, and write them if asked."""
+    """Judge every claim on the rows of a ledger; print the scorecard, and write it to `out`."""
     card = scorecard(RECIPES.values(), scale, results.open(ledger), data_dir)
     if out is not None:
         out.write_text(as_markdown(card) + "\n")
@@ -106,7 +137,7 @@ def show_scorecard(
 
 
 def draw(recipe: Recipe, evidence: Evidence, folder: Path) -> list[Path]:
-    """Draw the recipe's figures into `folder`; returns the files."""
+    """Draw the figures of a recipe into `folder`; returns the files."""
     from results.figures import style
 
     paths = []
@@ -117,8 +148,18 @@ def draw(recipe: Recipe, evidence: Evidence, folder: Path) -> list[Path]:
     return paths
 
 
-def _refuse_missing(options: ReproduceOptions, absent: dict[str, list[str]]) -> None:
-    """Recipes asked for by name must be able to run; of all recipes those are run that can."""
+def _program() -> tuple[str, ...]:
+    """Return how the user started this process, up to the arguments in `sys.argv`."""
+    through_mupc = sys.argv[1:2] == ["reproduce"]
+    return ("mupc",) if through_mupc else ("python", "-m", "experiments")
+
+
+def _refuse_missing(options: RecipeOptions, absent: dict[str, list[str]]) -> None:
+    """Check that the data sets of recipes given by name are available.
+
+    Raises:
+        CommandError: one is missing. Without names, recipes whose data set is missing are skipped.
+    """
     for name, datasets in absent.items():
         if datasets and options.names:
             raise CommandError(
@@ -154,7 +195,7 @@ def _print(card: Sequence[Line]) -> None:
 
 
 def card_table(card: Sequence[Line]) -> "Table":
-    """The claims on the screen."""
+    """Return a table of the claims for the terminal."""
     names = ("recipe", "claim", "target", "measured", "verdict", "s")
     table = plain_table(names, text=names[:-1])
     styles = {"reproduced": "green", "not reproduced": "red", "not run": "yellow"}

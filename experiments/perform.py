@@ -9,7 +9,7 @@ import pccore
 import transfer
 from experiments.evidence import CALCULATED, Evidence, gather
 from experiments.recipe import Recipe, Setting
-from jobs.cli.scale import Scale
+from experiments.scale import Scale
 
 if TYPE_CHECKING:
     from results import Ledger

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.evidence import Evidence
-from jobs.cli.scale import Scale
+from experiments.scale import Scale
 
 if TYPE_CHECKING:
     from experiments.figures.measured import Figure

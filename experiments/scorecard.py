@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.cost import cost, missing
 from experiments.evidence import gather
 from experiments.recipe import Recipe
-from jobs.cli.scale import Scale
+from experiments.scale import Scale
 
 if TYPE_CHECKING:
     from results import Ledger

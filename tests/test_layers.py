@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PATTERNS = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
 SHIPPED = sorted({pattern.partition(".")[0] for pattern in PATTERNS})
-OURS = {*SHIPPED, "experiments"}
 
 # Import names that differ from their distribution's.
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "pydantic_core": "pydantic"}
@@ -104,7 +103,7 @@ def test_every_library_is_declared(package: str) -> None:
     dependencies = PROJECT["project"]["dependencies"]
     declared = {re.split(r"[^\w-]", dependency)[0] for dependency in dependencies}
     for name, where in imports(package):
-        if name in sys.stdlib_module_names or name in OURS:
+        if name in sys.stdlib_module_names or name in SHIPPED:
             continue
         assert DISTRIBUTIONS.get(name, name) in declared, f"{where}: {name} is not a dependency"
 

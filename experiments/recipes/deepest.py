@@ -8,8 +8,8 @@ from experiments.accuracy import Rates, Training, accuracy, classifiers, judged
 from experiments.evidence import Evidence
 from experiments.recipe import Claim, Judged, Recipe, Setting
 from experiments.recipes.optima import AUTHORS, AUTHORS_BP, AUTHORS_FASHION
+from experiments.scale import Scale
 from experiments.settings import steps_of
-from jobs.cli.scale import Scale
 
 if TYPE_CHECKING:
     from experiments.figures.measured import Figure

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from jobs.cli.options import PoolKind
-from jobs.cli.scale import Scale
 
 LEDGER = "MUPC_LEDGER"
 
@@ -53,9 +52,6 @@ CheckpointMinutes = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
-ScaleOption = Annotated[
-    Scale, typer.Option("--scale", help="small: minutes on two cores; full: the authors' settings.")
-]
 PoolOption = Annotated[PoolKind, typer.Option(help="Where runs are trained.")]
 Address = Annotated[
     str | None,

@@ -1,6 +1,5 @@
 """The command `mupc`: parse, call, exit. Nothing heavy is imported before a command needs it."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,22 +12,20 @@ from jobs.cli.arguments import (
     Json,
     Ledger,
     PoolOption,
-    ScaleOption,
     Spec,
     Workers,
     count,
 )
 from jobs.cli.cluster import cluster
+from jobs.cli.entry import run_command
 from jobs.cli.options import (
     CHECKPOINT_MINUTES,
     PlanOptions,
     PoolKind,
-    ReproduceOptions,
     ResultsOptions,
     RunOptions,
     TableName,
 )
-from jobs.cli.scale import Scale
 from jobs.pools.layout_policy import VARIABLE as LAYOUTS
 from jobs.pools.layout_policy import LayoutPolicy
 
@@ -160,58 +157,15 @@ def report(
     draw_report(ledger, out, experiment)
 
 
-reproduce = typer.Typer(
-    help="Rerun the experiments of the documents behind muPC, and score their claims.",
-    no_args_is_help=True,
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
-app.add_typer(reproduce, name="reproduce")
+def reproduce(context: typer.Context) -> None:
+    """Rerun the experiments of the documents behind muPC, in a source checkout."""
+    from jobs.cli.recipes import run_recipes_command
 
-
-@reproduce.command("list")
-def reproduce_list(data_dir: DataDir = None, as_json: Json = False) -> None:
-    """List the experiments: source, setting, claims, what they cost here."""
-    from experiments.cli import list_recipes
-
-    list_recipes(data_dir, as_json=as_json)
-
-
-@reproduce.command("run")
-def reproduce_run(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="Which; all without a name.")
-    ] = None,
-    scale: ScaleOption = Scale.SMALL,
-    ledger: Ledger = "runs",
-    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("report/reproduce"),
-    pool: PoolOption = PoolKind.LOCAL,
-    workers: Workers = None,
-    address: Address = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Run experiments, draw their figures, judge their claims; run again to continue."""
-    from experiments.cli import run_recipes
-
-    options = ReproduceOptions(
-        names or [], scale, ledger, out, pool, workers, address, data_dir, as_json
-    )
-    raise typer.Exit(run_recipes(options))
-
-
-@reproduce.command("scorecard")
-def reproduce_scorecard(
-    scale: ScaleOption = Scale.SMALL,
-    ledger: Ledger = "runs",
-    out: Annotated[
-        Path | None, typer.Option(help="Write it here as Markdown.", show_default="only shown")
-    ] = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Judge every claim by what the ledger has: target, tolerance, measured, verdict."""
-    from experiments.cli import show_scorecard
-
-    show_scorecard(ledger, scale, out, data_dir, as_json=as_json)
+    raise typer.Exit(run_recipes_command(context.args))
 
 
 app.add_typer(cluster)
@@ -264,21 +218,5 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 
 def main() -> None:
-    """Entry point of the command. Mistakes of the user end in a sentence and status 2."""
-    from jobs.errors import is_users
-
-    try:
-        sys.exit(app(standalone_mode=False))
-    except typer.TyperException as error:
-        _refuse(error.format_message().replace("Value error, ", ""))
-    except typer.Abort:
-        sys.exit(130)
-    except (ValueError, RuntimeError) as error:
-        if not is_users(error):
-            raise
-        _refuse(str(error))
-
-
-def _refuse(message: str) -> None:
-    typer.echo(f"mupc: {message}", err=True)
-    sys.exit(2)
+    """Run the command `mupc`."""
+    run_command(app, "mupc")

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from jobs.cli.scale import Scale
 from jobs.pools.layout_policy import LayoutPolicy
 
 CHECKPOINT_MINUTES = 5.0
@@ -68,19 +67,3 @@ class ResultsOptions:
     limit: int | None
     as_json: bool
     as_csv: bool
-
-
-@dataclass(frozen=True)
-class ReproduceOptions:
-    """Options of `mupc reproduce run`."""
-
-    names: list[str]
-    scale: Scale
-    ledger: str
-    out: Path
-    pool: PoolKind
-    workers: int | None
-    address: str | None
-    data_dir: Path | None
-    as_json: bool
-    checkpoint_minutes: float = CHECKPOINT_MINUTES

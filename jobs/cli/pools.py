@@ -3,12 +3,12 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from jobs.cli.options import PlanOptions, PoolKind, ReproduceOptions, RunOptions
+from jobs.cli.options import PoolKind
 from jobs.cli.stopping import Listener
 from jobs.cluster.package import CONTINUE
 from jobs.errors import CommandError
@@ -18,10 +18,26 @@ if TYPE_CHECKING:
     from results import Ledger
     from transfer import Pool
 
-Options = RunOptions | ReproduceOptions
+
+class PoolOptions(Protocol):
+    """Options of every command that makes a pool."""
+
+    @property
+    def pool(self) -> PoolKind: ...
+    @property
+    def workers(self) -> int | None: ...
+    @property
+    def address(self) -> str | None: ...
 
 
-def check_pool(options: Options | PlanOptions) -> None:
+class TrainingOptions(PoolOptions, Protocol):
+    """Options of every command that trains."""
+
+    @property
+    def checkpoint_minutes(self) -> float: ...
+
+
+def check_pool(options: PoolOptions) -> None:
     """Refuse options that no pool can have.
 
     Raises:
@@ -43,7 +59,12 @@ def check_folder(option: str, folder: Path) -> None:
 
 
 @contextmanager
-def working_pool(options: Options, ledger: "Ledger", safe: Callable[[], str]) -> "Iterator[Pool]":
+def working_pool(
+    options: TrainingOptions,
+    ledger: "Ledger",
+    safe: Callable[[], str],
+    program: Sequence[str] = ("mupc",),
+) -> "Iterator[Pool]":
     """The pool that the options ask for, closed at the end; its checkpoints go to the ledger.
 
     A signal ends the process, with a sentence on what `safe` says and how to continue.
@@ -59,7 +80,7 @@ def working_pool(options: Options, ledger: "Ledger", safe: Callable[[], str]) ->
     except KeyboardInterrupt:
         print(
             f"\nstopped ({listener.received.name}), {safe()}; "
-            f"to continue: {os.environ.get(CONTINUE) or shlex.join(['mupc', *sys.argv[1:]])}",
+            f"to continue: {os.environ.get(CONTINUE) or shlex.join([*program, *sys.argv[1:]])}",
             file=sys.stderr,
         )
         listener.leave(pool.close if pool else lambda: None)
@@ -68,7 +89,7 @@ def working_pool(options: Options, ledger: "Ledger", safe: Callable[[], str]) ->
             pool.close()
 
 
-def make_pool(options: Options | PlanOptions, **settings: Any) -> "LocalPool | RayPool":
+def make_pool(options: PoolOptions, **settings: Any) -> "LocalPool | RayPool":
     """The pool that the options ask for, with other settings of its own."""
     if options.pool is PoolKind.LOCAL:
         from jobs import LocalPool

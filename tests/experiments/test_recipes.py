@@ -7,8 +7,8 @@ import pytest
 import results
 from experiments import RECIPES, gather
 from experiments.cost import cost, missing
+from experiments.scale import Scale
 from experiments.scorecard import Verdict, lines
-from jobs.cli.scale import Scale
 from transfer.spec.building import trace
 
 MOST_SMALL_SECONDS = 600  # of one core

@@ -9,8 +9,8 @@ import results
 from experiments import Claim, Judged, Recipe, as_markdown, gather, perform, scorecard
 from experiments.cost import CORE_RATE, cost
 from experiments.recipe import Setting
+from experiments.scale import Scale
 from experiments.settings import batch, runs_of, stack
-from jobs.cli.scale import Scale
 from transfer import Experiment
 from transfer.engine.grouping import work
 

@@ -1,4 +1,4 @@
-"""`mupc reproduce` as its user meets it: list, run, scorecard, and what it refuses."""
+"""`mupc reproduce` and `python -m experiments`: list, run, scorecard, and user errors."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from experiments import RECIPES
+from experiments.__main__ import app
+from jobs.cli.entry import run_command
 from jobs.cli.main import main
 
 CHEAP = "toy-landscape"  # calculated from an embedded toy, in seconds
@@ -19,14 +21,14 @@ def mupc(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_the_list_has_every_recipe_with_what_it_costs(tmp_path, monkeypatch, capsys):
+def test_list_has_every_recipe_with_its_estimated_time(tmp_path, monkeypatch, capsys):
     assert mupc(monkeypatch, tmp_path, "list", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == list(RECIPES)
     assert all(row["small"]["seconds"] > 0 and row["full"]["gpu_hours"] > 0 for row in rows)
 
 
-def test_a_run_leaves_figures_rows_and_verdicts(tmp_path, monkeypatch, capsys):
+def test_run_leaves_figures_rows_and_verdicts(tmp_path, monkeypatch, capsys):
     assert mupc(monkeypatch, tmp_path, "run", CHEAP) == 0
     assert "toy-landscape" in capsys.readouterr().out
     figures = {path.stem for path in (tmp_path / "report/reproduce/small").glob("*.png")}
@@ -50,7 +52,7 @@ def test_a_run_leaves_figures_rows_and_verdicts(tmp_path, monkeypatch, capsys):
         (["scorecard", "--ledger", "nowhere"], ["nowhere"]),
     ],
 )
-def test_mistakes_are_one_sentence_and_leave_nothing(
+def test_user_errors_are_one_sentence_and_leave_nothing(
     tmp_path, monkeypatch, capsys, arguments, words
 ):
     (tmp_path / "taken").write_text("a file")
@@ -60,7 +62,22 @@ def test_mistakes_are_one_sentence_and_leave_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
-def test_the_layouts_asked_for_are_the_users(tmp_path, monkeypatch, capsys):
+def test_rejects_unknown_layouts_in_the_environment(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MUPC_LAYOUTS", "nonsense")
     assert mupc(monkeypatch, tmp_path, "run", CHEAP) == 2
     assert "MUPC_LAYOUTS" in capsys.readouterr().err
+
+
+def test_experiments_is_a_command_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["experiments", "list", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        run_command(app, "experiments")
+    assert not ended.value.code
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == list(RECIPES)
+
+
+def test_mupc_without_a_checkout_says_where_the_recipes_are(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("jobs.cli.recipes.find_spec", lambda name: None)
+    assert mupc(monkeypatch, tmp_path, "list") == 2
+    assert "part of the source checkout" in capsys.readouterr().err
