@@ -12,10 +12,10 @@ from experiments import RECIPES, Evidence, Line, Recipe, as_markdown, perform, s
 from experiments.cost import cost, missing
 from experiments.scale import Scale
 from jobs.cli.options import CHECKPOINT_MINUTES, PoolKind
-from jobs.cli.pools import check_folder, check_pool, working_pool
+from jobs.cli.pool_setup import check_folder, check_pool, working_pool
 from jobs.cli.progress import display
+from jobs.cli.statistics import RunStatistics
 from jobs.cli.tables import plain_table, screen
-from jobs.cli.tally import Tally
 from jobs.errors import CommandError
 from jobs.pools.layout_policy import layout_policy
 from results.durations import duration
@@ -97,14 +97,14 @@ def run_recipes(options: RecipeOptions) -> int:
                 continue
             if not options.as_json:
                 print(f"\n{recipe.name}: {recipe.at(options.scale).text}", flush=True)
-            tally = Tally()
-            with display(tally, screen(stderr=True)):
+            statistics = RunStatistics()
+            with display(statistics, screen(stderr=True)):
                 evidence = perform(
                     recipe,
                     options.scale,
                     ledger,
                     pool,
-                    progress=tally,
+                    progress=statistics,
                     data_dir=options.data_dir,
                 )
             draw(recipe, evidence, options.out / options.scale)

@@ -1,4 +1,4 @@
-"""`python -m jobs`: the command `mupc`, where only its code is and not its installed script."""
+"""The command `mupc` as `python -m jobs`."""
 
 from jobs.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share. Light: it is imported for `--help`."""
+"""Arguments and options shared by several commands. Imported for `--help`, so it stays light."""
 
 import math
 from pathlib import Path
@@ -12,14 +12,14 @@ LEDGER = "MUPC_LEDGER"
 
 
 def count(text: str) -> int:
-    """A whole number of at least 1; the parser's own sentence would not say what it was given."""
+    """Parse a whole number of at least 1, with the text received in the error."""
     if text.isdecimal() and int(text) >= 1:
         return int(text)
     raise typer.BadParameter(f"must be a whole number of at least 1, got {text!r}")
 
 
 def minutes(text: str) -> float:
-    """A positive number of minutes."""
+    """Parse a positive number of minutes."""
     try:
         value = float(text)
     except ValueError:
@@ -30,17 +30,20 @@ def minutes(text: str) -> float:
 
 
 Ledger = Annotated[
-    str, typer.Option(envvar=LEDGER, help="Folder (or URI) of the ledger.", show_envvar=True)
+    str, typer.Option(envvar=LEDGER, help="Folder or URI of the ledger.", show_envvar=True)
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(envvar="MUPC_DATA", help="Folder that holds the files of data sets."),
+    typer.Option(envvar="MUPC_DATA", help="Folder of the data sets."),
 ]
-Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment, a YAML file.")]
+Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML file of the experiment.")]
 Workers = Annotated[
     int | None,
     typer.Option(
-        parser=count, metavar="N", help="Groups trained at a time.", show_default="all cores"
+        parser=count,
+        metavar="N",
+        help="Number of groups trained at the same time.",
+        show_default="all cores",
     ),
 ]
 CheckpointMinutes = Annotated[
@@ -48,12 +51,12 @@ CheckpointMinutes = Annotated[
     typer.Option(
         parser=minutes,
         metavar="MINUTES",
-        help="Between two checkpoints of runs that take longer.",
+        help="Time between two checkpoints of a group of runs.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
-PoolOption = Annotated[PoolKind, typer.Option(help="Where runs are trained.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PoolOption = Annotated[PoolKind, typer.Option(help="Train in this process or on Ray.")]
 Address = Annotated[
     str | None,
-    typer.Option(help="Ray cluster to join: auto or an address.", show_default="a local one"),
+    typer.Option(help="Ray cluster to join: auto, or an address.", show_default="a local one"),
 ]

@@ -1,4 +1,4 @@
-"""`mupc datasets`: what there is to train on, and which of it is here."""
+"""`mupc datasets`: the data sets and which of them are available on this machine."""
 
 import json
 from pathlib import Path
@@ -8,22 +8,22 @@ from pccore import data
 
 
 def list_datasets(data_dir: Path | None, *, as_json: bool) -> None:
-    """Show every data set and whether `mupc run` would find it."""
+    """Print every data set and whether `mupc run` would find it."""
     facts = [dataset_facts(name, data_dir) for name in data.DATASETS]
     if as_json:
         print(json.dumps({"data_dir": str(data.directory(data_dir)), "datasets": facts}, indent=2))
         return
-    names = ("name", "task", "inputs", "outputs", "training", "test", "here", "what it is")
-    table = plain_table(names, text=("name", "task", "here", "what it is"))
+    names = ("name", "task", "inputs", "outputs", "training", "test", "available", "description")
+    table = plain_table(names, text=("name", "task", "available", "description"))
     for fact in facts:
         table.add_row(*(str(value) for value in fact.values()))
     console = screen()
     console.print(table)
-    console.print(f"files are looked for in {data.directory(data_dir)}", soft_wrap=True)
+    console.print(f"folder of the data sets: {data.directory(data_dir)}", soft_wrap=True)
 
 
 def dataset_facts(name: str, data_dir: Path | None) -> dict[str, str | int]:
-    """What is known about a data set; `available` is "embedded", "yes" or "no"."""
+    """Return the properties of a data set; `available` is "embedded", "yes" or "no"."""
     info = data.info(name)
     return {
         "name": name,
@@ -38,7 +38,7 @@ def dataset_facts(name: str, data_dir: Path | None) -> dict[str, str | int]:
 
 
 def availability(name: str, data_dir: Path | None) -> str:
-    """Whether a data set could be loaded: "embedded", "yes" or "no"."""
+    """Return whether a data set can be loaded: "embedded", "yes" or "no"."""
     if data.info(name).embedded:
         return "embedded"
     try:
@@ -49,6 +49,6 @@ def availability(name: str, data_dir: Path | None) -> str:
 
 
 def fetch_dataset(name: str, data_dir: Path | None) -> None:
-    """Download a data set and say where its files are."""
+    """Download a data set and print the paths of its files."""
     files = data.fetch(name, data_dir)
     print("\n".join(map(str, files)) if files else f"{name} is embedded: nothing to fetch")

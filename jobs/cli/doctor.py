@@ -1,4 +1,4 @@
-"""`mupc doctor`: what this machine has, so that a question about it can be answered."""
+"""`mupc doctor`: the facts about this machine that a bug report needs."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import platform
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from jobs.cli.datasets import availability
 from jobs.pools import compile_cache, environment
@@ -18,7 +17,7 @@ MEASURING_SECONDS = 0.5
 
 
 def show_facts(data_dir: Path | None, *, as_json: bool) -> None:
-    """Print what this machine has."""
+    """Print the facts."""
     facts = gather(data_dir)
     if as_json:
         print(json.dumps(facts, indent=2))
@@ -31,8 +30,8 @@ def show_facts(data_dir: Path | None, *, as_json: bool) -> None:
         print(f"{name.replace('_', ' '):<18} {value}")
 
 
-def gather(data_dir: Path | None) -> dict[str, Any]:
-    """The facts, by name."""
+def gather(data_dir: Path | None) -> dict[str, object]:
+    """Return the facts by name."""
     from pccore import data
 
     cores = usable_cpus()
@@ -54,7 +53,7 @@ def gather(data_dir: Path | None) -> dict[str, Any]:
 
 
 def version_of(package: str) -> str:
-    """The version of an installed package, or "missing"."""
+    """Return the version of an installed package, or "missing"."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -62,7 +61,7 @@ def version_of(package: str) -> str:
 
 
 def memory_gib() -> float | None:
-    """Main memory in GiB, None where the system does not say."""
+    """Return the main memory in GiB, or None if the system does not report it."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, ValueError, OSError):
@@ -70,9 +69,9 @@ def memory_gib() -> float | None:
 
 
 def matmul_gflops() -> float:
-    """Speed of float32 matrix products on the default device, in 10^9 operations a second.
+    """Return the speed of float32 matrix products on the default device in GFLOP/s.
 
-    The best of several products: what the machine can do, not what others leave of it.
+    The fastest of several products counts, which other load on the machine affects least.
     """
     import jax
     import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The command `mupc`: parse, call, exit. Nothing heavy is imported before a command needs it."""
+"""The command `mupc`. Nothing heavy is imported before a command needs it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ from jobs.cli.arguments import (
     Workers,
     count,
 )
-from jobs.cli.cluster import cluster
+from jobs.cli.cluster_commands import cluster
 from jobs.cli.entry import run_command
 from jobs.cli.options import (
     CHECKPOINT_MINUTES,
@@ -41,9 +41,9 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def top(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Say the version, or what the commands are."""
+    """Print the version, or the help text if no command is given."""
     if version:
         from importlib.metadata import version as version_of
 
@@ -69,7 +69,7 @@ def run(
     checkpoint_minutes: CheckpointMinutes = CHECKPOINT_MINUTES,
     as_json: Json = False,
 ) -> None:
-    """Tune, transfer, judge and report an experiment; run again to continue one."""
+    """Run an experiment: tune, transfer, judge, report. Run it again to continue."""
     from jobs.cli.run import run_experiment
 
     options = RunOptions(
@@ -96,11 +96,11 @@ def plan(
     address: Address = None,
     data_dir: DataDir = None,
     calibrate: Annotated[
-        bool, typer.Option(help="Train a few steps, half a minute at most, to tell the time.")
+        bool, typer.Option(help="Time a few training steps first, for at most half a minute.")
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Say what an experiment will run and take, and what direct tuning would."""
+    """Estimate the runs, time and memory of an experiment, and of direct tuning."""
     from jobs.cli.plan import show_plan
 
     show_plan(PlanOptions(spec, ledger, pool, workers, address, data_dir, calibrate, as_json))
@@ -109,22 +109,24 @@ def plan(
 @app.command()
 def results(
     ledger: Ledger = "runs",
-    table: Annotated[TableName, typer.Option(help="What to show.")] = TableName.RUNS,
+    table: Annotated[TableName, typer.Option(help="Table to query.")] = TableName.RUNS,
     where: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN=VALUE", help="Only these rows; a,b for either; repeatable."),
+        typer.Option(
+            metavar="COLUMN=VALUE", help="Filter rows; a,b matches either value; repeatable."
+        ),
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only these columns, in this order.")
+        str | None, typer.Option(metavar="A,B", help="Columns to print, in this order.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(parser=count, metavar="N", help="At most this many rows.")
+        int | None, typer.Option(parser=count, metavar="N", help="Maximum number of rows.")
     ] = None,
     as_json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Answer in CSV.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
-    """Ask the ledger."""
-    from jobs.cli.results import show_results
+    """Query results."""
+    from jobs.cli.queries import show_results
 
     show_results(ResultsOptions(ledger, table, where or [], columns, limit, as_json, as_csv))
 
@@ -133,12 +135,15 @@ def results(
 def check(
     ledger: Ledger = "runs",
     quarantine: Annotated[
-        bool, typer.Option("--quarantine", help="Move damaged files to its folder quarantine.")
+        bool,
+        typer.Option(
+            "--quarantine", help="Move damaged files to the folder quarantine of the ledger."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare every byte of the ledger with what was written; status 1 where one differs."""
-    from jobs.cli.results import check_ledger
+    """Verify the checksums of all files of a ledger; exit with status 1 if one is damaged."""
+    from jobs.cli.queries import check_ledger
 
     raise typer.Exit(check_ledger(ledger, quarantine=quarantine, as_json=as_json))
 
@@ -151,8 +156,8 @@ def report(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
 ) -> None:
-    """Draw the report of a ledger."""
-    from jobs.cli.results import draw_report
+    """Write the report of a ledger as a web page."""
+    from jobs.cli.queries import draw_report
 
     draw_report(ledger, out, experiment)
 
@@ -179,7 +184,7 @@ def datasets(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """List the data sets and which of them are here, or fetch one."""
+    """List the data sets and which are available, or download one."""
     from jobs.cli.datasets import fetch_dataset, list_datasets
 
     if fetch is not None:
@@ -211,7 +216,7 @@ def schema() -> None:
 
 @app.command()
 def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Say what this machine has: versions, devices, memory, data, speed."""
+    """Print facts about this machine: versions, devices, memory, data, speed."""
     from jobs.cli.doctor import show_facts
 
     show_facts(data_dir, as_json=as_json)

@@ -1,4 +1,4 @@
-"""What the command line hands to the commands. Light: it is imported for `--help`."""
+"""Options of the commands. Imported for `--help`, so it stays light."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,14 +11,14 @@ CHECKPOINT_MINUTES = 5.0
 
 
 class PoolKind(StrEnum):
-    """Where runs are trained."""
+    """Kind of pool that trains the runs."""
 
     LOCAL = "local"
     RAY = "ray"
 
 
 class TableName(StrEnum):
-    """The ledger's tables."""
+    """Tables of the ledger."""
 
     RUNS = "runs"
     CURVES = "curves"
@@ -28,7 +28,7 @@ class TableName(StrEnum):
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of `mupc run`; None stands for the default that depends on the experiment."""
+    """Options of `mupc run`; None stands for a default that depends on the experiment."""
 
     spec: Path
     ledger: str

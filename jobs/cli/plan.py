@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import results
 import transfer
 from jobs.cli.options import PlanOptions
-from jobs.cli.pools import check_pool, make_pool
+from jobs.cli.pool_setup import check_pool, make_pool
 from jobs.cli.tables import MISSING, number, plain_table, screen
 from jobs.pools.calibration import timed_group
 from jobs.pools.forecast import Cost, Forecast, Load, foresee

@@ -1,4 +1,4 @@
-"""Shows a running job: a live display on a terminal, a line every few seconds in a log."""
+"""Progress on a terminal (a live display) and in a log (a line every few seconds)."""
 
 import re
 import threading
@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from jobs.cli.tally import Tally
+from jobs.cli.statistics import RunStatistics
 from results.durations import duration, parse_duration
 from results.vocabulary import ZERO_SHOT
 
@@ -28,24 +28,28 @@ _LINE = re.compile(
 
 
 class Display(Protocol):
-    """Shows a tally as long as it is open."""
+    """Context manager that shows statistics while it is open."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *error: object) -> None: ...
 
 
-def display(tally: Tally, console: Console) -> Display:
-    """The display that fits the console."""
-    return LiveDisplay(tally, console) if console.is_terminal else LineDisplay(tally, console)
+def display(statistics: RunStatistics, console: Console) -> Display:
+    """Return a live display for a terminal, or else one that prints lines."""
+    return (
+        LiveDisplay(statistics, console)
+        if console.is_terminal
+        else LineDisplay(statistics, console)
+    )
 
 
 class LiveDisplay:
-    """Redraws a few lines at the bottom of a terminal."""
+    """Display that redraws a few lines at the bottom of a terminal."""
 
-    def __init__(self, tally: Tally, console: Console) -> None:
+    def __init__(self, statistics: RunStatistics, console: Console) -> None:
         self._live = Live(
-            get_renderable=lambda: drawing(tally),
+            get_renderable=lambda: drawing(statistics),
             console=console,
             refresh_per_second=4,
             transient=True,
@@ -60,12 +64,12 @@ class LiveDisplay:
 
 
 class LineDisplay:
-    """Prints a line every few seconds, also when nothing happens: silence looks like a hang."""
+    """Display that prints a line every few seconds, even if nothing has changed."""
 
     def __init__(
-        self, tally: Tally, console: Console, interval: float = SECONDS_BETWEEN_LINES
+        self, statistics: RunStatistics, console: Console, interval: float = SECONDS_BETWEEN_LINES
     ) -> None:
-        self._tally, self._console, self._interval = tally, console, interval
+        self._statistics, self._console, self._interval = statistics, console, interval
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._print_lines, daemon=True)
 
@@ -83,40 +87,40 @@ class LineDisplay:
             self._print_line()
 
     def _print_line(self) -> None:
-        self._console.print(line(self._tally), soft_wrap=True, markup=False, highlight=False)
+        self._console.print(line(self._statistics), soft_wrap=True, markup=False, highlight=False)
 
 
-def line(tally: Tally) -> str:
-    """The job on one line, which `last_seen` reads."""
+def line(statistics: RunStatistics) -> str:
+    """Format statistics as one line, which `last_progress` parses."""
     parts = [
-        f"[{duration(tally.elapsed)}] {tally.phase_name}",
-        f"{tally.done}/{tally.total} runs",
-        pace(tally),
-        f"{duration(tally.time_left)} left",
-        *([f"{TROUBLES}{tally.troubles}"] if tally.troubles else []),
-        *(f"{name}: {standing}" for name, standing in list(tally.standings.items())),
+        f"[{duration(statistics.elapsed)}] {statistics.phase_name}",
+        f"{statistics.done}/{statistics.total} runs",
+        pace(statistics),
+        f"{duration(statistics.time_left)} left",
+        *([f"{TROUBLES}{statistics.troubles}"] if statistics.troubles else []),
+        *(f"{name}: {best_run}" for name, best_run in list(statistics.best_runs.items())),
     ]
     return SEPARATOR.join(parts)
 
 
-def pace(tally: Tally) -> str:
-    """How fast it goes: runs, and as they differ by orders of magnitude, operations."""
-    return f"{tally.runs_per_minute:.3g} runs/min, {tally.gflops:.3g} GFLOP/s"
+def pace(statistics: RunStatistics) -> str:
+    """Format the speed in runs and, because runs differ in size, in operations."""
+    return f"{statistics.runs_per_minute:.3g} runs/min, {statistics.gflops:.3g} GFLOP/s"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a line of a log says about a job.
+class LoggedProgress:
+    """Progress of an experiment, parsed from a line of its log.
 
     Attributes:
         phase: "start", "tune" or "transfer".
-        done: runs that the ledger has.
-        total: runs of the whole job, as far as known.
+        done: runs in the ledger.
+        total: runs of the whole experiment, as far as known.
         runs_per_minute: since training began.
         gflops: 10^9 floating-point operations a second.
         seconds: since the start.
-        seconds_left: until the end at this pace; None where that is not known.
-        troubles: runs without a result, and the causes of those that failed; "" for none.
+        seconds_left: until the end at this speed; None if unknown.
+        troubles: runs without a result, with the causes of failures; "" for none.
     """
 
     phase: str
@@ -129,15 +133,15 @@ class Seen:
     troubles: str
 
 
-def last_seen(log: str) -> Seen | None:
-    """What the last line of progress in a job's log says; None where there is none."""
+def last_progress(log: str) -> LoggedProgress | None:
+    """Parse the last line of progress in a log; None if there is none."""
     lines = list(_LINE.finditer(log))
     if not lines:
         return None
     found = lines[-1]
     rest = (found["rest"] or "").split(SEPARATOR)
     troubles = (part for part in rest if part.startswith(TROUBLES))
-    return Seen(
+    return LoggedProgress(
         found["phase"],
         int(found["done"]),
         int(found["total"]),
@@ -149,27 +153,27 @@ def last_seen(log: str) -> Seen | None:
     )
 
 
-def drawing(tally: Tally) -> RenderableType:
-    """The job as a few lines of a terminal: progress, the variants, the verdicts."""
+def drawing(statistics: RunStatistics) -> RenderableType:
+    """Return a few lines for a terminal: progress, best runs, verdicts."""
     head = Table.grid(padding=(0, 2))
     head.add_row(
-        Text(tally.phase_name, style="bold"),
-        ProgressBar(total=max(1, tally.total), completed=tally.done, width=20),
-        f"{tally.done} of {tally.total} runs",
-        f"{duration(tally.elapsed)} so far",
-        f"{duration(tally.time_left)} left",
-        pace(tally),
-        Text(tally.troubles, style="yellow"),
+        Text(statistics.phase_name, style="bold"),
+        ProgressBar(total=max(1, statistics.total), completed=statistics.done, width=20),
+        f"{statistics.done} of {statistics.total} runs",
+        f"{duration(statistics.elapsed)} so far",
+        f"{duration(statistics.time_left)} left",
+        pace(statistics),
+        Text(statistics.troubles, style="yellow"),
     )
-    standings = Table.grid(padding=(0, 2))
-    for name, standing in list(tally.standings.items()):
-        standings.add_row("", Text(name, style="bold"), str(standing))
-    for row in list(tally.verdicts):
-        standings.add_row("", Text(str(row["variant"]), style="bold"), verdict_line(row))
-    return Group(head, standings)
+    best_runs = Table.grid(padding=(0, 2))
+    for name, best_run in list(statistics.best_runs.items()):
+        best_runs.add_row("", Text(name, style="bold"), str(best_run))
+    for row in list(statistics.verdicts):
+        best_runs.add_row("", Text(str(row["variant"]), style="bold"), verdict_line(row))
+    return Group(head, best_runs)
 
 
 def verdict_line(row: Mapping[str, Any]) -> str:
-    """A verdict in a few words."""
+    """Format a verdict in a few words."""
     rule = "" if row.get("rule", ZERO_SHOT) == ZERO_SHOT else f" by {row['rule']}"
     return f"{row['verdict']} at width {row['width']}, depth {row['depth']}{rule}"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import results
 import transfer
 from jobs.cli.options import RunOptions
-from jobs.cli.pools import check_folder, check_pool, working_pool
+from jobs.cli.pool_setup import check_folder, check_pool, working_pool
 from jobs.cli.progress import display
+from jobs.cli.statistics import RunStatistics
 from jobs.cli.tables import (
     accuracy_table,
     law_lines,
@@ -18,7 +19,6 @@ from jobs.cli.tables import (
     several_rules,
     verdict_table,
 )
-from jobs.cli.tally import Tally
 from jobs.pools import layout_policy
 from results.durations import duration
 from transfer.engine.plan import Plan
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 def run_experiment(options: RunOptions) -> int:
     """Run or continue an experiment; returns the exit status.
 
-    Everything that can be wrong with the options is found before anything is written.
+    All options are checked before anything is written.
     """
     experiment = transfer.load(options.spec)
     report = options.report or Path("report") / experiment.name
     _check(options, experiment, report)
     os.environ[layout_policy.VARIABLE] = options.layouts  # for threads and workers alike
     ledger = results.open(options.ledger, create=True)
-    progress = Tally(experiment)
+    progress = RunStatistics(experiment)
 
     def safe() -> str:
         return f"runs safe in {options.ledger}: {len(ledger.runs(experiment=experiment.name))}"
@@ -64,7 +64,7 @@ def _show(
     experiment: "Experiment",
     result: "TransferResult",
     page: Path,
-    progress: Tally,
+    progress: RunStatistics,
 ) -> None:
     if options.as_json:
         facts = {

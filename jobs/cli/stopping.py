@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: an exception in the main thread, then a prompt end of the process."""
+"""SIGINT and SIGTERM: an exception in the main thread, then a prompt exit."""
 
 import os
 import signal
@@ -9,15 +9,15 @@ from types import FrameType
 from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-PATIENCE = 1.5  # seconds that closing may take before the process ends anyway
+CLOSING_SECONDS = 1.5  # after which the process exits anyway
 
 
-class Listener:
-    """Turns the first signal into a KeyboardInterrupt; the next one ends the process at once.
+class SignalHandler:
+    """Handler that raises KeyboardInterrupt on the first signal and exits at once on the next.
 
     Attributes:
-        received: the first signal. The exception does not carry it: Ray replaces exceptions that
-            interrupt its waiting by its own KeyboardInterrupt.
+        received: the first signal. The exception cannot carry it, because Ray replaces an
+            exception that interrupts its waiting with a KeyboardInterrupt of its own.
     """
 
     def __init__(self) -> None:
@@ -25,23 +25,23 @@ class Listener:
 
     @property
     def exit_status(self) -> int:
-        """What a shell expects: 128 + the signal's number, 130 for Ctrl-C."""
+        """The exit status by the convention of shells: 128 + the number of the signal."""
         return 128 + self.received
 
-    def listen(self) -> None:
-        """Start to listen; to be called again after starting Ray, which takes SIGTERM over."""
+    def install(self) -> None:
+        """Install the handler. Call it again after starting Ray, which replaces that of SIGTERM."""
         for number in SIGNALS:
             signal.signal(number, self._interrupt)
 
-    def leave(self, close: Callable[[], None]) -> NoReturn:
-        """End the process within `PATIENCE` seconds, closing what can be closed in that time.
+    def exit(self, close: Callable[[], None]) -> NoReturn:
+        """Call `close`, and exit after at most `CLOSING_SECONDS`.
 
-        Threads inside a compiled program cannot be interrupted and may be minutes from its end. The
-        ledger needs no farewell: its files are whole at any moment.
+        A thread inside a compiled program cannot be interrupted and may run for minutes. The ledger
+        needs no closing: its files are complete at any moment.
         """
         closing = threading.Thread(target=close, daemon=True)
         closing.start()
-        closing.join(PATIENCE)
+        closing.join(CLOSING_SECONDS)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(self.exit_status)

@@ -1,4 +1,4 @@
-"""Tables for the screen: verdicts per target, accuracies by shape and variant, data sets."""
+"""Tables for the terminal: verdicts, accuracies, comparison of transfer rules."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,17 +21,17 @@ VERDICT_COLUMNS = (
     *("variant", "N x H", "eta", "beta", "loss", "accuracy %", "regret", "Δeta", "Δbeta"),
     "verdict",
 )
-LOG_WIDTH = 160  # columns of a file or pipe, which has none of its own
+LOG_WIDTH = 160  # columns of a file or pipe
 
 
 def screen(*, stderr: bool = False) -> Console:
-    """Standard output or error; tables keep their width where they are not seen on a terminal."""
+    """Return a console on stdout or stderr, `LOG_WIDTH` wide if that is not a terminal."""
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=LOG_WIDTH)
 
 
 def plain_table(names: Sequence[str], text: Sequence[str] = (), gap: int = 2) -> Table:
-    """An empty table whose columns are numbers, right-aligned, but for those named in `text`."""
+    """Return an empty table with right-aligned columns, left-aligned for the names in `text`."""
     table = Table(box=None, padding=(0, gap, 0, 0), header_style="bold underline")
     for name in names:
         table.add_column(name, justify="left" if name in text else "right")
@@ -39,11 +39,11 @@ def plain_table(names: Sequence[str], text: Sequence[str] = (), gap: int = 2) ->
 
 
 def verdict_table(rows: Sequence[Row], *, intervals: bool = True) -> Table:
-    """One line per variant and target: the transferred learning rates, and whether they held.
+    """Return one line per variant and target: the transferred learning rates and the verdict.
 
     Args:
-        rows: of the `verdicts` table.
-        intervals: show the regret's, which needs a terminal wider than 80 columns.
+        rows: rows of the `verdicts` table.
+        intervals: show the interval of the regret, which takes more than 80 columns.
     """
     ruled = several_rules(rows)
     columns = (*VERDICT_COLUMNS[:2], *(["rule"] if ruled else []), *VERDICT_COLUMNS[2:])
@@ -66,7 +66,7 @@ def verdict_table(rows: Sequence[Row], *, intervals: bool = True) -> Table:
 
 
 def accuracy_table(rows: Sequence[Row]) -> Table:
-    """Test accuracy in percent at the transferred learning rates, by shape, variant and rule."""
+    """Return test accuracy in percent at the transferred rates, by shape, variant and rule."""
     ruled = several_rules(rows)
     label = {
         id(row): f"{_arm(row, rows)} {row['rule']}" if ruled else _arm(row, rows) for row in rows
@@ -84,13 +84,16 @@ def accuracy_table(rows: Sequence[Row]) -> Table:
 
 
 def several_rules(rows: Sequence[Row]) -> bool:
-    """Whether there is more to say of rules than that the rates went as they were."""
+    """Return whether any rule but zero-shot transfer was applied."""
     return not {row.get("rule", ZERO_SHOT) for row in rows} <= {ZERO_SHOT}
 
 
 def rule_table(rows: Sequence[Row]) -> Table:
-    """The rules side by side: by how many percent the loss at each one's cell is above the best of
-    all cells that ran at the target, a line per variant and target."""
+    """Return one line per variant and target with a column per transfer rule.
+
+    The columns hold the excess in percent of the loss at the rule's cell over the best of all cells
+    that ran at the target.
+    """
     rules = list(dict.fromkeys(row["rule"] for row in rows))
     table = plain_table(("variant", "N x H", "best loss", "at eta", "beta", *rules), ("variant",))
     lines: dict[tuple[str, str], dict[str, Row]] = {}
@@ -108,7 +111,7 @@ def rule_table(rows: Sequence[Row]) -> Table:
 
 
 def law_lines(rows: Sequence[Row]) -> list[str]:
-    """The exponents of every arm by every rule that has any but 0, a line each."""
+    """Return one line per arm and rule with its non-zero exponents."""
     lines = {}
     for row in rows:
         laws = [
@@ -122,7 +125,7 @@ def law_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def _powers(row: Row, rate: str) -> str:
-    """Such as "L^-0.62 [-0.80, -0.45]"; empty where the rate stays."""
+    """Format exponents as "L^-0.62 [-0.80, -0.45]"; empty if the rate is constant."""
     names = {size: f"{rate}_{size}_exponent" for size in SIZES}
     known = {size: name for size, name in names.items() if not missing(row.get(name))}
     moving = {size: name for size, name in known.items() if row[name] != 0}
@@ -132,7 +135,7 @@ def _powers(row: Row, rate: str) -> str:
 
 
 def excess(row: Row) -> str:
-    """A regret in percent above the best loss with its interval, as "12 [8, 15]"."""
+    """Format a regret as percent above the best loss with its interval: "12 [8, 15]"."""
     value, low, high = (row[name] for name in ("regret", "regret_low", "regret_high"))
     if missing(value):
         return str(row["verdict"]) if missing(row["loss"]) else MISSING
@@ -145,7 +148,7 @@ def _percent(regret: float) -> str:
 
 
 def _arm(row: Row, rows: Sequence[Row]) -> str:
-    """The variant, with the activation where there are several."""
+    """Return the variant, with its activation if the rows have several."""
     several = len({other["activation"] for other in rows}) > 1
     return f"{row['variant']} {row['activation']}" if several else str(row["variant"])
 
@@ -155,12 +158,12 @@ def _shape(row: Row) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number with `digits` significant digits, "-" where there is none."""
+    """Format a number with `digits` significant digits, or "-" if it is missing."""
     return MISSING if missing(value) else f"{value:.{digits}g}"
 
 
 def accuracy(mean: float | None, std: float | None) -> str:
-    """A share in percent with its standard deviation over seeds."""
+    """Format a fraction as percent with its standard deviation over seeds."""
     if missing(mean):
         return MISSING
     spread = "" if missing(std) else f" ± {100 * float(std or 0):.1f}"
@@ -168,7 +171,7 @@ def accuracy(mean: float | None, std: float | None) -> str:
 
 
 def with_interval(row: Row, name: str) -> str:
-    """An estimate with its bootstrap interval over seeds, as "0.02 [-0.01, 0.05]"."""
+    """Format an estimate with its bootstrap interval over seeds: "0.02 [-0.01, 0.05]"."""
     value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
     if missing(value):
         return MISSING
@@ -177,5 +180,5 @@ def with_interval(row: Row, name: str) -> str:
 
 
 def missing(value: object) -> bool:
-    """Whether a cell of a ledger holds nothing: null, or a NaN."""
+    """Return whether a value of the ledger is null or NaN."""
     return value is None or (isinstance(value, float) and math.isnan(value))

@@ -1,1 +1,1 @@
-"""Submit experiments to a Ray cluster and follow them."""
+"""Experiments submitted to a Ray cluster."""

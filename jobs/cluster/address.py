@@ -1,23 +1,23 @@
-"""The URL of a cluster's job server. Light: it is imported for `--help`."""
+"""The URL of a cluster's job server. Imported for `--help`, so it stays light."""
 
 import ipaddress
 from urllib.parse import urlsplit
 
 from jobs.errors import SubmissionError
 
-DEFAULT_ADDRESS = "http://127.0.0.1:8265"  # Ray's own, and what `ray dashboard` forwards to
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"  # the default of Ray and of `ray dashboard`
 
 
 def job_server(address: str) -> str:
-    """The URL as scheme://host or scheme://host:port.
+    """Normalise a URL to scheme://host or scheme://host:port.
 
     Raises:
-        SubmissionError: it is another kind of address, or has more to it than these.
+        SubmissionError: the address is not such a URL, or has further parts.
     """
     try:
         url = urlsplit(address)
         good = url.scheme in ("http", "https") and url.hostname and url.port != 0
-    except ValueError:  # a port or a bracketed address that cannot be
+    except ValueError:  # an invalid port or bracketed address
         raise _wrong(address) from None
     if not good or "@" in url.netloc or url.query or url.fragment or url.path.strip("/"):
         raise _wrong(address)
@@ -25,7 +25,7 @@ def job_server(address: str) -> str:
 
 
 def is_local(address: str) -> bool:
-    """Whether a URL's host is this machine's loopback, which no other machine reaches."""
+    """Return whether the host of a URL is the loopback address of this machine."""
     host = urlsplit(address).hostname or ""
     if host == "localhost":
         return True
@@ -36,7 +36,7 @@ def is_local(address: str) -> bool:
 
 
 def _wrong(address: str) -> SubmissionError:
-    before, at, after = address.rpartition("@")  # what is before may be a secret
+    before, at, after = address.rpartition("@")  # the part before @ may be a secret
     return SubmissionError(
         f"--address must be the URL of a cluster's job server, such as {DEFAULT_ADDRESS}, "
         f"got {'...@' + after if at and before else address!r}"

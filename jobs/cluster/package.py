@@ -22,7 +22,9 @@ def pack(folder: Path) -> None:
     for package in PACKAGES:
         found = find_spec(package)
         if found is None or found.origin is None:
-            raise SubmissionError(f"the package {package} is not in files that could be sent")
+            raise SubmissionError(
+                f"the package {package} cannot be sent, because it is not installed as files"
+            )
         shutil.copytree(
             Path(found.origin).parent,
             folder / package,
@@ -35,13 +37,13 @@ def pack(folder: Path) -> None:
 
 
 def command(name: str, ledger: str | None, workers: int | None, data_dir: str | None) -> str:
-    """The shell command that runs the experiment `name` on the head of a cluster.
+    """Return the shell command that runs experiment `name` on the head node of a cluster.
 
-    `python` is the one on the path of the process that started Ray there.
+    `python` is looked up on the PATH of the process that started Ray there.
 
     Raises:
-        SubmissionError: the ledger is a relative path, which would be lost with the job's folder,
-            or holds a secret, which the cluster shows to all who may ask it about jobs.
+        SubmissionError: the ledger is a relative path, which would be deleted with the folder of
+            the job, or holds a secret, which the cluster shows to all of its users.
     """
     _check(ledger)
     words = ["python", "-m", "mupc", "run", SPEC, "--pool", "ray", "--address", "auto"]
@@ -57,8 +59,8 @@ def _check(ledger: str | None) -> None:
     if "://" not in ledger:
         if not PurePosixPath(ledger).is_absolute():
             raise SubmissionError(
-                f"--ledger {ledger!r} is on the cluster: give the absolute path of a folder that "
-                "its head keeps, or a URI such as s3://bucket/runs"
+                f"--ledger {ledger!r} must be on the cluster: give the absolute path of a folder "
+                "on its head node, or a URI such as s3://bucket/runs"
             )
         return
     url = urlsplit(ledger)
@@ -66,6 +68,7 @@ def _check(ledger: str | None) -> None:
         place = ledger.partition("?")[0].rpartition("@")[2]
         shown = place if "://" in place else f"{ledger.partition(':')[0]}://{place}"
         raise SubmissionError(
-            f"--ledger {shown!r} holds a key, which every user of the cluster could read: give the "
-            "cluster's head its own (a role, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+            f"--ledger {shown!r} holds a key, which every user of the cluster could read: "
+            "configure credentials on its head node instead (a role, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY)"
         )

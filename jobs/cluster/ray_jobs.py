@@ -1,4 +1,4 @@
-"""Ray's job server, spoken to only where that is safe, and its answers in one sentence each."""
+"""Client of Ray's job server, with one sentence per error."""
 
 import asyncio
 import json
@@ -20,12 +20,12 @@ from jobs.errors import SubmissionError, TokenError, one_sentence
 T = TypeVar("T")
 
 ANSWER_SECONDS = 10.0
-_TALKATIVE = (  # loggers that tell every step on stderr
+_VERBOSE_LOGGERS = (  # they log every step to stderr
     "ray.dashboard.modules.job.sdk",
     "ray.dashboard.modules.dashboard_sdk",
     "ray._private.runtime_env.packaging",
 )
-_OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # of them Ray would take any before ours
+_OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # Ray prefers them to a given address
 
 
 class JobServer:
@@ -35,13 +35,13 @@ class JobServer:
         address: its URL, such as http://127.0.0.1:8265.
 
     Raises:
-        SubmissionError: not a URL, or no job server answers there.
-        TokenError: the cluster is on another machine and asks for no token, or it asks for one and
-            there is none, or another.
+        SubmissionError: the address is not a URL, or no job server answers there.
+        TokenError: the cluster is on another machine and requires no token, or it requires a token
+            and there is none or a wrong one.
     """
 
     def __init__(self, address: str) -> None:
-        for name in _TALKATIVE:
+        for name in _VERBOSE_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
         self.address = job_server(address)
         token = _token(self.address)
@@ -49,15 +49,20 @@ class JobServer:
         with self._answering(), _without(_OVERRIDES):
             try:
                 self._client = JobSubmissionClient(self.address, headers=headers)
-            except (RuntimeError, ValueError, LookupError, TypeError):  # it asks for the version
+            except (
+                RuntimeError,
+                ValueError,
+                LookupError,
+                TypeError,
+            ):  # from its check of the version
                 raise _not_rays(self.address) from None
 
     def submit(self, **request: Any) -> str:
-        """Start a job; the arguments are those of Ray's `submit_job`. Returns its id."""
+        """Start a job with the arguments of Ray's `submit_job`; returns its id."""
         return self._ask(lambda: self._client.submit_job(**request))
 
     def job(self, job_id: str) -> JobDetails | None:
-        """What Ray knows about a job, None if it knows none of this id."""
+        """Return Ray's record of a job, or None for an unknown id."""
         with self._answering():
             try:
                 return self._client.get_job_info(job_id)
@@ -67,17 +72,17 @@ class JobServer:
                 raise SubmissionError(self._refused(error)) from None
 
     def jobs(self) -> list[JobDetails]:
-        """What Ray knows about every job that this cluster has had."""
+        """Return Ray's records of all jobs of this cluster."""
         return self._ask(self._client.list_jobs)
 
     def logs(self, job_id: str) -> str:
-        """All that a job has printed."""
+        """Return the output of a job so far."""
         return self._ask(lambda: self._client.get_job_logs(job_id))
 
     def follow(self, job_id: str) -> Iterator[str]:
-        """What a job has printed and prints, in pieces, until it ends or the server does."""
+        """Yield the output of a job in pieces, until the job or the server ends."""
         pieces = cast(AsyncGenerator[str, None], self._client.tail_job_logs(job_id))
-        with asyncio.Runner() as runner:  # which ends what Ctrl-C interrupts
+        with asyncio.Runner() as runner:  # cancels the task on Ctrl-C
 
             def next_piece() -> str | None:
                 return runner.run(_next(pieces))
@@ -86,7 +91,7 @@ class JobServer:
                 yield piece
 
     def stop(self, job_id: str) -> bool:
-        """Ask a job to stop, without waiting; false if it has ended."""
+        """Request that a job stops, without waiting; returns False if it has ended."""
         return self._ask(lambda: self._client.stop_job(job_id))
 
     def _ask(self, request: Callable[[], T]) -> T:
@@ -97,7 +102,7 @@ class JobServer:
                 raise SubmissionError(self._refused(error)) from None
 
     def _refused(self, error: RuntimeError) -> str:
-        return f"the cluster at {self.address} refuses: {one_sentence(error)}"
+        return f"the cluster at {self.address} refused the request: {one_sentence(error)}"
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -110,28 +115,27 @@ class JobServer:
 
 
 async def _next(pieces: AsyncGenerator[str, None]) -> str | None:
-    """The next piece, None after the last."""
+    """Return the next piece, or None after the last."""
     return await anext(pieces, None)
 
 
 def _token(address: str) -> Token | None:
-    """What to show the cluster; refuses one on other machines that anyone may use."""
-    asks = _mode(address) == "token"
-    if not asks:
+    """Return the token for the cluster; refuse a remote cluster that requires none."""
+    if _mode(address) != "token":
         if is_local(address):
             return None
         raise TokenError(
-            f"the cluster at {address} asks for no token, so that whoever reaches it may run code "
-            f"on it, and is not used: {HOW_TO_MAKE}"
+            f"the cluster at {address} requires no token, so anyone who reaches it could run code "
+            f"on it: {HOW_TO_MAKE}"
         )
     token = find_token()
     if token is None:
-        raise TokenError(f"the cluster at {address} asks for a token: {HOW_TO_GIVE}")
+        raise TokenError(f"the cluster at {address} requires a token: {HOW_TO_GIVE}")
     return token
 
 
 def _mode(address: str) -> str:
-    """Whether the cluster asks for a token, which Ray tells everyone: "token" or "disabled"."""
+    """Return the authentication mode of the cluster: "token" or "disabled"."""
     try:
         with urllib.request.urlopen(  # job_server lets only http and https through
             f"{address}/api/authentication_mode", timeout=ANSWER_SECONDS
@@ -144,7 +148,7 @@ def _mode(address: str) -> str:
 
 
 def _not_rays(address: str) -> SubmissionError:
-    return SubmissionError(f"what answers at {address} is not the job server of a recent Ray")
+    return SubmissionError(f"the server at {address} is not the job server of a recent Ray")
 
 
 def _unreachable(address: str, error: OSError) -> SubmissionError:
@@ -156,14 +160,14 @@ def _unreachable(address: str, error: OSError) -> SubmissionError:
 def _refused_token(address: str) -> TokenError:
     token = find_token()
     return TokenError(
-        f"the cluster at {address} does not take the token in "
+        f"the cluster at {address} rejects the token in "
         f"{token.source if token else 'this request'}: {HOW_TO_GIVE}"
     )
 
 
 @contextmanager
 def _without(names: tuple[str, ...]) -> Iterator[None]:
-    """The environment without some variables: Ray lets them win over an address that was given."""
+    """Remove environment variables for the duration of the context."""
     kept = {name: os.environ.pop(name) for name in names if name in os.environ}
     try:
         yield

@@ -1,11 +1,12 @@
-"""Experiments as jobs of a cluster: submitted, looked at, followed and stopped from elsewhere.
+"""Submission of experiments to a cluster, and the jobs that were submitted.
 
     job = jobs.submit("spec.yaml", "http://127.0.0.1:8265", ledger="s3://bucket/runs")
     for piece in jobs.follow(job, "http://127.0.0.1:8265"):
         print(piece, end="")
 
-A job is this project's code and a spec, run by the cluster's Python as `mupc run`. Its memory is
-the ledger: a job that was stopped, killed or lost is continued by submitting the same spec again.
+A job consists of the code of this project and a spec; the Python of the cluster executes `mupc run`
+on it. All of its state is in the ledger: submit the same spec again to continue a job that was
+stopped, killed or lost.
 """
 
 import re
@@ -28,13 +29,13 @@ from jobs.errors import SubmissionError
 if TYPE_CHECKING:
     from transfer import Experiment
 
-STOP_SECONDS = 30.0  # Ray kills what has not ended 3 s after it was asked to
+STOP_SECONDS = 30.0  # Ray kills a job 3 s after the request to stop
 _EXPERIMENT, _LEDGER = "mupc_experiment", "mupc_ledger"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class JobStatus(StrEnum):
-    """Where a job is: Ray's words."""
+    """Status of a job, as Ray reports it."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -44,7 +45,7 @@ class JobStatus(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether it stays so."""
+        """Whether the status is final."""
         return self not in (JobStatus.PENDING, JobStatus.RUNNING)
 
 
@@ -53,13 +54,13 @@ class Job:
     """An experiment on a cluster.
 
     Attributes:
-        id: its name on the cluster.
-        status: where it is.
-        experiment: the name in the spec.
-        ledger: where its runs are; None where the cluster's own `MUPC_LEDGER` decides.
-        started: when it was submitted (UTC).
-        ended: when it ended (UTC), None before.
-        message: what Ray says about the status.
+        id: the id of the job on the cluster.
+        status: its status.
+        experiment: the name of the experiment in the spec.
+        ledger: where its runs are stored; None for the default of the cluster (`MUPC_LEDGER`).
+        started: time of submission (UTC).
+        ended: time of its end (UTC), or None.
+        message: Ray's message about the status.
     """
 
     id: str
@@ -79,23 +80,22 @@ def submit(
     workers: int | None = None,
     data_dir: str | None = None,
 ) -> str:
-    """Run or continue an experiment on a cluster; returns the job's id without waiting for it.
+    """Submit an experiment to a cluster; returns the id of the job without waiting for it.
 
     Args:
-        spec: a YAML file, or the experiment itself.
+        spec: a YAML file or an experiment.
         address: URL of the cluster's job server.
-        ledger: where the runs are kept, as the cluster sees it: the absolute path of a folder that
-            its head keeps or shares, or a URI. By default what `MUPC_LEDGER` says on the cluster,
-            or else ~/runs on its head.
-        workers: groups trained at a time; by default as many as the cluster has GPUs, or cores,
-            when the job starts.
-        data_dir: the folder of data sets on the cluster's head.
+        ledger: where the cluster stores the runs: the absolute path of a folder on its head node,
+            or a URI. The default is `MUPC_LEDGER` on the cluster, or else ~/runs on its head node.
+        workers: number of groups trained at the same time. The default is the number of GPUs, or
+            else of cores, that the cluster has when the job starts.
+        data_dir: folder of the data sets on the head node of the cluster.
 
     Raises:
         SpecError: one sentence per problem of the spec.
-        SubmissionError: no cluster at `address`, one that is not safe to use (`TokenError`), a
-            ledger that would not outlive the job, or a job that runs this experiment into this
-            ledger already.
+        SubmissionError: no cluster answers at `address`, it is not safe to use (`TokenError`), the
+            ledger would be deleted with the job, or a job already runs this experiment into this
+            ledger.
     """
     import transfer
 
@@ -121,36 +121,36 @@ def submit(
 
 
 def status(job_id: str, address: str = DEFAULT_ADDRESS) -> Job:
-    """Where a job is. Raises `SubmissionError`, also for an id that the cluster does not know."""
+    """Return a job. Raises `SubmissionError`, also for an unknown id."""
     return _found(JobServer(address), job_id)
 
 
 def list_jobs(address: str = DEFAULT_ADDRESS) -> list[Job]:
-    """The experiments that were submitted to a cluster, newest first. Raises `SubmissionError`."""
+    """Return the experiments submitted to a cluster, newest first. Raises `SubmissionError`."""
     return _listed(JobServer(address))
 
 
 def logs(job_id: str, address: str = DEFAULT_ADDRESS) -> str:
-    """What a job has printed. Raises `SubmissionError`."""
+    """Return the output of a job so far. Raises `SubmissionError`."""
     server = JobServer(address)
     return server.logs(_found(server, job_id).id)
 
 
 def follow(job_id: str, address: str = DEFAULT_ADDRESS) -> Iterator[str]:
-    """What a job has printed and prints, in pieces, until it or its cluster ends.
+    """Yield the output of a job in pieces, until the job or its cluster ends.
 
     Raises:
-        SubmissionError: no such job or cluster, or the connection breaks; the job goes on.
+        SubmissionError: no such job or cluster, or the connection breaks; the job continues.
     """
     server = JobServer(address)
     yield from server.follow(_found(server, job_id).id)
 
 
 def stop(job_id: str, address: str = DEFAULT_ADDRESS) -> Job:
-    """End a job and wait until it has; one that ended before stays as it is.
+    """Stop a job and wait for its end; a job that has ended keeps its status.
 
     Raises:
-        SubmissionError: no such job or cluster, or it has not ended after half a minute.
+        SubmissionError: no such job or cluster, or the job has not ended after 30 s.
     """
     server = JobServer(address)
     job = _found(server, job_id)
@@ -160,13 +160,15 @@ def stop(job_id: str, address: str = DEFAULT_ADDRESS) -> Job:
     deadline = time.monotonic() + STOP_SECONDS
     while not (job := _found(server, job_id)).status.ended:
         if time.monotonic() > deadline:
-            raise SubmissionError(f"job {job.id} was asked to stop and is still {job.status}")
+            raise SubmissionError(
+                f"job {job.id} is still {job.status} {STOP_SECONDS:g} s after the request to stop"
+            )
         time.sleep(0.2)
     return job
 
 
 def _again(spec: "str | Path | Experiment", address: str, options: Mapping[str, Any]) -> str:
-    """What the job's last words recommend when it is stopped."""
+    """Return the command that continues the job, which it prints when it is stopped."""
     words = ["mupc", "submit", str(spec) if isinstance(spec, str | Path) else SPEC]
     for name, value in {"address": address, **options}.items():
         words += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
@@ -174,22 +176,22 @@ def _again(spec: "str | Path | Experiment", address: str, options: Mapping[str, 
 
 
 def _refuse_second(server: JobServer, experiment: str, ledger: str | None) -> None:
-    """Refuse what a job does already: both would train the same runs."""
+    """Check that no running job has this experiment and ledger: both would train the same runs."""
     for job in _listed(server):
         if not job.status.ended and (job.experiment, job.ledger) == (experiment, ledger):
             raise SubmissionError(
-                f"job {job.id} runs experiment {experiment!r} into this ledger already: "
+                f"job {job.id} already runs experiment {experiment!r} into this ledger: "
                 f"follow it with 'mupc logs {job.id} --follow', or stop it first"
             )
 
 
 def _found(server: JobServer, job_id: str) -> Job:
-    # The pattern also keeps ids such as ../x out of the URLs that are made of them.
+    # The pattern also keeps ids such as ../x out of URLs.
     details = server.job(job_id) if _ID.fullmatch(job_id) else None
     job = _read(details) if details else None
     if job is None:
         raise SubmissionError(
-            f"no job {job_id!r} at {server.address}: 'mupc list' shows those that there are"
+            f"no job {job_id!r} at {server.address}: list the jobs with 'mupc list'"
         )
     return job
 
@@ -200,7 +202,7 @@ def _listed(server: JobServer) -> list[Job]:
 
 
 def _read(details: Any) -> Job | None:
-    """The job that Ray describes, None if it is not one of ours."""
+    """Convert Ray's record of a job; None if mupc did not submit it."""
     metadata: Mapping[str, str] = details.metadata or {}
     if not details.submission_id or _EXPERIMENT not in metadata:
         return None

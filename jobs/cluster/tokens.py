@@ -1,7 +1,7 @@
-"""The token with which a cluster is asked: where Ray looks for it, and who else can read it.
+"""The authentication token of a Ray cluster: its sources and its file permissions.
 
-Whoever reaches a Ray cluster may run code on it, unless it asks for a token. This project talks to
-a cluster on other machines only if it does.
+Anyone who reaches a Ray cluster can run code on it, unless the cluster requires a token. This
+project uses a cluster on other machines only if it requires one.
 """
 
 import os
@@ -15,7 +15,7 @@ from jobs.errors import TokenError
 TOKEN, TOKEN_PATH, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"
 DEFAULT_PATH = Path("~/.ray/auth_token")
 HOW_TO_MAKE = (
-    "make a token with (umask 077; ray get-auth-token --generate), "
+    "create a token with (umask 077; ray get-auth-token --generate), "
     f"copy {DEFAULT_PATH} to every node and start Ray there with {MODE}=token"
 )
 HOW_TO_GIVE = f"put the cluster's token into {DEFAULT_PATH} (chmod 600), or name it by {TOKEN_PATH}"
@@ -24,11 +24,11 @@ _MOST_BYTES = 4096
 
 @dataclass(frozen=True)
 class Token:
-    """A token and where it was found.
+    """Token with its source.
 
     Attributes:
-        text: the secret; never shown.
-        source: for messages: an environment variable, or a file's path.
+        text: the secret, excluded from `repr`.
+        source: the environment variable or the path of the file, for messages.
     """
 
     text: str = field(repr=False)
@@ -36,13 +36,13 @@ class Token:
 
 
 def find_token() -> Token | None:
-    """The token that Ray itself would take, None if there is none.
+    """Return the token that Ray would use, or None.
 
-    In Ray's order: the variable `RAY_AUTH_TOKEN`, the file that `RAY_AUTH_TOKEN_PATH` names, the
-    file `~/.ray/auth_token`.
+    In order of precedence: the variable `RAY_AUTH_TOKEN`, the file that `RAY_AUTH_TOKEN_PATH`
+    names, the file `~/.ray/auth_token`.
 
     Raises:
-        TokenError: the file cannot be read, is empty, or others than its owner can read it.
+        TokenError: the file cannot be read, holds no token, or is readable by other users.
     """
     if text := os.environ.get(TOKEN, "").strip():
         return Token(text, TOKEN)
@@ -54,12 +54,12 @@ def find_token() -> Token | None:
 
 
 def make_private() -> None:
-    """Before Ray starts here: see to it that only its owner can read the token it will ask for.
+    """Create `~/.ray/auth_token`, or restrict it to its owner.
 
-    Where it finds none Ray makes `~/.ray/auth_token`, for all to read.
+    Call this before Ray starts on this machine: Ray creates a missing file readable by all users.
 
     Raises:
-        TokenError: it cannot be made.
+        TokenError: the file cannot be created or changed.
     """
     if os.environ.get(TOKEN) or os.environ.get(TOKEN_PATH):
         return
@@ -74,13 +74,13 @@ def make_private() -> None:
             with os.fdopen(made, "w") as file:
                 file.write(secrets.token_hex(32))
     except OSError as error:
-        raise TokenError(f"cannot make the token file {path}: {error.strerror}") from None
+        raise TokenError(f"cannot create the token file {path}: {error.strerror}") from None
 
 
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)  # of what is read, not of the name
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)  # of the open file
             content = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise TokenError(f"cannot read the token file {path}: {error.strerror or error}") from None

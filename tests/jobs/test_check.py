@@ -1,4 +1,4 @@
-"""`mupc check`: damaged files named, and moved away when asked to."""
+"""`mupc check`: damaged files are named, and moved away with --quarantine."""
 
 import json
 from datetime import UTC, datetime
@@ -9,13 +9,13 @@ from command import mupc
 import results
 
 
-def test_a_damaged_ledger_is_named_and_then_mended(tmp_path: Path) -> None:
+def test_names_damaged_files_and_moves_them_away(tmp_path: Path) -> None:
     ledger = results.open(tmp_path / "runs", create=True)
     for name in ("a", "b"):
         row = {"run_id": name, "experiment": "one", "phase": "tune", "outcome": "trained"}
         ledger.append([row | {"started": datetime(2026, 1, 2, tzinfo=UTC)}])
     sound = mupc(tmp_path, "check")
-    assert (sound.returncode, sound.stdout) == (0, "every file is what was written\n")
+    assert (sound.returncode, sound.stdout) == (0, "all files are intact\n")
 
     victim = next((tmp_path / "runs" / "runs").iterdir())
     victim.write_bytes(victim.read_bytes()[:-1])
@@ -23,7 +23,7 @@ def test_a_damaged_ledger_is_named_and_then_mended(tmp_path: Path) -> None:
     assert found.returncode == 1
     assert f"runs/{victim.name} is damaged: " in found.stdout
     assert found.stdout.endswith(
-        "1 file left out of every answer; --quarantine moves damage away\n"
+        "1 file excluded from every query; --quarantine moves damaged files away\n"
     )
 
     moved = mupc(tmp_path, "check", "--quarantine", "--json")
@@ -33,7 +33,7 @@ def test_a_damaged_ledger_is_named_and_then_mended(tmp_path: Path) -> None:
     assert results.open(tmp_path / "runs").check() == []
 
 
-def test_a_ledger_that_is_not_there(tmp_path: Path) -> None:
+def test_rejects_missing_ledger(tmp_path: Path) -> None:
     done = mupc(tmp_path, "check", "--ledger", "nothing")
     assert done.returncode == 2
     assert done.stderr == "mupc: there is no ledger at 'nothing'\n"

@@ -1,4 +1,4 @@
-"""The commands as their users see them: every one once, on a finished tiny experiment."""
+"""Every command once, on a finished tiny experiment."""
 
 import csv
 import io
@@ -38,7 +38,7 @@ def test_version() -> None:
     assert done.stdout == f"mupc {mupc_package.__version__}\n"
 
 
-def test_run_ends_with_the_verdicts_and_where_everything_is(home: Path, tmp_path: Path) -> None:
+def test_run_prints_verdicts_and_places(home: Path, tmp_path: Path) -> None:
     out = (home / "out").read_text()
     assert "Did the optimum transfer?" in out
     assert "Test accuracy" in out
@@ -54,7 +54,7 @@ def test_run_ends_with_the_verdicts_and_where_everything_is(home: Path, tmp_path
     assert len((home / "asked.csv").read_text().splitlines()) > 1 + 16
 
 
-def test_progress_is_shown_in_a_log(home: Path) -> None:
+def test_run_logs_progress(home: Path) -> None:
     last = (home / "err").read_text().strip().splitlines()[-1]
     done, total = last.split(" runs")[0].split("| ")[-1].split("/")
     assert done == total
@@ -63,7 +63,7 @@ def test_progress_is_shown_in_a_log(home: Path) -> None:
     assert "mupc: optimum" in last
 
 
-def test_running_again_trains_nothing_and_says_the_same(home: Path) -> None:
+def test_second_run_trains_nothing_and_prints_the_same(home: Path) -> None:
     again = mupc(home, "run", "spec.yaml", "--json")
     assert again.returncode == 0, again.stderr
     facts = json.loads(again.stdout)
@@ -94,7 +94,7 @@ def test_results_as_json_keep_missing_values_null(home: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["runs", "curves", "verdicts", "measurements"])
-def test_every_table_can_be_looked_at(home: Path, table: str) -> None:
+def test_results_prints_every_table(home: Path, table: str) -> None:
     done = mupc(home, "results", "--table", table)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) > 2
@@ -108,13 +108,13 @@ def test_curves_are_filtered_by_their_runs(home: Path) -> None:
     assert {row["step"] for row in rows} == {60}
 
 
-def test_a_ledger_can_be_named_once_for_every_command(home: Path, tmp_path: Path) -> None:
+def test_environment_variable_names_the_ledger(home: Path, tmp_path: Path) -> None:
     there = str(home / "runs")
     asked = mupc(tmp_path, "results", "--limit", "1", "--json", MUPC_LEDGER=there)
     assert len(json.loads(asked.stdout)) == 1
 
 
-def test_report_is_drawn_from_the_ledger_alone(home: Path) -> None:
+def test_report_needs_only_the_ledger(home: Path) -> None:
     done = mupc(home, "report", "--experiment", "tiny", "--out", "again")
     assert done.stdout.strip() == "again/index.html"
     assert "tiny" in (home / "again" / "index.html").read_text()
@@ -123,7 +123,7 @@ def test_report_is_drawn_from_the_ledger_alone(home: Path) -> None:
     assert "tinny" in unknown.stderr
 
 
-def test_datasets_say_what_is_here(tmp_path: Path) -> None:
+def test_datasets_shows_what_is_available(tmp_path: Path) -> None:
     done = mupc(tmp_path, "datasets", "--json", "--data-dir", str(tmp_path))
     facts = {fact["name"]: fact for fact in json.loads(done.stdout)["datasets"]}
     assert set(facts) == set(pccore.data.DATASETS)
@@ -146,9 +146,7 @@ def test_doctor_measures_this_machine(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-def test_a_ray_cluster_is_joined_and_finds_the_same(
-    home: Path, tmp_path: Path, ray_cluster: None
-) -> None:
+def test_run_on_a_ray_cluster_finds_the_same(home: Path, tmp_path: Path, ray_cluster: None) -> None:
     import ray
 
     address = ray.get_runtime_context().gcs_address
@@ -166,7 +164,7 @@ def test_a_ray_cluster_is_joined_and_finds_the_same(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "somewhere"])
-def test_no_cluster_at_an_address_is_a_sentence(tmp_path: Path, address: str) -> None:
+def test_missing_cluster_is_one_sentence(tmp_path: Path, address: str) -> None:
     write_spec(tmp_path)
     done = mupc(tmp_path, "run", "spec.yaml", "--pool", "ray", "--address", address)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""Mistakes end in one sentence on stderr and status 2, and leave nothing behind."""
+"""User errors print one sentence to stderr, exit with status 2 and write nothing."""
 
 import gzip
 import sys
@@ -16,7 +16,7 @@ def tune(**changes: object) -> dict[str, object]:
     return {"tune": {**TINY["tune"], **changes}}
 
 
-# What is changed in the spec, and what the sentence must name.
+# Changes to the spec, and words that the sentence must contain.
 SPECS: dict[str, tuple[dict[str, object], list[str]]] = {
     "unknown key": ({"datset": "digits"}, ["datset", "dataset"]),
     "unknown data set": ({"dataset": "digit"}, ["digit", "digits"]),
@@ -50,7 +50,7 @@ SPECS: dict[str, tuple[dict[str, object], list[str]]] = {
     ),
 }
 
-# Arguments; {spec} is a good spec, {folder} holds what `surroundings` puts there.
+# Arguments, and words of the sentence; {spec} is a valid spec, {folder} is from `surroundings`.
 ARGUMENTS: dict[str, tuple[str, list[str]]] = {
     "unknown command": ("runn {spec}", ["runn"]),
     "no spec": ("run", ["SPEC"]),
@@ -103,7 +103,7 @@ ARGUMENTS: dict[str, tuple[str, list[str]]] = {
 
 @pytest.fixture
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with things that are in the way, and an empty current folder beside it."""
+    """Make a folder of unusable files, and an empty current folder next to it."""
     folder, here = tmp_path / "things", tmp_path / "here"
     for made in (here, folder / "foreign", folder / "damaged" / "mnist"):
         made.mkdir(parents=True)
@@ -122,7 +122,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refuse(arguments: Iterable[str], named: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Run the command line, which must refuse with a sentence that names things."""
+    """Run the command line and check that it fails with a sentence that contains `named`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["mupc", *arguments])
         with pytest.raises(SystemExit) as end:
@@ -138,7 +138,7 @@ def refuse(arguments: Iterable[str], named: list[str], capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(("changes", "named"), SPECS.values(), ids=SPECS.keys())
-def test_a_bad_spec_is_refused(
+def test_rejects_invalid_spec(
     surroundings: Path,
     capsys: pytest.CaptureFixture[str],
     changes: dict[str, object],
@@ -150,7 +150,7 @@ def test_a_bad_spec_is_refused(
 
 
 @pytest.mark.parametrize(("arguments", "named"), ARGUMENTS.values(), ids=ARGUMENTS.keys())
-def test_bad_arguments_are_refused(
+def test_rejects_invalid_arguments(
     surroundings: Path, capsys: pytest.CaptureFixture[str], arguments: str, named: list[str]
 ) -> None:
     places = {

@@ -1,4 +1,4 @@
-"""What the displays show: counts, the time left, the best so far, on a terminal and in a log."""
+"""Displays of progress: counts, time left, best runs, on a terminal and in a log."""
 
 import io
 import time
@@ -12,13 +12,13 @@ import pccore
 from jobs.cli.progress import (
     LineDisplay,
     LiveDisplay,
-    Seen,
+    LoggedProgress,
     display,
     drawing,
-    last_seen,
+    last_progress,
     line,
 )
-from jobs.cli.tally import Tally
+from jobs.cli.statistics import RunStatistics
 from pccore import Outcome, Status
 from results.durations import duration, parse_duration
 from transfer import Cell, Experiment, Run
@@ -38,60 +38,60 @@ def trained(loss: float) -> Outcome:
 
 @pytest.fixture
 def clock() -> Callable[[], float]:
-    """A clock that advances by ten seconds whenever it is read."""
+    """Return a clock that advances by ten seconds per reading."""
     times = iter(range(0, 10_000, 10))
     return lambda: float(next(times))
 
 
-def test_counts_follow_the_job() -> None:
-    tally = Tally(EXPERIMENT)
-    tally.phase("tune", 20, 5)
+def test_counts_runs_by_status() -> None:
+    statistics = RunStatistics(EXPERIMENT)
+    statistics.phase("tune", 20, 5)
     for outcome in (trained(0.4), Outcome(Status.DIVERGED), Outcome.failed("no memory")):
-        tally.finished(run(), outcome)
-    assert (tally.done, tally.total, tally.trained_here) == (8, 20, 3)
-    assert tally.troubles == "1 diverged, 1 failed (1 x no memory)"
+        statistics.finished(run(), outcome)
+    assert (statistics.done, statistics.total, statistics.trained_here) == (8, 20, 3)
+    assert statistics.troubles == "1 diverged, 1 failed (1 x no memory)"
 
 
-def test_causes_are_counted_without_their_numbers_the_most_common_first() -> None:
-    tally = Tally(EXPERIMENT)
+def test_causes_count_without_numbers_most_common_first() -> None:
+    statistics = RunStatistics(EXPERIMENT)
     for size in (12, 345):
-        tally.finished(
+        statistics.finished(
             run(), Outcome.failed(f"XlaError: no | memory for\n{size} bytes at 0xf{size}")
         )
-    tally.finished(run(), Outcome.failed("x" * 100))
-    assert tally.troubles == (
+    statistics.finished(run(), Outcome.failed("x" * 100))
+    assert statistics.troubles == (
         f"3 failed (2 x XlaError: no / memory for # bytes at #, 1 x {'x' * 57}...)"
     )
     for other in "abc":
-        tally.finished(run(), Outcome.failed(f"its worker died of {other}"))
-    assert tally.troubles.startswith("6 failed (2 x XlaError")
-    assert tally.troubles.endswith(", 2 other causes)")
+        statistics.finished(run(), Outcome.failed(f"its worker died of {other}"))
+    assert statistics.troubles.startswith("6 failed (2 x XlaError")
+    assert statistics.troubles.endswith(", 2 other causes)")
 
 
-def test_throughput_is_what_was_trained_since_training_began(clock: Callable[[], float]) -> None:
-    tally = Tally(EXPERIMENT, clock)  # reads 0
-    assert (tally.runs_per_minute, tally.gflops) == (0.0, 0.0)
-    tally.phase("tune", 8, 4)  # of an earlier process
-    tally.workload(0.0, 6e11)  # reads 10
+def test_speed_counts_from_the_start_of_training(clock: Callable[[], float]) -> None:
+    statistics = RunStatistics(EXPERIMENT, clock)  # reads 0
+    assert (statistics.runs_per_minute, statistics.gflops) == (0.0, 0.0)
+    statistics.phase("tune", 8, 4)  # of an earlier process
+    statistics.workload(0.0, 6e11)  # reads 10
     for _ in range(3):
-        tally.finished(run(), trained(0.5))
-    assert tally.runs_per_minute == pytest.approx(60 * 3 / (20 - 10))
-    tally.workload(3e11, 6e11)
-    assert tally.gflops == pytest.approx(2 * 3e11 / (30 - 10) / 1e9)
+        statistics.finished(run(), trained(0.5))
+    assert statistics.runs_per_minute == pytest.approx(60 * 3 / (20 - 10))
+    statistics.workload(3e11, 6e11)
+    assert statistics.gflops == pytest.approx(2 * 3e11 / (30 - 10) / 1e9)
 
 
-def test_the_last_line_of_a_log_is_read_as_it_was_written() -> None:
+def test_last_line_of_a_log_round_trips() -> None:
     now = [0.0]
-    tally = Tally(EXPERIMENT, lambda: now[0])
-    tally.phase("tune", 20, 0)
-    first = line(tally)
-    tally.workload(0.0, 100e9)
+    statistics = RunStatistics(EXPERIMENT, lambda: now[0])
+    statistics.phase("tune", 20, 0)
+    first = line(statistics)
+    statistics.workload(0.0, 100e9)
     now[0] = 200.0
     for outcome in (trained(0.4), Outcome(Status.DIVERGED), Outcome.failed("no memory, 12 MB")):
-        tally.finished(run(), outcome)
-    tally.workload(40e9, 100e9)
-    log = f"starting Ray\n[x] y | 1/2 runs\n{first}\n{line(tally)}\nreport: [1 s] a | b\n"
-    assert last_seen(log) == Seen(
+        statistics.finished(run(), outcome)
+    statistics.workload(40e9, 100e9)
+    log = f"starting Ray\n[x] y | 1/2 runs\n{first}\n{line(statistics)}\nreport: [1 s] a | b\n"
+    assert last_progress(log) == LoggedProgress(
         phase="tune",
         done=3,
         total=20,
@@ -101,43 +101,43 @@ def test_the_last_line_of_a_log_is_read_as_it_was_written() -> None:
         seconds_left=300.0,
         troubles="1 diverged, 1 failed (1 x no memory, # MB)",
     )
-    seen = last_seen(first)
+    seen = last_progress(first)
     assert seen is not None
     assert (seen.runs_per_minute, seen.seconds_left, seen.troubles) == (0.0, None, "")
     for log in ("", "no progress here\n", "[1 s] tune | 1/2 runs | fast\n"):
-        assert last_seen(log) is None
+        assert last_progress(log) is None
 
 
-def test_the_best_is_the_lowest_loss_at_the_tuned_shape() -> None:
-    tally = Tally(EXPERIMENT)
+def test_best_run_has_the_lowest_loss_at_the_tuned_shape() -> None:
+    statistics = RunStatistics(EXPERIMENT)
     for loss, eta, depth in ((0.5, 0.3, 2), (0.2, 0.1, 2), (0.3, 0.03, 2), (0.01, 0.1, 3)):
-        tally.finished(run(eta=eta, depth=depth), trained(loss))
-    tally.finished(run(eta=9.0), Outcome(Status.DIVERGED, min_train_loss=0.001))
-    best = tally.standings["mupc"]
+        statistics.finished(run(eta=eta, depth=depth), trained(loss))
+    statistics.finished(run(eta=9.0), Outcome(Status.DIVERGED, min_train_loss=0.001))
+    best = statistics.best_runs["mupc"]
     assert (best.loss, best.cell) == (0.2, Cell(0.1, 1.0))
-    tally.optimum("mupc", Cell(0.3, 1.0), 0.25)
-    tally.finished(run(eta=0.1), trained(0.1))  # a late seed does not change the optimum
-    assert str(tally.standings["mupc"]) == "optimum loss 0.25 at eta 0.3, beta 1"
-    tally.optimum("bp", None, None)
-    assert str(tally.standings["bp"]) == "optimum nothing trained"
+    statistics.optimum("mupc", Cell(0.3, 1.0), 0.25)
+    statistics.finished(run(eta=0.1), trained(0.1))  # a late seed does not change the optimum
+    assert str(statistics.best_runs["mupc"]) == "optimum loss 0.25 at eta 0.3, beta 1"
+    statistics.optimum("bp", None, None)
+    assert str(statistics.best_runs["bp"]) == "optimum nothing trained"
 
 
-def test_activations_are_told_apart_when_there_are_several() -> None:
+def test_several_activations_are_distinguished() -> None:
     several = EXPERIMENT.to_dict() | {"network": {"activation": ["relu", "tanh"]}}
-    tally = Tally(Experiment.from_dict(several))
-    tally.finished(run(), trained(0.5))
-    assert list(tally.standings) == ["mupc relu"]
+    statistics = RunStatistics(Experiment.from_dict(several))
+    statistics.finished(run(), trained(0.5))
+    assert list(statistics.best_runs) == ["mupc relu"]
 
 
-def test_time_left_assumes_a_constant_pace(clock: Callable[[], float]) -> None:
-    tally = Tally(EXPERIMENT, clock)  # reads 0
-    tally.phase("tune", 8, 0)
-    assert tally.time_left is None
-    tally.workload(0.0, 100.0)  # training starts at 10
-    tally.workload(25.0, 100.0)
-    assert tally.time_left == pytest.approx((20 - 10) * 75 / 25)
-    tally.phase("transfer", 8, 8)
-    assert tally.time_left == 0.0
+def test_time_left_assumes_constant_speed(clock: Callable[[], float]) -> None:
+    statistics = RunStatistics(EXPERIMENT, clock)  # reads 0
+    statistics.phase("tune", 8, 0)
+    assert statistics.time_left is None
+    statistics.workload(0.0, 100.0)  # training starts at 10
+    statistics.workload(25.0, 100.0)
+    assert statistics.time_left == pytest.approx((20 - 10) * 75 / 25)
+    statistics.phase("transfer", 8, 8)
+    assert statistics.time_left == 0.0
 
 
 @pytest.mark.parametrize(
@@ -156,47 +156,47 @@ def test_durations(seconds: float | None, text: str) -> None:
     assert read is seconds is None or read == pytest.approx(seconds, abs=0.5)
 
 
-def test_a_terminal_gets_a_live_display_and_a_log_gets_lines() -> None:
-    tally = Tally(EXPERIMENT)
+def test_terminal_gets_live_display_and_log_gets_lines() -> None:
+    statistics = RunStatistics(EXPERIMENT)
     terminal = Console(file=io.StringIO(), force_terminal=True)
-    assert isinstance(display(tally, terminal), LiveDisplay)
-    assert isinstance(display(tally, Console(file=io.StringIO())), LineDisplay)
+    assert isinstance(display(statistics, terminal), LiveDisplay)
+    assert isinstance(display(statistics, Console(file=io.StringIO())), LineDisplay)
 
 
-def test_lines_keep_coming_and_the_last_is_up_to_date() -> None:
+def test_lines_continue_and_the_last_is_current() -> None:
     log = io.StringIO()
-    tally = Tally(EXPERIMENT)
-    tally.phase("tune", 4, 1)
-    with LineDisplay(tally, Console(file=log, width=200), interval=0.01):
+    statistics = RunStatistics(EXPERIMENT)
+    statistics.phase("tune", 4, 1)
+    with LineDisplay(statistics, Console(file=log, width=200), interval=0.01):
         patience = time.monotonic() + 10
         while log.getvalue().count("\n") < 2 and time.monotonic() < patience:
             time.sleep(0.01)
-        tally.finished(run(), trained(0.25))
+        statistics.finished(run(), trained(0.25))
     lines = log.getvalue().splitlines()
     assert len(lines) >= 3
     assert "tune | 1/4 runs" in lines[0]
-    assert lines[-1].startswith(line(tally).split(" | ")[0].split("]")[0][:2])
+    assert lines[-1].startswith(line(statistics).split(" | ")[0].split("]")[0][:2])
     assert "2/4 runs" in lines[-1]
     assert "mupc: best loss 0.25 at eta 0.1, beta 1" in lines[-1]
 
 
-def test_the_drawing_shows_phase_counts_and_verdicts() -> None:
-    tally = Tally(EXPERIMENT)
-    tally.phase("transfer", 10, 7)
-    tally.optimum("mupc", Cell(0.1, 1.0), 0.25)
-    tally.verdict({"variant": "mupc", "width": 8, "depth": 128, "verdict": "held"})
+def test_live_display_shows_phase_counts_and_verdicts() -> None:
+    statistics = RunStatistics(EXPERIMENT)
+    statistics.phase("transfer", 10, 7)
+    statistics.optimum("mupc", Cell(0.1, 1.0), 0.25)
+    statistics.verdict({"variant": "mupc", "width": 8, "depth": 128, "verdict": "held"})
     out = io.StringIO()
-    Console(file=out, width=120).print(drawing(tally))
+    Console(file=out, width=120).print(drawing(statistics))
     shown = out.getvalue()
     for text in ("transfer", "7 of 10 runs", "optimum loss 0.25", "held at width 8, depth 128"):
         assert text in shown
 
 
-def test_the_live_display_leaves_the_terminal_as_it_was() -> None:
+def test_live_display_restores_the_terminal() -> None:
     out = io.StringIO()
-    tally = Tally(EXPERIMENT)
-    tally.phase("tune", 4, 1)
-    with LiveDisplay(tally, Console(file=out, force_terminal=True, width=100)):
+    statistics = RunStatistics(EXPERIMENT)
+    statistics.phase("tune", 4, 1)
+    with LiveDisplay(statistics, Console(file=out, force_terminal=True, width=100)):
         pass
     shown = out.getvalue()
     assert "1 of 4 runs" in shown

@@ -148,8 +148,8 @@ def test_stopped_it_ends_at_once_and_says_how_to_go_on(
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
     script = (
         "import os, signal, time\n"
-        "from jobs.cli.stopping import Listener\n"
-        "Listener().listen()\n"
+        "from jobs.cli.stopping import SignalHandler\n"
+        "SignalHandler().install()\n"
         "try:\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "except KeyboardInterrupt:\n"

@@ -1,4 +1,4 @@
-"""Experiments as jobs of a real Ray head, with ledgers in a folder and in an S3 server."""
+"""Experiments submitted to a real Ray head node, with ledgers in a folder and on S3."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def s3() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def head(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
-    """The cluster, which has its own way to the S3 server and names a ledger there."""
+    """Start a cluster with S3 credentials and a default ledger on S3."""
     log = tmp_path_factory.mktemp("head") / "log"
     variables = {**s3, "MUPC_LEDGER": f"{BUCKET}/own", "MUPC_LAYOUTS": "default"}
     with ray_head(log, variables) as head:
@@ -44,7 +44,7 @@ def head(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(autouse=True)
 def environment(head: Head, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """This side's token, and a misleading address that must not replace the one given."""
+    """Set the token, and an address that must not replace the given one."""
     for name, value in {**s3, "RAY_AUTH_TOKEN": head.token, "RAY_ADDRESS": "192.0.2.9:1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
@@ -57,10 +57,10 @@ def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def test_a_killed_job_submitted_again_ends_as_if_nothing_had_happened(
+def test_killed_job_continues_when_submitted_again(
     head: Head, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The ledger is the one in S3 that the cluster names."""
+    """The ledger is the default of the cluster, on S3."""
     own = f"{BUCKET}/own"
     spec = write_spec(tmp_path, **LONG)
 
@@ -70,7 +70,7 @@ def test_a_killed_job_submitted_again_ends_as_if_nothing_had_happened(
         return str(done.stdout)
 
     first = jobs.submit(spec, head.address, workers=1)
-    with pytest.raises(SubmissionError, match=f"job {first} runs experiment 'long'"):
+    with pytest.raises(SubmissionError, match=f"job {first} already runs experiment 'long'"):
         jobs.submit(spec, head.address)
     eventually(lambda: len(results.open(own, create=True).runs()) > 0)
     assert jobs.status(first, head.address).status is JobStatus.RUNNING
@@ -104,9 +104,7 @@ def test_a_killed_job_submitted_again_ends_as_if_nothing_had_happened(
     assert "succeeded" in ask("stop", second)  # it has ended, and stays as it is
 
 
-def test_a_job_outlives_its_follower_and_stopped_says_how_to_continue(
-    head: Head, tmp_path: Path
-) -> None:
+def test_job_outlives_its_follower_and_prints_how_to_continue(head: Head, tmp_path: Path) -> None:
     endless = {"batch_size": 64, "steps": 1_000_000, "eval_every": 1000}
     spec = write_spec(tmp_path, **{**LONG, "training": endless})
     ledger = tmp_path / "shared"
@@ -122,7 +120,7 @@ def test_a_job_outlives_its_follower_and_stopped_says_how_to_continue(
         follower.send_signal(signal.SIGINT)
         _, err = follower.communicate(timeout=60)
     assert follower.returncode == 130, err
-    assert err.strip().startswith(f"{job} goes on: mupc logs {job} --follow")
+    assert err.strip().startswith(f"{job} continues: mupc logs {job} --follow")
 
     eventually(lambda: "runs |" in jobs.logs(job, head.address))
     stopped = jobs.stop(job, head.address)
@@ -136,7 +134,7 @@ def test_a_job_outlives_its_follower_and_stopped_says_how_to_continue(
 
 
 @pytest.mark.parametrize("token", ["", "another"])
-def test_the_token_is_needed(
+def test_rejects_missing_or_wrong_token(
     head: Head, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", token)
@@ -146,7 +144,7 @@ def test_the_token_is_needed(
 
 
 @pytest.mark.parametrize("job", ["unknown", "../../version", "", "a/b", "x" * 200])
-def test_an_unknown_job_is_a_sentence(head: Head, job: str) -> None:
+def test_rejects_unknown_job(head: Head, job: str) -> None:
     for ask in (jobs.status, jobs.logs, jobs.stop):
         with pytest.raises(SubmissionError, match=f"no job {job!r} at {head.address}"):
             ask(job, head.address)

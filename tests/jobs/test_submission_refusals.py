@@ -1,4 +1,4 @@
-"""What is refused before anything is sent: addresses, ledgers, tokens, clusters open to all."""
+"""Refusals before anything is sent: addresses, ledgers, tokens, clusters without tokens."""
 
 import json
 import re
@@ -24,7 +24,7 @@ Serve = Callable[[int, str], str]
 
 @pytest.fixture(autouse=True)
 def no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without a token; returns where it would be."""
+    """Set up a home folder without a token; returns the path of its token file."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name in (tokens.TOKEN, tokens.TOKEN_PATH, tokens.MODE):
         monkeypatch.delenv(name, raising=False)
@@ -35,7 +35,7 @@ def no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """A function that starts an HTTP server with one answer to everything and returns its URL."""
+    """Return a function that starts an HTTP server with one fixed answer and returns its URL."""
     with ExitStack() as running:
 
         def start(status: int, body: str) -> str:
@@ -64,13 +64,13 @@ def serve() -> Iterator[Serve]:
         *("http://[::1", "http://head:1/path", "http://head:1?a=b", "http://head:1#x"),
     ],
 )
-def test_an_address_that_is_no_job_servers(address: str) -> None:
+def test_rejects_address_of_no_job_server(address: str) -> None:
     with pytest.raises(SubmissionError, match="must be the URL of a cluster's job server") as error:
         jobs.list_jobs(address)
     assert repr(address) in str(error.value)
 
 
-def test_a_secret_in_an_address_is_not_shown() -> None:
+def test_error_hides_secret_in_address() -> None:
     with pytest.raises(SubmissionError, match="job server") as error:
         job_server("http://me:secret@head:8265")
     assert "secret" not in str(error.value)
@@ -84,7 +84,7 @@ def test_a_secret_in_an_address_is_not_shown() -> None:
         ("http://[::1]:8265", "http://[::1]:8265"),
     ],
 )
-def test_what_is_kept_of_an_address(address: str, kept: str) -> None:
+def test_normalises_address(address: str, kept: str) -> None:
     assert job_server(address) == kept
 
 
@@ -100,7 +100,7 @@ def test_only_loopback_is_local(host: str, local: bool) -> None:
     assert is_local(f"http://{host}:8265") is local
 
 
-def test_nobody_answers() -> None:
+def test_reports_unreachable_cluster() -> None:
     address = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(SubmissionError, match=f"no cluster answers at {address}: Connection ref"):
         jobs.list_jobs(address)
@@ -117,7 +117,7 @@ def test_nobody_answers() -> None:
         (200, "[" * 100_000),
     ],
 )
-def test_somebody_else_answers(serve: Serve, status: int, body: str) -> None:
+def test_rejects_server_other_than_ray(serve: Serve, status: int, body: str) -> None:
     with pytest.raises(SubmissionError, match="is not the job server of a recent Ray"):
         jobs.list_jobs(serve(status, body))
 
@@ -126,19 +126,19 @@ def answer(mode: str) -> str:
     return json.dumps({"authentication_mode": mode})
 
 
-def test_an_open_cluster_on_another_machine_is_not_used(
+def test_rejects_remote_cluster_without_token(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = serve(200, answer("disabled"))
     monkeypatch.setattr("jobs.cluster.ray_jobs.is_local", lambda address: False)
-    with pytest.raises(TokenError, match="asks for no token") as error:
+    with pytest.raises(TokenError, match="requires no token") as error:
         jobs.list_jobs(address)
     assert "ray get-auth-token --generate" in str(error.value)  # how to make one
     assert "RAY_AUTH_MODE=token" in str(error.value)
 
 
-def test_a_cluster_that_asks_for_a_token_that_is_not_there(serve: Serve) -> None:
-    with pytest.raises(TokenError, match="asks for a token: put the cluster's token into"):
+def test_reports_missing_token(serve: Serve) -> None:
+    with pytest.raises(TokenError, match="requires a token: put the cluster's token into"):
         jobs.list_jobs(serve(200, answer("token")))
 
 
@@ -146,7 +146,7 @@ def test_a_cluster_that_asks_for_a_token_that_is_not_there(serve: Serve) -> None
     ("machines", "asks", "used"),
     [(1, False, True), (1, True, True), (2, True, True), (2, False, False)],
 )
-def test_a_pool_leaves_an_open_cluster_of_several_machines(
+def test_pool_leaves_cluster_of_several_machines_without_token(
     monkeypatch: pytest.MonkeyPatch, machines: int, asks: bool, used: bool
 ) -> None:
     from jobs.pools import ray_access
@@ -166,7 +166,7 @@ def test_a_pool_leaves_an_open_cluster_of_several_machines(
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o666, 0o700 | 0o001])
-def test_a_token_that_others_can_reach_is_not_used(serve: Serve, no_token: Path, mode: int) -> None:
+def test_rejects_token_file_readable_by_others(serve: Serve, no_token: Path, mode: int) -> None:
     no_token.write_text("secret")
     no_token.chmod(mode)
     with pytest.raises(TokenError, match=f"{mode:04o}.*run chmod 600 {no_token}") as error:
@@ -175,14 +175,14 @@ def test_a_token_that_others_can_reach_is_not_used(serve: Serve, no_token: Path,
 
 
 @pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe", b"a\nb", b"x" * 5000, b"t\x00"])
-def test_a_file_that_holds_no_token(no_token: Path, content: bytes) -> None:
+def test_rejects_file_without_token(no_token: Path, content: bytes) -> None:
     no_token.touch(0o600)
     no_token.write_bytes(content)
     with pytest.raises(TokenError, match="holds no token"):
         tokens.find_token()
 
 
-def test_tokens_are_looked_for_in_rays_order(
+def test_token_sources_are_in_the_order_of_ray(
     no_token: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert tokens.find_token() is None
@@ -206,7 +206,7 @@ def test_tokens_are_looked_for_in_rays_order(
         tokens.find_token()
 
 
-def test_the_token_of_a_cluster_on_this_machine_is_private(no_token: Path) -> None:
+def test_local_token_file_is_private(no_token: Path) -> None:
     tokens.make_private()
     assert no_token.stat().st_mode & 0o777 == 0o600
     made = tokens.find_token()
@@ -218,7 +218,7 @@ def test_the_token_of_a_cluster_on_this_machine_is_private(no_token: Path) -> No
 
 
 @pytest.mark.parametrize("ledger", ["runs", "./runs", "~/runs", "../runs", "", "C:\\runs"])
-def test_a_ledger_that_would_be_lost_with_the_job(tmp_path: Path, ledger: str) -> None:
+def test_rejects_ledger_that_would_be_deleted_with_the_job(tmp_path: Path, ledger: str) -> None:
     with pytest.raises(SubmissionError, match="give the absolute path of a folder"):
         jobs.submit(write_spec(tmp_path), ledger=ledger)
 
@@ -234,19 +234,19 @@ def test_a_ledger_that_would_be_lost_with_the_job(tmp_path: Path, ledger: str) -
         "abfs://account@host/runs?sas_token=S3CRET",
     ],
 )
-def test_a_ledger_with_a_key_is_not_shown_to_the_cluster(tmp_path: Path, ledger: str) -> None:
+def test_rejects_ledger_with_key(tmp_path: Path, ledger: str) -> None:
     with pytest.raises(SubmissionError, match="holds a key") as error:
         jobs.submit(write_spec(tmp_path), ledger=ledger)
     assert "S3CR" not in str(error.value)
 
 
-def test_what_the_cluster_runs_is_quoted() -> None:
+def test_command_is_quoted() -> None:
     line = command("tiny", "/runs; rm -rf $HOME", 2, "/data `id`")
     assert "'/runs; rm -rf $HOME'" in line
     assert "'/data `id`'" in line
 
 
-def test_what_is_sent_is_the_code_and_nothing_else(tmp_path: Path) -> None:
+def test_package_holds_only_the_code(tmp_path: Path) -> None:
     tmp_path = tmp_path / "package"
     pack(tmp_path)
     metadata = f"mupc-{version('mupc')}.dist-info"
@@ -271,7 +271,7 @@ def test_what_is_sent_is_the_code_and_nothing_else(tmp_path: Path) -> None:
         (["status"], ["ID"]),
     ],
 )
-def test_a_mistake_is_one_sentence_and_status_2(
+def test_user_error_is_one_sentence_and_status_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], named: list[str]
 ) -> None:
     places = {
@@ -286,8 +286,8 @@ def test_a_mistake_is_one_sentence_and_status_2(
         assert name.format(**places) in done.stderr
 
 
-def test_the_documentation_asks_for_what_there_is() -> None:
-    """Every `mupc` command of docs/cluster.md exists, with its options; every command is there."""
+def test_documented_commands_exist() -> None:
+    """Every `mupc` command in docs/cluster.md exists, with its options."""
     from typer.main import get_command
 
     from jobs.cli.main import app

@@ -1,4 +1,4 @@
-"""Tables of the screen: missing is a dash, units are in the header, nothing is cut off."""
+"""Tables for the terminal: a dash for missing, units in the header, nothing cut off."""
 
 import io
 import math
@@ -47,7 +47,7 @@ def text(table: Table, width: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("width", "intervals"), [(80, False), (110, True)])
-def test_verdicts_fit_the_screen(width: int, intervals: bool) -> None:
+def test_verdicts_fit_the_terminal(width: int, intervals: bool) -> None:
     rows = [row(), row(variant="bp", activity_lr=None, verdict="inconclusive")]
     head, first, second = text(verdict_table(rows, intervals=intervals), width)
     for name in ("variant", "N x H", "eta", "beta", "loss", "accuracy %", "regret", "verdict"):
@@ -72,14 +72,14 @@ def test_accuracies_are_by_shape_and_variant() -> None:
 
 
 @pytest.mark.parametrize("table", [verdict_table, accuracy_table])
-def test_activations_are_named_when_there_are_several(table: Any) -> None:
+def test_several_activations_are_named(table: Any) -> None:
     shown = "\n".join(text(table([row(), row(activation="tanh")]), 120))
     assert "mupc relu" in shown
     assert "mupc tanh" in shown
 
 
 @pytest.mark.parametrize("nothing", [None, math.nan])
-def test_missing_is_a_dash_and_never_zero(nothing: float | None) -> None:
+def test_missing_value_is_a_dash(nothing: float | None) -> None:
     assert number(nothing) == accuracy(nothing, 0.1) == "-"
     assert with_interval(row(regret=nothing), "regret") == "-"
     assert accuracy(0.5, nothing) == "50.0"
@@ -93,7 +93,7 @@ def ruled(rule: str, **changes: Any) -> dict[str, Any]:
     return row(rule=rule, **{**nothing, **best, **changes})
 
 
-def test_rules_stand_side_by_side() -> None:
+def test_rule_table_has_a_column_per_rule() -> None:
     rows = [
         ruled("zero_shot", regret=math.log(1.5), regret_low=math.log(1.4), regret_high=math.log(2)),
         ruled("fitted", regret=0.0, regret_low=0.0, regret_high=math.log(1.02)),
@@ -110,7 +110,7 @@ def test_rules_stand_side_by_side() -> None:
     assert text(accuracy_table(rows), 140)[0].split()[3:5] == ["mupc", "zero_shot"]
 
 
-def test_one_rule_that_changes_nothing_is_not_named() -> None:
+def test_zero_shot_alone_is_not_named() -> None:
     assert not several_rules([row(), row(rule="zero_shot")])
     assert "rule" not in text(verdict_table([row(rule="zero_shot")]), 120)[0]
     assert several_rules([ruled("fitted")])

@@ -10,7 +10,7 @@ from transfer_fakes import FormulaPool, MemoryLedger, TrainingPool, spec
 import pccore.theory
 import results
 import transfer
-from jobs.cli.tally import Tally
+from jobs.cli.statistics import RunStatistics
 from pccore import Outcome, Reading, Status, TrainingConfig
 from transfer import Cell, Experiment, SpecError, run
 from transfer.search.samplers import SAMPLERS
@@ -160,11 +160,11 @@ def test_a_continued_job_measures_nothing_again() -> None:
 
 def test_the_tally_counts_what_is_skipped() -> None:
     experiment = Experiment.from_dict(skipping(tune={"activity_lr": BETAS}))
-    tally = Tally(experiment)
-    run(experiment, MemoryLedger(), FormulaPool(limited(UNSTABLE)), progress=tally)
-    assert tally.left_out == 36
-    assert tally.done == tally.total == 27 + 18 + 18
-    assert tally.troubles == "36 skipped"
+    statistics = RunStatistics(experiment)
+    run(experiment, MemoryLedger(), FormulaPool(limited(UNSTABLE)), progress=statistics)
+    assert statistics.left_out == 36
+    assert statistics.done == statistics.total == 27 + 18 + 18
+    assert statistics.troubles == "36 skipped"
 
 
 @pytest.mark.parametrize(

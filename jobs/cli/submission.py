@@ -1,4 +1,4 @@
-"""`mupc submit`, `list`, `status`, `logs` and `stop`: experiments on a cluster."""
+"""`mupc submit`, `list`, `status`, `logs` and `stop` for experiments on a cluster."""
 
 import json
 import signal
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobs.cli.progress import Seen, last_seen
+from jobs.cli.progress import LoggedProgress, last_progress
 from jobs.cli.tables import plain_table, screen
 from jobs.cluster import submit as submission
 from jobs.cluster.address import DEFAULT_ADDRESS
@@ -15,7 +15,7 @@ from jobs.cluster.submit import Job, JobStatus
 from jobs.errors import CommandError
 from results.durations import duration
 
-ENDED_BADLY = 1
+FAILED = 1
 INTERRUPTED = 130
 
 
@@ -29,9 +29,9 @@ def submit_experiment(
     follow: bool,
     as_json: bool,
 ) -> int:
-    """Submit, and follow if asked to; returns the exit status."""
+    """Submit an experiment, follow it if `follow` is set; returns the exit status."""
     if follow and as_json:
-        raise CommandError("--follow and --json exclude each other: choose one")
+        raise CommandError("--follow and --json are mutually exclusive")
     job = submission.submit(spec, address, ledger=ledger, workers=workers, data_dir=data_dir)
     if as_json:
         print(json.dumps({"id": job, "address": address, "ledger": ledger}, indent=2))
@@ -39,18 +39,18 @@ def submit_experiment(
     print(f"submitted {job}", flush=True)
     if follow:
         return show_logs(job, address, follow=True)
-    for does in (f"logs {job} --follow", f"status {job}", f"stop {job}"):
-        print(f"  mupc {does}{_at(address)}")
+    for command in (f"logs {job} --follow", f"status {job}", f"stop {job}"):
+        print(f"  mupc {command}{_at(address)}")
     return 0
 
 
 def show_jobs(address: str, *, as_json: bool) -> None:
-    """Print a line per job."""
+    """Print one line per job."""
     jobs = submission.list_jobs(address)
     if as_json:
         print(json.dumps({"jobs": [_facts(job) for job in jobs]}, indent=2))
     elif not jobs:
-        print(f"no experiment was submitted to {address}")
+        print(f"no experiments have been submitted to {address}")
     else:
         names = ("id", "status", "started", "took", "ledger")
         table = plain_table(names, text=("id", "status", "started", "ledger"))
@@ -60,17 +60,17 @@ def show_jobs(address: str, *, as_json: bool) -> None:
 
 
 def show_status(job_id: str, address: str, *, as_json: bool) -> None:
-    """Print what is known of a job, also by its log: how far it is, how fast, what fails."""
+    """Print the status of a job, with its progress, speed and failures read from its log."""
     job = submission.status(job_id, address)
-    _show(job, last_seen(submission.logs(job_id, address)), as_json=as_json)
+    _show(job, last_progress(submission.logs(job_id, address)), as_json=as_json)
 
 
 def show_logs(job_id: str, address: str, *, follow: bool) -> int:
-    """Print a job's output; following it, the exit status says whether it succeeded."""
+    """Print the output of a job; returns the exit status: with `follow`, that of the job."""
     if not follow:
         print(submission.logs(job_id, address), end="")
         return 0
-    on = f"{job_id} goes on: mupc logs {job_id} --follow{_at(address)}"
+    on = f"{job_id} continues: mupc logs {job_id} --follow{_at(address)}"
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     try:
         for piece in submission.follow(job_id, address):
@@ -80,15 +80,15 @@ def show_logs(job_id: str, address: str, *, follow: bool) -> int:
         return INTERRUPTED
     job = submission.status(job_id, address)
     print(f"{job.id} {job.status}" if job.status.ended else f"\n{on}", file=sys.stderr)
-    return 0 if job.status is JobStatus.SUCCEEDED else ENDED_BADLY
+    return 0 if job.status is JobStatus.SUCCEEDED else FAILED
 
 
 def stop_job(job_id: str, address: str, *, as_json: bool) -> None:
-    """End a job and print what is known of it."""
+    """Stop a job and print its status."""
     _show(submission.stop(job_id, address), as_json=as_json)
 
 
-def _show(job: Job, seen: Seen | None = None, *, as_json: bool) -> None:
+def _show(job: Job, seen: LoggedProgress | None = None, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(_facts(job) | {"progress": seen and asdict(seen)}, indent=2))
         return
@@ -106,7 +106,7 @@ def _show(job: Job, seen: Seen | None = None, *, as_json: bool) -> None:
         print(f"{name:<16}{value}")
 
 
-def _progress(job: Job, seen: Seen) -> dict[str, str]:
+def _progress(job: Job, seen: LoggedProgress) -> dict[str, str]:
     facts = {
         "runs": f"{seen.done} of {seen.total} ({seen.phase})",
         "throughput": f"{seen.runs_per_minute:g} runs/min, {seen.gflops:g} GFLOP/s",
@@ -136,7 +136,7 @@ def _moment(moment: datetime | None) -> str:
 
 
 def _ledger(job: Job) -> str:
-    return job.ledger or "the cluster's own"
+    return job.ledger or "default of the cluster"
 
 
 def _at(address: str) -> str:

@@ -1,4 +1,4 @@
-"""What commands that train share: checks of their options, and a pool that a signal ends."""
+"""The pool of a command that trains: checks of its options, and its end on a signal."""
 
 import os
 import shlex
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jobs.cli.options import PoolKind
-from jobs.cli.stopping import Listener
+from jobs.cli.stopping import SignalHandler
 from jobs.cluster.package import CONTINUE
 from jobs.errors import CommandError
 
@@ -38,20 +38,20 @@ class TrainingOptions(PoolOptions, Protocol):
 
 
 def check_pool(options: PoolOptions) -> None:
-    """Refuse options that no pool can have.
+    """Check the options of a pool.
 
     Raises:
-        CommandError: an address for a pool in this process.
+        CommandError: --address is given for a local pool.
     """
     if options.address and options.pool is PoolKind.LOCAL:
         raise CommandError(f"--address {options.address!r} needs --pool ray, not --pool local")
 
 
 def check_folder(option: str, folder: Path) -> None:
-    """Refuse a folder to write to that cannot be one.
+    """Check that a path can become a folder.
 
     Raises:
-        CommandError: it, or one of those that it is in, is a file.
+        CommandError: the path or one of its parents is a file.
     """
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not existing.is_dir():
@@ -65,32 +65,38 @@ def working_pool(
     safe: Callable[[], str],
     program: Sequence[str] = ("mupc",),
 ) -> "Iterator[Pool]":
-    """The pool that the options ask for, closed at the end; its checkpoints go to the ledger.
+    """Open the pool that the options describe, with its checkpoints in the ledger.
 
-    A signal ends the process, with a sentence on what `safe` says and how to continue.
+    On SIGINT or SIGTERM the process prints what `safe` returns and how to continue, and exits.
+
+    Args:
+        options: of the command.
+        ledger: where checkpoints go.
+        safe: returns a clause about the runs that are stored.
+        program: the command that the user ran, without its arguments.
     """
     pool: Pool | None = None
-    listener = Listener()
-    listener.listen()
+    handler = SignalHandler()
+    handler.install()
     try:
         seconds = 60 * options.checkpoint_minutes
         pool = make_pool(options, checkpoints=ledger.checkpoints, checkpoint_seconds=seconds)
-        listener.listen()
+        handler.install()
         yield pool
     except KeyboardInterrupt:
         print(
-            f"\nstopped ({listener.received.name}), {safe()}; "
+            f"\nstopped ({handler.received.name}), {safe()}; "
             f"to continue: {os.environ.get(CONTINUE) or shlex.join([*program, *sys.argv[1:]])}",
             file=sys.stderr,
         )
-        listener.leave(pool.close if pool else lambda: None)
+        handler.exit(pool.close if pool else lambda: None)
     finally:
         if pool is not None:
             pool.close()
 
 
 def make_pool(options: PoolOptions, **settings: Any) -> "LocalPool | RayPool":
-    """The pool that the options ask for, with other settings of its own."""
+    """Return the pool that the options describe; `settings` are arguments of its class."""
     if options.pool is PoolKind.LOCAL:
         from jobs import LocalPool
 

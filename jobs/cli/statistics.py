@@ -1,4 +1,4 @@
-"""What is known about a job while it runs: counts, time left, the best run of each variant."""
+"""Statistics of running experiments: counts, time left, best run of each variant."""
 
 import re
 import time
@@ -15,14 +15,14 @@ from transfer.engine.runs import Run
 from transfer.shapes import Shape
 from transfer.spec.model import Experiment
 
-SHORT_CAUSE = 60  # characters of a failure's cause that are shown
+SHORT_CAUSE = 60  # characters
 MOST_CAUSES = 3
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 
 
 @dataclass
-class Standing:
-    """One variant's search: the best run so far, or the optimum once it is known."""
+class BestRun:
+    """Best run of a variant so far, or its optimum once that is known."""
 
     loss: float | None = None
     cell: Cell | None = None
@@ -34,20 +34,20 @@ class Standing:
 
 
 @dataclass
-class Tally(Progress):
-    """Listens to a job and counts (`transfer.Progress`).
+class RunStatistics(Progress):
+    """Progress callbacks (`transfer.Progress`) that count runs.
 
     Attributes:
-        experiment: what is run; None for runs that belong to no search.
+        experiment: the experiment; None for runs outside of a search.
         clock: seconds, monotonic.
         phase_name: "tune" or "transfer".
-        total: runs of the whole job, as far as known.
-        done: of these, those in the ledger.
-        trained_here: runs that this process trained.
-        ended: how many of those ended as what.
-        causes: how many of those failed of what, shortened and without its numbers.
-        standings: by variant, or by variant and activation where there are several.
-        verdicts: rows of the `verdicts` table, as they come.
+        total: runs of the whole experiment, as far as known.
+        done: runs in the ledger.
+        trained_here: runs trained by this process.
+        ended: number of those by status.
+        causes: number of failed runs by cause, shortened and without its numbers.
+        best_runs: by variant, or by variant and activation if there are several.
+        verdicts: rows of the `verdicts` table so far.
         left_out: runs skipped as unstable.
     """
 
@@ -59,7 +59,7 @@ class Tally(Progress):
     trained_here: int = 0
     ended: Counter[Status] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
-    standings: dict[str, Standing] = field(default_factory=dict)
+    best_runs: dict[str, BestRun] = field(default_factory=dict)
     verdicts: list[Mapping[str, Any]] = field(default_factory=list)
     left_out: int = 0
     _work: tuple[float, float] = (0.0, 0.0)
@@ -69,17 +69,17 @@ class Tally(Progress):
         self.started = self.clock()
 
     def phase(self, name: str, total_runs: int, already_done: int) -> None:
-        """Note the phase and the totals."""
+        """Store the phase and the totals."""
         self.phase_name, self.total, self.done = name, total_runs, already_done
 
     def workload(self, done: float, total: float) -> None:
-        """Note the work, from which the time left is estimated."""
+        """Store the work, from which the time left is estimated."""
         self._work = done, total
         if self._training_since is None:
             self._training_since = self.clock()
 
     def finished(self, run: Run, outcome: Outcome) -> None:
-        """Count a run, and remember it if it is its variant's best at the tuned shape."""
+        """Count a run, and keep it if it is the best of its variant at the tuned shape."""
         self.done += 1
         self.trained_here += 1
         self.ended[outcome.status] += 1
@@ -92,21 +92,21 @@ class Tally(Progress):
         network, tune = run.network, self.experiment.tune
         if (network.width, network.depth) != (tune.width, tune.depth):
             return
-        standing = self.standings.setdefault(self._label(run), Standing())
-        better = standing.loss is None or outcome.final_train_loss < standing.loss
-        if better and not standing.tuned:
-            standing.loss, standing.cell = outcome.final_train_loss, run.cell
+        best_run = self.best_runs.setdefault(self._label(run), BestRun())
+        better = best_run.loss is None or outcome.final_train_loss < best_run.loss
+        if better and not best_run.tuned:
+            best_run.loss, best_run.cell = outcome.final_train_loss, run.cell
 
     def skipped(self, variant: str, shape: Shape, runs: int) -> None:
-        """Count runs that need not be trained."""
+        """Count runs that are skipped."""
         self.left_out += runs
 
     def optimum(self, variant: str, cell: Cell | None, loss: float | None) -> None:
-        """Replace the best run by the optimum over seeds."""
-        self.standings[variant] = Standing(loss, cell, tuned=True)
+        """Replace the best run with the optimum over seeds."""
+        self.best_runs[variant] = BestRun(loss, cell, tuned=True)
 
     def verdict(self, row: Mapping[str, Any]) -> None:
-        """Remember a verdict."""
+        """Keep a verdict."""
         self.verdicts.append(row)
 
     @property
@@ -116,7 +116,7 @@ class Tally(Progress):
 
     @property
     def time_left(self) -> float | None:
-        """Seconds to go if the rest of the work goes as fast as the work done; None if unknown."""
+        """Seconds left at the average speed so far; None if unknown."""
         if 0 < self.total <= self.done:
             return 0.0
         done, total = self._work
@@ -124,22 +124,23 @@ class Tally(Progress):
 
     @property
     def runs_per_minute(self) -> float:
-        """Runs that this process trained, since it began to."""
+        """Runs trained by this process per minute since training began."""
         return 60 * self.trained_here / self._training if self.trained_here else 0.0
 
     @property
     def gflops(self) -> float:
-        """10^9 floating-point operations a second, since training began. Runs that diverge count as
-        if they had been trained to their end."""
+        """Speed in GFLOP/s since training began.
+
+        A run that diverges counts as if it had been trained to the end.
+        """
         return OPERATIONS * self._work[0] / self._training / 1e9 if self._work[0] else 0.0
 
     @property
     def troubles(self) -> str:
-        """Runs without a result, such as "3 diverged, 2 failed (2 x no memory), 12 skipped"; empty
-        if none."""
+        """Runs without a result: "3 diverged, 2 failed (2 x no memory), 12 skipped", or ""."""
         counts = {status: n for status, n in self.ended.items() if status is not Status.TRAINED}
         parts = [f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items())]
-        causes = self.causes.copy()  # the job goes on counting
+        causes = self.causes.copy()  # another thread keeps counting
         if causes:
             shown = [f"{n} x {cause}" for cause, n in causes.most_common(MOST_CAUSES)]
             others = len(causes) - len(shown)
@@ -159,6 +160,6 @@ class Tally(Progress):
 
 
 def shortened(cause: str) -> str:
-    """A cause in a few words, the same for failures that differ in numbers alone."""
+    """Shorten a cause and replace its numbers, so that failures of one kind count together."""
     words = _NUMBER.sub("#", " ".join(cause.replace("|", "/").split()))
     return words if len(words) <= SHORT_CAUSE else f"{words[: SHORT_CAUSE - 3]}..."

@@ -1,4 +1,4 @@
-"""The commands for experiments on a cluster: submit, list, status, logs, stop."""
+"""Commands for experiments on a cluster: submit, list, status, logs, stop."""
 
 from typing import Annotated
 
@@ -15,8 +15,8 @@ JobServerAddress = Annotated[
         "--address", envvar="RAY_API_SERVER_ADDRESS", help="URL of the cluster's job server."
     ),
 ]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job, as submit and list name it.")]
-Follow = Annotated[bool, typer.Option("--follow", help="Show what it prints until it ends.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="Job id, as printed by submit and list.")]
+Follow = Annotated[bool, typer.Option("--follow", help="Print the output until the job ends.")]
 
 
 @cluster.command()
@@ -27,19 +27,19 @@ def submit(
         str | None,
         typer.Option(
             envvar=LEDGER,
-            help="URI of the ledger, or a folder's absolute path on the cluster.",
-            show_default=f"the cluster's {LEDGER}, or ~/runs on its head",
+            help="URI of the ledger, or absolute path of a folder on the cluster.",
+            show_default=f"the cluster's {LEDGER}, or ~/runs on its head node",
         ),
     ] = None,
     workers: Workers = None,
     data_dir: Annotated[
-        str | None, typer.Option(help="Folder of data sets on the cluster's head.")
+        str | None, typer.Option(help="Folder of the data sets on the cluster's head node.")
     ] = None,
     follow: Follow = False,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment on a Ray cluster; submit again to continue one."""
-    from jobs.cli.jobs import submit_experiment
+    """Submit an experiment to a Ray cluster; submit it again to continue."""
+    from jobs.cli.submission import submit_experiment
 
     raise typer.Exit(
         submit_experiment(spec, address, ledger, workers, data_dir, follow=follow, as_json=as_json)
@@ -48,31 +48,31 @@ def submit(
 
 @cluster.command("list")
 def list_submitted(address: JobServerAddress = DEFAULT_ADDRESS, as_json: Json = False) -> None:
-    """List the experiments that were submitted to a cluster."""
-    from jobs.cli.jobs import show_jobs
+    """List the experiments submitted to a cluster."""
+    from jobs.cli.submission import show_jobs
 
     show_jobs(address, as_json=as_json)
 
 
 @cluster.command()
 def status(job: JobId, address: JobServerAddress = DEFAULT_ADDRESS, as_json: Json = False) -> None:
-    """Say where a submitted experiment is."""
-    from jobs.cli.jobs import show_status
+    """Show the status and progress of a submitted experiment."""
+    from jobs.cli.submission import show_status
 
     show_status(job, address, as_json=as_json)
 
 
 @cluster.command()
 def logs(job: JobId, address: JobServerAddress = DEFAULT_ADDRESS, follow: Follow = False) -> None:
-    """Show what a submitted experiment has printed."""
-    from jobs.cli.jobs import show_logs
+    """Print the output of a submitted experiment."""
+    from jobs.cli.submission import show_logs
 
     raise typer.Exit(show_logs(job, address, follow=follow))
 
 
 @cluster.command()
 def stop(job: JobId, address: JobServerAddress = DEFAULT_ADDRESS, as_json: Json = False) -> None:
-    """Stop a submitted experiment; its runs are safe, submit again to continue."""
-    from jobs.cli.jobs import stop_job
+    """Stop a submitted experiment; its finished runs are kept, submit it again to continue."""
+    from jobs.cli.submission import stop_job
 
     stop_job(job, address, as_json=as_json)

@@ -1,4 +1,4 @@
-"""`mupc results`, `check`, `report`: what the ledger knows, and whether it is what was written."""
+"""`mupc results`, `check` and `report`: query a ledger, verify its files, write its report."""
 
 import json
 import sys
@@ -24,9 +24,9 @@ DEFAULT_COLUMNS = {
 
 
 def show_results(options: ResultsOptions) -> None:
-    """Print rows of a table: aligned, or as JSON or CSV."""
+    """Print rows of a table as aligned text, JSON or CSV."""
     if options.as_json and options.as_csv:
-        raise CommandError("--json and --csv exclude each other: choose one")
+        raise CommandError("--json and --csv are mutually exclusive")
     filters = parse_filters(options.where, options.table)
     ask = getattr(results.open(options.ledger), options.table)
     frame = _columns(ask(**filters), options)
@@ -41,7 +41,7 @@ def show_results(options: ResultsOptions) -> None:
 
 
 def check_ledger(ledger: str, *, quarantine: bool, as_json: bool) -> int:
-    """Say which files are damaged, or move them away; 1 if the ledger still has one, else 0."""
+    """Print the damaged files, or move them away; returns 1 if the ledger still has one, else 0."""
     opened = results.open(ledger)
     damaged = opened.quarantine() if quarantine else opened.check()
     if as_json:
@@ -54,27 +54,27 @@ def check_ledger(ledger: str, *, quarantine: bool, as_json: bool) -> int:
 
 def _advice(count: int, quarantined: bool) -> str:
     if not count:
-        return "every file is what was written"
+        return "all files are intact"
     what = "1 file" if count == 1 else f"{count} files"
     if quarantined:
-        return f"moved {what} to the ledger's folder quarantine; mupc run trains lost runs again"
-    return f"{what} left out of every answer; --quarantine moves damage away"
+        return f"moved {what} to the folder quarantine; mupc run trains the lost runs again"
+    return f"{what} excluded from every query; --quarantine moves damaged files away"
 
 
 def draw_report(ledger: str, out: Path, experiment: str | None) -> None:
-    """Write the report and say where it is."""
+    """Write the report and print its path."""
     print(results.report(results.open(ledger), out, experiment))
 
 
 def parse_filters(where: list[str], table: TableName) -> dict[str, Any]:
-    """Turn "column=value" texts into filters of the ledger, typed as the columns are.
+    """Parse "column=value" texts into filters of the ledger, with the types of the columns.
 
     Args:
-        where: each column=value or column=value,value; the value null asks for nulls.
-        table: the table that is asked.
+        where: texts column=value or column=value,value; the value null selects nulls.
+        table: the table to query.
 
     Raises:
-        CommandError: a text without "=", or a value that its column cannot hold.
+        CommandError: a text has no "=", or a value does not have the type of its column.
     """
     types = _types(table)
     filters: dict[str, Any] = {}
@@ -82,7 +82,7 @@ def parse_filters(where: list[str], table: TableName) -> dict[str, Any]:
         name, equals, values = text.partition("=")
         if not equals:
             raise CommandError(f"--where {text!r} must be column=value, such as depth=128")
-        # An unknown column is for the ledger to name.
+        # The ledger reports an unknown column.
         filters[name] = [_value(name, types.get(name, "string"), v) for v in values.split(",")]
     return filters
 
@@ -124,7 +124,7 @@ _KINDS = {
 
 
 def _columns(frame: "pd.DataFrame", options: ResultsOptions) -> "pd.DataFrame":
-    """The columns asked for; on the screen a selection that fits, in files all."""
+    """Select columns: those of `--columns`, or all in files and a few that fit on the screen."""
     if options.columns is not None:
         names = options.columns.split(",")
     elif options.as_json or options.as_csv or options.table not in DEFAULT_COLUMNS:
