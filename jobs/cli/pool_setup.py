@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 
 from jobs.cli.options import PoolKind
 from jobs.cli.stopping import SignalHandler
@@ -15,8 +15,8 @@ from jobs.errors import CommandError
 
 if TYPE_CHECKING:
     from jobs import LocalPool, RayPool
-    from results import Ledger
-    from transfer import Pool
+    from results import Checkpoints, Ledger
+    from transfer import GroupResult, Pool
 
 
 class PoolOptions(Protocol):
@@ -28,6 +28,14 @@ class PoolOptions(Protocol):
     def workers(self) -> int | None: ...
     @property
     def address(self) -> str | None: ...
+
+
+class PoolSettings(TypedDict, total=False):
+    """Arguments that both classes of pools share."""
+
+    train: "Callable[..., GroupResult]"
+    checkpoints: "Checkpoints | None"
+    checkpoint_seconds: float
 
 
 class TrainingOptions(PoolOptions, Protocol):
@@ -95,7 +103,7 @@ def working_pool(
             pool.close()
 
 
-def make_pool(options: PoolOptions, **settings: Any) -> "LocalPool | RayPool":
+def make_pool(options: PoolOptions, **settings: Unpack[PoolSettings]) -> "LocalPool | RayPool":
     """Return the pool that the options describe; `settings` are arguments of its class."""
     if options.pool is PoolKind.LOCAL:
         from jobs import LocalPool

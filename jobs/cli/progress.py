@@ -2,9 +2,8 @@
 
 import re
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.cli.statistics import RunStatistics
+from jobs.cli.tables import Row
 from results.durations import duration, parse_duration
 from results.vocabulary import ZERO_SHOT
 
@@ -173,7 +173,7 @@ def drawing(statistics: RunStatistics) -> RenderableType:
     return Group(head, best_runs)
 
 
-def verdict_line(row: Mapping[str, Any]) -> str:
+def verdict_line(row: Row) -> str:
     """Format a verdict in a few words."""
     rule = "" if row.get("rule", ZERO_SHOT) == ZERO_SHOT else f" by {row['rule']}"
     return f"{row['verdict']} at width {row['width']}, depth {row['depth']}{rule}"

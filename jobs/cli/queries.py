@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import results
 from jobs.cli.options import ResultsOptions, TableName
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NULL = "null"
+
+Value = str | int | float | bool | datetime | None
+"""A value that a filter compares with a column."""
+
 DEFAULT_COLUMNS = {
     TableName.RUNS: "experiment phase variant width depth weight_lr activity_lr seed outcome "
     "final_train_loss test_accuracy seconds",
@@ -66,7 +70,7 @@ def draw_report(ledger: str, out: Path, experiment: str | None) -> None:
     print(results.report(results.open(ledger), out, experiment))
 
 
-def parse_filters(where: list[str], table: TableName) -> dict[str, Any]:
+def parse_filters(where: list[str], table: TableName) -> dict[str, list[Value]]:
     """Parse "column=value" texts into filters of the ledger, with the types of the columns.
 
     Args:
@@ -77,7 +81,7 @@ def parse_filters(where: list[str], table: TableName) -> dict[str, Any]:
         CommandError: a text has no "=", or a value does not have the type of its column.
     """
     types = _types(table)
-    filters: dict[str, Any] = {}
+    filters: dict[str, list[Value]] = {}
     for text in where:
         name, equals, values = text.partition("=")
         if not equals:
@@ -93,7 +97,7 @@ def _types(table: TableName) -> dict[str, str]:
     return {row["name"]: row["type"] for frame in columns for _, row in frame.iterrows()}
 
 
-def _value(name: str, kind: str, text: str) -> Any:
+def _value(name: str, kind: str, text: str) -> Value:
     if text == NULL:
         return None
     try:
@@ -107,7 +111,7 @@ def _time(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-_READ: Mapping[str, Callable[[str], Any]] = {
+_READ: Mapping[str, Callable[[str], Value]] = {
     "string": str,
     "int64": int,
     "float64": float,

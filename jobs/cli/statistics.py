@@ -3,10 +3,10 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
+from jobs.cli.tables import Row
 from pccore import Outcome, Status
 from results.landscape import Cell
 from transfer.engine.grouping import OPERATIONS
@@ -60,7 +60,7 @@ class RunStatistics(Progress):
     ended: Counter[Status] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
     best_runs: dict[str, BestRun] = field(default_factory=dict)
-    verdicts: list[Mapping[str, Any]] = field(default_factory=list)
+    verdicts: list[Row] = field(default_factory=list)
     left_out: int = 0
     _work: tuple[float, float] = (0.0, 0.0)
     _training_since: float | None = None
@@ -105,7 +105,7 @@ class RunStatistics(Progress):
         """Replace the best run with the optimum over seeds."""
         self.best_runs[variant] = BestRun(loss, cell, tuned=True)
 
-    def verdict(self, row: Mapping[str, Any]) -> None:
+    def verdict(self, row: Row) -> None:
         """Keep a verdict."""
         self.verdicts.append(row)
 

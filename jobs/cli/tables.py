@@ -10,6 +10,8 @@ from rich.table import Table
 from results.vocabulary import RATE_NAMES, SIZE_SYMBOLS, SIZES, ZERO_SHOT, VerdictLabel
 
 Row = Mapping[str, Any]
+"""A row of a table of the ledger."""
+
 STYLES = {
     VerdictLabel.HELD: "green",
     VerdictLabel.DRIFTED: "red",

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
@@ -57,9 +57,22 @@ class JobServer:
             ):  # from its check of the version
                 raise _not_rays(self.address) from None
 
-    def submit(self, **request: Any) -> str:
-        """Start a job with the arguments of Ray's `submit_job`; returns its id."""
-        return self._ask(lambda: self._client.submit_job(**request))
+    def submit(
+        self,
+        entrypoint: str,
+        submission_id: str,
+        runtime_env: dict[str, object],
+        metadata: dict[str, str],
+    ) -> str:
+        """Start a job with these arguments of Ray's `submit_job`; returns its id."""
+        return self._ask(
+            lambda: self._client.submit_job(
+                entrypoint=entrypoint,
+                submission_id=submission_id,
+                runtime_env=runtime_env,
+                metadata=metadata,
+            )
+        )
 
     def job(self, job_id: str) -> JobDetails | None:
         """Return Ray's record of a job, or None for an unknown id."""

@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from jobs.cluster.address import DEFAULT_ADDRESS
 from jobs.cluster.package import CONTINUE, SPEC, command, pack
-from jobs.cluster.ray_jobs import JobServer
+from jobs.cluster.ray_jobs import JobDetails, JobServer
 from jobs.errors import SubmissionError
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def stop(job_id: str, address: str = DEFAULT_ADDRESS) -> Job:
     return job
 
 
-def _again(spec: "str | Path | Experiment", address: str, options: Mapping[str, Any]) -> str:
+def _again(spec: "str | Path | Experiment", address: str, options: Mapping[str, object]) -> str:
     """Return the command that continues the job, which it prints when it is stopped."""
     words = ["mupc", "submit", str(spec) if isinstance(spec, str | Path) else SPEC]
     for name, value in {"address": address, **options}.items():
@@ -201,7 +201,7 @@ def _listed(server: JobServer) -> list[Job]:
     return sorted(jobs, key=lambda job: job.started or datetime.max.replace(tzinfo=UTC))[::-1]
 
 
-def _read(details: Any) -> Job | None:
+def _read(details: JobDetails) -> Job | None:
     """Convert Ray's record of a job; None if mupc did not submit it."""
     metadata: Mapping[str, str] = details.metadata or {}
     if not details.submission_id or _EXPERIMENT not in metadata:
