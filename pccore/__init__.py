@@ -31,13 +31,15 @@ from pccore.inference import (
 from pccore.layers import Layer
 from pccore.losses import OUTPUTS, OutputEnergy
 from pccore.networks.bidirectional import BidirectionalConfig, BidirectionalNetwork
-from pccore.networks.clamping import SequenceRelaxation, clamp
+from pccore.networks.clamping import clamp
 from pccore.networks.convolutional import ConvolutionalConfig
+from pccore.networks.general import SequenceRelaxation
 from pccore.networks.hopfield import HopfieldConfig, HopfieldNetwork
 from pccore.networks.hybrid import HybridConfig, HybridNetwork
 from pccore.networks.mirroring import mirror
 from pccore.networks.sequence import GeneralConfig, SequenceConfig, SequenceNetwork
-from pccore.networks.stacked import Biases, Network, NetworkConfig
+from pccore.networks.stack import Biases
+from pccore.networks.stacked import Network, NetworkConfig
 from pccore.optimisers import OPTIMISERS, SGD, Adam, Optimiser
 from pccore.parameterisations import PARAMETERISATIONS, Parameterisation, Scalings
 from pccore.penalties import PENALTIES, Orthogonality, Penalty, WeightDecay

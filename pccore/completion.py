@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from pccore.inference import InferenceScheme
-from pccore.networks.clamping import Clamped, SequenceRelaxation, Values, clamp_resolved, resolve
+from pccore.networks.clamping import Clamped, Values, clamp_resolved, resolve
+from pccore.networks.general import SequenceRelaxation
 
 
 class Completion(NamedTuple):

@@ -6,7 +6,7 @@ A layer computes a_l W_l phi(z) + tau_l z (thesis eq. 5.1); table 5.1 defines SP
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +14,6 @@ from jaxtyping import Array, Float
 
 from pccore.linalg import lapack
 from pccore.registry import Registry
-
-if TYPE_CHECKING:
-    from pccore.networks.stacked import NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -28,10 +25,29 @@ class Scalings:
     last: float
 
 
+class StackShape(Protocol):
+    """The settings of a `pccore.NetworkConfig` on which scalings and initial weights depend."""
+
+    @property
+    def input_size(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def depth(self) -> int: ...
+
+    @property
+    def activation(self) -> str: ...
+
+    @property
+    def residual(self) -> bool: ...
+
+
 class Parameterisation(Protocol):
     """How a network's layers are scaled and how its weights are drawn."""
 
-    def scalings(self, network: "NetworkConfig") -> Scalings:
+    def scalings(self, network: StackShape) -> Scalings:
         """Premultipliers a_1, a_l, a_L of `network`."""
         ...
 
@@ -44,7 +60,7 @@ class Parameterisation(Protocol):
         ...
 
     def initial(
-        self, noise: Float[Array, "... N_out N_in"], network: "NetworkConfig"
+        self, noise: Float[Array, "... N_out N_in"], network: StackShape
     ) -> Float[Array, "... N_out N_in"]:
         """Initial weights of one layer, or of a stack of layers, from their noise."""
         ...
@@ -61,13 +77,13 @@ class Standard:
     C.4 prints U(-1/N_{l-1}, 1/N_l); PyTorch's default, which it names, has 1/sqrt(fan_in).
     """
 
-    def scalings(self, network: "NetworkConfig") -> Scalings:
+    def scalings(self, network: StackShape) -> Scalings:
         return Scalings(1.0, 1.0, 1.0)
 
     def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
         return jax.random.uniform(key, shape, minval=-1.0)
 
-    def initial(self, noise: Array, network: "NetworkConfig") -> Array:
+    def initial(self, noise: Array, network: StackShape) -> Array:
         return noise * noise.shape[-1] ** -0.5
 
     def variance(self, fan_in: int) -> float | None:
@@ -92,7 +108,7 @@ class MuPC:
     a_1 = D^(-1/2), a_L = N^(-1), and for hidden layers (N L)^(-1/2) with skips, N^(-1/2) without.
     """
 
-    def scalings(self, network: "NetworkConfig") -> Scalings:
+    def scalings(self, network: StackShape) -> Scalings:
         L = network.depth + 1 if network.residual else 1
         return Scalings(
             first=network.input_size**-0.5,
@@ -103,7 +119,7 @@ class MuPC:
     def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
         return jax.random.normal(key, shape)
 
-    def initial(self, noise: Array, network: "NetworkConfig") -> Array:
+    def initial(self, noise: Array, network: StackShape) -> Array:
         return noise
 
     def variance(self, fan_in: int) -> float | None:
@@ -114,7 +130,7 @@ class MuPC:
 class NeuralTangent(MuPC):
     """NTP: muPC with a_L = N^(-1/2), the last layer of the neural tangent limit (table 5.1)."""
 
-    def scalings(self, network: "NetworkConfig") -> Scalings:
+    def scalings(self, network: StackShape) -> Scalings:
         return replace(super().scalings(network), last=network.width**-0.5)
 
 
@@ -128,13 +144,13 @@ class Orthogonal:
 
     gains: ClassVar[Mapping[str, float]] = MappingProxyType({"tanh": 1.05})
 
-    def scalings(self, network: "NetworkConfig") -> Scalings:
+    def scalings(self, network: StackShape) -> Scalings:
         return Scalings(1.0, 1.0, 1.0)
 
     def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
         return jax.random.normal(key, shape)
 
-    def initial(self, noise: Array, network: "NetworkConfig") -> Array:
+    def initial(self, noise: Array, network: StackShape) -> Array:
         tall = noise.shape[-2] >= noise.shape[-1]
         each = jnp.vectorize(lapack.qr, signature="(m,n)->(m,n),(n,n)")
         Q, R = each(noise if tall else noise.mT)

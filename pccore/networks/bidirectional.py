@@ -9,9 +9,8 @@ from jaxtyping import Array, Float
 from pccore.linalg.blocktridiagonal import BlockTridiagonal
 from pccore.losses import OutputEnergy
 from pccore.networks.linear_solution import activity_hessian
-from pccore.networks.local import StackedRelaxation
 from pccore.networks.mirroring import require_mirrored
-from pccore.networks.stacked import Network, NetworkConfig
+from pccore.networks.stacked import Network, NetworkConfig, StackedRelaxation
 from pccore.relaxation import gradient_steps
 from pccore.validation import require_at_least
 

@@ -11,23 +11,20 @@ the work of the moving layers only, about half of it when T = H.
   is done with them. For wide and deep networks on CPUs.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-if TYPE_CHECKING:
-    from pccore.networks.local import StackedRelaxation
+from pccore.networks.local import StackEnergy
 
 # The moving top of the network is handled in at most this many static blocks, so that the time to
 # compile does not grow with depth. Eight blocks do 9/16 of the full arithmetic when T = H.
 MOST_BLOCKS = 8
 
 
-def by_waves(
-    relaxation: "StackedRelaxation", rate: Float[Array, ""], steps: int
-) -> Float[Array, "m B N"]:
+def by_waves(relaxation: StackEnergy, rate: Float[Array, ""], steps: int) -> Float[Array, "m B N"]:
     """Departures of the topmost m layers, all that can have moved, after `steps` steps."""
 
     def step(_: int, departure: Array) -> Array:
@@ -41,7 +38,7 @@ def by_waves(
     return departure
 
 
-def waves(relaxation: "StackedRelaxation", steps: int) -> list[tuple[int, int]]:
+def waves(relaxation: StackEnergy, steps: int) -> list[tuple[int, int]]:
     """Pairs (size, step): until `step`, only the topmost `size` layers can have moved."""
     config = relaxation.network.config
     if config.activity_decay:  # all layers move at once
@@ -54,7 +51,7 @@ def waves(relaxation: "StackedRelaxation", steps: int) -> list[tuple[int, int]]:
     ]
 
 
-def reach(relaxation: "StackedRelaxation", steps: int) -> int:
+def reach(relaxation: StackEnergy, steps: int) -> int:
     """How many of the topmost layers `steps` steps can move; decay moves all at once."""
     config = relaxation.network.config
     if config.activity_decay:
@@ -74,9 +71,7 @@ class Above(NamedTuple):
     error: Float[Array, "B N"]
 
 
-def by_groups(
-    relaxation: "StackedRelaxation", rate: Float[Array, ""], steps: int
-) -> Float[Array, "m B N"]:
+def by_groups(relaxation: StackEnergy, rate: Float[Array, ""], steps: int) -> Float[Array, "m B N"]:
     """The same as `by_waves`, `config.layers_per_product` layers at a time."""
     config, network, start = relaxation.network.config, relaxation.network, relaxation.start
     size, H = config.layers_per_product, config.depth

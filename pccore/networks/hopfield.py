@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pccore.inference import GradientDescent
 from pccore.losses import OutputEnergy
 from pccore.networks.stacked import Network, NetworkConfig
 from pccore.relaxation import gradient_steps
@@ -88,9 +87,8 @@ class HopfieldNetwork(eqx.Module):
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
         """The output at the free equilibrium, or where `config.steps` steps lead."""
         free = self.relaxation(x, jnp.zeros((len(x), self.config.output_size), x.dtype), 0.0)
-        rate = jnp.asarray(self.config.rate * len(x), x.dtype)
-        settled = GradientDescent(self.config.steps).infer(free, rate)
-        return free.activities(settled.departure)[1]
+        rate = jnp.asarray(self.config.rate, x.dtype)
+        return free.activities(free.descent(rate, self.config.steps))[1]
 
     def relaxation(
         self, x: Float[Array, "B D"], y: Float[Array, "B K"], nudge: float | None = None

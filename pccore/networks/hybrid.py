@@ -8,9 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.losses import OutputEnergy
-from pccore.networks.local import StackedRelaxation
 from pccore.networks.mirroring import require_mirrored
-from pccore.networks.stacked import Network, NetworkConfig
+from pccore.networks.stacked import Network, NetworkConfig, StackedRelaxation
 from pccore.relaxation import gradient_steps
 
 

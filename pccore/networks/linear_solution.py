@@ -1,7 +1,7 @@
 """The inference equilibrium of linear networks, where dF/dz = 0, in closed form."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +9,11 @@ from jaxtyping import Array, Float
 
 from pccore.linalg import lapack
 from pccore.linalg.blocktridiagonal import BlockTridiagonal
-
-if TYPE_CHECKING:
-    from pccore.networks.local import StackedRelaxation
-    from pccore.networks.stacked import Network, NetworkConfig
+from pccore.networks.local import StackEnergy
+from pccore.networks.stack import Stack, StackConfig
 
 
-def solve(relaxation: "StackedRelaxation") -> Float[Array, "H B N"]:
+def solve(relaxation: StackEnergy) -> Float[Array, "H B N"]:
     """The departure of z* = H_z^-1 b (thesis eq. 5.4), by the best way for the network.
 
     Raises:
@@ -28,7 +26,7 @@ def solve(relaxation: "StackedRelaxation") -> Float[Array, "H B N"]:
     return by_blocks(relaxation) if config.stride == 1 else by_conjugate_gradients(relaxation)
 
 
-def activity_hessian(network: "Network", *, clamped: bool = True) -> BlockTridiagonal:
+def activity_hessian(network: Stack, *, clamped: bool = True) -> BlockTridiagonal:
     """B d2F/dz2 of a linear network, the same for every sample, A_l = a_l W_l + tau I (C.9, C.19).
 
     Blocks (l, l) are (p_l + alpha) I + p_{l+1} A_{l+1}^T A_{l+1}, blocks (l, l-1) are -p_l A_l.
@@ -51,7 +49,7 @@ def activity_hessian(network: "Network", *, clamped: bool = True) -> BlockTridia
 
 
 def tridiagonal(
-    config: "NetworkConfig", between: Float[Array, "H-1 N N"], output: Float[Array, "K N"]
+    config: StackConfig, between: Float[Array, "H-1 N N"], output: Float[Array, "K N"]
 ) -> BlockTridiagonal:
     """The Hessian of sum_l p_l/2 ||z_l - A_l z_{l-1}||^2 + alpha/2 ||z_l||^2 + 1/2 ||C z_H||^2.
 
@@ -67,7 +65,7 @@ def tridiagonal(
     return BlockTridiagonal((p + config.activity_decay) * identity + curvature, -p[1:] * between)
 
 
-def require_linear(config: "NetworkConfig") -> None:
+def require_linear(config: StackConfig) -> None:
     """Refuse, with a ValueError, what makes the energy other than quadratic in the activities."""
     for key, value, needed in (
         ("activation", config.activation, "linear"),
@@ -89,7 +87,7 @@ class Rescaling(NamedTuple):
     responses: Float[Array, "K H N"]
 
 
-def rescaling(relaxation: "StackedRelaxation") -> Rescaling:
+def rescaling(relaxation: StackEnergy) -> Rescaling:
     """S = I / p_L + sum_l J_l J_l^T / p_l (thesis eqs. 4.5, C.26), without activity decay.
 
     By QR: the products J J^T would square the condition number.
@@ -107,7 +105,7 @@ def rescaling(relaxation: "StackedRelaxation") -> Rescaling:
     return Rescaling(lapack.qr_root(jnp.concatenate([own, rows])), J)
 
 
-def by_errors(relaxation: "StackedRelaxation") -> Float[Array, "H B N"]:
+def by_errors(relaxation: StackEnergy) -> Float[Array, "H B N"]:
     """Without decay: two sweeps and a K x K system, O(H N^2 (B + K)).
 
     All errors of a sample follow from its loss r = y - f(x), as in the derivation of eq. 4.5:
@@ -124,7 +122,7 @@ def by_errors(relaxation: "StackedRelaxation") -> Float[Array, "H B N"]:
     return relaxation.departure_of(errors / relaxation.hidden_precisions(errors.dtype))
 
 
-def by_blocks(relaxation: "StackedRelaxation") -> Float[Array, "H B N"]:
+def by_blocks(relaxation: StackEnergy) -> Float[Array, "H B N"]:
     """H_z d = -dF/dz by blocks, O(H N^3), and once more to refine it; without long skips."""
     factors = activity_hessian(relaxation.network).factorise()
 
@@ -134,7 +132,7 @@ def by_blocks(relaxation: "StackedRelaxation") -> Float[Array, "H B N"]:
     return jax.lax.fori_loop(0, 2, newton, relaxation.origin())
 
 
-def by_conjugate_gradients(relaxation: "StackedRelaxation") -> Float[Array, "H B N"]:
+def by_conjugate_gradients(relaxation: StackEnergy) -> Float[Array, "H B N"]:
     """H_z d = -dF/dz from products alone, for skips of any length.
 
     Fast with decay only, which bounds the condition number by 1 + lambda_max / alpha.

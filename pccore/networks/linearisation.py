@@ -9,16 +9,14 @@ down another, and J P^-1 J^T is summed layer by layer on the way down.
 """
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-if TYPE_CHECKING:
-    from pccore.networks.clamping import SequenceRelaxation
-    from pccore.networks.local import StackedRelaxation
+from pccore.networks.local import StackEnergy
 
 
 class Linearisation(eqx.Module):
@@ -114,7 +112,7 @@ class StackedLinearisation(Linearisation):
         slope: phi'(z_1) .. phi'(z_H).
     """
 
-    relaxation: "StackedRelaxation"
+    relaxation: StackEnergy
     errors: Float[Array, "H B N"]
     prediction: Float[Array, "B K"]
     answer: Float[Array, "B K"]
@@ -122,9 +120,9 @@ class StackedLinearisation(Linearisation):
     batch_axis: ClassVar[int] = 1
 
     @classmethod
-    def at(cls, relaxation: "StackedRelaxation", departure: Array | None) -> Self:
+    def at(cls, relaxation: StackEnergy, departure: Array | None) -> Self:
         """At a departure; None is the forward pass, whose errors are zero."""
-        _refuse_decay(relaxation)
+        require_no_decay(relaxation)
         d = relaxation.origin() if departure is None else departure
         _, slope = relaxation.network.config.phi.respond(relaxation.start, d)
         prediction = relaxation.prediction(d)
@@ -170,53 +168,6 @@ class StackedLinearisation(Linearisation):
         return self.relaxation.hidden_precisions(errors.dtype) ** power * errors
 
 
-class GeneralLinearisation(Linearisation):
-    """Of any sequence of layers, by automatic differentiation."""
-
-    relaxation: "SequenceRelaxation"
-    errors: tuple[Float[Array, "B *_"], ...]
-    prediction: Float[Array, "B K"]
-    answer: Float[Array, "B K"]
-    batch_axis: ClassVar[int] = 0
-
-    @classmethod
-    def at(cls, relaxation: "SequenceRelaxation", departure: Any | None) -> Self:
-        """At a departure; None is the start."""
-        _refuse_decay(relaxation)
-        hidden = tuple(range(1, len(relaxation.start) - 1))
-        if relaxation.moving != hidden or any(free is not None for free in relaxation.free):
-            raise ValueError(
-                "equilibrium inference needs the input and the output clamped and all hidden units "
-                f"free, got free units in nodes {relaxation.moving} of 0 to {len(hidden) + 1}"
-            )
-        d = relaxation.origin() if departure is None else departure
-        errors = relaxation.errors_of(d)
-        prediction = relaxation.prediction(d)
-        still = cls(relaxation, errors, prediction, jnp.zeros_like(prediction))
-        return cls(relaxation, errors, prediction, still.push(errors))
-
-    def push(self, errors: tuple[Array, ...]) -> Float[Array, "B K"]:
-        return jax.jvp(self._predict, (self.errors,), (errors,))[1]
-
-    def pull(self, output: Float[Array, "B K"]) -> tuple[Array, ...]:
-        return jax.vjp(self._predict, self.errors)[1](output)[0]
-
-    def gram(self) -> Float[Array, "B K K"]:
-        _, pull = jax.vjp(self._predict, self.errors)
-        B, K = self.prediction.shape
-        units = jnp.broadcast_to(jnp.eye(K, dtype=self.prediction.dtype)[:, None], (K, B, K))
-        (J,) = jax.vmap(pull)(units)
-        row = jax.vmap(self.inner, (None, 0), 1)
-        return jax.vmap(row, (0, None), 1)(J, self.weighted(J, -1))
-
-    def weighted(self, errors: tuple[Array, ...], power: int = 1) -> tuple[Array, ...]:
-        p = self.relaxation.network.config.precisions or (1.0,) * len(errors)
-        return tuple(p[place] ** power * e for place, e in enumerate(errors))
-
-    def _predict(self, errors: tuple[Array, ...]) -> Float[Array, "B K"]:
-        return self.relaxation.prediction(self.relaxation.departure_of(errors))
-
-
-def _refuse_decay(relaxation: Any) -> None:
+def require_no_decay(relaxation: Any) -> None:
     if decay := relaxation.network.config.activity_decay:
         raise ValueError(f"equilibrium inference needs activity_decay 0, got {decay:g}")

@@ -15,23 +15,20 @@ scale it up. Tested against automatic differentiation of `pccore.energy`.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pccore.networks import linear_solution
-from pccore.networks.descent import by_groups, by_waves
-from pccore.networks.linearisation import StackedLinearisation
+from pccore.networks.stack import Biases, Stack
 
-if TYPE_CHECKING:
-    from pccore.networks.stacked import Biases, Network
+StackT = TypeVar("StackT", bound=Stack)
 
 
-class StackedRelaxation(eqx.Module):
-    """The `Relaxation` of a stacked network whose input and output are clamped.
+class StackEnergy(eqx.Module, Generic[StackT]):
+    """The energy of a batch of a stack whose input and output are clamped, and its gradients.
 
     A departure may have entries for the topmost m hidden layers only, those that can have moved.
 
@@ -42,7 +39,7 @@ class StackedRelaxation(eqx.Module):
         y: the clamped output.
     """
 
-    network: "Network"
+    network: StackT
     start: Float[Array, "H B N"]
     x: Float[Array, "B D"]
     y: Float[Array, "B K"]
@@ -91,7 +88,7 @@ class StackedRelaxation(eqx.Module):
         untouched = self.start[: len(self.start) - len(departure)]
         return jnp.concatenate([untouched, self._top(departure) + departure])
 
-    def weight_gradients(self, departure: Float[Array, "m B N"]) -> "Network":
+    def weight_gradients(self, departure: Float[Array, "m B N"]) -> StackT:
         """dF/dW; exactly zero for the layers below the topmost m."""
         config, network = self.network.config, self.network
         a, phi, B = config.scalings, config.phi.phi, self.batch_size
@@ -118,15 +115,6 @@ class StackedRelaxation(eqx.Module):
     def prediction(self, departure: Float[Array, "m B N"]) -> Float[Array, "B K"]:
         """f_L(z_H) at this departure."""
         return self.network.readout(self.start[-1] + departure[-1])
-
-    def linearised(self, departure: Float[Array, "m B N"] | None = None) -> StackedLinearisation:
-        """How the prediction answers to errors at this departure; None is the start."""
-        return StackedLinearisation.at(self, departure)
-
-    def descent(self, rate: Float[Array, ""], steps: int) -> Float[Array, "m B N"]:
-        """`steps` steps of gradient descent from the start, d <- d - rate B dF/dz."""
-        grouped = self.network.config.layers_per_product
-        return (by_groups if grouped else by_waves)(self, rate, steps)
 
     def departure_of(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
         """Of the activities z_l = f_l(z_{l-1}) + e_l, by one sweep upwards."""
@@ -177,7 +165,7 @@ class StackedRelaxation(eqx.Module):
         error = config.output_energy.error(self.y, self.network.readout(z))
         return config.output_precision * error if config.precisions else error
 
-    def _bias_gradients(self, e: Array, e_last: Array) -> "Biases | None":
+    def _bias_gradients(self, e: Array, e_last: Array) -> Biases | None:
         biases = self.network.biases
         if biases is None:
             return None
@@ -207,10 +195,6 @@ class StackedRelaxation(eqx.Module):
     def hidden_precisions(self, dtype: jnp.dtype) -> Float[Array, "H 1 1"]:
         config = self.network.config
         return jnp.array(config.precisions[:-1] or (1.0,) * config.depth, dtype)[:, None, None]
-
-    def equilibrium(self) -> Float[Array, "H B N"]:
-        """The departure at which dF/dz = 0, of linear networks (thesis eq. 5.4)."""
-        return linear_solution.solve(self)
 
 
 def _below(values: Float[Array, "m *rest"], depth: int) -> Float[Array, "depth *rest"]:

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.losses import OUTPUTS, OutputEnergy
-from pccore.networks.clamping import SequenceRelaxation, clamp
+from pccore.networks.clamping import clamp
+from pccore.networks.general import SequenceRelaxation
 from pccore.validation import require_at_least
 
 Layers = Sequence[Callable[[Array], Array]]

@@ -1,22 +1,19 @@
-"""The network with uniform hidden layers, stacked so that compilation does not see depth."""
+"""The network with uniform hidden layers: its weights, and inference on a batch."""
 
 from dataclasses import dataclass
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pccore.activations import ACTIVATIONS, Activation
-from pccore.layers import Layer
-from pccore.losses import OUTPUTS, OutputEnergy
-from pccore.networks.local import StackedRelaxation
-from pccore.parameterisations import PARAMETERISATIONS, Scalings
-from pccore.validation import require_at_least
+from pccore.networks import descent, linear_solution
+from pccore.networks.base import AbstractNetwork
+from pccore.networks.linearisation import StackedLinearisation
+from pccore.networks.local import StackEnergy
+from pccore.networks.stack import Stack, StackConfig
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(StackConfig):
     """A fully connected network of `depth` = H hidden layers of `width` = N units.
 
     It has L = H + 1 weight matrices: W_1 (N, D), H - 1 hidden ones (N, N), W_L (K, N).
@@ -56,125 +53,13 @@ class NetworkConfig:
             skips.
     """
 
-    input_size: int
-    output_size: int
-    width: int
-    depth: int
-    activation: str = "relu"
-    residual: bool = True
-    parameterisation: str = "mupc"
-    output: str = "mse"
-    skip: int = 1
-    bias: bool = False
-    precisions: tuple[float, ...] = ()
-    activity_decay: float = 0.0
-    initial_std: float | tuple[float, ...] | None = None
-    initial_range: tuple[float, float] | None = None
-    layers_per_product: int = 0
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "input_size", "output_size", "width", "depth", "skip")
-        require_at_least(self, 0, "activity_decay", "layers_per_product")
-        self._require_standard_deviations()
-        self._require_range()
-        if self.skip > 1 and not self.residual:
-            raise ValueError(f"skip {self.skip} needs residual, which is false")
-        if self.precisions and len(self.precisions) != self.depth + 1:
-            raise ValueError(
-                f"precisions must be one per layer, {self.depth + 1}, got {len(self.precisions)}"
-            )
-        if any(not p > 0 for p in self.precisions):
-            raise ValueError(f"precisions must be positive, got {self.precisions}")
-        if self.layers_per_product and (self.depth % self.layers_per_product or self.skip > 1):
-            raise ValueError(
-                f"layers_per_product must divide the depth, {self.depth}, and needs skip 1; got "
-                f"{self.layers_per_product} with skip {self.skip}"
-            )
-        for registry, name in (
-            (ACTIVATIONS, self.activation),
-            (PARAMETERISATIONS, self.parameterisation),
-            (OUTPUTS, self.output),
-        ):
-            registry[name]
-
-    def _require_standard_deviations(self) -> None:
-        if isinstance(self.initial_std, tuple):
-            if len(self.initial_std) != self.depth + 1 or any(not s >= 0 for s in self.initial_std):
-                raise ValueError(
-                    f"initial_std must be one number, or one per layer, {self.depth + 1}, none "
-                    f"negative; got {self.initial_std}"
-                )
-        elif self.initial_std is not None:
-            require_at_least(self, 0, "initial_std")
-
-    def _require_range(self) -> None:
-        if self.initial_range is None:
-            return
-        low, high = self.initial_range
-        if not low < high:
-            raise ValueError(f"initial_range must rise, got {self.initial_range}")
-        if self.initial_std is not None:
-            raise ValueError(
-                f"initial_range excludes initial_std, got {self.initial_range} and "
-                f"{self.initial_std}"
-            )
-
-    @property
-    def phi(self) -> Activation:
-        """The activation function."""
-        return ACTIVATIONS[self.activation]
-
-    @property
-    def scalings(self) -> Scalings:
-        """The premultipliers a_1, a_l, a_L."""
-        return PARAMETERISATIONS[self.parameterisation].scalings(self)
-
-    @property
-    def output_energy(self) -> OutputEnergy:
-        """The energy of the clamped output."""
-        return OUTPUTS[self.output]
-
-    @property
-    def stride(self) -> int:
-        """How many layers an error travels in one step of inference."""
-        return self.skip if self.residual else 1
-
-    @property
-    def output_precision(self) -> float:
-        """p_L."""
-        return self.precisions[-1] if self.precisions else 1.0
-
-    @property
-    def weights(self) -> int:
-        """How many weights the network has, biases not counted."""
-        N = self.width
-        return N * self.input_size + (self.depth - 1) * N * N + self.output_size * N
-
     def build(self, key: Array) -> "Network":
         """A network with initial weights by the law of its parameterisation."""
         return Network.create(self, key)
 
 
-def _noise(config: NetworkConfig, key: Array) -> Float[Array, " weights"]:
-    """What initial weights are made of: independent draws."""
-    shape = (config.weights,)
-    if config.initial_range is not None:
-        low, high = config.initial_range
-        return jax.random.uniform(key, shape, minval=low, maxval=high)
-    if config.initial_std is not None:
-        return jax.random.normal(key, shape)
-    return PARAMETERISATIONS[config.parameterisation].noise(key, shape)
-
-
-class Biases(eqx.Module):
-    """Biases of the hidden layers, b_1 .. b_H, and of the output, b_L."""
-
-    hidden: Float[Array, "H N"]
-    last: Float[Array, " K"]
-
-
-class Network(eqx.Module):
-    """Weights of a `NetworkConfig`; also the shape that their gradients have.
+class Network(Stack, AbstractNetwork):
+    """Weights of a `NetworkConfig`; gradients of the weights have the same class.
 
     Attributes:
         first: W_1.
@@ -184,97 +69,28 @@ class Network(eqx.Module):
         config: sizes, activation, scalings (static).
     """
 
-    first: Float[Array, "N D"]
-    hidden: Float[Array, "H-1 N N"]
-    last: Float[Array, "K N"]
-    biases: Biases | None
     config: NetworkConfig = eqx.field(static=True)
 
-    @classmethod
-    def create(cls, config: NetworkConfig, key: Array) -> "Network":
-        """Draw initial weights by the law of `config.parameterisation`."""
-        parameterisation = PARAMETERISATIONS[config.parameterisation]
-        N, D, K, H = config.width, config.input_size, config.output_size, config.depth
-        noise = _noise(config, key)
-        first, hidden, last = jnp.split(noise, [N * D, N * D + (H - 1) * N * N])
-        parts = first.reshape(N, D), hidden.reshape(H - 1, N, N), last.reshape(K, N)
-        if config.initial_range is not None:
-            weights = list(parts)
-        elif config.initial_std is not None:
-            std = jnp.broadcast_to(jnp.array(config.initial_std, first.dtype), H + 1)
-            scales = std[0], std[1:-1, None, None], std[-1]
-            weights = [scale * part for scale, part in zip(scales, parts, strict=True)]
-        else:
-            weights = [parameterisation.initial(part, config) for part in parts]
-        first, hidden, last = weights
-        biases = Biases(jnp.zeros((H, N)), jnp.zeros(K)) if config.bias else None
-        return cls(first, hidden, last, biases, config)
-
-    def relaxation(self, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> StackedRelaxation:
+    def relaxation(self, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> "StackedRelaxation":
         """The energy of a batch, to be lowered by inference from the forward pass of `x`."""
         return StackedRelaxation(self, self.forward(x), x, y)
 
-    def drive(self, x: Float[Array, "B D"]) -> Float[Array, "B N"]:
-        """f_1(x), the prediction of the first hidden layer; it never changes during inference."""
-        prediction = self.config.scalings.first * (x @ self.first.T)
-        return prediction if self.biases is None else prediction + self.biases.hidden[0]
 
-    def readout(self, z: Float[Array, "B N"]) -> Float[Array, "B K"]:
-        """f_L(z), the prediction of the output by the last hidden layer."""
-        prediction = self.config.scalings.last * (self.config.phi.phi(z) @ self.last.T)
-        return prediction if self.biases is None else prediction + self.biases.last
+class StackedRelaxation(StackEnergy[Network]):
+    """The `Relaxation` of a stacked network whose input and output are clamped.
 
-    def forward(self, x: Float[Array, "B D"]) -> Float[Array, "H B N"]:
-        """Activities of a forward pass: z_1 = f_1(x), z_l = f_l(z_{l-1})."""
+    A departure may have entries for the topmost m hidden layers only, those that can have moved.
+    """
 
-        def step(below: Array, layer: tuple[Array, Array | None]) -> tuple[Array, Array]:
-            return self._step(below, layer)
+    def linearised(self, departure: Float[Array, "m B N"] | None = None) -> StackedLinearisation:
+        """How the prediction answers to errors at this departure; None is the start."""
+        return StackedLinearisation.at(self, departure)
 
-        below = self._below_second(x)
-        _, rest = jax.lax.scan(step, below, self._stack())
-        return jnp.concatenate([below[-1:], rest])
+    def descent(self, rate: Float[Array, ""], steps: int) -> Float[Array, "m B N"]:
+        """`steps` steps of gradient descent from the start, d <- d - rate B dF/dz."""
+        grouped = self.network.config.layers_per_product
+        return (descent.by_groups if grouped else descent.by_waves)(self, rate, steps)
 
-    def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
-        """The output of a forward pass, in the memory of one layer."""
-
-        def step(below: Array, layer: tuple[Array, Array | None]) -> tuple[Array, None]:
-            return self._step(below, layer)[0], None
-
-        top, _ = jax.lax.scan(step, self._below_second(x), self._stack())
-        return self.readout(top[-1])
-
-    def _below_second(self, x: Float[Array, "B D"]) -> Float[Array, "n B N"]:
-        """What the second hidden layer sees: z_1, and zeros where skips begin below it."""
-        first = self.drive(x)[None]
-        return jnp.pad(first, ((self.config.skip - 1, 0), (0, 0), (0, 0)))
-
-    def _stack(self) -> tuple[Array, Array | None]:
-        """Weights and biases of the layers between hidden ones."""
-        return self.hidden, None if self.biases is None else self.biases.hidden[1:]
-
-    def _step(
-        self, below: Float[Array, "n B N"], layer: tuple[Array, Array | None]
-    ) -> tuple[Float[Array, "n B N"], Float[Array, "B N"]]:
-        """z_l = f_l(z_{l-1}) of a hidden layer from the n activities below it; the next n."""
-        W, b = layer
-        z = self.config.scalings.hidden * (self.config.phi.phi(below[-1]) @ W.T)
-        if b is not None:
-            z = z + b
-        if self.config.residual:
-            z = z + below[0]
-        return jnp.concatenate([below[1:], z[None]]), z
-
-    def layers(self) -> list[Layer]:
-        """The same network as a general sequence of layers, the form that `pccore.energy` takes.
-
-        Skips over several layers are not in it: `pccore.energy` takes them as `skip`.
-        """
-        a, config = self.config.scalings, self.config
-        hidden_biases = [None] * config.depth if self.biases is None else [*self.biases.hidden]
-        first = Layer(self.first, hidden_biases[0], a.first, ACTIVATIONS["linear"].phi, skip=False)
-        hidden = [
-            Layer(W, b, a.hidden, config.phi.phi, skip=config.residual and config.skip == 1)
-            for W, b in zip(self.hidden, hidden_biases[1:], strict=True)
-        ]
-        last_bias = None if self.biases is None else self.biases.last
-        return [first, *hidden, Layer(self.last, last_bias, a.last, config.phi.phi, skip=False)]
+    def equilibrium(self) -> Float[Array, "H B N"]:
+        """The departure at which dF/dz = 0, of linear networks (thesis eq. 5.4)."""
+        return linear_solution.solve(self)

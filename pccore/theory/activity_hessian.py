@@ -19,8 +19,7 @@ from jaxtyping import Array, Float
 from pccore.linalg import lapack
 from pccore.linalg.blocktridiagonal import BlockTridiagonal
 from pccore.networks.linear_solution import tridiagonal
-from pccore.networks.local import StackedRelaxation
-from pccore.networks.stacked import Network
+from pccore.networks.stacked import Network, StackedRelaxation
 from pccore.relaxation import Departure, Relaxation
 from pccore.theory.riccati import Riccati
 

@@ -28,8 +28,7 @@ from jaxtyping import Array, Float
 
 from pccore.linalg import lapack
 from pccore.networks import linear_solution
-from pccore.networks.local import StackedRelaxation
-from pccore.networks.stacked import Network
+from pccore.networks.stacked import Network, StackedRelaxation
 from pccore.theory.activity_hessian import blank_relaxation, hessian_product
 
 

@@ -1,0 +1,55 @@
+"""Abstract base classes of networks and of their configurations."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+from pccore.losses import OutputEnergy
+from pccore.relaxation import Relaxation
+
+
+class AbstractNetworkConfig(ABC):
+    """The settings of a network of any kind; a frozen, hashable dataclass.
+
+    Attributes:
+        input_size: D, numbers per sample.
+        output_size: K.
+    """
+
+    if TYPE_CHECKING:
+        # Not there at run time, where a property would become the default of a dataclass field.
+        @property
+        def input_size(self) -> int: ...
+
+        @property
+        def output_size(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def output_energy(self) -> OutputEnergy:
+        """The energy of the clamped output."""
+
+    @abstractmethod
+    def build(self, key: Array) -> "AbstractNetwork":
+        """Return a network with initial weights drawn from `key`."""
+
+    def parts(self) -> "Mapping[str, AbstractNetworkConfig]":
+        """The networks that this one is made of, by field; the one that predicts comes first."""
+        return {}
+
+
+class AbstractNetwork(eqx.Module):
+    """The weights of a network of any kind; gradients of the weights have the same class."""
+
+    config: eqx.AbstractVar[AbstractNetworkConfig]
+
+    @abstractmethod
+    def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
+        """Return the network's outputs."""
+
+    @abstractmethod
+    def relaxation(self, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> Relaxation[Any]:
+        """Return the energy of a batch, a function of the activities that inference lowers."""

@@ -1,0 +1,188 @@
+"""The energy of a batch for any sequence of layers, by automatic differentiation."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pccore.energies import layer_energies
+from pccore.networks.linearisation import Linearisation, require_no_decay
+from pccore.relaxation import gradient_steps
+
+
+class SequenceRelaxation(eqx.Module):
+    """The `Relaxation` of any network, by automatic differentiation, with any units clamped.
+
+    A departure is a tuple with one entry for each node that has free units; what it has for clamped
+    units has no effect, and their gradient is zero. Errors are differences of activities and
+    predictions: in float32 they carry rounding noise of 1e-7, which `StackedRelaxation` avoids.
+
+    Attributes:
+        network: `layers()`, `predict` and `config`.
+        start: z_0 .. z_L to begin with, clamped values in place.
+        free: of each node in `moving`, which units are free; None for all of them.
+        moving: the nodes that have free units.
+    """
+
+    network: Any
+    start: tuple[Float[Array, "B *_"], ...]
+    free: tuple[Array | None, ...]
+    moving: tuple[int, ...] = eqx.field(static=True)
+
+    @property
+    def batch_size(self) -> int:
+        return len(self.start[0])
+
+    def origin(self) -> tuple[Array, ...]:
+        return tuple(jnp.zeros_like(self.start[node]) for node in self.moving)
+
+    def loss(self) -> Float[Array, ""]:
+        prediction = self.network.predict(self.start[0])
+        return jnp.mean(self.network.config.output_energy.per_sample(self.start[-1], prediction))
+
+    def gradient(self, departure: tuple[Array, ...]) -> tuple[Array, ...]:
+        def total(departure: tuple[Array, ...]) -> Array:
+            return self.batch_size * jnp.sum(self.energies(departure))
+
+        return jax.grad(total)(departure)
+
+    def energies(self, departure: tuple[Array, ...]) -> Float[Array, " L"]:
+        return energies_at(self.network, self.nodes(departure))
+
+    def activities(self, departure: tuple[Array, ...]) -> tuple[Array, ...]:
+        nodes = self.nodes(departure)
+        return tuple(nodes[node] for node in self.moving)
+
+    def nodes(self, departure: tuple[Array, ...]) -> tuple[Array, ...]:
+        """z_0 .. z_L at this departure, those that do not move included."""
+        nodes = list(self.start)
+        for node, d in zip(self.moving, departure, strict=True):
+            nodes[node] = self._where_free(node, nodes[node] + d, nodes[node])
+        return tuple(nodes)
+
+    def weight_gradients(self, departure: tuple[Array, ...]) -> Any:
+        nodes = self.nodes(departure)
+        return jax.grad(lambda network: jnp.sum(energies_at(network, nodes)))(self.network)
+
+    @property
+    def y(self) -> Float[Array, "B K"]:
+        """The output, clamped or at its start."""
+        return self.start[-1]
+
+    def prediction(self, departure: tuple[Array, ...]) -> Float[Array, "B K"]:
+        """f_L(z_H) at this departure."""
+        return self.network.layers()[-1](self.nodes(departure)[-2])
+
+    def linearised(self, departure: tuple[Array, ...] | None = None) -> "GeneralLinearisation":
+        """How the prediction answers to errors at this departure; None is the start."""
+        return GeneralLinearisation.at(self, departure)
+
+    def descent(self, rate: Float[Array, ""], steps: int) -> tuple[Array, ...]:
+        return gradient_steps(self, self.origin(), rate, steps)
+
+    def departure_of(self, errors: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Of the nodes z_l = f_l(z_{l-1}) + e_l, by one sweep upwards; of a free input, e_0."""
+        supply, layers = dict(zip(self.moving, errors, strict=True)), self.network.layers()
+        nodes: list[Array] = []
+        for node, z in enumerate(self.start):
+            if node in supply:
+                base = prediction_of(self.network, layers, nodes) if nodes else z
+                z = self._where_free(node, base + supply[node], z)
+            nodes.append(z)
+        return tuple(nodes[node] - self.start[node] for node in self.moving)
+
+    def errors_of(self, departure: tuple[Array, ...]) -> tuple[Array, ...]:
+        """e_l = z_l - f_l(z_{l-1}), zero where clamped: the inverse of `departure_of`."""
+        nodes, layers = self.nodes(departure), self.network.layers()
+        errors = []
+        for node in self.moving:
+            below = list(nodes[:node])
+            base = prediction_of(self.network, layers, below) if below else self.start[0]
+            error = nodes[node] - base
+            errors.append(self._where_free(node, error, jnp.zeros_like(error)))
+        return tuple(errors)
+
+    def error_gradient(self, errors: tuple[Array, ...]) -> tuple[Array, ...]:
+        """B dF/de where the errors are the variables."""
+
+        def total(errors: tuple[Array, ...]) -> Array:
+            return self.batch_size * jnp.sum(self.energies(self.departure_of(errors)))
+
+        return jax.grad(total)(errors)
+
+    def _where_free(self, node: int, moved: Array, held: Array) -> Array:
+        free = self.free[self.moving.index(node)]
+        return moved if free is None else jnp.where(free, moved, held)
+
+
+class GeneralLinearisation(Linearisation):
+    """Of any sequence of layers, by automatic differentiation."""
+
+    relaxation: SequenceRelaxation
+    errors: tuple[Float[Array, "B *_"], ...]
+    prediction: Float[Array, "B K"]
+    answer: Float[Array, "B K"]
+    batch_axis: ClassVar[int] = 0
+
+    @classmethod
+    def at(cls, relaxation: SequenceRelaxation, departure: Any | None) -> Self:
+        """At a departure; None is the start."""
+        require_no_decay(relaxation)
+        hidden = tuple(range(1, len(relaxation.start) - 1))
+        if relaxation.moving != hidden or any(free is not None for free in relaxation.free):
+            raise ValueError(
+                "equilibrium inference needs the input and the output clamped and all hidden units "
+                f"free, got free units in nodes {relaxation.moving} of 0 to {len(hidden) + 1}"
+            )
+        d = relaxation.origin() if departure is None else departure
+        errors = relaxation.errors_of(d)
+        prediction = relaxation.prediction(d)
+        still = cls(relaxation, errors, prediction, jnp.zeros_like(prediction))
+        return cls(relaxation, errors, prediction, still.push(errors))
+
+    def push(self, errors: tuple[Array, ...]) -> Float[Array, "B K"]:
+        return jax.jvp(self._predict, (self.errors,), (errors,))[1]
+
+    def pull(self, output: Float[Array, "B K"]) -> tuple[Array, ...]:
+        return jax.vjp(self._predict, self.errors)[1](output)[0]
+
+    def gram(self) -> Float[Array, "B K K"]:
+        _, pull = jax.vjp(self._predict, self.errors)
+        B, K = self.prediction.shape
+        units = jnp.broadcast_to(jnp.eye(K, dtype=self.prediction.dtype)[:, None], (K, B, K))
+        (J,) = jax.vmap(pull)(units)
+        row = jax.vmap(self.inner, (None, 0), 1)
+        return jax.vmap(row, (0, None), 1)(J, self.weighted(J, -1))
+
+    def weighted(self, errors: tuple[Array, ...], power: int = 1) -> tuple[Array, ...]:
+        p = self.relaxation.network.config.precisions or (1.0,) * len(errors)
+        return tuple(p[place] ** power * e for place, e in enumerate(errors))
+
+    def _predict(self, errors: tuple[Array, ...]) -> Float[Array, "B K"]:
+        return self.relaxation.prediction(self.relaxation.departure_of(errors))
+
+
+def prediction_of(
+    network: Any, layers: Sequence[Callable[[Array], Array]], below: list[Array]
+) -> Array:
+    """Of the node above those `below`: f_l(z_{l-1}), and z_{l-n} where skips span n > 1 layers."""
+    node, skip = len(below), network.config.skip
+    prediction = layers[node - 1](below[-1])
+    return prediction + below[node - skip] if 1 < skip < node < len(layers) else prediction
+
+
+def energies_at(network: Any, nodes: Sequence[Array]) -> Float[Array, " L"]:
+    config = network.config
+    return layer_energies(
+        network.layers(),
+        nodes[1:-1],
+        nodes[0],
+        nodes[-1],
+        config.output_energy,
+        precisions=config.precisions,
+        activity_decay=config.activity_decay,
+        skip=config.skip if config.skip > 1 else None,
+    )
