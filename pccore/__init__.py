@@ -30,6 +30,7 @@ from pccore.inference import (
 )
 from pccore.layers import Layer
 from pccore.losses import OUTPUTS, OutputEnergy
+from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.bidirectional import BidirectionalConfig, BidirectionalNetwork
 from pccore.networks.clamping import clamp
 from pccore.networks.convolutional import ConvolutionalConfig
@@ -73,6 +74,8 @@ __all__ = [
     "PENALTIES",
     "SGD",
     "STARTS",
+    "AbstractNetwork",
+    "AbstractNetworkConfig",
     "Activation",
     "ActivityOptimiser",
     "Adam",

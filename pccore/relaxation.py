@@ -3,7 +3,7 @@
 from typing import Protocol, TypeVar, runtime_checkable
 
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 Departure = TypeVar("Departure")
 """How activities depart from the start: an array, or a pytree of them, one entry a layer."""
@@ -43,7 +43,7 @@ class Relaxation(Protocol[Departure]):
         """z = zbar + departure."""
         ...
 
-    def weight_gradients(self, departure: Departure) -> object:
+    def weight_gradients(self, departure: Departure) -> PyTree:
         """dF/dW at zbar + departure, in the shape of the network."""
         ...
 

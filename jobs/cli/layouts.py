@@ -97,7 +97,8 @@ def _entry(
     config: pccore.TrainingConfig, variants: tuple[str, ...], device: Device, measure: bool
 ) -> Entry:
     if measure and has_choice(config, device):
-        size = f"{config.network.depth} x {config.network.width} ({', '.join(variants)})"
+        network = stacks(config.network)[0]
+        size = f"{network.depth} x {network.width} ({', '.join(variants)})"
         print(f"measuring {size}", file=sys.stderr, flush=True)
         alone = device.kind == "cpu" and device.count == 1
         clock = time.process_time if alone else time.perf_counter

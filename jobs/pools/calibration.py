@@ -200,5 +200,4 @@ def _weights(config: TrainingConfig) -> int:
 
 
 def _kind(config: TrainingConfig) -> tuple[type, ...]:
-    inference = getattr(config.rule, "inference", None)
-    return type(config.network), type(config.rule), type(inference)
+    return type(config.network), type(config.rule), type(config.rule.inference)

@@ -15,6 +15,7 @@ from jobs.pools.layouts import KNOBS, Layout, default_layout
 from pccore import Lane, TrainingConfig
 from pccore.data import Dataset
 from transfer.engine.grouping import work
+from transfer.spec.networks import stacks
 
 MARGIN = 0.05  # by how much another layout must be faster than the one in place
 MOST_TURNS, LEAST_TURNS = 6, 2  # the best counts
@@ -61,7 +62,8 @@ def measure(
             trials += [Trial(knob, layout, seconds) for layout, seconds in found.items()]
             best = _fastest(found)
     if all(trial.seconds is None for trial in trials):
-        shape = f"{config.network.depth} x {config.network.width}"
+        network = stacks(config.network)[0]
+        shape = f"{network.depth} x {network.width}"
         raise MeasuringError(f"no layout of {shape} could be trained on {device.name}")
     return Measurement(best, tuple(trials))
 

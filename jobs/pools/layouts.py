@@ -38,14 +38,19 @@ class Layout:
             ValueError: the layout does not suit the training.
         """
         network = config.network
-        if getattr(network, "layers_per_product", 0) != self.layers_per_product:
-            network = replace(network, layers_per_product=self.layers_per_product)
-        return replace(config, network=network, batch_shards=self.batch_shards)
+        if isinstance(network, NetworkConfig):
+            config = replace(
+                config, network=replace(network, layers_per_product=self.layers_per_product)
+            )
+        elif self.layers_per_product:
+            raise ValueError(f"layers_per_product needs a NetworkConfig, got {network}")
+        return replace(config, batch_shards=self.batch_shards)
 
 
 def given_layout(config: TrainingConfig) -> Layout | None:
     """The layout that a config states itself, None where it leaves all knobs as they are."""
-    layers = getattr(config.network, "layers_per_product", 0)
+    network = config.network
+    layers = network.layers_per_product if isinstance(network, NetworkConfig) else 0
     if not layers and config.batch_shards == 1:
         return None
     return Layout(1, layers, config.batch_shards)
@@ -60,17 +65,16 @@ def default_layout(config: TrainingConfig, device: Device) -> Layout:
         device.kind == "cpu"
         and large
         and takes_layers_in_groups(config)
-        and config.network.depth % LAYERS_OF_LARGE == 0
+        and stacks(config.network)[0].depth % LAYERS_OF_LARGE == 0
     )
     return Layout(most_lanes(config, device), LAYERS_OF_LARGE if few else 0)
 
 
 def takes_layers_in_groups(config: TrainingConfig) -> bool:
     """Whether `layers_per_product` matters: gradient descent from a forward pass, skips of one."""
-    inference = getattr(config.rule, "inference", None)
     return (
-        isinstance(inference, pccore.GradientDescent)
-        and getattr(config.rule, "splits_batches", False)
+        isinstance(config.rule.inference, pccore.GradientDescent)
+        and config.rule.splits_batches
         and isinstance(config.network, NetworkConfig)
         and config.network.skip == 1
     )
@@ -78,10 +82,10 @@ def takes_layers_in_groups(config: TrainingConfig) -> bool:
 
 def layers_worth_trying(config: TrainingConfig, device: Device) -> tuple[int, ...]:
     """All layers in a product, or few: 2 or 4 on a CPU, 8 or 16 on a GPU."""
-    depth = config.network.depth
     few = (2, 4) if device.kind == "cpu" else (8, 16)
     if not takes_layers_in_groups(config):
         return (0,)
+    depth = stacks(config.network)[0].depth
     return (0, *(size for size in few if size < depth and depth % size == 0))
 
 
@@ -95,7 +99,7 @@ def lanes_worth_trying(config: TrainingConfig, device: Device) -> tuple[int, ...
 
 def shards_worth_trying(config: TrainingConfig, device: Device) -> tuple[int, ...]:
     """A batch on one device, or on all that a group may have, where these are parts of a CPU."""
-    splits = getattr(config.rule, "splits_batches", False) and config.batch_size % device.count == 0
+    splits = config.rule.splits_batches and config.batch_size % device.count == 0
     return (1, device.count) if device.kind == "cpu" and device.count > 1 and splits else (1,)
 
 

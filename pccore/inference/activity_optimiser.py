@@ -8,7 +8,7 @@ import jax
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from pccore.inference.base import Inference
+from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.iteration import Iterate, iterate
 from pccore.optimisers import Optimiser
 from pccore.registry import Registry
@@ -44,7 +44,7 @@ OPTAX: Registry[Callable[..., optax.GradientTransformation]] = Registry(
 
 
 @dataclass(frozen=True)
-class ActivityOptimiser:
+class ActivityOptimiser(InferenceScheme):
     """z <- z + beta u(dF/dz, z), u the update of an optimiser with learning rate 1.
 
     The optimiser receives the gradient of the batch-mean energy, so "sgd" is `GradientDescent`, and
@@ -67,6 +67,10 @@ class ActivityOptimiser:
     def __post_init__(self) -> None:
         require_at_least(self, 1, "steps")
         self._transformation()
+
+    @property
+    def step_limit(self) -> int:
+        return self.steps
 
     def infer(
         self,

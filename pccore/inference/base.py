@@ -1,7 +1,9 @@
 """What every inference scheme takes and returns."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,12 +43,28 @@ def relative(size: Float[Array, ""], scale: Float[Array, ""]) -> Float[Array, ""
     return jnp.where((size == 0) & (scale == 0), 0, size / scale)
 
 
-class InferenceScheme(Protocol):
-    """Relaxes the activities of a network whose input and output are clamped."""
+@dataclass(frozen=True)
+class InferenceScheme(ABC):
+    """A way to relax the activities of a network whose input and output are clamped.
 
-    uses_activity_lr: ClassVar[bool]
-    """Whether beta matters to the result."""
+    Subclasses are frozen dataclasses: they are part of what a compiled program depends on.
+    """
 
+    uses_activity_lr: ClassVar[bool] = True
+    """Whether the result depends on beta."""
+
+    uses_start: ClassVar[bool] = True
+    """Whether the result depends on where inference begins."""
+
+    splits_batches: ClassVar[bool] = False
+    """Whether each sample of a batch is inferred independently of the others."""
+
+    @property
+    def step_limit(self) -> int:
+        """The largest number of steps that inference takes; 1 for schemes without steps."""
+        return 1
+
+    @abstractmethod
     def infer(
         self,
         relaxation: Relaxation[Departure],
@@ -59,8 +77,7 @@ class InferenceScheme(Protocol):
         Args:
             relaxation: the energy of a batch.
             activity_lr: beta, for the batch-mean energy.
-            departure: where to begin, for all layers; None for the start itself.
-            observe: returns arrays of floats, to be recorded where inference begins and after every
-                step: they come stacked, with NaN after the last step taken.
+            departure: where inference begins, for all layers; None for the start itself.
+            observe: returns arrays of floats, recorded at the beginning and after every step. They
+                come stacked, with NaN after the last step taken.
         """
-        ...

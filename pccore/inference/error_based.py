@@ -7,7 +7,7 @@ from typing import ClassVar, Generic, Protocol, runtime_checkable
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
 
-from pccore.inference.base import Inference
+from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.gradient_descent import GradientDescent
 from pccore.relaxation import Departure, Relaxation, gradient_steps
 from pccore.validation import require_at_least
@@ -85,7 +85,7 @@ class ErrorRelaxation(eqx.Module, Generic[Departure]):
 
 
 @dataclass(frozen=True)
-class ErrorBased:
+class ErrorBased(InferenceScheme):
     """e <- e - beta dF/de, `steps` = T times, where z_l = f_l(z_{l-1}) + e_l (thesis 5.8; Goemaere
     et al., 2025, "ePC").
 
@@ -115,6 +115,10 @@ class ErrorBased:
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "steps")
+
+    @property
+    def step_limit(self) -> int:
+        return self.steps
 
     def infer(
         self,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from pccore.inference.base import Inference, norm, relative
+from pccore.inference.base import Inference, InferenceScheme, norm, relative
 from pccore.relaxation import Departure, Relaxation
 from pccore.validation import require_positive
 
@@ -27,7 +27,7 @@ class SolvableRelaxation(Protocol):
 
 
 @dataclass(frozen=True)
-class ExactSolution:
+class ExactSolution(InferenceScheme):
     """z* = H_z^-1 b, the equilibrium of a linear network (thesis eq. 5.4; "perfect", C.3.6).
 
     It costs about as much as two sweeps through the network, and with activity decay a

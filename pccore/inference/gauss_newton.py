@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from jaxtyping import Array, Float, PyTree
 
-from pccore.inference.base import Inference, norm, relative
+from pccore.inference.base import Inference, InferenceScheme, norm, relative
 from pccore.inference.gauss_newton_step import conjugate_step, direct_step
 from pccore.inference.iteration import Iterate, iterate
 from pccore.inference.line_search import LinearisableRelaxation, search
@@ -15,7 +15,7 @@ from pccore.validation import require_at_least, require_positive
 
 
 @dataclass(frozen=True)
-class GaussNewton:
+class GaussNewton(InferenceScheme):
     """Gauss-Newton on the errors, e <- e + t s, where z_l = f_l(z_{l-1}) + e_l.
 
     With the errors as variables (as in `ErrorBased`) the energy of a sample is that of a regression

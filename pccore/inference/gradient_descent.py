@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from jaxtyping import Array, Float, PyTree
 
-from pccore.inference.base import Inference
+from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, gradient_steps
 from pccore.validation import require_at_least
 
 
 @dataclass(frozen=True)
-class GradientDescent:
+class GradientDescent(InferenceScheme):
     """z <- z - beta dF/dz, `steps` = T times, every layer from the same z (thesis 5.3.2).
 
     The start is a forward pass, whose hidden errors are exactly zero. An error travels one layer
@@ -33,6 +33,10 @@ class GradientDescent:
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "steps")
+
+    @property
+    def step_limit(self) -> int:
+        return self.steps
 
     def infer(
         self,

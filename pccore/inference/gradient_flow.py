@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from pccore.inference.base import Inference, norm, relative
+from pccore.inference.base import Inference, InferenceScheme, norm, relative
 from pccore.registry import Registry
 from pccore.relaxation import Departure, Relaxation
 from pccore.validation import require_at_least, require_positive
@@ -30,7 +30,7 @@ SOLVERS: Registry[str] = Registry(
 
 
 @dataclass(frozen=True)
-class GradientFlow:
+class GradientFlow(InferenceScheme):
     """dz/ds = -beta dF/dz from s = 0 to T, in T steps of one (thesis section 6.4, D.1).
 
     One step of s covers beta of the flow's own time, so beta is the dt of the thesis and beta T its
@@ -55,6 +55,10 @@ class GradientFlow:
         require_at_least(self, 0, "tolerance")
         SOLVERS[self.solver]
 
+    @property
+    def step_limit(self) -> int:
+        return self.steps
+
     def infer(
         self,
         relaxation: Relaxation[Departure],
@@ -73,7 +77,7 @@ class GradientFlow:
 
 
 @dataclass(frozen=True)
-class AdaptiveFlow:
+class AdaptiveFlow(InferenceScheme):
     """dz/ds = -beta dF/dz from s = 0 to `time`, with a PID step-size controller (thesis B.4, 6.4).
 
     s counts steps of gradient descent, as in `GradientFlow`. With beta = 1 it is the time of the
@@ -108,6 +112,10 @@ class AdaptiveFlow:
         require_positive(self, "time", "rtol", "atol")
         if SOLVERS[self.solver] == "Euler":
             raise ValueError("adaptive_flow needs a solver that estimates its error, got 'euler'")
+
+    @property
+    def step_limit(self) -> int:
+        return self.max_steps
 
     def infer(
         self,

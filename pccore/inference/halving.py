@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from pccore.inference.base import Inference
+from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, descend
 from pccore.validation import require_at_least
 
 
 @dataclass(frozen=True)
-class Halving:
+class Halving(InferenceScheme):
     """z <- z - beta dF/dz, with beta halved when a step does not lower F (thesis A.1.2).
 
     beta is halved at most `halvings` times. Inference ends at the next step that fails to lower F,
@@ -37,6 +37,10 @@ class Halving:
     def __post_init__(self) -> None:
         require_at_least(self, 1, "max_steps")
         require_at_least(self, 0, "halvings")
+
+    @property
+    def step_limit(self) -> int:
+        return self.max_steps
 
     def infer(
         self,

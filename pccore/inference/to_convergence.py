@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from jaxtyping import Array, Float, PyTree
 
-from pccore.inference.base import Inference, norm, relative
+from pccore.inference.base import Inference, InferenceScheme, norm, relative
 from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, descend
 from pccore.validation import require_at_least, require_positive
 
 
 @dataclass(frozen=True)
-class ToConvergence:
+class ToConvergence(InferenceScheme):
     """z <- z - beta dF/dz until ||dF/dz|| <= tolerance times its first value (thesis C.4).
 
     The norm is over all layers and the whole batch. A small gradient does not mean that z is near
@@ -34,6 +34,10 @@ class ToConvergence:
     def __post_init__(self) -> None:
         require_at_least(self, 1, "max_steps")
         require_positive(self, "tolerance")
+
+    @property
+    def step_limit(self) -> int:
+        return self.max_steps
 
     def infer(
         self,

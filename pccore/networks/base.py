@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -11,6 +12,7 @@ from pccore.losses import OutputEnergy
 from pccore.relaxation import Relaxation
 
 
+@dataclass(frozen=True)
 class AbstractNetworkConfig(ABC):
     """The settings of a network of any kind; a frozen, hashable dataclass.
 
@@ -44,7 +46,13 @@ class AbstractNetworkConfig(ABC):
 class AbstractNetwork(eqx.Module):
     """The weights of a network of any kind; gradients of the weights have the same class."""
 
-    config: eqx.AbstractVar[AbstractNetworkConfig]
+    if TYPE_CHECKING:
+
+        @property
+        def config(self) -> AbstractNetworkConfig: ...
+
+    else:
+        config: eqx.AbstractVar[AbstractNetworkConfig]
 
     @abstractmethod
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from pccore.linalg.blocktridiagonal import BlockTridiagonal
 from pccore.losses import OutputEnergy
+from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.linear_solution import activity_hessian
 from pccore.networks.mirroring import require_mirrored
 from pccore.networks.stacked import Network, NetworkConfig, StackedRelaxation
@@ -16,7 +17,7 @@ from pccore.validation import require_at_least
 
 
 @dataclass(frozen=True)
-class BidirectionalConfig:
+class BidirectionalConfig(AbstractNetworkConfig):
     """A network from inputs to labels and one from labels to inputs, which share their activities
     (thesis 7.3; Oliviers et al., 2025).
 
@@ -67,13 +68,16 @@ class BidirectionalConfig:
         """The energy of the forward network's output."""
         return self.forward.output_energy
 
+    def parts(self) -> dict[str, AbstractNetworkConfig]:
+        return {"forward": self.forward, "backward": self.backward}
+
     def build(self, key: Array) -> "BidirectionalNetwork":
         """Both networks with initial weights."""
         keys = jax.random.split(key)
         return BidirectionalNetwork(self.forward.build(keys[0]), self.backward.build(keys[1]), self)
 
 
-class BidirectionalNetwork(eqx.Module):
+class BidirectionalNetwork(AbstractNetwork):
     """Weights of a `BidirectionalConfig`; also the shape that their gradients have."""
 
     forward: Network

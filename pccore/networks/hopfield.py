@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.losses import OutputEnergy
+from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.stacked import Network, NetworkConfig
 from pccore.relaxation import gradient_steps
 from pccore.validation import require_at_least, require_positive
@@ -19,7 +20,7 @@ MOST_UNITS = 4096
 
 
 @dataclass(frozen=True)
-class HopfieldConfig:
+class HopfieldConfig(AbstractNetworkConfig):
     """A network whose prediction is an equilibrium, trained by `EquilibriumPropagation`.
 
     E = (1/B) sum_i [ sum_{l=1}^L 1/2 ||z_l||^2 - sum_{l=1}^L s_l . (a_l W_l s_{l-1} + b_l)
@@ -73,12 +74,15 @@ class HopfieldConfig:
         """C."""
         return self.network.output_energy
 
+    def parts(self) -> dict[str, AbstractNetworkConfig]:
+        return {"network": self.network}
+
     def build(self, key: Array) -> "HopfieldNetwork":
         """A network with initial weights by the law of its parameterisation."""
         return HopfieldNetwork(self.network.build(key), self)
 
 
-class HopfieldNetwork(eqx.Module):
+class HopfieldNetwork(AbstractNetwork):
     """Weights of a `HopfieldConfig`; also the shape that their gradients have."""
 
     weights: Network

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.losses import OutputEnergy
+from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.mirroring import require_mirrored
 from pccore.networks.stacked import Network, NetworkConfig, StackedRelaxation
 from pccore.relaxation import gradient_steps
 
 
 @dataclass(frozen=True)
-class HybridConfig:
+class HybridConfig(AbstractNetworkConfig):
     """An amortiser from inputs to labels and a generator from labels to inputs (thesis 6.3.1, 7.3;
     Tscshantz et al., 2023).
 
@@ -61,13 +62,16 @@ class HybridConfig:
         """The energy of the amortiser's output."""
         return self.amortiser.output_energy
 
+    def parts(self) -> dict[str, AbstractNetworkConfig]:
+        return {"amortiser": self.amortiser, "generator": self.generator}
+
     def build(self, key: Array) -> "HybridNetwork":
         """Both networks with initial weights."""
         keys = jax.random.split(key)
         return HybridNetwork(self.amortiser.build(keys[0]), self.generator.build(keys[1]), self)
 
 
-class HybridNetwork(eqx.Module):
+class HybridNetwork(AbstractNetwork):
     """Weights of a `HybridConfig`; also the shape that their gradients have."""
 
     amortiser: Network

@@ -1,7 +1,7 @@
 """The general network: any sequence of Equinox layers, inference by automatic differentiation."""
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.losses import OUTPUTS, OutputEnergy
+from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.clamping import clamp
 from pccore.networks.general import SequenceRelaxation
 from pccore.validation import require_at_least
@@ -21,7 +22,7 @@ Layers = Sequence[Callable[[Array], Array]]
 
 
 @dataclass(frozen=True)
-class GeneralConfig(ABC):
+class GeneralConfig(AbstractNetworkConfig):
     """A network of L layers of any kind: what they have in common. Its own are given by `layers`.
 
     The energy is that of `pccore.energy`: thesis eq. 5.1 with any functions f_l. A layer is all
@@ -113,7 +114,7 @@ class SequenceConfig(GeneralConfig):
         return self.make(key)
 
 
-class SequenceNetwork(eqx.Module):
+class SequenceNetwork(AbstractNetwork):
     """Weights of a general network; also the shape that their gradients have.
 
     Attributes:

@@ -1,29 +1,32 @@
 """Backpropagation, the baseline."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pccore.rules.base import LearningRule, NetworkT
+
 
 @dataclass(frozen=True)
-class Backpropagation:
+class Backpropagation(LearningRule):
     """The gradient of the loss of the forward pass; with muPC scalings, BP with Depth-muP."""
 
-    infers: ClassVar[bool] = False
-    splits_batches: ClassVar[bool] = True
+    @property
+    def splits_batches(self) -> bool:
+        return True
 
     def gradients(
         self,
-        network: Any,
+        network: NetworkT,
         x: Float[Array, "B *D"],
         y: Float[Array, "B K"],
         activity_lr: Float[Array, ""],
         key: Array,
-    ) -> tuple[Float[Array, ""], Any]:
-        def loss(network: Any) -> Array:
+    ) -> tuple[Float[Array, ""], NetworkT]:
+
+        def loss(network: NetworkT) -> Array:
             return jnp.mean(network.config.output_energy.per_sample(y, network.predict(x)))
 
         value, gradients = jax.value_and_grad(loss)(network)

@@ -1,31 +1,56 @@
-"""What every learning rule takes and returns."""
+"""The abstract base class of learning rules."""
 
-from typing import Any, ClassVar, Protocol
+from abc import ABC, abstractmethod
+from typing import ClassVar, TypeVar
 
 from jaxtyping import Array, Float
 
+from pccore.inference import InferenceScheme
+from pccore.networks.base import AbstractNetwork
+from pccore.starts import ForwardStart, Start
 
-class LearningRule(Protocol):
-    """Gives the weight gradients of one batch."""
+NetworkT = TypeVar("NetworkT", bound=AbstractNetwork)
 
-    infers: ClassVar[bool]
-    """Whether the rule has an inference phase, hence an activity learning rate."""
 
+class LearningRule(ABC):
+    """A way to compute the weight gradients of a batch; subclasses are frozen dataclasses.
+
+    Attributes:
+        inference: how activities relax; None for rules without an inference phase.
+        start: the activities from which inference begins.
+    """
+
+    infers: ClassVar[bool] = False
+    """Whether the rule has an inference phase."""
+
+    inference: InferenceScheme | None = None
+    start: Start = ForwardStart()
+
+    @property
+    def splits_batches(self) -> bool:
+        """Whether each sample of a batch is treated independently of the others."""
+        return False
+
+    @property
+    def needs_activity_lr(self) -> bool:
+        """Whether the gradients depend on beta."""
+        return self.inference is not None and self.inference.uses_activity_lr
+
+    @abstractmethod
     def gradients(
         self,
-        network: Any,
+        network: NetworkT,
         x: Float[Array, "B *D"],
         y: Float[Array, "B K"],
         activity_lr: Float[Array, ""],
         key: Array,
-    ) -> tuple[Float[Array, ""], Any]:
-        """The training loss of the batch (of the forward pass, before learning) and dF/dW.
+    ) -> tuple[Float[Array, ""], NetworkT]:
+        """Return the training loss of the batch (of the forward pass, before learning) and dF/dW.
 
         Args:
-            network: the weights; their gradients come in the same shape.
+            network: the weights; their gradients have the same class.
             x: inputs.
             y: targets.
             activity_lr: beta, for the batch-mean energy.
-            key: for rules that draw at random; another one every step.
+            key: for rules that draw at random; a different one at every step.
         """
-        ...

@@ -1,18 +1,19 @@
 """Equilibrium propagation: learn from how a nudged equilibrium differs from the free one."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import jax
 from jaxtyping import Array, Float
 
 from pccore.inference import InferenceScheme
 from pccore.networks.hopfield import HopfieldNetwork
+from pccore.rules.base import LearningRule, NetworkT
 from pccore.validation import require_positive
 
 
 @dataclass(frozen=True)
-class EquilibriumPropagation:
+class EquilibriumPropagation(LearningRule):
     """The contrast of two equilibria of the energy E (thesis C.2.5; Scellier and Bengio, 2017).
 
     With z(b) the equilibrium under nudge b, reached from the free one z(0), the gradient is
@@ -35,7 +36,7 @@ class EquilibriumPropagation:
             `HopfieldNetwork`.
     """
 
-    inference: InferenceScheme
+    inference: InferenceScheme = field()
     nudge: float = 0.5
     symmetric: bool = True
     infers: ClassVar[bool] = True
@@ -45,12 +46,12 @@ class EquilibriumPropagation:
 
     def gradients(
         self,
-        network: Any,
+        network: NetworkT,
         x: Float[Array, "B *D"],
         y: Float[Array, "B K"],
         activity_lr: Float[Array, ""],
         key: Array,
-    ) -> tuple[Float[Array, ""], Any]:
+    ) -> tuple[Float[Array, ""], NetworkT]:
         """The loss is that of the free equilibrium."""
         if not isinstance(network, HopfieldNetwork):
             raise ValueError(

@@ -1,16 +1,17 @@
 """Predictive coding: infer, then learn."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from jaxtyping import Array, Float
 
 from pccore.inference import InferenceScheme
+from pccore.rules.base import LearningRule, NetworkT
 from pccore.starts import ForwardStart, Start
 
 
 @dataclass(frozen=True)
-class PredictiveCoding:
+class PredictiveCoding(LearningRule):
     """Infer, then learn: the gradient of the energy at the inferred activities (eqs. 5.2, 5.3).
 
     Attributes:
@@ -18,24 +19,23 @@ class PredictiveCoding:
         start: where they begin, by default from a forward pass.
     """
 
-    inference: InferenceScheme
+    inference: InferenceScheme = field()
     start: Start = field(default_factory=ForwardStart)
     infers: ClassVar[bool] = True
 
     @property
     def splits_batches(self) -> bool:
-        """Whether every sample is inferred as if it were alone."""
-        alone = getattr(self.inference, "splits_batches", False)
-        return alone and isinstance(self.start, ForwardStart)
+        """Whether each sample of a batch is inferred independently of the others."""
+        return self.inference.splits_batches and isinstance(self.start, ForwardStart)
 
     def gradients(
         self,
-        network: Any,
+        network: NetworkT,
         x: Float[Array, "B *D"],
         y: Float[Array, "B K"],
         activity_lr: Float[Array, ""],
         key: Array,
-    ) -> tuple[Float[Array, ""], Any]:
+    ) -> tuple[Float[Array, ""], NetworkT]:
         relaxation = network.relaxation(x, y)
         start = self.start.departure(relaxation, key)
         inferred = self.inference.infer(relaxation, activity_lr, start)

@@ -1,7 +1,6 @@
 """Trust-region Newton, the second-order baseline for small networks."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +8,14 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from pccore.linalg import lapack
+from pccore.rules.base import LearningRule, NetworkT
 from pccore.validation import require_at_least
 
 MOST_WEIGHTS = 3000
 
 
 @dataclass(frozen=True)
-class TrustRegionNewton:
+class TrustRegionNewton(LearningRule):
     """(H + lambda I)^-1 g, with g and H gradient and Hessian of the loss (thesis 3.3.2, 3.4).
 
     It is meant for `SGD()` and a weight learning rate of 1, which make it the step of figure 3.2.
@@ -31,19 +31,18 @@ class TrustRegionNewton:
     """
 
     damping: float = 2.0
-    infers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "damping")
 
     def gradients(
         self,
-        network: Any,
+        network: NetworkT,
         x: Float[Array, "B *D"],
         y: Float[Array, "B K"],
         activity_lr: Float[Array, ""],
         key: Array,
-    ) -> tuple[Float[Array, ""], Any]:
+    ) -> tuple[Float[Array, ""], NetworkT]:
         weights, unravel = ravel_pytree(network)
         if len(weights) > MOST_WEIGHTS:
             raise ValueError(

@@ -6,7 +6,7 @@ traced values (`Lane`), so that changing one never compiles anything again.
 
 from dataclasses import dataclass, field
 
-from pccore.networks.stacked import NetworkConfig
+from pccore.networks.base import AbstractNetworkConfig
 from pccore.optimisers import Adam, Optimiser
 from pccore.penalties import Penalty
 from pccore.rules import LearningRule
@@ -39,7 +39,7 @@ class TrainingConfig:
             not suit the rule.
     """
 
-    network: NetworkConfig
+    network: AbstractNetworkConfig
     rule: LearningRule
     optimiser: Optimiser = field(default_factory=Adam)
     batch_size: int = 64
@@ -56,7 +56,7 @@ class TrainingConfig:
             raise ValueError(
                 f"batch_shards must divide batch_size {self.batch_size}, got {self.batch_shards}"
             )
-        if self.batch_shards > 1 and not getattr(self.rule, "splits_batches", False):
+        if self.batch_shards > 1 and not self.rule.splits_batches:
             raise ValueError(
                 f"batch_shards {self.batch_shards} needs backpropagation, or predictive coding by "
                 f"gradient descent from a forward pass; got {self.rule}"

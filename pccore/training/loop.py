@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from pccore.data import Dataset
-from pccore.networks.stacked import Network
+from pccore.networks.base import AbstractNetwork
 from pccore.training.assessment import Chance, assess
 from pccore.training.config import Lane, TrainingConfig
 from pccore.training.outcomes import Outcome
@@ -58,7 +58,7 @@ class Trained(NamedTuple):
         outcome: losses, accuracy, status.
     """
 
-    network: Any
+    network: AbstractNetwork
     outcome: Outcome
 
 
@@ -212,7 +212,7 @@ class _Group:
         tests = [*progress.tests, evaluate(network, self.test)]
         return Progress(state, tests, [*progress.probed, self._probed(network)])
 
-    def _probed(self, network: Network) -> Probed:
+    def _probed(self, network: AbstractNetwork) -> Probed:
         return probe(self.config, network, self.rates, self.train) if self.config.probes else ()
 
 
@@ -268,8 +268,7 @@ def _check(config: TrainingConfig, dataset: Dataset, lanes: Sequence[Lane]) -> N
             f"batch_size {config.batch_size} exceeds the {len(dataset.train_x)} training samples "
             f"of data set {dataset.name!r}"
         )
-    needs_beta = getattr(getattr(config.rule, "inference", None), "uses_activity_lr", False)
-    if needs_beta and any(lane.activity_lr is None for lane in lanes):
+    if config.rule.needs_activity_lr and any(lane.activity_lr is None for lane in lanes):
         raise ValueError("predictive coding needs an activity_lr in every lane, got None")
 
 

@@ -6,7 +6,7 @@ device, where batches are gathered.
 
 from functools import lru_cache, partial
 from threading import Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from pccore.data import Dataset
-from pccore.networks.stacked import Network
+from pccore.networks.base import AbstractNetwork
 from pccore.training.config import TrainingConfig
 from pccore.training.probe import Probed
 
@@ -48,7 +48,7 @@ class Samples(NamedTuple):
 class LaneState(NamedTuple):
     """One lane's part of the program's state."""
 
-    network: Network
+    network: AbstractNetwork
     optimiser: optax.OptState
     losses: Float[Array, " steps"]
     limit: Float[Array, ""]
@@ -179,14 +179,21 @@ def _update(
 
 
 def _gradients(
-    config: TrainingConfig, network: Any, x: Array, y: Array, activity_lr: Array, key: Array
-) -> tuple[Array, Any]:
+    config: TrainingConfig,
+    network: AbstractNetwork,
+    x: Array,
+    y: Array,
+    activity_lr: Array,
+    key: Array,
+) -> tuple[Array, AbstractNetwork]:
     """Loss and weight gradients of a batch, whole or in `config.batch_shards` shards."""
     shards = config.batch_shards
     if shards == 1:
         return config.rule.gradients(network, x, y, activity_lr, key)
 
-    def shard(network: Any, x: Array, y: Array, activity_lr: Array, key: Array) -> Any:
+    def shard(
+        network: AbstractNetwork, x: Array, y: Array, activity_lr: Array, key: Array
+    ) -> tuple[Array, AbstractNetwork]:
         # beta of the batch mean: a shard of B/s samples divides it by B/s instead of by B
         key = jax.random.fold_in(key, jax.lax.axis_index("batch"))
         result = config.rule.gradients(network, x, y, activity_lr / shards, key)
@@ -215,12 +222,12 @@ def _mesh(shards: int) -> Mesh:
 
 @jax.jit
 def evaluate(
-    network: Network, test: Samples
+    network: AbstractNetwork, test: Samples
 ) -> tuple[Float[Array, " lanes"], Float[Array, " lanes"]]:
     """Mean loss and accuracy of every lane on the test set (accuracy NaN for regressions)."""
     n, classify = len(test.inputs), test.targets.ndim == 1
 
-    def lane(network: Network) -> tuple[Array, Array]:
+    def lane(network: AbstractNetwork) -> tuple[Array, Array]:
         config = network.config
 
         def chunk(index: Array) -> tuple[Array, Array]:
@@ -239,11 +246,11 @@ def evaluate(
 
 
 @partial(jax.jit, static_argnames="config")
-def probe(config: TrainingConfig, network: Network, rates: Rates, train: Samples) -> Probed:
+def probe(config: TrainingConfig, network: AbstractNetwork, rates: Rates, train: Samples) -> Probed:
     """What the probes measure on every lane, on the first batch of the training set as stored."""
     x, y = train.take(jnp.arange(config.batch_size), config.network.output_size)
 
-    def lane(network: Network, activity_lr: Array) -> Probed:
+    def lane(network: AbstractNetwork, activity_lr: Array) -> Probed:
         return tuple(probe.measure(network, x, y, activity_lr) for probe in config.probes)
 
     return jax.vmap(lane)(network, rates.activity)

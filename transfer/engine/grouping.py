@@ -31,8 +31,7 @@ def work(config: TrainingConfig) -> float:
     inference without steps counts as one step. tests/transfer/test_grouping.py compares XLA's
     count. Evaluations are counted by `evaluation_work`.
     """
-    inference = getattr(config.rule, "inference", None)
-    products = sum(_products(inference, network) for network in stacks(config.network))
+    products = sum(_products(config.rule.inference, network) for network in stacks(config.network))
     return float(products * config.batch_size * max(config.steps, 1))
 
 
@@ -52,7 +51,7 @@ def _products(inference: InferenceScheme | None, network: NetworkConfig) -> floa
     above = weights - network.input_size * network.width  # the first layer
     if inference is None:
         return 2 * weights + above
-    steps, depth = _steps(inference), network.depth
+    steps, depth = inference.step_limit, network.depth
     if isinstance(inference, GaussNewton):
         return 2 * weights + inference.sweeps(network.output_size) * above
     if isinstance(inference, ErrorBased):  # a step is a pass up and one down
@@ -63,11 +62,6 @@ def _products(inference: InferenceScheme | None, network: NetworkConfig) -> floa
     moves = wave * (wave + 1) / 2 + (steps - wave) * depth
     learned = weights if wave == depth else above * wave / depth
     return weights + learned + 2 * above * moves / depth
-
-
-def _steps(inference: InferenceScheme) -> int:
-    """Return the largest number of steps that inference may take."""
-    return getattr(inference, "steps", getattr(inference, "max_steps", 1))
 
 
 def trained_together(runs: Iterable[Run]) -> list[list[Run]]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 import pccore
-from pccore import ForwardStart, InferenceScheme, Lane, NetworkConfig, Start, TrainingConfig
+from pccore import Lane, NetworkConfig, TrainingConfig
 from pccore.theory.probe_registry import PROBES
 from results.landscape import Cell
 from transfer.spec.networks import NETWORKS, distinguishing, stacks
@@ -84,14 +84,6 @@ class Setting:
     usual: object = ALWAYS
 
 
-def _inference(run: Run) -> InferenceScheme | None:
-    return getattr(run.config.rule, "inference", None)
-
-
-def _start(run: Run) -> Start:
-    return getattr(run.config.rule, "start", ForwardStart())
-
-
 def _rule_options(run: Run) -> dict[str, object]:
     """Return the options of the learning rule except those that have columns of their own."""
     return {k: v for k, v in vars(run.config.rule).items() if k not in ("inference", "start")}
@@ -121,8 +113,8 @@ SETTINGS: Mapping[str, Setting] = {
     "parameterisation": Setting(lambda run: run.network.parameterisation),
     "output": Setting(lambda run: run.network.output),
     "rule": Setting(lambda run: LEARNING_RULES.name_of(type(run.config.rule))),
-    "inference": Setting(lambda run: _name(pccore.INFERENCE, _inference(run))),
-    "inference_steps": Setting(lambda run: getattr(_inference(run), "steps", None)),
+    "inference": Setting(lambda run: _name(pccore.INFERENCE, run.config.rule.inference)),
+    "inference_steps": Setting(lambda run: _options(run.config.rule.inference).get("steps")),
     "optimiser": Setting(lambda run: _name(pccore.OPTIMISERS, run.config.optimiser)),
     "optimiser_options": Setting(lambda run: _options(run.config.optimiser)),
     "batch_size": Setting(lambda run: run.config.batch_size),
@@ -139,9 +131,11 @@ SETTINGS: Mapping[str, Setting] = {
     "activity_decay": Setting(lambda run: float(run.network.activity_decay), usual=0.0),
     "output_precision": Setting(lambda run: float(run.network.output_precision), usual=1.0),
     "rule_options": Setting(_rule_options, usual={}),
-    "inference_options": Setting(lambda run: _options(_inference(run), "steps"), usual={}),
-    "start": Setting(lambda run: _name(pccore.STARTS, _start(run)), usual="forward"),
-    "start_options": Setting(lambda run: _options(_start(run)), usual={}),
+    "inference_options": Setting(
+        lambda run: _options(run.config.rule.inference, "steps"), usual={}
+    ),
+    "start": Setting(lambda run: _name(pccore.STARTS, run.config.rule.start), usual="forward"),
+    "start_options": Setting(lambda run: _options(run.config.rule.start), usual={}),
     "penalties": Setting(lambda run: _all(pccore.PENALTIES, run.config.penalties), usual=[]),
     "probes": Setting(lambda run: _all(PROBES, run.config.probes), usual=[]),
 }

@@ -9,7 +9,6 @@ seed. Measured in docs/theory.md.
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from pccore.theory.stability import StableActivityLr, blow_up_activity_lr
 from results.landscape import Cell
@@ -72,8 +71,8 @@ class StepLimits:
 
     def _steps(self, shape: Shape) -> int:
         """T, at most, of the schemes that have a step limit."""
-        rule: Any = self._plan.config(self._arm, shape).rule
-        return getattr(rule.inference, "steps", None) or rule.inference.max_steps
+        inference = self._plan.config(self._arm, shape).rule.inference
+        return inference.step_limit if inference else 1
 
     def _untrained(self, shape: Shape) -> list[Run]:
         """A network per seed. Learning rates, which it never uses, are 1."""

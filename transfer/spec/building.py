@@ -71,7 +71,7 @@ def trace(config: pccore.TrainingConfig) -> None:
     Raises:
         ValueError: an inference scheme or a penalty that cannot work on the network.
     """
-    if isinstance(getattr(config.rule, "inference", None), UNTRACED):
+    if isinstance(config.rule.inference, UNTRACED):
         return
 
     def step(seed: jax.Array, x: jax.Array, y: jax.Array, beta: jax.Array) -> None:

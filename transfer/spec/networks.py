@@ -1,9 +1,10 @@
 """The networks that runs train, by name, and the stacks of layers in each."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from pccore import (
+    AbstractNetworkConfig,
     BidirectionalConfig,
     HopfieldConfig,
     HybridConfig,
@@ -11,7 +12,7 @@ from pccore import (
     Registry,
 )
 
-NETWORKS: Registry[Any] = Registry(
+NETWORKS: Registry[type[AbstractNetworkConfig]] = Registry(
     "network",
     {
         "stacked": NetworkConfig,
@@ -22,12 +23,12 @@ NETWORKS: Registry[Any] = Registry(
 )
 
 
-def stacks(network: Any) -> tuple[NetworkConfig, ...]:
+def stacks(network: AbstractNetworkConfig) -> tuple[NetworkConfig, ...]:
     """Return the stacks of layers in a network, first the one that predicts."""
     return (network,) if isinstance(network, NetworkConfig) else tuple(_parts(network).values())
 
 
-def distinguishing(network: Any) -> dict[str, Any]:
+def distinguishing(network: AbstractNetworkConfig) -> dict[str, Any]:
     """Return the settings of a network that the stack that predicts in it does not have.
 
     Settings of its other stacks are included where they differ from those of that stack.
@@ -42,7 +43,7 @@ def distinguishing(network: Any) -> dict[str, Any]:
     if network is first:
         return found
     parts = _parts(network)
-    found |= {f.name: getattr(network, f.name) for f in fields(network) if f.name not in parts}
+    found |= {name: value for name, value in vars(network).items() if name not in parts}
     settings = {name: asdict(part) for name, part in parts.items() if part is not first}
     usual = asdict(first)
     return found | {
@@ -51,6 +52,6 @@ def distinguishing(network: Any) -> dict[str, Any]:
     }
 
 
-def _parts(network: Any) -> dict[str, NetworkConfig]:
-    values = {field.name: getattr(network, field.name) for field in fields(network)}
-    return {name: value for name, value in values.items() if isinstance(value, NetworkConfig)}
+def _parts(network: AbstractNetworkConfig) -> dict[str, NetworkConfig]:
+    parts = network.parts().items()
+    return {name: part for name, part in parts if isinstance(part, NetworkConfig)}

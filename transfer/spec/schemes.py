@@ -43,7 +43,7 @@ class InferenceSpec:
     @property
     def uses_start(self) -> bool:
         """Whether the result depends on where inference begins."""
-        return getattr(pccore.INFERENCE[self.scheme], "uses_start", True)
+        return pccore.INFERENCE[self.scheme].uses_start
 
     def build(self, depth: int) -> InferenceScheme:
         """Return the scheme for networks of `depth` hidden layers."""
