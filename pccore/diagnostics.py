@@ -27,9 +27,9 @@ class Trace(NamedTuple):
         residual: as in `pccore.Inference`.
     """
 
-    energies: Float[Array, "steps+1 L"]
-    activity_norms: Float[Array, "steps+1 H"]
-    gradient_norms: Float[Array, " steps+1"]
+    energies: Float[Array, "moments L"]
+    activity_norms: Float[Array, "moments H"]
+    gradient_norms: Float[Array, " moments"]
     steps: Int[Array, ""] | int
     converged: Bool[Array, ""] | None
     residual: Float[Array, ""] | None

@@ -1,12 +1,12 @@
-"""The predictive-coding energy of any sequence of layers: the reference for everything faster.
+"""The predictive-coding energy of any sequence of layers, the reference for faster code.
 
 F = (1/B) sum_i [ sum_{l=1}^{H} p_l/2 ||z_l - f_l(z_{l-1})||^2 + p_L E(y, f_L(z_H))
                   + sum_{l=1}^{H} alpha/2 ||z_l||^2 ]                              (thesis eq. 5.1)
 
 with z_0 = x, E the output energy, by default 0.5 ||y - f_L(z_H)||^2, precisions p_l = 1 (figure
-A.5) and activity decay alpha = 0 (C.3.3) unless given. Gradients of this function by automatic
-differentiation define what inference and learning do; the stacked closed forms in
-`pccore.networks.local` are tested against them.
+A.5) and activity decay alpha = 0 (C.3.3) unless given. The gradients of this function by automatic
+differentiation define inference and learning. The closed forms in `pccore.networks.local` are
+tested against them.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,21 +30,22 @@ def layer_energies(
     activity_decay: float = 0.0,
     skip: int | None = None,
 ) -> Float[Array, " L"]:
-    """The energy of each layer, averaged over the batch.
+    """Return the energy of each layer, averaged over the batch.
 
     Args:
-        layers: f_1 .. f_L, any callables from one layer's activities to the next one's prediction.
-        activities: z_1 .. z_H, the activities free to move.
+        layers: f_1 .. f_L, callables that predict the next layer's activities from a layer's.
+        activities: z_1 .. z_H, the free activities.
         x: the clamped input.
         y: the clamped output.
         output: the energy of the output layer.
-        precisions: p_1 .. p_L; none stands for ones.
+        precisions: p_1 .. p_L; () means all ones.
         activity_decay: alpha.
-        skip: n, for z_{l-n} to be added to the prediction of every hidden layer l > n (eq. C.20);
-            None where the layers themselves hold all skip connections.
+        skip: n, where z_{l-n} is added to the prediction of every hidden layer l > n (eq. C.20);
+            None if the layers themselves contain all skip connections.
 
     Raises:
-        ValueError: as many activities as layers less one are needed; or one precision a layer.
+        ValueError: the number of activities is not one less than the number of layers, or the
+            number of precisions is not the number of layers.
     """
     if len(activities) != len(layers) - 1:
         raise ValueError(
@@ -52,7 +53,9 @@ def layer_energies(
             f"got {len(activities)}"
         )
     if precisions and len(precisions) != len(layers):
-        raise ValueError(f"{len(layers)} layers have as many precisions, got {len(precisions)}")
+        raise ValueError(
+            f"{len(layers)} layers need {len(layers)} precisions, got {len(precisions)}"
+        )
     predictions = [f(z) for f, z in zip(layers, [x, *activities], strict=True)]
     for place in range(skip or len(layers), len(activities)):
         predictions[place] = predictions[place] + activities[place - (skip or 0)]
@@ -77,7 +80,7 @@ def energy(
     activity_decay: float = 0.0,
     skip: int | None = None,
 ) -> Float[Array, ""]:
-    """The total energy F, the sum of `layer_energies` (same arguments, same errors)."""
+    """Return the total energy F, the sum of `layer_energies` (same arguments, same errors)."""
     return jnp.sum(
         layer_energies(
             layers,
@@ -93,5 +96,5 @@ def energy(
 
 
 def _mean_square(values: Float[Array, "B *_"]) -> Float[Array, ""]:
-    """||values||^2 of a sample, averaged over the batch."""
+    """Return ||values||^2 of a sample, averaged over the batch."""
     return jnp.sum(values**2) / len(values)

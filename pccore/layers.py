@@ -1,4 +1,4 @@
-"""The general layer: what a network is a sequence of."""
+"""A fully connected layer."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ class Layer(eqx.Module):
         bias: b, or None.
         scale: the premultiplier a.
         phi: the activation function.
-        skip: tau, whether the layer adds its input to its output.
+        skip: whether the layer adds its input to its output (tau = 1).
     """
 
     weight: Float[Array, "N_out N_in"]
@@ -24,7 +24,7 @@ class Layer(eqx.Module):
     skip: bool = eqx.field(static=True)
 
     def __call__(self, z: Float[Array, "B N_in"]) -> Float[Array, "B N_out"]:
-        """The prediction of the next layer's activities."""
+        """Predict the activities of the next layer."""
         prediction = self.scale * (self.phi(z) @ self.weight.T)
         if self.bias is not None:
             prediction = prediction + self.bias

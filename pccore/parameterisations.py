@@ -1,4 +1,4 @@
-"""Parameterisations: the premultipliers a_l of every layer and the law that initial weights follow.
+"""Parameterisations: the premultipliers a_l and the distribution of initial weights.
 
 A layer computes a_l W_l phi(z) + tau_l z (thesis eq. 5.1); table 5.1 defines SP and muPC.
 """
@@ -6,7 +6,7 @@ A layer computes a_l W_l phi(z) + tau_l z (thesis eq. 5.1); table 5.1 defines SP
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -18,15 +18,16 @@ from pccore.registry import Registry
 
 @dataclass(frozen=True)
 class Scalings:
-    """Premultipliers: `first` a_1, `hidden` a_l for l = 2..H, `last` a_L."""
+    """Premultipliers: `first` is a_1, `hidden` is a_l for l = 2..H, `last` is a_L."""
 
     first: float
     hidden: float
     last: float
 
 
+@runtime_checkable
 class StackShape(Protocol):
-    """The settings of a `pccore.NetworkConfig` on which scalings and initial weights depend."""
+    """The settings of a `pccore.NetworkConfig` that determine scalings and initial weights."""
 
     @property
     def input_size(self) -> int: ...
@@ -44,29 +45,30 @@ class StackShape(Protocol):
     def residual(self) -> bool: ...
 
 
+@runtime_checkable
 class Parameterisation(Protocol):
-    """How a network's layers are scaled and how its weights are drawn."""
+    """The scaling of a network's layers and the distribution of its initial weights."""
 
     def scalings(self, network: StackShape) -> Scalings:
-        """Premultipliers a_1, a_l, a_L of `network`."""
+        """Return the premultipliers a_1, a_l, a_L of `network`."""
         ...
 
     def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
-        """What initial weights are made of: independent draws, float32.
+        """Draw independent float32 numbers, from which `initial` makes weights.
 
-        A network draws the noise of all its layers at once: compiling one draw takes a quarter of
-        the time that compiling one for each kind of layer does.
+        A network draws the noise of all its layers at once, which compiles in a quarter of the time
+        of one draw for each kind of layer.
         """
         ...
 
     def initial(
         self, noise: Float[Array, "... N_out N_in"], network: StackShape
     ) -> Float[Array, "... N_out N_in"]:
-        """Initial weights of one layer, or of a stack of layers, from their noise."""
+        """Return the initial weights of one layer, or of a stack of layers, from their noise."""
         ...
 
     def variance(self, fan_in: int) -> float | None:
-        """b_l, of the weights of a layer with `fan_in` inputs; None if they are not independent."""
+        """Return b_l, the variance of weights with `fan_in` inputs; None if they are dependent."""
         ...
 
 
@@ -74,7 +76,7 @@ class Parameterisation(Protocol):
 class Standard:
     """SP: a_l = 1, Kaiming uniform weights U(-1/sqrt(fan_in), 1/sqrt(fan_in)) (thesis C.4).
 
-    C.4 prints U(-1/N_{l-1}, 1/N_l); PyTorch's default, which it names, has 1/sqrt(fan_in).
+    C.4 prints U(-1/N_{l-1}, 1/N_l), but names PyTorch's default, whose bound is 1/sqrt(fan_in).
     """
 
     def scalings(self, network: StackShape) -> Scalings:
@@ -138,8 +140,8 @@ class NeuralTangent(MuPC):
 class Orthogonal:
     """Orthogonal weights, W^T W = g^2 I or W W^T = g^2 I, and a_l = 1 (thesis C.3.4, fig. C.30).
 
-    The gain g keeps the size of activities through the activation: 1.05 for tanh, 1 otherwise.
-    Meant for networks without skip connections, with which activities would double at every layer.
+    The gain g preserves the size of activities through the activation: 1.05 for tanh, 1 otherwise.
+    Meant for networks without skip connections; with them, activities double at every layer.
     """
 
     gains: ClassVar[Mapping[str, float]] = MappingProxyType({"tanh": 1.05})

@@ -1,4 +1,4 @@
-"""Names to things: one registry per kind, and one sentence when a name is unknown."""
+"""Registries: the names that specs use, and the error for an unknown name."""
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -8,14 +8,14 @@ T = TypeVar("T")
 
 
 class UnknownNameError(ValueError):
-    """A name that its registry does not hold; the message names what is allowed."""
+    """An unregistered name; the message lists the allowed ones."""
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """An immutable mapping from a name (as written in YAML) to the thing it names.
+    """An immutable mapping from names, as written in YAML, to the objects that they stand for.
 
-    `registry["name"]` raises `UnknownNameError` with the kind, the value received, the names
-    allowed and the nearest of them.
+    `registry["name"]` raises `UnknownNameError`, whose message has the kind of object, the value
+    received, the allowed names and the nearest of them.
     """
 
     def __init__(self, kind: str, entries: Mapping[str, T]) -> None:
@@ -38,7 +38,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._entries)
 
     def name_of(self, thing: object) -> str:
-        """The name under which `thing`, or its class, is registered."""
+        """Return the name under which `thing`, or its class, is registered."""
         for name, entry in self._entries.items():
             if entry is thing or entry is type(thing):
                 return name

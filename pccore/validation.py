@@ -1,4 +1,4 @@
-"""Checks that frozen configurations make where they are built."""
+"""Checks for the constructors of frozen configurations."""
 
 
 def require_at_least(config: object, least: int, *names: str) -> None:

@@ -6,6 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from jaxtyping import install_import_hook
+
+# Installed before pccore is imported: its functions then check their annotations at every call.
+install_import_hook(["pccore"], "beartype.beartype")
 
 os.environ.pop("MUPC_LEDGER", None)  # whose runs are not to be mixed with those of tests
 

@@ -1,45 +1,46 @@
-"""What every inference scheme takes and returns."""
+"""The abstract base class of inference schemes, and their result."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NamedTuple
+from typing import ClassVar, Generic
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from pccore.relaxation import Departure, Relaxation
 
 
-class Inference(NamedTuple, Generic[Departure]):
+class Inference(eqx.Module, Generic[Departure]):
     """The result of an inference phase.
 
     Attributes:
-        departure: how the activities have departed from their start; `relaxation.activities` and
-            `relaxation.weight_gradients` take it.
-        steps: steps taken: gradient steps, accepted steps of a solver, or one exact solution.
+        departure: the departure of the activities from their start, an argument of
+            `relaxation.activities` and `relaxation.weight_gradients`.
+        steps: number of gradient steps, or of accepted steps of a solver; 1 for a closed form.
         converged: whether the scheme's own criterion was met; None for schemes without one.
-        residual: ||dF/dz|| relative to where inference began; None for schemes that do not test it.
-            A small one does not mean that the activities are near the equilibrium: the landscape is
-            ill-conditioned, hence flat in some directions (thesis 5.4.1).
-        observed: what `observe` returned; None unless asked for.
+        residual: ||dF/dz|| relative to its value at the beginning; None for schemes that do not
+            compute it. A small residual does not mean that the activities are near the equilibrium:
+            the landscape is ill-conditioned, hence flat in some directions (thesis 5.4.1).
+        observed: what `observe` returned, stacked; None without `observe`.
     """
 
     departure: Departure
     steps: Int[Array, ""] | int
     converged: Bool[Array, ""] | None = None
     residual: Float[Array, ""] | None = None
-    observed: Any = None
+    observed: PyTree = None
 
 
-def norm(slopes: Any) -> Float[Array, ""]:
-    """Euclidean, over all layers and the whole batch."""
+def norm(slopes: PyTree) -> Float[Array, ""]:
+    """Return the Euclidean norm over all layers and the whole batch."""
     return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(slopes)))
 
 
 def relative(size: Float[Array, ""], scale: Float[Array, ""]) -> Float[Array, ""]:
-    """A residual: size / scale, and 0 where there was nothing to lower."""
+    """Return the residual size / scale, or 0 where both are zero."""
     return jnp.where((size == 0) & (scale == 0), 0, size / scale)
 
 
@@ -70,7 +71,7 @@ class InferenceScheme(ABC):
         relaxation: Relaxation[Departure],
         activity_lr: Float[Array, ""],
         departure: Departure | None = None,
-        observe: Callable[[Departure], Any] | None = None,
+        observe: Callable[[Departure], PyTree] | None = None,
     ) -> Inference[Departure]:
         """Lower the energy.
 

@@ -1,7 +1,7 @@
 """Error-based predictive coding: the errors are the variables, not the activities."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -138,4 +138,4 @@ class ErrorBased(InferenceScheme):
         inferred = GradientDescent(self.steps).infer(
             in_errors, activity_lr, errors, None if observe is None else seen
         )
-        return inferred._replace(departure=swept.departure_of(inferred.departure))
+        return replace(inferred, departure=swept.departure_of(inferred.departure))

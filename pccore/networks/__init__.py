@@ -1,1 +1,1 @@
-"""Networks: stacks of equal layers, sequences, convolutional, hybrid, bidirectional."""
+"""Networks: stacked, sequence, convolutional, hybrid, bidirectional, Hopfield."""

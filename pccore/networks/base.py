@@ -1,12 +1,12 @@
-"""Abstract base classes of networks and of their configurations."""
+"""Abstract base classes of networks and network configurations."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import equinox as eqx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.losses import OutputEnergy
 from pccore.relaxation import Relaxation
@@ -22,7 +22,7 @@ class AbstractNetworkConfig(ABC):
     """
 
     if TYPE_CHECKING:
-        # Not there at run time, where a property would become the default of a dataclass field.
+        # Absent at run time, where a property would become the default of a dataclass field.
         @property
         def input_size(self) -> int: ...
 
@@ -39,7 +39,7 @@ class AbstractNetworkConfig(ABC):
         """Return a network with initial weights drawn from `key`."""
 
     def parts(self) -> "Mapping[str, AbstractNetworkConfig]":
-        """The networks that this one is made of, by field; the one that predicts comes first."""
+        """Return the networks that this one contains, by field name, the predicting one first."""
         return {}
 
 
@@ -59,5 +59,5 @@ class AbstractNetwork(eqx.Module):
         """Return the network's outputs."""
 
     @abstractmethod
-    def relaxation(self, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> Relaxation[Any]:
+    def relaxation(self, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> Relaxation[PyTree]:
         """Return the energy of a batch, a function of the activities that inference lowers."""

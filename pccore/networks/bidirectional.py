@@ -1,4 +1,4 @@
-"""Bidirectional predictive coding: every layer is predicted from both sides."""
+"""Bidirectional predictive coding: both neighbours predict every layer."""
 
 from dataclasses import dataclass, replace
 
@@ -18,28 +18,30 @@ from pccore.validation import require_at_least
 
 @dataclass(frozen=True)
 class BidirectionalConfig(AbstractNetworkConfig):
-    """A network from inputs to labels and one from labels to inputs, which share their activities
-    (thesis 7.3; Oliviers et al., 2025).
+    """Two networks, inputs to labels and labels to inputs, with shared activities (thesis 7.3;
+    Oliviers et al., 2025).
 
-    Trained by `PredictiveCoding`, with any inference scheme that descends activities. With z_0 = x
-    and z_L = y clamped, f_l the forward (discriminative) layers, g_l the backward (generative)
-    ones, the activities minimise
+    `PredictiveCoding` trains it with any inference scheme that descends activities. With z_0 = x
+    and z_L = y clamped, f_l the forward (discriminative) layers and g_l the backward (generative)
+    layers, inference starts at the forward network's forward pass and minimises
 
         F = (1/B) sum_i [ alpha_f (sum_{l=1}^H 1/2 ||z_l - f_l(z_{l-1})||^2 + E(y, f_L(z_H)))
                       + alpha_b (sum_{l=1}^H 1/2 ||z_l - g_{l+1}(z_{l+1})||^2 + E_x(x, g_1(z_1))) ]
 
-    from the forward network's forward pass, and either network's weights descend F at the inferred
-    activities. With alpha_b = 0 this is predictive coding with the forward network.
+    The weights of both networks descend F at the inferred activities. With alpha_b = 0 this is
+    predictive coding with the forward network.
 
     Attributes:
-        forward: D inputs, K outputs; it predicts, and its loss is the training loss.
-        backward: K inputs, D outputs, as deep and as wide; `pccore.mirror(forward)` is one.
+        forward: the network with D inputs and K outputs. It predicts, and its loss is the training
+            loss.
+        backward: the network with K inputs and D outputs, of the same depth and width, such as
+            `pccore.mirror(forward)`.
         forward_weight: alpha_f.
-        backward_weight: alpha_b. An input has many units, so that one small against alpha_f may be
-            needed for the forward network to learn.
+        backward_weight: alpha_b. An input has many units, so the forward network may learn only
+            with alpha_b much smaller than alpha_f.
 
     Raises:
-        ValueError: layers that do not match; a negative weight, or both zero.
+        ValueError: the layers do not match, a weight is negative, or both weights are zero.
     """
 
     forward: NetworkConfig
@@ -72,42 +74,43 @@ class BidirectionalConfig(AbstractNetworkConfig):
         return {"forward": self.forward, "backward": self.backward}
 
     def build(self, key: Array) -> "BidirectionalNetwork":
-        """Both networks with initial weights."""
+        """Return both networks with initial weights."""
         keys = jax.random.split(key)
         return BidirectionalNetwork(self.forward.build(keys[0]), self.backward.build(keys[1]), self)
 
 
 class BidirectionalNetwork(AbstractNetwork):
-    """Weights of a `BidirectionalConfig`; also the shape that their gradients have."""
+    """The weights of a `BidirectionalConfig`; gradients of the weights have the same class."""
 
     forward: Network
     backward: Network
     config: BidirectionalConfig = eqx.field(static=True)
 
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
-        """The label by a pass of the forward network."""
+        """Predict labels by a pass of the forward network."""
         return self.forward.predict(x)
 
     def generate(self, y: Float[Array, "B K"]) -> Float[Array, "B D"]:
-        """The input by a pass of the backward network."""
+        """Predict inputs by a pass of the backward network."""
         return self.backward.predict(y)
 
     def relaxation(
         self, x: Float[Array, "B D"], y: Float[Array, "B K"]
     ) -> "BidirectionalRelaxation":
-        """Both energies of a batch, to be lowered by inference from the forward pass of `x`."""
+        """Return the energy of a batch; inference starts at the forward pass of `x`."""
         return BidirectionalRelaxation(
             self, self.forward.relaxation(x, y), self.backward.relaxation(y, x)
         )
 
 
 class BidirectionalRelaxation(eqx.Module):
-    """The sum of both energies; departures are from the forward network's forward pass.
+    """The weighted sum of both energies. Departures are from the forward network's forward pass.
 
     Attributes:
         network: both networks.
-        upwards: the forward network's relaxation.
-        downwards: the backward network's; its layers and departures are in the opposite order.
+        upwards: the relaxation of the forward network.
+        downwards: the relaxation of the backward network, whose layers and departures have the
+            opposite order.
     """
 
     network: BidirectionalNetwork
@@ -122,7 +125,7 @@ class BidirectionalRelaxation(eqx.Module):
         return self.upwards.origin()
 
     def loss(self) -> Float[Array, ""]:
-        """The loss of the forward network's prediction."""
+        """Return the loss of the forward network's prediction."""
         return self.upwards.loss()
 
     def gradient(self, departure: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
@@ -131,7 +134,7 @@ class BidirectionalRelaxation(eqx.Module):
         return forward * self.upwards.gradient(departure) + backward * down
 
     def energies(self, departure: Float[Array, "H B N"]) -> Float[Array, " L"]:
-        """Of each connection: alpha_f times that of f_l plus alpha_b times that of g_l."""
+        """Return alpha_f times the energy of f_l plus alpha_b times that of g_l, by connection."""
         forward, backward = self._weights
         down = self.downwards.energies(self._mirrored(departure))[::-1]
         return forward * self.upwards.energies(departure) + backward * down
@@ -153,10 +156,10 @@ class BidirectionalRelaxation(eqx.Module):
         return gradient_steps(self, self.origin(), rate, steps)
 
     def equilibrium(self) -> Float[Array, "H B N"]:
-        """Of linear networks: H_z d = -dF/dz by blocks, and once more to refine it.
+        """Solve H_z d = -dF/dz of linear networks by blocks, with one step of refinement.
 
         Raises:
-            ValueError: as `pccore.networks.linear_solution.activity_hessian`.
+            ValueError: the same errors as `pccore.networks.linear_solution.activity_hessian`.
         """
         forward, backward = self._weights
         up, down = activity_hessian(self.network.forward), activity_hessian(self.network.backward)
@@ -165,7 +168,7 @@ class BidirectionalRelaxation(eqx.Module):
             forward * up.below + backward * down.below[::-1].mT,
         ).factorise()
 
-        def newton(_: int, departure: Array) -> Array:
+        def newton(_: Array, departure: Array) -> Array:
             return departure - factors.solve(self.gradient(departure))
 
         return jax.lax.fori_loop(0, 2, newton, self.origin())
@@ -176,5 +179,5 @@ class BidirectionalRelaxation(eqx.Module):
         return config.forward_weight, config.backward_weight
 
     def _mirrored(self, departure: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
-        """The same activities as a departure from the backward network's forward pass."""
+        """Return the same activities as a departure from the backward network's forward pass."""
         return self.activities(departure)[::-1] - self.downwards.start

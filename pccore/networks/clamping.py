@@ -1,21 +1,21 @@
-"""Clamping: which units of which nodes are held, and the energy of a batch in all the others.
+"""Clamping: the energy of a batch as a function of any subset of units, with the others fixed.
 
 The nodes of a network are z_0 (input), z_1 .. z_H (hidden) and z_L (output). Any of them, or any of
-their units, may be clamped; inference fills in the rest (thesis chapter 2, "PCN testing"):
+their units, may be clamped; inference determines the rest (thesis chapter 2, "PCN testing"):
 
 | mode | clamped | free |
 |---|---|---|
 | discriminative, generative | z_0 and z_L | z_1 .. z_H |
 | unsupervised | z_L | z_0 .. z_H |
-| completion | any units of any nodes | all the others |
+| completion | any units of any nodes | all other units |
 
-A free input has no prior: the energy has no term of its own for z_0, in which it is convex but,
-for a linear network, only positive semidefinite (sections C.2.1, C.2.2).
+A free input has no prior: the energy has no term for z_0 alone. For a linear network the energy is
+convex in z_0, but its Hessian is only positive semidefinite (sections C.2.1, C.2.2).
 """
 
 import operator
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,39 +23,45 @@ from jaxtyping import Array
 
 from pccore.losses import MeanSquaredError
 from pccore.networks.general import SequenceRelaxation, prediction_of
+from pccore.networks.layered import LayeredNetwork
+
+T = TypeVar("T")
 
 Values = Mapping[int, Array | np.ndarray]
-"""Node -> its activities (B, *shape). The input is node 0, the output node L or -1."""
+"""Activities (B, *shape) by node. The input is node 0, the output is node L or -1."""
 
 Clamped = Mapping[int, bool | Array | np.ndarray]
-"""Node -> which of its units are clamped: all (True), none (False), or a boolean mask."""
+"""Clamped units by node: all (True), none (False), or a boolean mask."""
 
 
-def clamp(network: Any, values: Values, clamped: Clamped | None = None) -> SequenceRelaxation:
-    """The energy of a batch, to be lowered by inference with the given units held.
+def clamp(
+    network: LayeredNetwork, values: Values, clamped: Clamped | None = None
+) -> SequenceRelaxation:
+    """Return the energy of a batch as a function of the free units.
 
-    Free units start at their values where `values` has the node, and otherwise at a forward pass
-    through the nodes below. A free input that has no values starts at 1 / D in every unit (labels:
-    no class preferred), not at zero, where ReLU networks have no gradient.
+    Free units of a node in `values` start at these values, other nodes at a forward pass through
+    the nodes below. A free input without values starts at 1 / D in every unit (for labels: no class
+    preferred), because ReLU networks have no gradient at zero.
 
     Args:
         network: any network with `layers()` and `config`.
-        values: activities of the nodes that are clamped, at least in part.
-        clamped: which units of a node in `values` are clamped: True (the default), False (where it
-            only starts at its values) or a boolean mask, (B, *shape) or (*shape) for all samples.
+        values: activities of the nodes that are at least partly clamped.
+        clamped: the clamped units of each node in `values`: True for all (the default), False for
+            none (the node only starts at its values), or a boolean mask of shape (B, *shape), or
+            (*shape) for all samples.
 
     Raises:
-        ValueError: a node that does not exist, has another shape, or is named twice; a mask that is
-            not boolean or does not fit its node; no values; nothing left free; a free output whose
-            energy is not "mse" and so has no minimum in it.
+        ValueError: a node does not exist, has another shape or is named twice; a mask is not
+            boolean or does not fit its node; there are no values; no unit is free; or the output is
+            free and its energy is not "mse", which means that it has no minimum in the output.
     """
     return clamp_resolved(network, *resolve(network, values, clamped))
 
 
 def resolve(
-    network: Any, values: Values, clamped: Clamped | None = None
+    network: LayeredNetwork, values: Values, clamped: Clamped | None = None
 ) -> tuple[dict[int, Array], dict[int, Array | None]]:
-    """What `clamp` is told, checked: values by node, and of each moving node its free units."""
+    """Check the arguments of `clamp`; return values by node, and the free units by moving node."""
     last = len(network.layers())
     given = {node: _floating(z) for node, z in _by_place(values, last).items()}
     masks = _by_place(clamped or {}, last)
@@ -82,9 +88,9 @@ def resolve(
 
 
 def clamp_resolved(
-    network: Any, values: dict[int, Array], free: dict[int, Array | None]
+    network: LayeredNetwork, values: dict[int, Array], free: dict[int, Array | None]
 ) -> SequenceRelaxation:
-    """The relaxation, from nodes filled in from the input up."""
+    """Return the relaxation; nodes without values start at a forward pass."""
     batch, layers = len(next(iter(values.values()))), network.layers()
     dtype, D = jnp.result_type(*values.values()), network.config.input_size
     nodes: list[Array] = []
@@ -99,14 +105,16 @@ def clamp_resolved(
     return SequenceRelaxation(network, tuple(nodes), tuple(free.values()), tuple(free))
 
 
-def _by_place(mapping: Mapping[int, Any], last: int) -> dict[int, Any]:
-    """The same with nodes counted from the input, in their order."""
-    placed: dict[int, Any] = {}
+def _by_place(mapping: Mapping[int, T], last: int) -> dict[int, T]:
+    """Return the mapping with non-negative node numbers in increasing order."""
+    placed: dict[int, T] = {}
     for node, value in mapping.items():
         place = operator.index(node)
         place += last + 1 if place < 0 else 0
         if not 0 <= place <= last:
-            raise ValueError(f"there is no node {node}: they go from 0, the input, to {last}")
+            raise ValueError(
+                f"there is no node {node}: nodes go from 0, the input, to {last}, the output"
+            )
         if place in placed:
             raise ValueError(f"node {place} is named twice, as {place} and {place - last - 1}")
         placed[place] = value
@@ -118,8 +126,8 @@ def _floating(z: Array | np.ndarray) -> Array:
     return z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(float)
 
 
-def _mask(node: int, values: dict[int, Array], clamped: Any) -> np.ndarray:
-    """Which units of a node are clamped, as a boolean array that its activities broadcast with."""
+def _mask(node: int, values: dict[int, Array], clamped: bool | Array | np.ndarray) -> np.ndarray:
+    """Return the clamped units of a node as a boolean array that broadcasts with its activities."""
     if node not in values:
         return np.array(False)
     mask, shape = np.asarray(clamped), values[node].shape

@@ -10,22 +10,23 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.activations import ACTIVATIONS
-from pccore.networks.sequence import GeneralConfig, Layers
+from pccore.networks.layered import Layers
+from pccore.networks.sequence import GeneralConfig
 from pccore.validation import require_at_least
 
 KERNEL, POOL = 3, 2
 
 
 class Block(eqx.Module):
-    """f(z) = maxpool(W * phi(z)), with * a convolution that keeps the size of the image."""
+    """f(z) = maxpool(W * phi(z)), where * is a convolution that preserves the size of the image."""
 
-    kernel: Float[Array, "3*3*C_in C_out"]
+    kernel: Float[Array, "fan_in C_out"]
     phi: Callable[[Array], Array] = eqx.field(static=True)
 
     def __call__(self, z: Float[Array, "H W C_in"]) -> Float[Array, "H//2 W//2 C_out"]:
-        """The prediction of the next node; an odd last row or column is dropped."""
-        # A product with shifted copies, and a maximum over tiles: inference is a loop, and there
-        # XLA's own convolution and window take ten times as long on CPUs (jax-ml/jax#12868).
+        """Predict the next node; an odd last row or column is dropped."""
+        # A product with shifted copies and a maximum over tiles: in a loop, such as inference,
+        # XLA's convolution and window take ten times as long on CPUs (jax-ml/jax#12868).
         H, W, _ = z.shape
         border = KERNEL // 2
         padded = jnp.pad(self.phi(z), ((border, border), (border, border), (0, 0)))
@@ -37,23 +38,23 @@ class Block(eqx.Module):
 
 
 class FirstBlock(eqx.Module):
-    """The block that sees an image, whose channels come first."""
+    """The first block, whose input is an image with channels first."""
 
     block: Block
 
     def __call__(self, image: Float[Array, "C H W"]) -> Float[Array, "H//2 W//2 C_out"]:
-        """The prediction of the first hidden node."""
+        """Predict the first hidden node."""
         return self.block(jnp.moveaxis(image, 0, -1))
 
 
 class Dense(eqx.Module):
-    """f(z) = W phi(z), of a flattened node."""
+    """f(z) = W phi(z) for a flattened node z."""
 
     weight: Float[Array, "N_out N_in"]
     phi: Callable[[Array], Array] = eqx.field(static=True)
 
     def __call__(self, z: Float[Array, "*shape"]) -> Float[Array, " N_out"]:
-        """The prediction of the next node."""
+        """Predict the next node."""
         return self.weight @ self.phi(z.ravel())
 
 
@@ -62,23 +63,25 @@ class ConvolutionalConfig(GeneralConfig):
     """Blocks of convolution and max-pooling, then two linear layers (thesis B.4, figure 4.5).
 
     B.4 has three blocks and states no sizes. The defaults are those of the code published with it
-    for CIFAR-10: kernels of 3 x 3, pools of 2 x 2, 64, 128 and 256 channels, 4096 hidden units. As
-    everywhere here the activation comes before the weights (it commutes with the pool where it is
-    monotone), the first layer and the output have none, there are no biases, and a_l = 1. A node is
-    above every block, (H, W, channels), and every linear layer: with three blocks, four hidden.
+    for CIFAR-10: kernels of 3 x 3, pools of 2 x 2, 64, 128 and 256 channels, 4096 hidden units. The
+    activation comes before the weights (a monotone activation commutes with the pool). The first
+    layer and the output have no activation, there are no biases, and a_l = 1. Every block, of shape
+    (H, W, channels), and every linear layer has a node above it: three blocks give four hidden
+    nodes.
 
     Attributes:
         input_shape: (C, H, W) of an image, H and W at least 2 to the power of the number of blocks.
         output_size: K.
-        channels: what each block gives.
+        channels: output channels of each block.
         width: units of the linear hidden layer.
         activation: phi, a name in `pccore.ACTIVATIONS`.
         weight_std: sigma of initial weights N(0, sigma^2): 5e-3 in B.4, near the saddle at the
             origin (the paper has sigma^2 = 5e-3). None for SP, U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 
     Raises:
-        ValueError: as `GeneralConfig`; an input that is no image or too small for the blocks, no
-            channels, an unknown activation, or a `weight_std` that is not positive.
+        ValueError: the errors of `GeneralConfig`; or the input is not an image or too small for the
+            blocks, there are no channels, the activation is unknown, or `weight_std` is not
+            positive.
     """
 
     channels: tuple[int, ...] = (64, 128, 256)
@@ -116,7 +119,7 @@ class ConvolutionalConfig(GeneralConfig):
         return layers
 
     def _drawn(self, key: Array, fan_in: int, shape: tuple[int, ...]) -> Array:
-        """Initial weights."""
+        """Draw initial weights."""
         if self.weight_std is not None:
             return self.weight_std * jax.random.normal(key, shape)
         return jax.random.uniform(key, shape, minval=-1.0) * fan_in**-0.5

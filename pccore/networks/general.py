@@ -1,14 +1,15 @@
 """The energy of a batch for any sequence of layers, by automatic differentiation."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.energies import layer_energies
+from pccore.networks.layered import LayeredNetwork, Layers
 from pccore.networks.linearisation import Linearisation, require_no_decay
 from pccore.relaxation import gradient_steps
 
@@ -16,18 +17,18 @@ from pccore.relaxation import gradient_steps
 class SequenceRelaxation(eqx.Module):
     """The `Relaxation` of any network, by automatic differentiation, with any units clamped.
 
-    A departure is a tuple with one entry for each node that has free units; what it has for clamped
-    units has no effect, and their gradient is zero. Errors are differences of activities and
+    A departure is a tuple with one entry for each node that has free units. Entries of clamped
+    units have no effect, and their gradient is zero. Errors are differences of activities and
     predictions: in float32 they carry rounding noise of 1e-7, which `StackedRelaxation` avoids.
 
     Attributes:
         network: `layers()`, `predict` and `config`.
-        start: z_0 .. z_L to begin with, clamped values in place.
-        free: of each node in `moving`, which units are free; None for all of them.
+        start: z_0 .. z_L at the beginning, including clamped values.
+        free: boolean masks of the free units, one per node in `moving`; None if all are free.
         moving: the nodes that have free units.
     """
 
-    network: Any
+    network: LayeredNetwork
     start: tuple[Float[Array, "B *_"], ...]
     free: tuple[Array | None, ...]
     moving: tuple[int, ...] = eqx.field(static=True)
@@ -57,13 +58,13 @@ class SequenceRelaxation(eqx.Module):
         return tuple(nodes[node] for node in self.moving)
 
     def nodes(self, departure: tuple[Array, ...]) -> tuple[Array, ...]:
-        """z_0 .. z_L at this departure, those that do not move included."""
+        """Return z_0 .. z_L at this departure, including nodes that do not move."""
         nodes = list(self.start)
         for node, d in zip(self.moving, departure, strict=True):
             nodes[node] = self._where_free(node, nodes[node] + d, nodes[node])
         return tuple(nodes)
 
-    def weight_gradients(self, departure: tuple[Array, ...]) -> Any:
+    def weight_gradients(self, departure: tuple[Array, ...]) -> PyTree:
         nodes = self.nodes(departure)
         return jax.grad(lambda network: jnp.sum(energies_at(network, nodes)))(self.network)
 
@@ -73,18 +74,18 @@ class SequenceRelaxation(eqx.Module):
         return self.start[-1]
 
     def prediction(self, departure: tuple[Array, ...]) -> Float[Array, "B K"]:
-        """f_L(z_H) at this departure."""
+        """Return f_L(z_H) at this departure."""
         return self.network.layers()[-1](self.nodes(departure)[-2])
 
     def linearised(self, departure: tuple[Array, ...] | None = None) -> "GeneralLinearisation":
-        """How the prediction answers to errors at this departure; None is the start."""
+        """Linearise the prediction in the errors at this departure; None is the start."""
         return GeneralLinearisation.at(self, departure)
 
     def descent(self, rate: Float[Array, ""], steps: int) -> tuple[Array, ...]:
         return gradient_steps(self, self.origin(), rate, steps)
 
     def departure_of(self, errors: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Of the nodes z_l = f_l(z_{l-1}) + e_l, by one sweep upwards; of a free input, e_0."""
+        """Return the departure of z_l = f_l(z_{l-1}) + e_l by one sweep upwards; e_0 moves z_0."""
         supply, layers = dict(zip(self.moving, errors, strict=True)), self.network.layers()
         nodes: list[Array] = []
         for node, z in enumerate(self.start):
@@ -95,7 +96,7 @@ class SequenceRelaxation(eqx.Module):
         return tuple(nodes[node] - self.start[node] for node in self.moving)
 
     def errors_of(self, departure: tuple[Array, ...]) -> tuple[Array, ...]:
-        """e_l = z_l - f_l(z_{l-1}), zero where clamped: the inverse of `departure_of`."""
+        """Return e_l = z_l - f_l(z_{l-1}), zero where clamped: the inverse of `departure_of`."""
         nodes, layers = self.nodes(departure), self.network.layers()
         errors = []
         for node in self.moving:
@@ -106,7 +107,7 @@ class SequenceRelaxation(eqx.Module):
         return tuple(errors)
 
     def error_gradient(self, errors: tuple[Array, ...]) -> tuple[Array, ...]:
-        """B dF/de where the errors are the variables."""
+        """Return B dF/de, with the errors as variables."""
 
         def total(errors: tuple[Array, ...]) -> Array:
             return self.batch_size * jnp.sum(self.energies(self.departure_of(errors)))
@@ -119,7 +120,7 @@ class SequenceRelaxation(eqx.Module):
 
 
 class GeneralLinearisation(Linearisation):
-    """Of any sequence of layers, by automatic differentiation."""
+    """The linearisation of any sequence of layers, by automatic differentiation."""
 
     relaxation: SequenceRelaxation
     errors: tuple[Float[Array, "B *_"], ...]
@@ -128,8 +129,10 @@ class GeneralLinearisation(Linearisation):
     batch_axis: ClassVar[int] = 0
 
     @classmethod
-    def at(cls, relaxation: SequenceRelaxation, departure: Any | None) -> Self:
-        """At a departure; None is the start."""
+    def at(
+        cls, relaxation: SequenceRelaxation, departure: tuple[Array, ...] | None
+    ) -> "GeneralLinearisation":
+        """Linearise at a departure; None is the start."""
         require_no_decay(relaxation)
         hidden = tuple(range(1, len(relaxation.start) - 1))
         if relaxation.moving != hidden or any(free is not None for free in relaxation.free):
@@ -165,16 +168,14 @@ class GeneralLinearisation(Linearisation):
         return self.relaxation.prediction(self.relaxation.departure_of(errors))
 
 
-def prediction_of(
-    network: Any, layers: Sequence[Callable[[Array], Array]], below: list[Array]
-) -> Array:
-    """Of the node above those `below`: f_l(z_{l-1}), and z_{l-n} where skips span n > 1 layers."""
+def prediction_of(network: LayeredNetwork, layers: Layers, below: list[Array]) -> Array:
+    """Predict the node above `below`: f_l(z_{l-1}), plus z_{l-n} for skips over n > 1 layers."""
     node, skip = len(below), network.config.skip
     prediction = layers[node - 1](below[-1])
     return prediction + below[node - skip] if 1 < skip < node < len(layers) else prediction
 
 
-def energies_at(network: Any, nodes: Sequence[Array]) -> Float[Array, " L"]:
+def energies_at(network: LayeredNetwork, nodes: Sequence[Array]) -> Float[Array, " L"]:
     config = network.config
     return layer_energies(
         network.layers(),

@@ -1,4 +1,4 @@
-"""The energy of equilibrium propagation, its network and its inference landscape."""
+"""The Hopfield-like network of equilibrium propagation, and its energy."""
 
 from dataclasses import dataclass, replace
 
@@ -14,36 +14,37 @@ from pccore.relaxation import gradient_steps
 from pccore.validation import require_at_least, require_positive
 
 Activities = tuple[Float[Array, "H B N"], Float[Array, "B K"]]
-"""z_1 .. z_H and z_L: here the output is an activity like any other."""
+"""z_1 .. z_H and z_L. The output is an activity too."""
 
 MOST_UNITS = 4096
 
 
 @dataclass(frozen=True)
 class HopfieldConfig(AbstractNetworkConfig):
-    """A network whose prediction is an equilibrium, trained by `EquilibriumPropagation`.
+    """A network whose prediction is the minimum of an energy, trained by `EquilibriumPropagation`.
 
     E = (1/B) sum_i [ sum_{l=1}^L 1/2 ||z_l||^2 - sum_{l=1}^L s_l . (a_l W_l s_{l-1} + b_l)
                       + nudge C(y, z_L) ],   s_0 = x,  s_l = phi(z_l),  s_L = z_L
 
-    with C the output energy: for linear networks thesis eq. C.21, with phi the Hopfield-like energy
-    of Scellier and Bengio (2017). A connection works both ways: unlike in predictive coding, z_l
-    hears z_{l+1} in the free phase (nudge 0) too, and the free equilibrium is no forward pass.
+    with C the output energy. For linear networks this is thesis eq. C.21, for others the
+    Hopfield-like energy of Scellier and Bengio (2017). Connections are symmetric: unlike in
+    predictive coding, z_l depends on z_{l+1} in the free phase (nudge 0) too, and the free
+    equilibrium is not a forward pass.
 
-    E is not always convex (C.2.5): in a linear network, weights too large give the Hessian negative
-    eigenvalues, as every parameterisation does at the start from two hidden layers on, and descent
-    diverges with any step: see `HopfieldNetwork.hessian`. A phi that is bounded bounds E from
-    below: then descent with a small enough step settles, but where may depend on the start. A unit
+    E is not always convex (C.2.5). In a linear network, large weights give the Hessian negative
+    eigenvalues, and descent diverges with any step size. Initial weights of every parameterisation
+    do so from two hidden layers on; see `HopfieldNetwork.hessian`. A bounded phi bounds E from
+    below: descent with a small enough step converges, but the limit may depend on the start. A unit
     at which phi' is zero, as with ReLU below zero, decays to zero and stays there.
 
     Attributes:
         network: sizes, activation, scalings, output energy C.
-        steps: gradient steps that `predict` takes from a forward pass to the free equilibrium.
-        rate: their size, z <- z - rate dE/dz, of each sample's own energy.
+        steps: gradient steps of `predict`, from a forward pass towards the free equilibrium.
+        rate: their size, z <- z - rate dE/dz, for the energy of each sample.
 
     Raises:
-        ValueError: skip connections, precisions or decay, which this energy does not have; fewer
-            than one step, a rate that is not positive.
+        ValueError: the network has skip connections, precisions or decay, which this energy does
+            not have; `steps` is below 1; or the rate is not positive.
     """
 
     network: NetworkConfig
@@ -78,18 +79,18 @@ class HopfieldConfig(AbstractNetworkConfig):
         return {"network": self.network}
 
     def build(self, key: Array) -> "HopfieldNetwork":
-        """A network with initial weights by the law of its parameterisation."""
+        """Return a network with the initial weights of its parameterisation."""
         return HopfieldNetwork(self.network.build(key), self)
 
 
 class HopfieldNetwork(AbstractNetwork):
-    """Weights of a `HopfieldConfig`; also the shape that their gradients have."""
+    """The weights of a `HopfieldConfig`; gradients of the weights have the same class."""
 
     weights: Network
     config: HopfieldConfig = eqx.field(static=True)
 
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
-        """The output at the free equilibrium, or where `config.steps` steps lead."""
+        """Predict the output of the free phase after `config.steps` steps."""
         free = self.relaxation(x, jnp.zeros((len(x), self.config.output_size), x.dtype), 0.0)
         rate = jnp.asarray(self.config.rate, x.dtype)
         return free.activities(free.descent(rate, self.config.steps))[1]
@@ -97,10 +98,12 @@ class HopfieldNetwork(AbstractNetwork):
     def relaxation(
         self, x: Float[Array, "B D"], y: Float[Array, "B K"], nudge: float | None = None
     ) -> "HopfieldRelaxation":
-        """One phase: free if `nudge` is 0, else nudged towards `y` (or away, if negative).
+        """Return the energy of one phase: free if `nudge` is 0, else nudged towards `y`.
+
+        A negative nudge is away from `y`.
 
         Raises:
-            ValueError: no nudge, as from a rule that knows no phases.
+            ValueError: there is no nudge, because the learning rule has no phases.
         """
         if nudge is None:
             raise ValueError(
@@ -110,14 +113,16 @@ class HopfieldNetwork(AbstractNetwork):
         hidden = self.weights.forward(x)
         return HopfieldRelaxation(self, (hidden, self.weights.readout(hidden[-1])), x, y, nudge)
 
-    def hessian(self, nudge: float = 0.0) -> Float[Array, "NH+K NH+K"]:
-        """d2E/dz2 of one sample in a linear network (thesis eq. C.23), dense.
+    def hessian(self, nudge: float = 0.0) -> Float[Array, "units units"]:
+        """Return the dense d2E/dz2 of one sample of a linear network (thesis eq. C.23).
 
-        Identity on the diagonal, (1 + nudge) I for the output, -a_l W_l between layers l and l - 1.
-        The equilibrium is H^-1 b, with b = (a_1 W_1 x, 0, .., 0, nudge y) (eq. C.24).
+        Its diagonal blocks are I, and (1 + nudge) I for the output. The blocks between layers l and
+        l - 1 are -a_l W_l. The equilibrium is H^-1 b, with b = (a_1 W_1 x, 0, .., 0, nudge y)
+        (eq. C.24).
 
         Raises:
-            ValueError: a nonlinear network, another output energy than mse, or too many units.
+            ValueError: the network is not linear, its output energy is not "mse", or it has more
+                than 4096 units.
         """
         config = self.config.network
         if (config.activation, config.output) != ("linear", "mse"):
@@ -127,7 +132,9 @@ class HopfieldNetwork(AbstractNetwork):
             )
         N, H, K = config.width, config.depth, config.output_size
         if N * H + K > MOST_UNITS:
-            raise ValueError(f"a dense Hessian of {N * H + K} units is refused above {MOST_UNITS}")
+            raise ValueError(
+                f"a dense Hessian may have {MOST_UNITS} units at most, got {N * H + K}"
+            )
         a, W = config.scalings, self.weights
         below = jnp.zeros((N * H + K, N * H + K), W.first.dtype)
         for layer in range(1, H):
@@ -143,9 +150,9 @@ class HopfieldRelaxation(eqx.Module):
 
     Attributes:
         network: the weights.
-        start: a forward pass, all layers and the output.
+        start: activities of a forward pass, all layers and the output.
         x: the clamped input.
-        y: what the output is nudged towards.
+        y: the target towards which the output is nudged.
         nudge: the weight of C.
     """
 
@@ -163,27 +170,27 @@ class HopfieldRelaxation(eqx.Module):
         return jax.tree.map(jnp.zeros_like, self.start)
 
     def loss(self) -> Float[Array, ""]:
-        """C of the start, the forward pass; the network's prediction is the free equilibrium."""
+        """Return C at the forward pass; the network's prediction is the free equilibrium."""
         return self.loss_at(self.origin())
 
     def loss_at(self, departure: Activities) -> Float[Array, ""]:
-        """C at zbar + departure."""
+        """Return C at zbar + departure."""
         _, output = self.activities(departure)
         return jnp.mean(self.network.config.output_energy.per_sample(self.y, output))
 
     def gradient(self, departure: Activities) -> Activities:
-        """B dE/dz (thesis eq. C.22)."""
+        """Return B dE/dz (thesis eq. C.22)."""
         return jax.grad(lambda d: self.batch_size * jnp.sum(self.energies(d)))(departure)
 
     def energies(self, departure: Activities) -> Float[Array, " L"]:
-        """Of layer l, 1/2 ||z_l||^2 - s_l . (a_l W_l s_{l-1} + b_l); of the output also nudge C."""
+        """Return 1/2 ||z_l||^2 - s_l . (a_l W_l s_{l-1} + b_l) by layer, plus nudge C for z_L."""
         return self._energies(self.network.weights, departure)
 
     def activities(self, departure: Activities) -> Activities:
         return jax.tree.map(jnp.add, self.start, departure)
 
     def weight_gradients(self, departure: Activities) -> HopfieldNetwork:
-        """dE/dW at fixed activities, one side of the contrast."""
+        """Return dE/dW at fixed activities, one side of the contrast."""
         slopes = jax.grad(lambda w: jnp.sum(self._energies(w, departure)))(self.network.weights)
         return replace(self.network, weights=slopes)
 

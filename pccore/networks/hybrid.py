@@ -1,4 +1,4 @@
-"""Hybrid predictive coding: an amortiser guesses the activities, a generator corrects them."""
+"""Hybrid predictive coding: an amortiser initialises inference in a generator."""
 
 from dataclasses import dataclass, replace
 
@@ -19,24 +19,26 @@ class HybridConfig(AbstractNetworkConfig):
     """An amortiser from inputs to labels and a generator from labels to inputs (thesis 6.3.1, 7.3;
     Tscshantz et al., 2023).
 
-    Both are trained by `PredictiveCoding`, with any inference scheme. With x an image and y its
-    label, f_l the generator's layers, z_0 = y, and g_l the amortiser's:
+    `PredictiveCoding` trains both, with any inference scheme. With x an image and y its label, f_l
+    the layers of the generator, z_0 = y, and g_l the layers of the amortiser:
 
-    1. The amortiser's forward pass u_l = g_l(u_{l-1}), u_0 = x, guesses the generator's activities:
-       z_l = u_{H+1-l}.
-    2. From there inference lowers the generator's energy, its input clamped to y, its output to x:
+    1. The amortiser's forward pass u_l = g_l(u_{l-1}), u_0 = x, initialises the generator's
+       activities: z_l = u_{H+1-l}.
+    2. Inference lowers the generator's energy, with input y and output x clamped:
        F = (1/B) sum_i [ sum_{l=1}^H 1/2 ||z_l - f_l(z_{l-1})||^2 + E_x(x, f_L(z_H)) ].
-    3. The generator learns by dF/dW at the inferred z*, the amortiser, layer by layer, to predict
-       z*: by the gradient of (1/B) sum_i [ sum_{l=1}^H 1/2 ||z*_{H+1-l} - g_l(u_{l-1})||^2
-       + E(y, g_L(u_H)) ] in which every u_{l-1} is a constant.
+    3. The generator learns by dF/dW at the inferred z*. Each layer of the amortiser learns to
+       predict z*, by the gradient of (1/B) sum_i [ sum_{l=1}^H 1/2 ||z*_{H+1-l} - g_l(u_{l-1})||^2
+       + E(y, g_L(u_H)) ], in which every u_{l-1} is a constant.
 
     Attributes:
-        amortiser: D inputs, K outputs; it predicts, and its loss is the training loss.
-        generator: K inputs, D outputs, as deep and as wide; `pccore.mirror(amortiser)` is one.
+        amortiser: the network with D inputs and K outputs. It predicts, and its loss is the
+            training loss.
+        generator: the network with K inputs and D outputs, of the same depth and width, such as
+            `pccore.mirror(amortiser)`.
 
     Raises:
-        ValueError: layers that do not match; precisions or decay of the amortiser, whose activities
-            are never inferred.
+        ValueError: the layers do not match; or the amortiser, whose activities are never inferred,
+            has precisions or decay.
     """
 
     amortiser: NetworkConfig
@@ -45,7 +47,9 @@ class HybridConfig(AbstractNetworkConfig):
     def __post_init__(self) -> None:
         require_mirrored(self.amortiser, self.generator, "amortiser and generator")
         if self.amortiser.precisions or self.amortiser.activity_decay:
-            raise ValueError("an amortiser infers no activities: give it no precisions, no decay")
+            raise ValueError(
+                "an amortiser infers no activities: give it no precisions and no activity decay"
+            )
 
     @property
     def input_size(self) -> int:
@@ -66,37 +70,37 @@ class HybridConfig(AbstractNetworkConfig):
         return {"amortiser": self.amortiser, "generator": self.generator}
 
     def build(self, key: Array) -> "HybridNetwork":
-        """Both networks with initial weights."""
+        """Return both networks with initial weights."""
         keys = jax.random.split(key)
         return HybridNetwork(self.amortiser.build(keys[0]), self.generator.build(keys[1]), self)
 
 
 class HybridNetwork(AbstractNetwork):
-    """Weights of a `HybridConfig`; also the shape that their gradients have."""
+    """The weights of a `HybridConfig`; gradients of the weights have the same class."""
 
     amortiser: Network
     generator: Network
     config: HybridConfig = eqx.field(static=True)
 
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
-        """The label by the amortiser alone, without inference."""
+        """Predict labels by the amortiser, without inference."""
         return self.amortiser.predict(x)
 
     def generate(self, y: Float[Array, "B K"]) -> Float[Array, "B D"]:
-        """The input that the generator predicts from a label."""
+        """Predict inputs by the generator."""
         return self.generator.predict(y)
 
     def relaxation(self, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> "HybridRelaxation":
-        """The generator's energy, to be lowered by inference from the amortiser's guess."""
+        """Return the generator's energy; inference starts at the amortiser's guess."""
         return HybridRelaxation(self, self.generator.relaxation(y, x), self.amortiser.forward(x))
 
 
 class HybridRelaxation(eqx.Module):
-    """The generator's energy, its activities written as departures from the amortiser's guess.
+    """The generator's energy as a function of departures from the amortiser's guess.
 
     Attributes:
         network: both networks.
-        generated: the generator's relaxation, from its own forward pass; y is its input.
+        generated: the generator's relaxation from its forward pass; its input is y.
         guess: u_1 .. u_H, the amortiser's forward pass.
     """
 
@@ -112,7 +116,7 @@ class HybridRelaxation(eqx.Module):
         return jnp.zeros_like(self.guess)
 
     def loss(self) -> Float[Array, ""]:
-        """The loss of the amortiser's prediction."""
+        """Return the loss of the amortiser's prediction."""
         prediction = self.network.amortiser.readout(self.guess[-1])
         return jnp.mean(self.network.config.output_energy.per_sample(self.generated.x, prediction))
 
@@ -123,11 +127,11 @@ class HybridRelaxation(eqx.Module):
         return self.generated.energies(departure + self._offset)
 
     def activities(self, departure: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
-        """z_1 .. z_H in the generator's order, z_1 next to the label."""
+        """Return z_1 .. z_H in the generator's order, z_1 next to the label."""
         return self.guess[::-1] + departure
 
     def weight_gradients(self, departure: Float[Array, "H B N"]) -> HybridNetwork:
-        """dF/dW of the generator, and of the amortiser the gradient of its own loss."""
+        """Return dF/dW of the generator and the gradient of the amortiser's loss."""
         return replace(
             self.network,
             amortiser=self._amortiser_gradients(departure[::-1]),
@@ -147,16 +151,16 @@ class HybridRelaxation(eqx.Module):
         return self.generated.error_gradient(errors)
 
     def equilibrium(self) -> Float[Array, "H B N"]:
-        """Of linear generators: where the guess plays no part."""
+        """Return the solution of a linear generator, which does not depend on the guess."""
         return self.generated.equilibrium() - self._offset
 
     @property
     def _offset(self) -> Float[Array, "H B N"]:
-        """The guess as a departure from the generator's forward pass."""
+        """Return the guess as a departure from the generator's forward pass."""
         return self.guess[::-1] - self.generated.start
 
     def _amortiser_gradients(self, e: Float[Array, "H B N"]) -> Network:
-        """Its errors are how far inference has moved the activities that it guessed."""
+        """Return the amortiser's gradients; inference has changed its guess by the errors `e`."""
         amortiser, x, y = self.network.amortiser, self.generated.y, self.generated.x
         a, B = amortiser.config.scalings, self.batch_size
         seen = amortiser.config.phi.phi(self.guess)

@@ -1,4 +1,4 @@
-"""The inference equilibrium of linear networks, where dF/dz = 0, in closed form."""
+"""The inference equilibrium of linear networks, dF/dz = 0, in closed form."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,10 +14,10 @@ from pccore.networks.stack import Stack, StackConfig
 
 
 def solve(relaxation: StackEnergy) -> Float[Array, "H B N"]:
-    """The departure of z* = H_z^-1 b (thesis eq. 5.4), by the best way for the network.
+    """Return the departure of z* = H_z^-1 b (thesis eq. 5.4), by the best solver for the network.
 
     Raises:
-        ValueError: an activation other than "linear", or an output energy other than "mse".
+        ValueError: the activation is not "linear" or the output energy is not "mse".
     """
     config = relaxation.network.config
     require_linear(config)
@@ -27,16 +27,18 @@ def solve(relaxation: StackEnergy) -> Float[Array, "H B N"]:
 
 
 def activity_hessian(network: Stack, *, clamped: bool = True) -> BlockTridiagonal:
-    """B d2F/dz2 of a linear network, the same for every sample, A_l = a_l W_l + tau I (C.9, C.19).
+    """Return B d2F/dz2 of a linear network, equal for all samples (eqs. C.9, C.19).
 
-    Blocks (l, l) are (p_l + alpha) I + p_{l+1} A_{l+1}^T A_{l+1}, blocks (l, l-1) are -p_l A_l.
+    With A_l = a_l W_l + tau I, blocks (l, l) are (p_l + alpha) I + p_{l+1} A_{l+1}^T A_{l+1} and
+    blocks (l, l-1) are -p_l A_l.
 
     Args:
         network: the weights.
-        clamped: whether the output is; if free, it costs nothing, as if p_L were 0.
+        clamped: whether the output is clamped; a free output adds no energy, as if p_L were 0.
 
     Raises:
-        ValueError: as `solve`; or skips over several layers, which make it no tridiagonal.
+        ValueError: the errors of `solve`; or skips span several layers, so that the Hessian is not
+            block-tridiagonal.
     """
     config = network.config
     require_linear(config)
@@ -49,9 +51,9 @@ def activity_hessian(network: Stack, *, clamped: bool = True) -> BlockTridiagona
 
 
 def tridiagonal(
-    config: StackConfig, between: Float[Array, "H-1 N N"], output: Float[Array, "K N"]
+    config: StackConfig, between: Float[Array, "Hm1 N N"], output: Float[Array, "K N"]
 ) -> BlockTridiagonal:
-    """The Hessian of sum_l p_l/2 ||z_l - A_l z_{l-1}||^2 + alpha/2 ||z_l||^2 + 1/2 ||C z_H||^2.
+    """Return the Hessian of sum_l p_l/2 |z_l - A_l z_{l-1}|^2 + alpha/2 |z_l|^2 + 1/2 |C z_H|^2.
 
     Args:
         config: p_l and alpha.
@@ -66,7 +68,7 @@ def tridiagonal(
 
 
 def require_linear(config: StackConfig) -> None:
-    """Refuse, with a ValueError, what makes the energy other than quadratic in the activities."""
+    """Raise `ValueError` unless the energy is quadratic in the activities."""
     for key, value, needed in (
         ("activation", config.activation, "linear"),
         ("output", config.output, "mse"),
@@ -76,11 +78,11 @@ def require_linear(config: StackConfig) -> None:
 
 
 class Rescaling(NamedTuple):
-    """S = R^T R of the equilibrated energy, and what it is made of.
+    """The rescaling S = R^T R of the equilibrated energy, and its factors.
 
     Attributes:
         root: R, upper triangular.
-        responses: J_l, of the output to an error of layer l.
+        responses: J_l, the responses of the output to an error of layer l.
     """
 
     root: Float[Array, "K K"]
@@ -88,9 +90,9 @@ class Rescaling(NamedTuple):
 
 
 def rescaling(relaxation: StackEnergy) -> Rescaling:
-    """S = I / p_L + sum_l J_l J_l^T / p_l (thesis eqs. 4.5, C.26), without activity decay.
+    """Return S = I / p_L + sum_l J_l J_l^T / p_l (thesis eqs. 4.5, C.26), without activity decay.
 
-    By QR: the products J J^T would square the condition number.
+    It uses QR, because the products J J^T would square the condition number.
     """
     network, config = relaxation.network, relaxation.network.config
     start = relaxation.origin()
@@ -106,13 +108,13 @@ def rescaling(relaxation: StackEnergy) -> Rescaling:
 
 
 def by_errors(relaxation: StackEnergy) -> Float[Array, "H B N"]:
-    """Without decay: two sweeps and a K x K system, O(H N^2 (B + K)).
+    """Solve without decay: two sweeps and a K x K system, O(H N^2 (B + K)).
 
-    All errors of a sample follow from its loss r = y - f(x), as in the derivation of eq. 4.5:
+    All errors of a sample follow from its residual r = y - f(x), as in the derivation of eq. 4.5:
 
         e_l = J_l^T S^-1 r / p_l        (`rescaling`)
 
-    Nothing is subtracted, so this holds where H_z is too ill-conditioned to be factorised, as in
+    Without subtractions, this is accurate where H_z is too ill-conditioned to be factorised, as in
     deep residual networks under the standard parameterisation.
     """
     S = rescaling(relaxation)
@@ -123,25 +125,25 @@ def by_errors(relaxation: StackEnergy) -> Float[Array, "H B N"]:
 
 
 def by_blocks(relaxation: StackEnergy) -> Float[Array, "H B N"]:
-    """H_z d = -dF/dz by blocks, O(H N^3), and once more to refine it; without long skips."""
+    """Solve H_z d = -dF/dz by blocks, O(H N^3), with one step of refinement; needs skip 1."""
     factors = activity_hessian(relaxation.network).factorise()
 
-    def newton(_: int, departure: Array) -> Array:
+    def newton(_: Array, departure: Array) -> Array:
         return departure - factors.solve(relaxation.gradient(departure))
 
     return jax.lax.fori_loop(0, 2, newton, relaxation.origin())
 
 
 def by_conjugate_gradients(relaxation: StackEnergy) -> Float[Array, "H B N"]:
-    """H_z d = -dF/dz from products alone, for skips of any length.
+    """Solve H_z d = -dF/dz from products with H_z, for skips of any length.
 
-    Fast with decay only, which bounds the condition number by 1 + lambda_max / alpha.
+    It is fast with decay only, which bounds the condition number by 1 + lambda_max / alpha.
     """
     slope, product = jax.linearize(relaxation.gradient, relaxation.origin())
     return conjugate_gradients(product, -slope)
 
 
 def conjugate_gradients(product: Callable[[Array], Array], b: Array) -> Array:
-    """The solution of a positive definite system, to rounding; differentiable."""
+    """Solve a positive definite system to rounding; differentiable."""
     tolerance = 10 * float(jnp.finfo(b.dtype).eps)
     return jax.scipy.sparse.linalg.cg(product, b, tol=tolerance, maxiter=b.size)[0]

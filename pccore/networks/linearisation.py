@@ -1,26 +1,38 @@
-"""How the output of a network answers to errors in its layers, to first order.
+"""The first-order response of a network's output to errors in its layers.
 
 With z_l = f_l(z_{l-1}) + e_l, the output's prediction is a function g of all hidden errors e, and
 
     g(e + s) = g(e) + J s + O(s^2),        J = dg/de                           (K x NH, per sample)
 
-J is never stored: pushing an error up is one sweep through the network, pulling an output error
-down another, and J P^-1 J^T is summed layer by layer on the way down.
+J is never stored: J s is one sweep upwards through the network, J^T w is one sweep downwards, and
+J P^-1 J^T is summed layer by layer on a sweep downwards.
 """
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
 
+from pccore.networks.layered import LayeredConfig, LayeredNetwork
 from pccore.networks.local import StackEnergy
 
 
+@runtime_checkable
+class LinearisedEnergy(Protocol):
+    """The energy of a batch with clamped output."""
+
+    @property
+    def network(self) -> LayeredNetwork: ...
+
+    @property
+    def y(self) -> Float[Array, "B K"]: ...
+
+
 class Linearisation(eqx.Module):
-    """g and J of a batch at its errors e; errors are arrays, or pytrees of them, as departures are.
+    """g and J of a batch at its errors e, an array or a pytree of arrays, like a departure.
 
     Attributes:
         relaxation: the energy of the batch.
@@ -29,44 +41,44 @@ class Linearisation(eqx.Module):
         answer: J e.
     """
 
-    relaxation: eqx.AbstractVar[Any]
-    errors: eqx.AbstractVar[Any]
+    relaxation: eqx.AbstractVar[LinearisedEnergy]
+    errors: eqx.AbstractVar[PyTree]
     prediction: eqx.AbstractVar[Float[Array, "B K"]]
     answer: eqx.AbstractVar[Float[Array, "B K"]]
     batch_axis: eqx.AbstractClassVar[int]
 
     @abstractmethod
-    def push(self, errors: Any) -> Float[Array, "B K"]:
-        """J s: one sweep upwards."""
+    def push(self, errors: PyTree) -> Float[Array, "B K"]:
+        """Return J s: one sweep upwards."""
 
     @abstractmethod
-    def pull(self, output: Float[Array, "B K"]) -> Any:
-        """J^T w: one sweep downwards."""
+    def pull(self, output: Float[Array, "B K"]) -> PyTree:
+        """Return J^T w: one sweep downwards."""
 
     @abstractmethod
     def gram(self) -> Float[Array, "B K K"]:
-        """J P^-1 J^T, P the precisions of the hidden layers: K sweeps downwards, all at once."""
+        """Return J P^-1 J^T, with P the hidden precisions: K simultaneous sweeps downwards."""
 
     @abstractmethod
-    def weighted(self, errors: Any, power: int = 1) -> Any:
-        """P e, or P^-1 e with power -1."""
+    def weighted(self, errors: PyTree, power: int = 1) -> PyTree:
+        """Return P e, or P^-1 e with power -1."""
 
     def output_error(self) -> Float[Array, "B K"]:
-        """r = -p_L dE/dg, minus the slope of the output energy."""
+        """Return r = -p_L dE/dg, minus the slope of the output energy."""
         return self._output_error(self.prediction)
 
     def output_curvature(self, change: Float[Array, "B K"]) -> Float[Array, "B K"]:
-        """C v, C = p_L d2E/dg2: the identity for the mean-squared error, never indefinite."""
+        """Return C v, C = p_L d2E/dg2: I for the mean-squared error, and never indefinite."""
         return -jax.jvp(self._output_error, (self.prediction,), (change,))[1]
 
-    def energies_of(self, errors: Any, prediction: Float[Array, "B K"]) -> Float[Array, " B"]:
-        """The energy of each sample."""
+    def energies_of(self, errors: PyTree, prediction: Float[Array, "B K"]) -> Float[Array, " B"]:
+        """Return the energy of each sample."""
         output = self._config.output_energy.per_sample(self.relaxation.y, prediction)
         own = self.inner(errors, self.weighted(errors))
         return 0.5 * own + self._output_precision * output
 
-    def inner(self, one: Any, other: Any) -> Float[Array, " B"]:
-        """The inner product of the errors of each sample."""
+    def inner(self, one: PyTree, other: PyTree) -> Float[Array, " B"]:
+        """Return the inner product of the errors of each sample."""
 
         def of_node(a: Array, b: Array) -> Array:
             axes = (axis for axis in range(a.ndim) if axis != self.batch_axis)
@@ -75,16 +87,16 @@ class Linearisation(eqx.Module):
         nodes = jax.tree.leaves(jax.tree.map(of_node, one, other))
         return jnp.sum(jnp.stack(nodes), axis=0)
 
-    def moved(self, errors: Any, by: Float[Array, " B"], step: Any) -> Any:
-        """e + t s, with a t for each sample."""
+    def moved(self, errors: PyTree, by: Float[Array, " B"], step: PyTree) -> PyTree:
+        """Return e + t s, with one t per sample."""
         return jax.tree.map(lambda e, s: e + self._spread(by, e) * s, errors, step)
 
-    def chosen(self, samples: Bool[Array, " B"], one: Any, other: Any) -> Any:
-        """Of these samples the one, of the others the other."""
+    def chosen(self, samples: Bool[Array, " B"], one: PyTree, other: PyTree) -> PyTree:
+        """Return `one` for the given samples and `other` for the rest."""
         return jax.tree.map(lambda a, b: jnp.where(self._spread(samples, a), a, b), one, other)
 
     def _spread(self, of_sample: Array, node: Array) -> Array:
-        """A value for each sample, in a shape that broadcasts with a node."""
+        """Reshape one value per sample to broadcast with a node."""
         axes = (axis for axis in range(node.ndim) if axis != self.batch_axis)
         return jnp.expand_dims(of_sample, tuple(axes))
 
@@ -94,7 +106,7 @@ class Linearisation(eqx.Module):
         )
 
     @property
-    def _config(self) -> Any:
+    def _config(self) -> LayeredConfig:
         return self.relaxation.network.config
 
     @property
@@ -103,7 +115,7 @@ class Linearisation(eqx.Module):
 
 
 class StackedLinearisation(Linearisation):
-    """Of a stacked network, in closed form: from the last hidden layer, W_l the weights,
+    """The linearisation of a stacked network, in closed form. From the last hidden layer down,
 
         J_H = a_L W_L diag(phi'(z_H)),
         J_l = a_{l+1} J_{l+1} W_{l+1} diag(phi'(z_l)) + tau J_{l+n}
@@ -120,8 +132,8 @@ class StackedLinearisation(Linearisation):
     batch_axis: ClassVar[int] = 1
 
     @classmethod
-    def at(cls, relaxation: StackEnergy, departure: Array | None) -> Self:
-        """At a departure; None is the forward pass, whose errors are zero."""
+    def at(cls, relaxation: StackEnergy, departure: Array | None) -> "StackedLinearisation":
+        """Linearise at a departure; None is the forward pass, whose errors are zero."""
         require_no_decay(relaxation)
         d = relaxation.origin() if departure is None else departure
         _, slope = relaxation.network.config.phi.respond(relaxation.start, d)
@@ -147,7 +159,9 @@ class StackedLinearisation(Linearisation):
         def product(J: Array, p: Array) -> Array:
             return jnp.einsum("bkn,bjn->bkj", J, J) / p
 
-        def down(carry: tuple[Array, Array], layer: tuple[Array, Array, Array]) -> Any:
+        def down(
+            carry: tuple[Array, Array], layer: tuple[Array, Array, Array]
+        ) -> tuple[tuple[Array, Array], None]:
             above, total = carry
             W, slope, p = layer
             J = slope[:, None] * (config.scalings.hidden * (above[0] @ W))
@@ -155,7 +169,7 @@ class StackedLinearisation(Linearisation):
                 J = J + above[-1]
             return (jnp.concatenate([J[None], above[:-1]]), total + product(J, p)), None
 
-        # samples before outputs: that makes one product of all K B rows with a layer's weights
+        # samples before outputs: then all K B rows take one product with a layer's weights
         last = self.slope[-1][:, None] * (config.scalings.last * network.last)
         above = jnp.pad(last[None], ((0, config.stride - 1), (0, 0), (0, 0), (0, 0)))
         layers = network.hidden, self.slope[:-1], p[:-1]
@@ -168,6 +182,6 @@ class StackedLinearisation(Linearisation):
         return self.relaxation.hidden_precisions(errors.dtype) ** power * errors
 
 
-def require_no_decay(relaxation: Any) -> None:
+def require_no_decay(relaxation: LinearisedEnergy) -> None:
     if decay := relaxation.network.config.activity_decay:
         raise ValueError(f"equilibrium inference needs activity_decay 0, got {decay:g}")

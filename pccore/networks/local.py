@@ -1,36 +1,34 @@
-"""Closed-form local gradients of the stacked network's energy: all layers in a few products.
+"""Closed-form local gradients of a stacked network's energy: all layers in a few products.
 
-The activities are written z_l = zbar_l + d_l: a forward pass, whose hidden errors are exactly zero,
-and the departure from it. Then, per sample, with tau, a_l as in thesis eq. 5.1, p_l the precisions,
-alpha the activity decay, and skips over n layers (n = 1 in the documents' experiments),
+The activities are z_l = zbar_l + d_l, a forward pass, whose hidden errors are exactly zero, plus a
+departure. Then, per sample, with tau, a_l as in thesis eq. 5.1, p_l the precisions, alpha the
+activity decay, and skips over n layers (n = 1 in the documents' experiments),
 
     e_l         =  p_l (d_l - tau d_{l-n} - a_l W_l [phi(zbar_{l-1} + d_{l-1}) - phi(zbar_{l-1})])
     B dF/dz_l   =  e_l - tau e_{l+n} - phi'(z_l) * a_{l+1} W_{l+1}^T e_{l+1} + alpha z_l
     B dF/dW_l   = -a_l sum_i e_l phi(z_{l-1})^T            B dF/db_l = -sum_i e_l
 
-with d_l = 0 for l < 1 and e_L the output error. Subtracting predictions from activities instead
-would leave rounding noise of 1e-7 where a deep network's errors are far smaller, and Adam would
-scale it up. Tested against automatic differentiation of `pccore.energy`.
+with d_l = 0 for l < 1 and e_L the output error. Differences of activities and predictions would
+have rounding noise of 1e-7 where a deep network's errors are far smaller, and Adam would scale it
+up. Tested against automatic differentiation of `pccore.energy`.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Generic
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pccore.networks.stack import Biases, Stack
-
-StackT = TypeVar("StackT", bound=Stack)
+from pccore.networks.stack import Biases, StackT
 
 
 class StackEnergy(eqx.Module, Generic[StackT]):
     """The energy of a batch of a stack whose input and output are clamped, and its gradients.
 
-    A departure may have entries for the topmost m hidden layers only, those that can have moved.
+    A departure may be restricted to the topmost m hidden layers, those that can have moved.
 
     Attributes:
         network: the weights.
@@ -89,7 +87,7 @@ class StackEnergy(eqx.Module, Generic[StackT]):
         return jnp.concatenate([untouched, self._top(departure) + departure])
 
     def weight_gradients(self, departure: Float[Array, "m B N"]) -> StackT:
-        """dF/dW; exactly zero for the layers below the topmost m."""
+        """Return dF/dW; exactly zero for the layers below the topmost m."""
         config, network = self.network.config, self.network
         a, phi, B = config.scalings, config.phi.phi, self.batch_size
         change, _ = config.phi.respond(self._top(departure), departure)
@@ -108,27 +106,27 @@ class StackEnergy(eqx.Module, Generic[StackT]):
         )
 
     def output_feedback(self, departure: Float[Array, "m B N"]) -> Float[Array, "B N"]:
-        """a_L W_L^T e_L, what the output error sends down to the last hidden layer."""
+        """Return a_L W_L^T e_L, the feedback of the output error to the last hidden layer."""
         error = self._output_error(self.start[-1] + departure[-1])
         return self.network.config.scalings.last * (error @ self.network.last)
 
     def prediction(self, departure: Float[Array, "m B N"]) -> Float[Array, "B K"]:
-        """f_L(z_H) at this departure."""
+        """Return f_L(z_H) at this departure."""
         return self.network.readout(self.start[-1] + departure[-1])
 
     def departure_of(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
-        """Of the activities z_l = f_l(z_{l-1}) + e_l, by one sweep upwards."""
+        """Return the departure of z_l = f_l(z_{l-1}) + e_l, by one sweep upwards."""
         respond = self.network.config.phi.respond
         return self.sweep(errors, self.start, lambda z, d: respond(z, d).change)
 
     def errors_of(self, departure: Float[Array, "m B N"]) -> Float[Array, "H B N"]:
-        """e_l = z_l - f_l(z_{l-1}), without its precision: the inverse of `departure_of`."""
+        """Return z_l - f_l(z_{l-1}), without precisions: the inverse of `departure_of`."""
         departure = _below(departure, len(self.start))
         change, _ = self.network.config.phi.respond(self.start, departure)
         return self._errors(departure, change) / self.hidden_precisions(departure.dtype)
 
     def error_gradient(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
-        """B dF/de where the errors are the variables: one sweep upwards and one downwards."""
+        """Return B dF/de, with errors as variables: one sweep upwards and one downwards."""
         config, network = self.network.config, self.network
         departure = self.departure_of(errors)
         z = self.start + departure
@@ -137,18 +135,18 @@ class StackEnergy(eqx.Module, Generic[StackT]):
         from_above = jnp.zeros_like(z).at[-1].set(-slope[-1] * from_output)
         if config.activity_decay:
             from_above = from_above + config.activity_decay * z
-        # not the derivative of `departure_of`: at a kink, that of a change is not phi'
+        # not the derivative of `departure_of`: at a kink, the derivative of a change is not phi'
         _, downwards = jax.vjp(lambda e: self.sweep(e, slope, jnp.multiply), errors)
         return self.hidden_precisions(errors.dtype) * errors + downwards(from_above)[0]
 
     def _top(self, departure: Float[Array, "m B N"]) -> Float[Array, "m B N"]:
-        """zbar of the layers that `departure` is for."""
+        """Return zbar of the layers in `departure`."""
         return self.start[len(self.start) - len(departure) :]
 
     def _errors(
         self, departure: Float[Array, "m B N"], change: Float[Array, "m B N"]
     ) -> Float[Array, "m B N"]:
-        """e_l, when the layers below have not moved."""
+        """Return e_l; the layers below those in `departure` have not moved."""
         config = self.network.config
         W = self.network.hidden[config.depth - len(departure) :]
         passed_on = config.scalings.hidden * jnp.einsum("lbn,lmn->lbm", change[:-1], W)
@@ -178,7 +176,7 @@ class StackEnergy(eqx.Module, Generic[StackT]):
         at: Float[Array, "H B N"],
         respond: Callable[[Array, Array], Array],
     ) -> Float[Array, "H B N"]:
-        """d_l = e_l + tau d_{l-n} + a_l W_l respond(at_{l-1}, d_{l-1}), from the bottom up."""
+        """Return d_l = e_l + tau d_{l-n} + a_l W_l respond(at_{l-1}, d_{l-1}), bottom-up."""
         config = self.network.config
 
         def step(below: Array, layer: tuple[Array, Array, Array]) -> tuple[Array, Array]:
@@ -198,13 +196,13 @@ class StackEnergy(eqx.Module, Generic[StackT]):
 
 
 def _below(values: Float[Array, "m *rest"], depth: int) -> Float[Array, "depth *rest"]:
-    """Values of the topmost layers, with zeros for the layers below them."""
+    """Pad values of the topmost layers with zeros for the layers below them."""
     blank = jnp.zeros((depth - len(values), *values.shape[1:]), values.dtype)
     return jnp.concatenate([blank, values])
 
 
 def _shifted(values: Float[Array, "m *rest"], by: int) -> Float[Array, "m *rest"]:
-    """Each layer's value moved up by `by` layers (down if negative); zeros follow."""
+    """Move each layer's value up by `by` layers (down if negative) and fill in zeros."""
     edge = jnp.zeros_like(values[: abs(by)])
     if by > 0:
         return jnp.concatenate([edge, values[:-by]])

@@ -1,4 +1,4 @@
-"""Two networks that face each other: what one predicts is what the other sees."""
+"""Pairs of networks with inputs and outputs exchanged."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ from pccore.networks.stacked import NetworkConfig
 
 
 def mirror(network: NetworkConfig) -> NetworkConfig:
-    """The network that runs the other way: K inputs, D outputs, as deep and as wide.
+    """Return the configuration with K inputs and D outputs, of the same depth and width.
 
     Its output energy is the squared error, and its precisions are ones.
     """
@@ -20,7 +20,7 @@ def mirror(network: NetworkConfig) -> NetworkConfig:
 
 
 def require_mirrored(one: NetworkConfig, other: NetworkConfig, names: str) -> None:
-    """Raise `ValueError` unless the layers of `one`, in reverse, have the sizes of `other`'s."""
+    """Raise `ValueError` unless `one` and `other` have the same layer sizes in opposite order."""
     sizes = (one.input_size, one.width, one.depth, one.output_size)
     facing = (other.output_size, other.width, other.depth, other.input_size)
     if sizes != facing:

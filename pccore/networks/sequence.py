@@ -1,44 +1,43 @@
-"""The general network: any sequence of Equinox layers, inference by automatic differentiation."""
+"""Networks of any sequence of Equinox layers, with inference by automatic differentiation."""
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.losses import OUTPUTS, OutputEnergy
 from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.clamping import clamp
 from pccore.networks.general import SequenceRelaxation
+from pccore.networks.layered import Layers
 from pccore.validation import require_at_least
-
-Layers = Sequence[Callable[[Array], Array]]
 
 
 @dataclass(frozen=True)
 class GeneralConfig(AbstractNetworkConfig):
-    """A network of L layers of any kind: what they have in common. Its own are given by `layers`.
+    """The settings of a network of L layers of any kind; subclasses define `layers`.
 
-    The energy is that of `pccore.energy`: thesis eq. 5.1 with any functions f_l. A layer is all
-    that lies between two nodes; activations, pooling and the like belong inside of one. Samples are
-    flat vectors, as data sets have them, and reach the first layer in `input_shape`.
+    The energy is `pccore.energy`: thesis eq. 5.1 with any functions f_l. A layer is everything
+    between two nodes, including activation and pooling. Samples are flat vectors, as in data sets,
+    and are reshaped to `input_shape` for the first layer.
 
     Attributes:
-        input_shape: of one sample, for example (C, H, W).
+        input_shape: shape of one sample, for example (C, H, W).
         output_size: K.
         output: the output energy, a name in `pccore.OUTPUTS`.
-        precisions: p_1 .. p_L, the weight of each layer's energy (figure A.5); () stands for ones.
+        precisions: p_1 .. p_L, the weight of each layer's energy (figure A.5); () means all ones.
         activity_decay: alpha of the term alpha/2 ||z_l||^2 of every hidden node (C.3.3).
 
     Raises:
-        ValueError: a size below 1, an unknown output energy, layers that do not fit one another,
-            precisions that are not L positive numbers, or a negative decay.
+        ValueError: a size is below 1, the output energy is unknown, the layers do not fit one
+            another, precisions are not L positive numbers, or the decay is negative.
     """
 
     input_shape: tuple[int, ...]
@@ -48,7 +47,7 @@ class GeneralConfig(AbstractNetworkConfig):
     activity_decay: float = field(default=0.0, kw_only=True)
 
     skip: ClassVar[int] = 1
-    """Skips over several layers are for `NetworkConfig`; shorter ones are part of a layer."""
+    """Always 1: skips are inside layers; only `NetworkConfig` has skips over several layers."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "output_size")
@@ -66,7 +65,7 @@ class GeneralConfig(AbstractNetworkConfig):
 
     @abstractmethod
     def layers(self, key: Array) -> Layers:
-        """f_1 .. f_L, callables on ONE sample, with initial weights drawn from `key`."""
+        """Return f_1 .. f_L, callables on ONE sample, with initial weights drawn from `key`."""
 
     @property
     def input_size(self) -> int:
@@ -79,13 +78,13 @@ class GeneralConfig(AbstractNetworkConfig):
         return OUTPUTS[self.output]
 
     def build(self, key: Array) -> "SequenceNetwork":
-        """A network with initial weights."""
+        """Return a network with initial weights."""
         return SequenceNetwork(tuple(map(_arrays, self.layers(key))), self)
 
 
 @dataclass(frozen=True)
 class SequenceConfig(GeneralConfig):
-    """A network of the layers that a function makes: Equinox modules, or any callables.
+    """A network whose layers, Equinox modules or any callables, are made by a function.
 
         def layers(key):
             first, second = jax.random.split(key)
@@ -96,16 +95,16 @@ class SequenceConfig(GeneralConfig):
 
         network = SequenceConfig((64,), 10, layers)
 
-    All arrays in the layers learn; what their functions capture, and static fields, are constants.
-    Configurations are equal when they have the same function, so define it once: another one
-    compiles everything again.
+    All arrays in the layers are trained. Static fields and values captured by functions are
+    constants. Configurations are equal if they have the same function object: define it once,
+    because every new function compiles everything again.
 
     Attributes:
-        make: from a key, the layers f_1 .. f_L, for ONE sample.
+        make: a function from a key to the layers f_1 .. f_L, for ONE sample.
 
     Raises:
-        ValueError: as `GeneralConfig`, naming the layer that does not fit; a layer with an array
-            that is not floating-point, or with weights that only a function of its captures.
+        ValueError: the errors of `GeneralConfig`, with the layer that does not fit; or a layer has
+            an array that is not floating-point, or weights that are only captured by a function.
     """
 
     make: Callable[[Array], Layers]
@@ -115,10 +114,10 @@ class SequenceConfig(GeneralConfig):
 
 
 class SequenceNetwork(AbstractNetwork):
-    """Weights of a general network; also the shape that their gradients have.
+    """The weights of a general network; gradients of the weights have the same class.
 
     Attributes:
-        weights: of every layer its arrays, in the order of its pytree.
+        weights: the arrays of every layer, in the order of its pytree.
         config: everything else (static).
     """
 
@@ -126,26 +125,26 @@ class SequenceNetwork(AbstractNetwork):
     config: GeneralConfig = eqx.field(static=True)
 
     def modules(self) -> list[Callable[[Array], Array]]:
-        """f_1 .. f_L for one sample, as the configuration gave them, with this one's weights."""
+        """Return f_1 .. f_L for one sample: the configuration's layers with these weights."""
         pairs = zip(_skeleton(self.config), self.weights, strict=True)
         return [_with_arrays(layer, arrays) for layer, arrays in pairs]
 
     def layers(self) -> list[Callable[[Array], Array]]:
-        """f_1 .. f_L for a batch, the form that `pccore.energy` takes; the first takes (B, D)."""
+        """Return f_1 .. f_L for a batch, an argument of `pccore.energy`; f_1 takes (B, D)."""
         first, *others = map(jax.vmap, self.modules())
         shape = self.config.input_shape
         return [lambda x: first(x.reshape(len(x), *shape)), *others]
 
     def forward(self, x: Float[Array, "B D"]) -> tuple[Float[Array, "B *_"], ...]:
-        """Activities of a forward pass, z_1 .. z_H."""
+        """Return the activities of a forward pass, z_1 .. z_H."""
         return self._pass(x)[:-1]
 
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
-        """The output of a forward pass."""
+        """Return the output of a forward pass."""
         return self._pass(x)[-1]
 
     def relaxation(self, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> SequenceRelaxation:
-        """The energy of a batch, to be lowered by inference from the forward pass of `x`."""
+        """Return the energy of a batch; inference starts at the forward pass of `x`."""
         return clamp(self, {0: x, -1: y})
 
     def _pass(self, x: Array) -> tuple[Array, ...]:
@@ -155,36 +154,36 @@ class SequenceNetwork(AbstractNetwork):
         return tuple(nodes[1:])
 
 
-def _arrays(layer: Any) -> tuple[Array, ...]:
+def _arrays(layer: PyTree) -> tuple[Array, ...]:
     return tuple(filter(eqx.is_array, jax.tree.leaves(layer)))
 
 
-def _with_arrays(layer: Any, arrays: tuple[Array, ...]) -> Any:
-    """A layer of a skeleton, with arrays in their places."""
+def _with_arrays(layer: PyTree, arrays: tuple[Array, ...]) -> PyTree:
+    """Return a layer of a skeleton with arrays in place of their shapes."""
     leaves, structure = jax.tree.flatten(layer)
     supply = iter(arrays)
     return jax.tree.unflatten(structure, [next(supply) if _is_place(x) else x for x in leaves])
 
 
-def _is_place(leaf: Any) -> bool:
+def _is_place(leaf: object) -> bool:
     return isinstance(leaf, jax.ShapeDtypeStruct)
 
 
 @lru_cache(maxsize=256)
-def _skeleton(config: GeneralConfig) -> tuple[Any, ...]:
-    """The layers with the shapes of arrays in their places; checked, once per configuration.
+def _skeleton(config: GeneralConfig) -> tuple[PyTree, ...]:
+    """Check the layers and return them with shapes in place of arrays, once per configuration.
 
-    Activation functions and the like are kept here and not in the network, where those of another
-    build would be other static values, and compile everything again.
+    Activation functions are kept here, not in the network: those of another build would be
+    different static values, which would compile everything again.
     """
 
     def traced(key: Array) -> Layers:
-        # Constants that layers capture stay values; what is captured and drawn from the key does
-        # not, and `_after` finds it.
+        # Captured constants stay values. Captured draws from the key become tracers, which
+        # `_after` finds.
         with jax.ensure_compile_time_eval():
             return tuple(config.layers(key))
 
-    layers: tuple[Any, ...] = eqx.filter_eval_shape(traced, jax.random.key(0))
+    layers: tuple[PyTree, ...] = eqx.filter_eval_shape(traced, jax.random.key(0))
     if not layers:
         raise ValueError("a network needs at least one layer, got none")
     shape, giver, name = config.input_shape, "the input", ""
@@ -198,8 +197,8 @@ def _skeleton(config: GeneralConfig) -> tuple[Any, ...]:
     return layers
 
 
-def _after(layer: Any, shape: tuple[int, ...], name: str, giver: str) -> tuple[int, ...]:
-    """The shape that a layer gives, from the one that it is given."""
+def _after(layer: PyTree, shape: tuple[int, ...], name: str, giver: str) -> tuple[int, ...]:
+    """Return the output shape of a layer for an input shape."""
     for leaf in filter(_is_place, jax.tree.leaves(layer)):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise ValueError(
@@ -215,15 +214,15 @@ def _after(layer: Any, shape: tuple[int, ...], name: str, giver: str) -> tuple[i
         raise ValueError(f"{name} {clash} shape {shape}: {cause}") from error
     if any(isinstance(constant, jax.core.Tracer) for constant in jaxpr.consts):
         raise ValueError(
-            f"{name} captures weights, which learning would not find: make them fields of a module"
+            f"{name} captures weights, which would not be trained: make them fields of a module"
         )
     if not _is_place(given):
         raise ValueError(f"{name} must give one array, got {type(given).__name__}")
     return given.shape
 
 
-def _declared(layer: Any) -> str:
-    """The size that the first part of a layer with a declared input size expects."""
+def _declared(layer: PyTree) -> str:
+    """Return the input size of the first part of a layer that declares one, else ''."""
     sizes = ("in_features", "in_channels")
     parts = jax.tree.leaves(layer, is_leaf=lambda part: any(hasattr(part, size) for size in sizes))
     for part in parts:

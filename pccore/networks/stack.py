@@ -4,7 +4,7 @@ The settings and the weights of a stack. `pccore.networks.stacked` adds inferenc
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -79,11 +79,11 @@ class StackConfig(AbstractNetworkConfig):
             return
         low, high = self.initial_range
         if not low < high:
-            raise ValueError(f"initial_range must rise, got {self.initial_range}")
+            raise ValueError(f"initial_range must be increasing, got {self.initial_range}")
         if self.initial_std is not None:
             raise ValueError(
-                f"initial_range excludes initial_std, got {self.initial_range} and "
-                f"{self.initial_std}"
+                "initial_range and initial_std are mutually exclusive, got "
+                f"{self.initial_range} and {self.initial_std}"
             )
 
     @property
@@ -103,7 +103,7 @@ class StackConfig(AbstractNetworkConfig):
 
     @property
     def stride(self) -> int:
-        """How many layers an error travels in one step of inference."""
+        """The number of layers that an error travels in one step of inference."""
         return self.skip if self.residual else 1
 
     @property
@@ -113,13 +113,13 @@ class StackConfig(AbstractNetworkConfig):
 
     @property
     def weights(self) -> int:
-        """How many weights the network has, biases not counted."""
+        """The number of weights, without biases."""
         N = self.width
         return N * self.input_size + (self.depth - 1) * N * N + self.output_size * N
 
 
 def _noise(config: StackConfig, key: Array) -> Float[Array, " weights"]:
-    """What initial weights are made of: independent draws."""
+    """Draw independent numbers, from which initial weights are made."""
     shape = (config.weights,)
     if config.initial_range is not None:
         low, high = config.initial_range
@@ -127,6 +127,9 @@ def _noise(config: StackConfig, key: Array) -> Float[Array, " weights"]:
     if config.initial_std is not None:
         return jax.random.normal(key, shape)
     return PARAMETERISATIONS[config.parameterisation].noise(key, shape)
+
+
+StackT = TypeVar("StackT", bound="Stack")
 
 
 class Biases(eqx.Module):
@@ -148,14 +151,14 @@ class Stack(eqx.Module):
     """
 
     first: Float[Array, "N D"]
-    hidden: Float[Array, "H-1 N N"]
+    hidden: Float[Array, "Hm1 N N"]
     last: Float[Array, "K N"]
     biases: Biases | None
     config: StackConfig = eqx.field(static=True)
 
     @classmethod
-    def create(cls, config: StackConfig, key: Array) -> Self:
-        """Draw initial weights by the law of `config.parameterisation`."""
+    def create(cls: type[StackT], config: StackConfig, key: Array) -> StackT:
+        """Draw initial weights from the distribution of `config.parameterisation`."""
         parameterisation = PARAMETERISATIONS[config.parameterisation]
         N, D, K, H = config.width, config.input_size, config.output_size, config.depth
         noise = _noise(config, key)
@@ -174,17 +177,17 @@ class Stack(eqx.Module):
         return cls(first, hidden, last, biases, config)
 
     def drive(self, x: Float[Array, "B D"]) -> Float[Array, "B N"]:
-        """f_1(x), the prediction of the first hidden layer; it never changes during inference."""
+        """Return f_1(x), the prediction of the first hidden layer; inference never changes it."""
         prediction = self.config.scalings.first * (x @ self.first.T)
         return prediction if self.biases is None else prediction + self.biases.hidden[0]
 
     def readout(self, z: Float[Array, "B N"]) -> Float[Array, "B K"]:
-        """f_L(z), the prediction of the output by the last hidden layer."""
+        """Return f_L(z), the prediction of the output by the last hidden layer."""
         prediction = self.config.scalings.last * (self.config.phi.phi(z) @ self.last.T)
         return prediction if self.biases is None else prediction + self.biases.last
 
     def forward(self, x: Float[Array, "B D"]) -> Float[Array, "H B N"]:
-        """Activities of a forward pass: z_1 = f_1(x), z_l = f_l(z_{l-1})."""
+        """Return the activities of a forward pass: z_1 = f_1(x), z_l = f_l(z_{l-1})."""
 
         def step(below: Array, layer: tuple[Array, Array | None]) -> tuple[Array, Array]:
             return self._step(below, layer)
@@ -194,7 +197,7 @@ class Stack(eqx.Module):
         return jnp.concatenate([below[-1:], rest])
 
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
-        """The output of a forward pass, in the memory of one layer."""
+        """Return the output of a forward pass, in the memory of one layer."""
 
         def step(below: Array, layer: tuple[Array, Array | None]) -> tuple[Array, None]:
             return self._step(below, layer)[0], None
@@ -203,18 +206,18 @@ class Stack(eqx.Module):
         return self.readout(top[-1])
 
     def _below_second(self, x: Float[Array, "B D"]) -> Float[Array, "n B N"]:
-        """What the second hidden layer sees: z_1, and zeros where skips begin below it."""
+        """Return the inputs of the second hidden layer: z_1, and zeros for skips from below it."""
         first = self.drive(x)[None]
         return jnp.pad(first, ((self.config.skip - 1, 0), (0, 0), (0, 0)))
 
     def _stack(self) -> tuple[Array, Array | None]:
-        """Weights and biases of the layers between hidden ones."""
+        """Return the weights and biases between hidden layers."""
         return self.hidden, None if self.biases is None else self.biases.hidden[1:]
 
     def _step(
         self, below: Float[Array, "n B N"], layer: tuple[Array, Array | None]
     ) -> tuple[Float[Array, "n B N"], Float[Array, "B N"]]:
-        """z_l = f_l(z_{l-1}) of a hidden layer from the n activities below it; the next n."""
+        """Return the n activities below the next layer, and z_l = f_l(z_{l-1})."""
         W, b = layer
         z = self.config.scalings.hidden * (self.config.phi.phi(below[-1]) @ W.T)
         if b is not None:
@@ -224,9 +227,9 @@ class Stack(eqx.Module):
         return jnp.concatenate([below[1:], z[None]]), z
 
     def layers(self) -> list[Layer]:
-        """The same network as a general sequence of layers, the form that `pccore.energy` takes.
+        """Return f_1 .. f_L as callables, an argument of `pccore.energy`.
 
-        Skips over several layers are not in it: `pccore.energy` takes them as `skip`.
+        They do not contain skips over several layers, for which `pccore.energy` has `skip`.
         """
         a, config = self.config.scalings, self.config
         hidden_biases = [None] * config.depth if self.biases is None else [*self.biases.hidden]

@@ -1,4 +1,4 @@
-"""Learning rules: where weight gradients come from. One interface, one file each."""
+"""Learning rules: computations of weight gradients, one per file."""
 
 from pccore.rules.backpropagation import Backpropagation
 from pccore.rules.base import LearningRule

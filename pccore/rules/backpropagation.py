@@ -1,4 +1,4 @@
-"""Backpropagation, the baseline."""
+"""Backpropagation, the baseline of predictive coding."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from pccore.rules.base import LearningRule, NetworkT
 
 @dataclass(frozen=True)
 class Backpropagation(LearningRule):
-    """The gradient of the loss of the forward pass; with muPC scalings, BP with Depth-muP."""
+    """The gradient of the loss of a forward pass; with muPC scalings, BP with Depth-muP."""
 
     @property
     def splits_batches(self) -> bool:

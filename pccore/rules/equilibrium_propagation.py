@@ -1,4 +1,4 @@
-"""Equilibrium propagation: learn from how a nudged equilibrium differs from the free one."""
+"""Equilibrium propagation: the contrast of a nudged and a free equilibrium."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -21,18 +21,18 @@ class EquilibriumPropagation(LearningRule):
         [dE/dW at z(nudge) - dE/dW at z(0)] / nudge                     one-sided, error O(nudge)
         [dE/dW at z(nudge) - dE/dW at z(-nudge)] / (2 nudge)            symmetric, error O(nudge^2)
 
-    and tends to the gradient of the loss C(y, z_L(0)) as the nudge goes to zero, if inference
-    reaches the equilibria. E need not be convex: see `pccore.HopfieldConfig`. A rate beta/B
-    below 2 / lambda_max of E's Hessian keeps descent from overshooting.
+    which converges to the gradient of the loss C(y, z_L(0)) as the nudge goes to zero, if inference
+    reaches the equilibria. E need not be convex: see `pccore.HopfieldConfig`. Descent is stable if
+    beta/B is below 2 / lambda_max of E's Hessian.
 
     Attributes:
-        inference: how the activities relax, in each phase.
-        nudge: the weight of C in the nudged phase. Small enough for the limit, large enough for the
-            difference to rise above float32's rounding.
-        symmetric: whether to nudge both ways, which takes a third phase.
+        inference: the inference scheme of each phase.
+        nudge: the weight of C in the nudged phase, small enough for the limit and large enough for
+            a difference above the rounding of float32.
+        symmetric: whether to nudge in both directions, which takes a third phase.
 
     Raises:
-        ValueError: a nudge that is not positive; in `gradients`, a network that is not an
+        ValueError: the nudge is not positive; or, in `gradients`, the network is not an
             `HopfieldNetwork`.
     """
 
@@ -52,7 +52,7 @@ class EquilibriumPropagation(LearningRule):
         activity_lr: Float[Array, ""],
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
-        """The loss is that of the free equilibrium."""
+        """Return the loss of the free equilibrium and the contrast."""
         if not isinstance(network, HopfieldNetwork):
             raise ValueError(
                 "equilibrium propagation trains the network of a HopfieldConfig, got "

@@ -1,4 +1,4 @@
-"""Predictive coding: infer, then learn."""
+"""Predictive coding."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -12,11 +12,11 @@ from pccore.starts import ForwardStart, Start
 
 @dataclass(frozen=True)
 class PredictiveCoding(LearningRule):
-    """Infer, then learn: the gradient of the energy at the inferred activities (eqs. 5.2, 5.3).
+    """The gradient of the energy at the inferred activities (thesis eqs. 5.2, 5.3).
 
     Attributes:
-        inference: how the activities relax.
-        start: where they begin, by default from a forward pass.
+        inference: the inference scheme.
+        start: the initial activities, by default those of a forward pass.
     """
 
     inference: InferenceScheme = field()

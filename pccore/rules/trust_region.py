@@ -18,16 +18,17 @@ MOST_WEIGHTS = 3000
 class TrustRegionNewton(LearningRule):
     """(H + lambda I)^-1 g, with g and H gradient and Hessian of the loss (thesis 3.3.2, 3.4).
 
-    It is meant for `SGD()` and a weight learning rate of 1, which make it the step of figure 3.2.
-    H is dense, over all weights and biases, so that a step takes O(n^2) memory and O(n^3) time.
-    Where lambda exceeds minus the smallest eigenvalue of H the step solves a trust-region problem
-    (eq. 3.3, with 1/alpha for lambda); below that it need not descend.
+    With `SGD()` and a weight learning rate of 1 it is the step of figure 3.2. H is dense, over all
+    weights and biases: a step takes O(n^2) memory and O(n^3) time. If lambda exceeds minus the
+    smallest eigenvalue of H, the step solves a trust-region problem (eq. 3.3, with 1/alpha for
+    lambda); otherwise it may ascend.
 
     Attributes:
         damping: lambda; 2 in figure 3.2.
 
     Raises:
-        ValueError: a negative damping; in `gradients`, a network of more than 3000 weights.
+        ValueError: the damping is negative; or, in `gradients`, the network has more than 3000
+            weights.
     """
 
     damping: float = 2.0

@@ -1,4 +1,4 @@
-"""Unsupervised predictive coding: the output is data, and there is no input."""
+"""Unsupervised predictive coding: the output is data, the input is latent."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -8,20 +8,21 @@ from jaxtyping import Array, Float
 
 from pccore.inference import InferenceScheme
 from pccore.networks.clamping import clamp
+from pccore.networks.layered import LayeredNetwork
 from pccore.rules.base import LearningRule, NetworkT
 
 
 @dataclass(frozen=True)
 class Unsupervised(LearningRule):
-    """Clamp the output alone, infer z_0 too, then learn (thesis chapter 2, section C.2.1).
+    """Predictive coding with only the output clamped (thesis chapter 2, section C.2.1).
 
-    z_0 is a latent without a prior, inferred as by `pccore.complete(network, {-1: y}, ...)`, from
-    the same start for every sample. The loss is that of a forward pass from there: the error of
-    reconstruction. Inputs are not used. The test loss and accuracy that `pccore.fit` reports are of
-    a forward pass from the data set's inputs, and mean nothing here.
+    z_0 is a latent without a prior, inferred as in `pccore.complete(network, {-1: y}, ...)` from
+    the same start for every sample. The loss is the reconstruction error, that of a forward pass
+    from the inferred z_0. Inputs are not used: the test loss and accuracy of `pccore.fit`, which
+    are of a forward pass from the data set's inputs, are meaningless.
 
     Attributes:
-        inference: how the activities relax.
+        inference: the inference scheme.
     """
 
     inference: InferenceScheme = field()
@@ -35,6 +36,11 @@ class Unsupervised(LearningRule):
         activity_lr: Float[Array, ""],
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
+        if not isinstance(network, LayeredNetwork):
+            raise ValueError(
+                "unsupervised learning needs a network that is a sequence of layers, got "
+                f"{type(network).__name__}"
+            )
         relaxation = clamp(network, {-1: y})
         departure = self.inference.infer(relaxation, activity_lr).departure
         latent = relaxation.nodes(departure)[0]

@@ -74,7 +74,7 @@ def nearest_minimum(w: Float[Array, " 2"], slope: Float[Array, ""]) -> Float[Arr
     """
     u, v = (w[0] + w[1]) / 2**0.5, (w[0] - w[1]) / 2**0.5
 
-    def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Array, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bracket
         mu = (low + high) / 2
         above = (u / (1 + mu)) ** 2 - (v / (1 - mu)) ** 2 > 2 * slope

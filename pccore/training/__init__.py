@@ -1,1 +1,1 @@
-"""Training: configuration, compiled programs, the loop, snapshots, outcomes."""
+"""Training: configuration, compiled programs, loop, snapshots, outcomes."""

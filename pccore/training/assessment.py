@@ -1,4 +1,4 @@
-"""From the losses that a lane recorded to what became of it."""
+"""The outcome of a lane from its recorded losses."""
 
 from dataclasses import dataclass
 
@@ -7,20 +7,20 @@ import numpy as np
 from pccore.data import Dataset
 from pccore.training.outcomes import Curve, Outcome, Status
 
-# Untrained networks land a little above the commonest class by luck: a tenth of the way from there
-# to a perfect score is still chance.
+# Untrained networks can be slightly better than the most common class by luck. A tenth of the way
+# from that to a perfect score still counts as chance.
 CHANCE_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
 class Chance:
-    """What a network that ignores its input achieves on a data set.
+    """The performance on a data set of networks that ignore their input.
 
     Attributes:
-        accuracy: on the test set of a classification, the share of its commonest class plus a tenth
-            of what is missing to 1; None for regressions.
-        loss: the training loss of predicting the mean target, 0.5 sum_k Var(y_k), for regressions;
-            None for classifications.
+        accuracy: for classifications, the share of the most common class of the test set, plus a
+            tenth of the difference to 1; None for regressions.
+        loss: for regressions, the training loss of predicting the mean target,
+            0.5 sum_k Var(y_k); None for classifications.
     """
 
     accuracy: float | None
@@ -28,14 +28,14 @@ class Chance:
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Chance":
-        """The chance level of `dataset`."""
+        """Return the chance level of `dataset`."""
         if dataset.task == "classification":
-            share = np.bincount(dataset.test_y).max() / len(dataset.test_y)
+            share = float(np.bincount(dataset.test_y).max()) / len(dataset.test_y)
             return cls(accuracy=share + CHANCE_MARGIN * (1 - share), loss=None)
         return cls(accuracy=None, loss=0.5 * float(np.var(dataset.train_y, axis=0).sum()))
 
     def explains(self, loss: float, accuracy: float | None) -> bool:
-        """Whether a training loss and a test accuracy are no better than chance."""
+        """Return whether a training loss and a test accuracy are no better than chance."""
         if self.accuracy is not None and accuracy is not None:
             return accuracy <= self.accuracy
         return self.loss is not None and loss >= self.loss
@@ -49,17 +49,17 @@ def assess(
     test_accuracy: np.ndarray,
     chance: Chance,
 ) -> Outcome:
-    """The outcome of a lane.
+    """Return the outcome of a lane.
 
     Args:
-        losses: training loss of every step's batch, (steps,); NaN from where the lane diverged.
-        limit: the loss above which it counted as diverged.
-        evaluated: steps done at each evaluation, increasing; the last is the end of the training.
+        losses: training loss of every step's batch, (steps,); NaN after the lane has diverged.
+        limit: the loss above which the lane counts as diverged.
+        evaluated: steps done at each evaluation, increasing; the last one is the end of training.
         test_loss: test loss at each evaluation.
         test_accuracy: test accuracy at each evaluation, NaN for regressions.
         chance: the chance level of the data set.
     """
-    total, diverged_step = len(losses), _divergence(losses, limit, test_loss[-1])
+    total, diverged_step = len(losses), _divergence(losses, limit, float(test_loss[-1]))
     parts = np.split(losses[: evaluated[-1]], evaluated[:-1])
     means = [np.mean(part) if len(part) else np.nan for part in parts]
     alive = evaluated < (diverged_step or total + 1)
@@ -93,7 +93,7 @@ def assess(
 
 
 def _divergence(losses: np.ndarray, limit: float, last_test_loss: float) -> int | None:
-    """The first step whose loss had blown up; the last step when only the test set shows it."""
+    """Return the first step with a diverged loss; the last step if only the test loss diverged."""
     bad = np.flatnonzero(np.isnan(losses))
     if len(bad):
         return int(bad[0]) + 1

@@ -1,7 +1,7 @@
-"""What a training run is made of. All frozen and hashable.
+"""The frozen, hashable configuration of a training run.
 
-A `TrainingConfig` determines a compiled program. Learning rates and seeds are not in it: they are
-traced values (`Lane`), so that changing one never compiles anything again.
+A `TrainingConfig` determines a compiled program. Learning rates and seeds are not part of it but
+traced values (`Lane`), so that changing them never recompiles.
 """
 
 from dataclasses import dataclass, field
@@ -20,23 +20,25 @@ class TrainingConfig:
 
     Attributes:
         network: the network to train.
-        rule: how weight gradients come about: `PredictiveCoding(...)` or `Backpropagation()`.
-        optimiser: what turns weight gradients into weight updates.
-        batch_size: B. The activity learning rate depends on it: the energy is a batch mean.
-        steps: weight updates in all; the data set is reshuffled every floor(n / B) updates. With 0
-            the untrained network is evaluated and probed.
-        eval_every: weight updates between two evaluations on the test set (and after the last).
-        penalties: on the weights, for example `WeightDecay(1e-4)`; their gradients are added to the
-            rule's. The losses that a run reports are without them.
+        rule: the learning rule, such as `PredictiveCoding(...)` or `Backpropagation()`.
+        optimiser: converts weight gradients into weight updates.
+        batch_size: B. The energy is a batch mean, so the activity learning rate depends on B.
+        steps: total number of weight updates; the data set is reshuffled every floor(n / B)
+            updates. With 0, the untrained network is evaluated and probed.
+        eval_every: weight updates between evaluations on the test set; the last update is followed
+            by an evaluation too.
+        penalties: penalties on the weights, for example `WeightDecay(1e-4)`. Their gradients are
+            added to those of the rule; reported losses exclude them.
         probes: measured on the first batch_size training samples, before the first update and at
             every evaluation.
-        batch_shards: how the arithmetic is laid out, not what it computes: the batch is split over
-            so many devices, each with all weights. For backpropagation, and predictive coding by
-            gradient descent from a forward pass, which treat every sample alone.
+        batch_shards: number of devices over which a batch is split, each with all weights. It
+            changes the layout of the arithmetic, not the result. It needs a rule that treats
+            samples independently: backpropagation, or predictive coding by gradient descent from a
+            forward pass.
 
     Raises:
-        ValueError: a count below 1 (`steps`: below 0), or shards that do not divide the batch or do
-            not suit the rule.
+        ValueError: a count is below 1 (`steps`: below 0), or the shards do not divide the batch or
+            the rule does not split batches.
     """
 
     network: AbstractNetworkConfig
@@ -65,12 +67,12 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Lane:
-    """What distinguishes runs that share a compiled program.
+    """The values that differ between runs of one compiled program.
 
     Attributes:
         weight_lr: eta of the optimiser, not rescaled by sqrt(N L) (thesis 5.3.1, 5.8).
-        activity_lr: beta of z <- z - beta dF/dz, F the batch-mean energy: at batch size B a sample
-            moves by beta/B of its own gradient. None for rules that infer no activities.
+        activity_lr: beta of z <- z - beta dF/dz, with F the batch-mean energy: at batch size B a
+            sample moves by beta/B times its own gradient. None for rules that infer no activities.
         seed: determines the initial weights and the order of the data.
     """
 

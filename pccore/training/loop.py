@@ -1,6 +1,6 @@
-"""Training: many runs of one shape as the lanes of one compiled program.
+"""The training loop: many runs of one shape as lanes of one compiled program.
 
-Losses are collected on the device and leave it once per evaluation.
+Losses are collected on the device.
 """
 
 import warnings
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, UInt
 
 from pccore.data import Dataset
 from pccore.networks.base import AbstractNetwork
@@ -37,12 +37,12 @@ from pccore.training.snapshots import Pace, Snapshots, decode, encode
 
 
 class Progress(NamedTuple):
-    """A training so far.
+    """The state and the results of a training in progress.
 
     Attributes:
-        state: of all lanes.
+        state: the state of all lanes.
         tests: test loss and accuracy of all lanes, at each evaluation.
-        probed: what the probes gave before the first update and at each evaluation.
+        probed: results of the probes, before the first update and at each evaluation.
     """
 
     state: LaneState
@@ -51,10 +51,10 @@ class Progress(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A trained network and what became of its training.
+    """A trained network and the outcome of its training.
 
     Attributes:
-        network: its weights at the end, in the class that `config.network.build` gives.
+        network: the final weights, an instance of the class that `config.network.build` returns.
         outcome: losses, accuracy, status.
     """
 
@@ -95,26 +95,26 @@ def fit_many(
 ) -> list[Outcome]:
     """Train one network per lane, all in one compiled program.
 
-    A lane and a lone run agree to float32 rounding. A lane that diverges ends in `Status.DIVERGED`
-    and does not disturb the others; when all have, training stops.
+    A lane agrees with a run of its own to float32 rounding. A lane that diverges ends in
+    `Status.DIVERGED` without an effect on the others; training stops if all lanes have diverged.
 
     Args:
-        config: what the runs share.
-        dataset: what they learn; it stays on the device for the next call.
-        lanes: what tells them apart.
-        on_progress: called with the number of weight updates done at every evaluation; what it
-            raises ends the training.
-        snapshots: where a snapshot of all lanes comes from and goes to. Training goes on from one
-            with the numbers that it would have had unbroken, bit for bit on the same kind of
-            device. It must be of the same config, data set and lanes; one of other shapes is warned
-            of, and training begins at the beginning.
+        config: the settings that the runs share.
+        dataset: the data set; it stays on the device for the next call.
+        lanes: the settings that differ between runs.
+        on_progress: called with the number of weight updates done at every evaluation; an exception
+            raised by it ends the training.
+        snapshots: the storage of snapshots of all lanes. A resumed training has the numbers of an
+            uninterrupted one, bit for bit on the same kind of device. The snapshot must be of the
+            same config, data set and lanes. With a snapshot of other shapes, training warns and
+            starts from the beginning.
 
     Returns:
-        One outcome per lane, in their order. Numerical failure is an outcome, not an exception.
+        One outcome per lane, in order. Numerical failure is an outcome, not an exception.
 
     Raises:
-        ValueError: no lanes; the data set does not fit the network; fewer samples than one batch; a
-            lane without the activity learning rate that the rule needs.
+        ValueError: there are no lanes, the data set does not fit the network, there are fewer
+            samples than one batch, or a lane lacks the activity learning rate that the rule needs.
     """
     return _run(config, dataset, lanes, on_progress, snapshots)[1]
 
@@ -126,7 +126,7 @@ def _run(
     on_progress: Callable[[int], None] | None,
     snapshots: Snapshots | None = None,
 ) -> tuple[LaneState, list[Outcome]]:
-    """The last state of all lanes, and their outcomes."""
+    """Return the last state of all lanes, and their outcomes."""
     _check(config, dataset, lanes)
     group = _Group.of(config, dataset, lanes)
     step, progress = _resumed(group, snapshots) or (0, group.begun())
@@ -157,10 +157,10 @@ def _run(
 
 @dataclass(frozen=True)
 class _Group:
-    """Lanes that train together, with what they learn from, on the device."""
+    """Lanes that train together, and their data on the device."""
 
     config: TrainingConfig
-    seeds: Int[Array, " lanes"]
+    seeds: UInt[Array, " lanes"]
     rates: Rates
     train: Samples
     test: Samples
@@ -180,19 +180,19 @@ class _Group:
         return len(self.train.inputs) // self.config.batch_size
 
     def begun(self) -> Progress:
-        """Before the first update; without any to come, evaluated."""
+        """Return the progress before the first update; without updates, evaluated."""
         state = start(self.config, self.seeds)
         tests = [] if self.config.steps else [evaluate(state.network, self.test)]
         return Progress(state, tests, [self._probed(state.network)])
 
     def order(self, step: int) -> Int[Array, "lanes n"]:
-        """Of the training set, in the epoch of an update."""
+        """Return the order of the training set in the epoch of an update."""
         return shuffle(self.seeds, step // self.per_epoch, len(self.train.inputs))
 
     def advanced(
         self, progress: Progress, order: Int[Array, "lanes n"], step: int, stop: int
     ) -> Progress:
-        """After updates `step` to `stop`."""
+        """Take updates `step` to `stop`."""
         state = advance(
             self.config,
             progress.state,
@@ -207,7 +207,7 @@ class _Group:
         return progress._replace(state=state)
 
     def evaluated(self, progress: Progress) -> Progress:
-        """With one more test and one more look by the probes."""
+        """Add an evaluation and the results of the probes."""
         state, network = progress.state, progress.state.network
         tests = [*progress.tests, evaluate(network, self.test)]
         return Progress(state, tests, [*progress.probed, self._probed(network)])
@@ -217,7 +217,7 @@ class _Group:
 
 
 def _resumed(group: _Group, snapshots: Snapshots | None) -> tuple[int, Progress] | None:
-    """The updates done and the training after them, if there is a snapshot of it."""
+    """Load the number of updates done and the progress from a snapshot, if there is one."""
     data = None if snapshots is None else snapshots.load()
     if data is None:
         return None
@@ -231,12 +231,12 @@ def _resumed(group: _Group, snapshots: Snapshots | None) -> tuple[int, Progress]
     try:
         return decode(data, like)
     except ValueError as error:
-        warnings.warn(f"training begins again: {error}", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"training starts from the beginning: {error}", RuntimeWarning, stacklevel=2)
         return None
 
 
 def _outcomes(config: TrainingConfig, progress: Progress, chance: Chance) -> list[Outcome]:
-    """What became of every lane, from what was collected on the device."""
+    """Return the outcome of every lane from the collected results."""
     losses, limits = np.asarray(progress.state.losses), np.asarray(progress.state.limit)
     last, every = config.steps, config.eval_every
     steps = [*range(every, last, every), last][: len(progress.tests)]
@@ -246,7 +246,7 @@ def _outcomes(config: TrainingConfig, progress: Progress, chance: Chance) -> lis
     )
     return [
         replace(
-            assess(losses[i], limits[i], np.array(steps), test_loss[i], accuracy[i], chance),
+            assess(losses[i], float(limits[i]), np.array(steps), test_loss[i], accuracy[i], chance),
             readings=readings[i],
         )
         for i in range(len(losses))
@@ -273,7 +273,7 @@ def _check(config: TrainingConfig, dataset: Dataset, lanes: Sequence[Lane]) -> N
 
 
 def _next_stop(config: TrainingConfig, per_epoch: int, step: int, pace: Pace | None) -> int:
-    """Where a stretch of updates ends that no evaluation, reshuffling or look interrupts."""
+    """Return the end of a stretch without evaluation, reshuffling or offer of a snapshot."""
     return min(
         config.steps,
         (step // config.eval_every + 1) * config.eval_every,

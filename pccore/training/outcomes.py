@@ -1,4 +1,4 @@
-"""What became of a run: a value, never an exception."""
+"""Outcomes of runs: values, not exceptions."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,14 +12,14 @@ class Status(StrEnum):
     """How a run ended."""
 
     TRAINED = "trained"
-    AT_CHANCE = "at_chance"  # every step was taken, and the network predicts no better than chance
+    AT_CHANCE = "at_chance"  # all steps were taken, but the network predicts no better than chance
     DIVERGED = "diverged"  # the loss stopped being finite or blew up, at `diverged_step`
-    FAILED = "failed"  # not a result: the machine or the program failed, see `cause`
+    FAILED = "failed"  # no result: the machine or the program failed, see `cause`
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Training over time, one entry per evaluation (NaN where a value does not exist).
+    """Training over time, one entry per evaluation; NaN where a value does not exist.
 
     Attributes:
         step: weight updates done.
@@ -39,19 +39,19 @@ class Outcome:
     """The result of one run. Values that do not exist are None.
 
     Attributes:
-        status: how it ended.
+        status: how the run ended.
         final_train_loss: mean training loss per sample (batch loss before each update) over the
-            last tenth of the steps; None when diverged or failed, or without steps.
-        min_train_loss: the thesis's metric, the smallest single-batch training loss; it rewards
-            runs that later diverge, so nothing is chosen by it.
+            last tenth of the steps; None if diverged or failed, or without steps.
+        min_train_loss: the smallest single-batch training loss, the thesis's metric. It rewards
+            runs that diverge later, so it is not used for selection.
         test_loss: loss per sample on the test set after the last step.
         test_accuracy: share of test samples classified correctly after the last step; None for
             regressions.
         steps: weight updates done.
         diverged_step: the first update (counted from 1) whose batch loss had blown up.
-        cause: why a failed run failed, one sentence.
+        cause: the reason of a failure, in one sentence.
         curve: training over time.
-        readings: what the probes measured, before the first update and at every evaluation.
+        readings: measurements of the probes, before the first update and at every evaluation.
     """
 
     status: Status
@@ -67,5 +67,5 @@ class Outcome:
 
     @staticmethod
     def failed(cause: str) -> "Outcome":
-        """The outcome of a run that could not be carried out."""
+        """Return the outcome of a run that could not be completed."""
         return Outcome(Status.FAILED, cause=cause)

@@ -1,24 +1,25 @@
-"""Probes: what is measured on a network while it trains, beside its losses."""
+"""Probes: measurements on a network during training, in addition to losses."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Float
 
 Probed = tuple[dict[str, Array], ...]
-"""Of every probe its quantities, each with a value per lane."""
+"""The quantities of every probe, each with one value per lane."""
 
 
+@runtime_checkable
 class Probe(Protocol):
-    """Measures a network on one batch. A frozen dataclass, so that programs are compiled once.
+    """A measurement on a network and one batch; a frozen dataclass, so that programs compile once.
 
     Training calls it before the first weight update and at every evaluation, on the first samples
-    of the training set, compiled, for all lanes at once: its cost per call must be bounded.
+    of the training set, compiled, for all lanes at once. Its cost per call must be bounded.
     """
 
     source: ClassVar[str]
-    """Where its quantities are defined, for example "thesis 5.4.1"."""
+    """The source that defines the quantities, for example "thesis 5.4.1"."""
 
     def measure(
         self,
@@ -27,7 +28,7 @@ class Probe(Protocol):
         y: Float[Array, "B K"],
         activity_lr: Float[Array, ""],
     ) -> dict[str, Float[Array, ""]]:
-        """Scalars by the names of their quantities; NaN where one does not exist."""
+        """Return scalars by quantity; NaN where a quantity does not exist."""
         ...
 
 
@@ -35,10 +36,10 @@ class Reading(NamedTuple):
     """One measured number.
 
     Attributes:
-        step: weight updates done before it.
-        quantity: its name.
+        step: weight updates done before the measurement.
+        quantity: name of the quantity.
         value: the number, NaN where it does not exist.
-        source: where it is defined.
+        source: the source that defines the quantity.
     """
 
     step: int
@@ -50,7 +51,7 @@ class Reading(NamedTuple):
 def readings_of(
     probes: Sequence[Probe], probed: Sequence[tuple[int, Probed]], lanes: int
 ) -> list[tuple[Reading, ...]]:
-    """What was measured on each lane, in order, from what the probes gave after some steps."""
+    """Return the readings of each lane, in order, from the results of the probes by step."""
     found: list[list[Reading]] = [[] for _ in range(lanes)]
     for step, by_probe in probed:
         for probe, quantities in zip(probes, by_probe, strict=True):

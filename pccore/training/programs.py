@@ -1,4 +1,4 @@
-"""The compiled programs of training: from an update of all lanes to their evaluation.
+"""The compiled programs of training: initialise, update, evaluate and probe all lanes.
 
 Learning rates and seeds are traced: a program compiles once per shape. The data set lives on the
 device, where batches are gathered.
@@ -13,25 +13,25 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt
 
 from pccore.data import Dataset
 from pccore.networks.base import AbstractNetwork
 from pccore.training.config import TrainingConfig
 from pccore.training.probe import Probed
 
-# A loss this many times the larger of its first value and that of predicting zero has blown up.
-# Not only NaN: blow-ups also end in huge finite losses.
+# A run has diverged if its loss exceeds this factor times its first value or the loss of predicting
+# zero, whichever is larger: diverged runs can have huge finite losses, not only NaN.
 DIVERGENCE_FACTOR = 1e3
 TEST_CHUNK = 1000
-# XLA keeps to 256 bits on CPUs that have 512: 6% of a step at 8 x 128 (docs/log.md).
+# By default XLA uses 256 bits on CPUs with 512, which costs 6% of a step at 8 x 128.
 COMPILER_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
 
 Values = TypeVar("Values")
 
 
 class Samples(NamedTuple):
-    """Samples on the device, as stored: inputs raw, targets as labels or vectors."""
+    """Samples on the device as stored: raw inputs, and labels or vectors as targets."""
 
     inputs: Array
     targets: Array
@@ -39,14 +39,14 @@ class Samples(NamedTuple):
     std: Array
 
     def take(self, index: Int[Array, " B"], outputs: int) -> tuple[Array, Array]:
-        """Standardised inputs (B, D) and target vectors (B, K), labels one-hot."""
+        """Return standardised inputs (B, D) and target vectors (B, K), with one-hot labels."""
         x = (self.inputs[index].astype(float) - self.mean) / self.std
         y = self.targets[index]
         return x, jax.nn.one_hot(y, outputs) if y.ndim == 1 else y
 
 
 class LaneState(NamedTuple):
-    """One lane's part of the program's state."""
+    """The state of one lane."""
 
     network: AbstractNetwork
     optimiser: optax.OptState
@@ -68,7 +68,7 @@ _placing = Lock()
 @lru_cache(maxsize=4)
 def _placed(dataset: Dataset, device: jax.Device, shards: int) -> tuple[Samples, Samples]:
     # Not committed to the device: committed data would commit the state that a program returns, and
-    # the next call would compile it again.
+    # the next call would recompile.
     with jax.default_device(device):
         mean, std = jnp.asarray(dataset.mean, float), jnp.asarray(dataset.std, float)
         samples = (
@@ -79,18 +79,18 @@ def _placed(dataset: Dataset, device: jax.Device, shards: int) -> tuple[Samples,
 
 
 def on_device(dataset: Dataset, shards: int) -> tuple[Samples, Samples]:
-    """The training and the test set where they are needed, placed there once."""
+    """Return the training and the test set on the device, where they are placed once."""
     with _placing:  # threads that train side by side share one copy
         return _placed(dataset, jnp.zeros(()).device, shards)
 
 
 def on_every_shard(values: Values, shards: int) -> Values:
-    """A copy on each device that takes a share of the batch."""
+    """Copy `values` to each device that has a shard of the batch."""
     return jax.device_put(values, NamedSharding(_mesh(shards), PartitionSpec()))
 
 
 @partial(jax.jit, static_argnames="config")
-def start(config: TrainingConfig, seeds: Int[Array, " lanes"]) -> LaneState:
+def start(config: TrainingConfig, seeds: UInt[Array, " lanes"]) -> LaneState:
     def start(seed: Array) -> LaneState:
         network = config.network.build(jax.random.key(seed))
         return LaneState(
@@ -105,8 +105,10 @@ def start(config: TrainingConfig, seeds: Int[Array, " lanes"]) -> LaneState:
 
 
 @partial(jax.jit, static_argnames="samples")
-def shuffle(seeds: Int[Array, " lanes"], epoch: int, samples: int) -> Int[Array, "lanes n"]:
-    """The order of the training set in one epoch, by seed alone: all cells of a seed share it."""
+def shuffle(
+    seeds: UInt[Array, " lanes"], epoch: Int[Array, ""] | int, samples: int
+) -> Int[Array, "lanes n"]:
+    """Return the order of the training set in an epoch; it depends on the seed only."""
 
     def order(seed: Array) -> Array:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), epoch)
@@ -125,14 +127,14 @@ def advance(
     config: TrainingConfig,
     state: LaneState,
     rates: Rates,
-    seeds: Int[Array, " lanes"],
+    seeds: UInt[Array, " lanes"],
     train: Samples,
     order: Int[Array, "lanes n"],
-    start: Int[Array, ""],
-    stop: Int[Array, ""],
-    per_epoch: Int[Array, ""],
+    start: Int[Array, ""] | int,
+    stop: Int[Array, ""] | int,
+    per_epoch: Int[Array, ""] | int,
 ) -> LaneState:
-    """Weight updates `start` to `stop` of every lane, while any of them is alive."""
+    """Take weight updates `start` to `stop` of every lane, while any of them is alive."""
 
     def body(carry: tuple[Array, LaneState]) -> tuple[Array, LaneState]:
         step, state = carry
@@ -154,10 +156,10 @@ def _update(
     step: Int[Array, ""],
     state: LaneState,
     rates: Rates,
-    seed: Int[Array, ""],
+    seed: UInt[Array, ""],
     index: Int[Array, " B"],
 ) -> LaneState:
-    """One weight update of one lane."""
+    """Take one weight update of one lane."""
     network, output = state.network, config.network.output_energy
     x, y = train.take(index, config.network.output_size)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), step)
@@ -186,7 +188,7 @@ def _gradients(
     activity_lr: Array,
     key: Array,
 ) -> tuple[Array, AbstractNetwork]:
-    """Loss and weight gradients of a batch, whole or in `config.batch_shards` shards."""
+    """Return loss and weight gradients of a batch, in `config.batch_shards` shards."""
     shards = config.batch_shards
     if shards == 1:
         return config.rule.gradients(network, x, y, activity_lr, key)
@@ -210,7 +212,7 @@ def _gradients(
 
 
 def _mesh(shards: int) -> Mesh:
-    """The devices over which a batch is split."""
+    """Return the devices over which a batch is split."""
     devices = jax.local_devices()
     if len(devices) < shards:
         raise ValueError(
@@ -224,7 +226,7 @@ def _mesh(shards: int) -> Mesh:
 def evaluate(
     network: AbstractNetwork, test: Samples
 ) -> tuple[Float[Array, " lanes"], Float[Array, " lanes"]]:
-    """Mean loss and accuracy of every lane on the test set (accuracy NaN for regressions)."""
+    """Return mean test loss and accuracy of every lane (accuracy NaN for regressions)."""
     n, classify = len(test.inputs), test.targets.ndim == 1
 
     def lane(network: AbstractNetwork) -> tuple[Array, Array]:
@@ -247,7 +249,7 @@ def evaluate(
 
 @partial(jax.jit, static_argnames="config")
 def probe(config: TrainingConfig, network: AbstractNetwork, rates: Rates, train: Samples) -> Probed:
-    """What the probes measure on every lane, on the first batch of the training set as stored."""
+    """Return the quantities of the probes for every lane, on the first batch as stored."""
     x, y = train.take(jnp.arange(config.batch_size), config.network.output_size)
 
     def lane(network: AbstractNetwork, activity_lr: Array) -> Probed:

@@ -1,46 +1,49 @@
-"""Training that is watched while it runs, broken off, and taken up again with the same numbers."""
+"""Snapshots of a running training, from which it resumes with identical numbers."""
 
 import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import numpy as np
+from jaxtyping import PyTree
 
 _MAGIC = b"mupc training 1\n"
-_WATCHED_EVERY = 0.5  # seconds
-_GROWTH = 8  # from one stretch to the next at most, until they are as long
+_INTERVAL = 0.5  # seconds between offers of a snapshot
+_GROWTH = 8  # largest ratio of the lengths of consecutive stretches
 
 Tree = TypeVar("Tree")
 
 
+@runtime_checkable
 class Snapshots(Protocol):
-    """Who watches a training, and keeps its last snapshot."""
+    """The storage of a training's last snapshot."""
 
     def load(self) -> bytes | None:
-        """The snapshot to go on from; None to begin at the beginning."""
+        """Return the snapshot to resume from; None to start from the beginning."""
         ...
 
     def offer(self, take: Callable[[], bytes]) -> None:
-        """Called about twice a second, between two weight updates.
+        """Receive the opportunity to take a snapshot, about twice a second between weight updates.
+
+        An exception raised here ends the training.
 
         Args:
-            take: gives a snapshot of the training as it is now. What is raised here ends the
-                training.
+            take: returns a snapshot of the training in its current state.
         """
         ...
 
 
 class Pace:
-    """How many weight updates to take before the next look: about half a second's worth.
+    """The number of weight updates between offers of a snapshot, about half a second's worth.
 
-    The first stretch is one update, which may have to be compiled, and the second one, which says
-    how long it takes.
+    The first stretch is one update, which may include compilation. The second is one update too,
+    which measures its duration.
 
     Attributes:
-        steps: of the next stretch.
+        steps: weight updates in the next stretch.
     """
 
     def __init__(self) -> None:
@@ -49,18 +52,18 @@ class Pace:
 
     @contextmanager
     def timed(self, steps: int) -> Iterator[None]:
-        """Around a stretch of so many updates, which must be over at the end."""
+        """Time a stretch of `steps` updates, which must have finished when the context exits."""
         begun = time.perf_counter()
         yield
         seconds = time.perf_counter() - begun
         self._stretches += 1
         if self._stretches > 1:
-            wanted = int(_WATCHED_EVERY * steps / max(seconds, 1e-9))
+            wanted = int(_INTERVAL * steps / max(seconds, 1e-9))
             self.steps = max(1, min(wanted, _GROWTH * self.steps))
 
 
-def encode(step: int, progress: Any) -> bytes:
-    """A snapshot: weight updates done, and all arrays of the training."""
+def encode(step: int, progress: PyTree) -> bytes:
+    """Serialise a snapshot: the number of weight updates done and all arrays of the training."""
     buffer = io.BytesIO()
     buffer.write(_MAGIC)
     np.save(buffer, np.int64(step), allow_pickle=False)
@@ -69,14 +72,15 @@ def encode(step: int, progress: Any) -> bytes:
 
 
 def decode(data: bytes, like: Callable[[int], Tree]) -> tuple[int, Tree]:
-    """The updates done, and the arrays.
+    """Return the number of updates done and the arrays of a snapshot.
 
     Args:
-        data: from `encode`.
-        like: what has the structure, shapes and types of the training after so many updates.
+        data: a result of `encode`.
+        like: returns a tree with the structure, shapes and types of the training after a number of
+            updates.
 
     Raises:
-        ValueError: it is not a snapshot of such a training.
+        ValueError: `data` is not a snapshot of such a training.
     """
     buffer = io.BytesIO(data)
     if buffer.read(len(_MAGIC)) != _MAGIC:

@@ -221,7 +221,7 @@ Y, X = np.zeros((BATCH, 5)), np.zeros((BATCH, 3))
 @pytest.mark.parametrize(
     ("values", "clamped", "message"),
     [
-        ({5: X}, None, "there is no node 5: they go from 0, the input, to 4"),
+        ({5: X}, None, "there is no node 5: nodes go from 0, the input, to 4"),
         ({-6: X}, None, "there is no node -6"),
         ({4: Y, -1: Y}, None, "node 4 is named twice, as 4 and -1"),
         ({0: Y}, None, r"node 0 has activities \(3, 3\), got values \(3, 5\)"),

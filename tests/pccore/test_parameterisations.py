@@ -86,9 +86,11 @@ def test_an_initial_range_is_that_of_all_weights():
 
 
 def test_an_initial_range_that_cannot_be():
-    with pytest.raises(ValueError, match=r"initial_range must rise, got \(1.0, 0.5\)"):
+    with pytest.raises(ValueError, match=r"initial_range must be increasing, got \(1.0, 0.5\)"):
         config(initial_range=(1.0, 0.5))
-    with pytest.raises(ValueError, match=r"excludes initial_std, got \(0.5, 1.0\) and 0.1"):
+    with pytest.raises(
+        ValueError, match=r"initial_std are mutually exclusive, got \(0.5, 1.0\) and 0.1"
+    ):
         config(initial_range=(0.5, 1.0), initial_std=0.1)
     with pytest.raises(ValueError, match="need weights of mean zero"):
         pccore.theory.expected_rescaling(config(activation="linear", initial_range=(0.5, 1.0)))

@@ -111,7 +111,7 @@ def test_a_snapshot_of_another_training_is_not_believed() -> None:
     for data in (whole, b"", b"nonsense", whole[:-1], whole[: len(whole) // 2], whole + b"\0"):
         lanes = LANES[:2] if data is whole else LANES
         expected = unbroken if data is whole else pccore.fit_many(CONFIG, DIGITS, LANES)
-        with pytest.warns(RuntimeWarning, match="training begins again"):
+        with pytest.warns(RuntimeWarning, match="training starts from the beginning"):
             assert_same(pccore.fit_many(CONFIG, DIGITS, lanes, snapshots=Breaks(data)), expected)
 
 

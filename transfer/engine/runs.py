@@ -94,6 +94,10 @@ def _options(thing: Any, *columns: str) -> dict[str, object]:
     return {} if thing is None else {k: v for k, v in asdict(thing).items() if k not in columns}
 
 
+def _inference_options(run: Run) -> dict[str, object]:
+    return _options(run.config.rule.inference, "steps")
+
+
 def _name(registry: pccore.Registry[Any], thing: object) -> str | None:
     return None if thing is None else registry.name_of(type(thing))
 
