@@ -5,6 +5,9 @@ from typing import Protocol, TypeVar, runtime_checkable
 import jax
 from jaxtyping import Array, Float, PyTree
 
+Scalar = Float[Array, ""] | float
+"""A traced or a Python number."""
+
 Departure = TypeVar("Departure")
 """A departure of activities from the start: an array or a pytree of arrays, one per layer."""
 
@@ -47,7 +50,7 @@ class Relaxation(Protocol[Departure]):
         """Return dF/dW at zbar + departure, with the structure of the network."""
         ...
 
-    def descent(self, rate: Float[Array, ""], steps: int) -> Departure:
+    def descent(self, rate: Scalar, steps: int) -> Departure:
         """Take `steps` steps of d <- d - rate B dF/dz from the start.
 
         `gradient_steps` is the general implementation; an energy may have a faster one.
@@ -58,7 +61,7 @@ class Relaxation(Protocol[Departure]):
 def gradient_steps(
     relaxation: Relaxation[Departure],
     departure: Departure,
-    rate: Float[Array, ""],
+    rate: Scalar,
     steps: int,
 ) -> Departure:
     """Take `steps` steps of d <- d - rate B dF/dz, all activities at once."""
@@ -69,6 +72,6 @@ def gradient_steps(
     return jax.lax.fori_loop(0, steps, step, departure)
 
 
-def descend(departure: Departure, slopes: Departure, rate: Float[Array, ""]) -> Departure:
+def descend(departure: Departure, slopes: Departure, rate: Scalar) -> Departure:
     """Return d - rate * slopes, layer by layer."""
     return jax.tree.map(lambda d, g: d - rate * g, departure, slopes)

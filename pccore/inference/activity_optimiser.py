@@ -6,13 +6,13 @@ from typing import ClassVar
 
 import jax
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.iteration import Iterate, iterate
 from pccore.optimisers import Optimiser
 from pccore.registry import Registry
-from pccore.relaxation import Departure, Relaxation
+from pccore.relaxation import Departure, Relaxation, Scalar
 from pccore.validation import require_at_least
 
 # Optimisers whose updates are proportional to their learning rate, so that beta can be traced.
@@ -75,7 +75,7 @@ class ActivityOptimiser(InferenceScheme):
     def infer(
         self,
         relaxation: Relaxation[Departure],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         departure: Departure | None = None,
         observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:

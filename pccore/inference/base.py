@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from pccore.relaxation import Departure, Relaxation
+from pccore.relaxation import Departure, Relaxation, Scalar
 
 
 class Inference(eqx.Module, Generic[Departure]):
@@ -69,7 +69,7 @@ class InferenceScheme(ABC):
     def infer(
         self,
         relaxation: Relaxation[Departure],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         departure: Departure | None = None,
         observe: Callable[[Departure], PyTree] | None = None,
     ) -> Inference[Departure]:

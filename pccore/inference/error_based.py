@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.gradient_descent import GradientDescent
-from pccore.relaxation import Departure, Relaxation, gradient_steps
+from pccore.relaxation import Departure, Relaxation, Scalar, gradient_steps
 from pccore.validation import require_at_least
 
 
@@ -80,7 +80,7 @@ class ErrorRelaxation(eqx.Module, Generic[Departure]):
     def weight_gradients(self, errors: Departure) -> PyTree:
         return self.relaxation.weight_gradients(self.relaxation.departure_of(errors))
 
-    def descent(self, rate: Float[Array, ""], steps: int) -> Departure:
+    def descent(self, rate: Scalar, steps: int) -> Departure:
         return gradient_steps(self, self.origin(), rate, steps)
 
 
@@ -123,7 +123,7 @@ class ErrorBased(InferenceScheme):
     def infer(
         self,
         relaxation: Relaxation[Departure],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         departure: Departure | None = None,
         observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:

@@ -6,10 +6,10 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme, norm, relative
-from pccore.relaxation import Departure, Relaxation
+from pccore.relaxation import Departure, Relaxation, Scalar
 from pccore.validation import require_positive
 
 
@@ -53,7 +53,7 @@ class ExactSolution(InferenceScheme):
     def infer(
         self,
         relaxation: Relaxation[Departure],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         departure: Departure | None = None,
         observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:

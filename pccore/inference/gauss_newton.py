@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme, norm, relative
 from pccore.inference.gauss_newton_step import conjugate_step, direct_step
 from pccore.inference.iteration import Iterate, iterate
 from pccore.inference.line_search import LinearisableRelaxation, search
-from pccore.relaxation import Departure, Relaxation
+from pccore.relaxation import Departure, Relaxation, Scalar
 from pccore.validation import require_at_least, require_positive
 
 
@@ -71,7 +71,7 @@ class GaussNewton(InferenceScheme):
     def infer(
         self,
         relaxation: Relaxation[Departure],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         departure: Departure | None = None,
         observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:

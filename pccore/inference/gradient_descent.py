@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.iteration import Iterate, iterate
-from pccore.relaxation import Departure, Relaxation, gradient_steps
+from pccore.relaxation import Departure, Relaxation, Scalar, gradient_steps
 from pccore.validation import require_at_least
 
 
@@ -41,7 +41,7 @@ class GradientDescent(InferenceScheme):
     def infer(
         self,
         relaxation: Relaxation[Departure],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         departure: Departure | None = None,
         observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:

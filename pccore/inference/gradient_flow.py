@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme, norm, relative
 from pccore.registry import Registry
-from pccore.relaxation import Departure, Relaxation
+from pccore.relaxation import Departure, Relaxation, Scalar
 from pccore.validation import require_at_least, require_positive
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class GradientFlow(InferenceScheme):
     def infer(
         self,
         relaxation: Relaxation[Departure],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         departure: Departure | None = None,
         observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:
@@ -120,7 +120,7 @@ class AdaptiveFlow(InferenceScheme):
     def infer(
         self,
         relaxation: Relaxation[Departure],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         departure: Departure | None = None,
         observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:
@@ -140,7 +140,7 @@ class _Flow(Generic[Departure]):
     def __init__(
         self,
         relaxation: Relaxation[Departure],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         departure: Departure | None,
         tolerance: float,
     ) -> None:

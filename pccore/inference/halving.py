@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.iteration import Iterate, iterate
-from pccore.relaxation import Departure, Relaxation, descend
+from pccore.relaxation import Departure, Relaxation, Scalar, descend
 from pccore.validation import require_at_least
 
 
@@ -45,7 +45,7 @@ class Halving(InferenceScheme):
     def infer(
         self,
         relaxation: Relaxation[Departure],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         departure: Departure | None = None,
         observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme, norm, relative
 from pccore.inference.iteration import Iterate, iterate
-from pccore.relaxation import Departure, Relaxation, descend
+from pccore.relaxation import Departure, Relaxation, Scalar, descend
 from pccore.validation import require_at_least, require_positive
 
 
@@ -42,7 +42,7 @@ class ToConvergence(InferenceScheme):
     def infer(
         self,
         relaxation: Relaxation[Departure],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         departure: Departure | None = None,
         observe: Callable[[Departure], PyTree[Array]] | None = None,
     ) -> Inference[Departure]:

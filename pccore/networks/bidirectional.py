@@ -12,7 +12,7 @@ from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.linear_solution import activity_hessian
 from pccore.networks.mirroring import require_mirrored
 from pccore.networks.stacked import Network, NetworkConfig, StackedRelaxation
-from pccore.relaxation import gradient_steps
+from pccore.relaxation import Scalar, gradient_steps
 from pccore.validation import require_at_least
 
 
@@ -152,7 +152,7 @@ class BidirectionalRelaxation(eqx.Module):
             backward=jax.tree.map(lambda g: backward * g, down),
         )
 
-    def descent(self, rate: Float[Array, ""], steps: int) -> Float[Array, "H B N"]:
+    def descent(self, rate: Scalar, steps: int) -> Float[Array, "H B N"]:
         return gradient_steps(self, self.origin(), rate, steps)
 
     def equilibrium(self) -> Float[Array, "H B N"]:

@@ -19,13 +19,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt
 
 from pccore.networks.local import StackEnergy
+from pccore.relaxation import Scalar
 
 # Largest number of static blocks, so that compile time does not grow with depth. Eight blocks do
 # 9/16 of the full arithmetic when T = H.
 MOST_BLOCKS = 8
 
 
-def by_waves(relaxation: StackEnergy, rate: Float[Array, ""], steps: int) -> Float[Array, "m B N"]:
+def by_waves(relaxation: StackEnergy, rate: Scalar, steps: int) -> Float[Array, "m B N"]:
     """Return the departures of the topmost m layers, those that `steps` steps can move."""
 
     def step(_: Array, departure: Array) -> Array:
@@ -72,7 +73,7 @@ class Above(NamedTuple):
     error: Float[Array, "B N"]
 
 
-def by_groups(relaxation: StackEnergy, rate: Float[Array, ""], steps: int) -> Float[Array, "m B N"]:
+def by_groups(relaxation: StackEnergy, rate: Scalar, steps: int) -> Float[Array, "m B N"]:
     """Return the result of `by_waves`, from `config.layers_per_product` layers at a time."""
     config, network, start = relaxation.network.config, relaxation.network, relaxation.start
     size, H = config.layers_per_product, config.depth

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from pccore.energies import layer_energies
 from pccore.networks.layered import LayeredNetwork, Layers
 from pccore.networks.linearisation import Linearisation, require_no_decay
-from pccore.relaxation import gradient_steps
+from pccore.relaxation import Scalar, gradient_steps
 
 
 class SequenceRelaxation(eqx.Module):
@@ -81,7 +81,7 @@ class SequenceRelaxation(eqx.Module):
         """Linearise the prediction in the errors at this departure; None is the start."""
         return GeneralLinearisation.at(self, departure)
 
-    def descent(self, rate: Float[Array, ""], steps: int) -> tuple[Array, ...]:
+    def descent(self, rate: Scalar, steps: int) -> tuple[Array, ...]:
         return gradient_steps(self, self.origin(), rate, steps)
 
     def departure_of(self, errors: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from pccore.losses import OutputEnergy
 from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.stacked import Network, NetworkConfig
-from pccore.relaxation import gradient_steps
+from pccore.relaxation import Scalar, gradient_steps
 from pccore.validation import require_at_least, require_positive
 
 Activities = tuple[Float[Array, "H B N"], Float[Array, "B K"]]
@@ -194,7 +194,7 @@ class HopfieldRelaxation(eqx.Module):
         slopes = jax.grad(lambda w: jnp.sum(self._energies(w, departure)))(self.network.weights)
         return replace(self.network, weights=slopes)
 
-    def descent(self, rate: Float[Array, ""], steps: int) -> Activities:
+    def descent(self, rate: Scalar, steps: int) -> Activities:
         return gradient_steps(self, self.origin(), rate, steps)
 
     def _energies(self, weights: Network, departure: Activities) -> Float[Array, " L"]:

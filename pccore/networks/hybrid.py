@@ -11,7 +11,7 @@ from pccore.losses import OutputEnergy
 from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.mirroring import require_mirrored
 from pccore.networks.stacked import Network, NetworkConfig, StackedRelaxation
-from pccore.relaxation import gradient_steps
+from pccore.relaxation import Scalar, gradient_steps
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class HybridRelaxation(eqx.Module):
             generator=self.generated.weight_gradients(departure + self._offset),
         )
 
-    def descent(self, rate: Float[Array, ""], steps: int) -> Float[Array, "H B N"]:
+    def descent(self, rate: Scalar, steps: int) -> Float[Array, "H B N"]:
         return gradient_steps(self, self.origin(), rate, steps)
 
     def departure_of(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:

@@ -10,6 +10,7 @@ from pccore.networks.base import AbstractNetwork
 from pccore.networks.linearisation import StackedLinearisation
 from pccore.networks.local import StackEnergy
 from pccore.networks.stack import Stack, StackConfig
+from pccore.relaxation import Scalar
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class StackedRelaxation(StackEnergy[Network]):
         """Linearise the prediction in the errors at this departure; None is the start."""
         return StackedLinearisation.at(self, departure)
 
-    def descent(self, rate: Float[Array, ""], steps: int) -> Float[Array, "m B N"]:
+    def descent(self, rate: Scalar, steps: int) -> Float[Array, "m B N"]:
         """Take `steps` steps of gradient descent from the start, d <- d - rate B dF/dz."""
         grouped = self.network.config.layers_per_product
         return (descent.by_groups if grouped else descent.by_waves)(self, rate, steps)

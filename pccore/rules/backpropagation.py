@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pccore.relaxation import Scalar
 from pccore.rules.base import LearningRule, NetworkT
 
 
@@ -22,7 +23,7 @@ class Backpropagation(LearningRule):
         network: NetworkT,
         x: Float[Array, "B *D"],
         y: Float[Array, "B K"],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
 

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from pccore.inference import InferenceScheme
 from pccore.networks.base import AbstractNetwork
+from pccore.relaxation import Scalar
 from pccore.starts import ForwardStart, Start
 
 NetworkT = TypeVar("NetworkT", bound=AbstractNetwork)
@@ -42,7 +43,7 @@ class LearningRule(ABC):
         network: NetworkT,
         x: Float[Array, "B *D"],
         y: Float[Array, "B K"],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
         """Return the training loss of the batch (of the forward pass, before learning) and dF/dW.

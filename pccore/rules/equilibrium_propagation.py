@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from pccore.inference import InferenceScheme
 from pccore.networks.hopfield import HopfieldNetwork
+from pccore.relaxation import Scalar
 from pccore.rules.base import LearningRule, NetworkT
 from pccore.validation import require_positive
 
@@ -49,7 +50,7 @@ class EquilibriumPropagation(LearningRule):
         network: NetworkT,
         x: Float[Array, "B *D"],
         y: Float[Array, "B K"],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
         """Return the loss of the free equilibrium and the contrast."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 from jaxtyping import Array, Float
 
 from pccore.inference import InferenceScheme
+from pccore.relaxation import Scalar
 from pccore.rules.base import LearningRule, NetworkT
 from pccore.starts import ForwardStart, Start
 
@@ -33,7 +34,7 @@ class PredictiveCoding(LearningRule):
         network: NetworkT,
         x: Float[Array, "B *D"],
         y: Float[Array, "B K"],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
         relaxation = network.relaxation(x, y)

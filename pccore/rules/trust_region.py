@@ -8,6 +8,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from pccore.linalg import lapack
+from pccore.relaxation import Scalar
 from pccore.rules.base import LearningRule, NetworkT
 from pccore.validation import require_at_least
 
@@ -41,7 +42,7 @@ class TrustRegionNewton(LearningRule):
         network: NetworkT,
         x: Float[Array, "B *D"],
         y: Float[Array, "B K"],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
         weights, unravel = ravel_pytree(network)

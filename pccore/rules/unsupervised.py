@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from pccore.inference import InferenceScheme
 from pccore.networks.clamping import clamp
 from pccore.networks.layered import LayeredNetwork
+from pccore.relaxation import Scalar
 from pccore.rules.base import LearningRule, NetworkT
 
 
@@ -33,7 +34,7 @@ class Unsupervised(LearningRule):
         network: NetworkT,
         x: Float[Array, "B *D"],
         y: Float[Array, "B K"],
-        activity_lr: Float[Array, ""],
+        activity_lr: Scalar,
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
         if not isinstance(network, LayeredNetwork):

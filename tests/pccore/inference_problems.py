@@ -71,6 +71,13 @@ class TupleRelaxation(eqx.Module):
     def origin(self):
         return jax.tree.map(jnp.zeros_like, self.start)
 
+    def loss(self):
+        prediction = self.network.predict(self.x)
+        return jnp.mean(self.network.config.output_energy.per_sample(self.y, prediction))
+
+    def weight_gradients(self, departure):
+        return jax.grad(energy)(self.network, self.activities(departure), self.x, self.y)
+
     def gradient(self, departure):
         z = self.activities(departure)
         slopes = jax.grad(energy, argnums=1)(self.network, z, self.x, self.y)

@@ -1,4 +1,4 @@
-"""The convolutional network of thesis B.4 against its written-out energy, and on digits."""
+"""The convolutional network of thesis B.4 against an explicit energy, and on digits."""
 
 from itertools import pairwise
 
@@ -14,20 +14,20 @@ SHAPES = [(2, 2, 3), (1, 1, 4), (6,)]
 
 
 def pooled(maps):
-    """The largest of every two by two, without an odd last row."""
+    """Return the maximum of every two by two, without an odd last row."""
     window = (1, 2, 2, 1)
     return jax.lax.reduce_window(maps, -jnp.inf, jax.lax.max, window, window, "VALID")
 
 
 def convolved(z, kernel):
-    """The library's own convolution."""
+    """Convolve by the library function."""
     kernel = kernel.reshape(3, 3, z.shape[-1], -1)
     layout = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(z, kernel, (1, 1), "SAME", dimension_numbers=layout)
 
 
 def written_out(network, z, x, y):
-    """The energy of two blocks and two linear layers."""
+    """Return the energy of two blocks and two linear layers."""
     (k1,), (k2,), (w3,), (w4,) = network.weights
     predictions = [
         pooled(convolved(jnp.moveaxis(x.reshape(-1, *CONFIG.input_shape), 1, -1), k1)),
@@ -77,7 +77,7 @@ def test_shapes_of_digits_mnist_and_cifar10(shape):
     assert jax.eval_shape(lambda n, x: n.predict(x), network, x).shape == (2, 10)
 
 
-def test_initial_weights_near_the_origin_have_the_standard_deviation_asked_for():
+def test_initial_weights_have_given_standard_deviation():
     config = pccore.ConvolutionalConfig((3, 8, 8), 10, (16,), 32, weight_std=5e-3)
     for (w,) in jax.jit(config.build)(jax.random.key(0)).weights:
         # the relative standard error of a standard deviation is 1 / sqrt(2 n)
@@ -109,7 +109,7 @@ def test_learns_digits():
         ({"precisions": (1.0,)}, "one per layer, 5, got 1"),
     ],
 )
-def test_wrong_settings_fail_early(options, message):
+def test_rejects_invalid_settings(options, message):
     settings = {"input_shape": (1, 8, 8), "output_size": 10, **options}
     with pytest.raises(ValueError, match=message):
         pccore.ConvolutionalConfig(**settings)

@@ -1,4 +1,4 @@
-"""Every layout of gradient descent against the float64 reference, and against each other."""
+"""The layouts of gradient descent against the float64 reference and one another."""
 
 import os
 import subprocess
@@ -17,12 +17,12 @@ from pc_problems import energy
 
 import pccore
 
-# Every example compiles: shrinking one that fails would take minutes.
+# Every example compiles: shrinking a failure would take minutes.
 UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
 def problem(config, batch, dtype):
-    """A network, inputs and one-hot targets, equal but for rounding in either precision."""
+    """Return a network, inputs and one-hot targets; precisions differ by rounding only."""
     keys = jax.random.split(jax.random.key(config.depth * 31 + config.width), 3)
     with jax.enable_x64(False):
         network = config.build(keys[0])
@@ -33,7 +33,7 @@ def problem(config, batch, dtype):
 
 @cache
 def compiled(config, steps):
-    """Departures and weight gradients after inference."""
+    """Return a function for departures and weight gradients after inference."""
 
     @jax.jit
     def run(network, x, y, rate):
@@ -46,7 +46,7 @@ def compiled(config, steps):
 
 @partial(jax.jit, static_argnums=0)
 def reference(steps, network, x, y, rate):
-    """Departures and weight gradients by automatic differentiation of the energy."""
+    """Return departures and weight gradients by automatic differentiation of the energy."""
 
     def step(_, z):
         return z - rate * len(x) * jax.grad(energy, argnums=1)(network, z, x, y)
@@ -57,10 +57,10 @@ def reference(steps, network, x, y, rate):
 
 
 def distance(actual, exact):
-    """Largest relative error of any layer's weight gradient, in the norm of its layer.
+    """Return the largest relative error of a layer's weight gradient, in the norm of the layer.
 
-    Layers whose exact gradient is below 1e-10 are left out: the reference takes it from activities,
-    whose own rounding in float64 is 1e-16.
+    Layers with an exact gradient below 1e-10 are excluded: the reference computes it from
+    activities, with rounding errors of 1e-16 in float64.
     """
     errors = [0.0]
     for name in ("first", "hidden", "last"):
@@ -97,27 +97,27 @@ EXPLOSIVE = pccore.NetworkConfig(
     output="cross_entropy",
     activity_decay=0.2,
 )
-"""Its activities reach 100."""
+"""A network whose activities reach 100."""
 
 
 @settings(max_examples=8, deadline=None, phases=UNSHRUNK)
 @example(config=EXPLOSIVE, steps=14, batch=1, pick=0)
 @given(config=networks, steps=st.integers(1, 14), batch=st.integers(1, 4), pick=st.integers(0, 20))
-def test_every_layout_equals_the_reference_in_float64(config, steps, batch, pick):
+def test_layouts_equal_reference_in_float64(config, steps, batch, pick):
     divisors = [g for g in range(1, config.depth + 1) if gcd(g, config.depth) == g]
     grouped = replace(config, layers_per_product=divisors[pick % len(divisors)])
     with jax.enable_x64(True):
         arguments = (*problem(config, batch, jnp.float64), jnp.asarray(0.3))
         d, g = reference(steps, *arguments)
-        # The reference takes errors from activities, which it rounds at every step: by 1e-16 of
-        # their size, and gradients are products of an error and an activity.
+        # The reference computes errors from activities, which are rounded at every step to 1e-16
+        # of their size. Gradients are products of an error and an activity.
         start = arguments[0].forward(arguments[1])
         size = float(np.abs([start, start + d]).max())
         of_d, of_g = (1e-13 + 1e-15 * steps * size**power for power in (1, 2))
         for layout in (config, grouped):
             departure, gradients = compiled(layout, steps)(*arguments)
             np.testing.assert_allclose(departure, d[-len(departure) :], rtol=1e-9, atol=of_d)
-            assert np.abs(d[: -len(departure)]).max(initial=0) < of_d  # its rounding alone
+            assert np.abs(d[: -len(departure)]).max(initial=0) < of_d  # rounding only
             for actual, expected in zip(
                 jax.tree.leaves(gradients), jax.tree.leaves(g), strict=True
             ):
@@ -132,10 +132,8 @@ def test_every_layout_equals_the_reference_in_float64(config, steps, batch, pick
     batch=st.integers(1, 4),
     group=st.sampled_from([1, 2, 4]),
 )
-def test_float32_is_as_exact_as_descent_on_activities_and_far_more_where_errors_are_tiny(
-    depth, width, residual, batch, group
-):
-    """Wave = full to rounding while errors are representable; elsewhere the wave is right."""
+def test_float32_accuracy_of_layouts(depth, width, residual, batch, group):
+    """Layouts equal plain descent where float32 resolves its errors, and are closer elsewhere."""
     config = pccore.NetworkConfig(5, 3, width, depth, "tanh", residual)
     with jax.enable_x64(True):
         exact = reference(depth, *problem(config, batch, jnp.float64), jnp.asarray(0.2))[1]
@@ -155,7 +153,7 @@ def test_float32_is_as_exact_as_descent_on_activities_and_far_more_where_errors_
         ({"layers_per_product": -1}, "layers_per_product must be at least 0, got -1"),
     ],
 )
-def test_layouts_that_cannot_be_are_refused(options, words):
+def test_rejects_invalid_layouts(options, words):
     with pytest.raises(ValueError, match=words):
         pccore.NetworkConfig(5, 3, 4, 8, **options)
 
@@ -164,16 +162,16 @@ class TestShards:
     NETWORK = pccore.NetworkConfig(64, 10, 12, 4)
     RULE = pccore.PredictiveCoding(pccore.GradientDescent(4))
 
-    def test_must_divide_the_batch(self):
+    def test_rejects_shards_that_do_not_divide_batch(self):
         with pytest.raises(ValueError, match="batch_shards must divide batch_size 64, got 3"):
             pccore.TrainingConfig(self.NETWORK, self.RULE, batch_shards=3)
 
-    def test_need_as_many_devices(self):
+    def test_rejects_more_shards_than_devices(self):
         config = pccore.TrainingConfig(self.NETWORK, self.RULE, batch_shards=32, steps=1)
         with pytest.raises(ValueError, match="batch_shards 32 needs as many devices"):
             pccore.fit(config, pccore.data.load("digits"), pccore.Lane(0.01, 1.0, 0))
 
-    def test_train_as_one_device_does(self):
+    def test_shards_train_like_one_device(self):
         program = """
 import numpy as np, pccore
 from dataclasses import replace

@@ -25,11 +25,11 @@ def _float64():
 
 
 def problem(config, seed=0, batch=BATCH):
-    """A network, a forward pass, an input and a (one-hot) target, in float64."""
+    """Return a network, inputs and one-hot targets, in float64."""
     keys = jax.random.split(jax.random.key(seed), 4)
     network = pccore.Network.create(config, keys[0])
     network = jax.tree.map(lambda w: w.astype(jnp.float64), network)
-    if config.bias:  # zero at first; drawn here, so that they matter
+    if config.bias:  # zero by default; random here, to have an effect
         biases = jax.tree.map(lambda b: jax.random.normal(keys[3], b.shape), network.biases)
         network = replace(network, biases=biases)
     x = jax.random.normal(keys[1], (batch, config.input_size), jnp.float64)
@@ -44,7 +44,7 @@ weight_slopes = jax.jit(jax.grad(reference_energy))
 
 @partial(jax.jit, static_argnums=0)
 def infer_and_learn(scheme, network, x, y, beta):
-    """Weight gradients and activities after inference."""
+    """Return weight gradients and activities after inference."""
     relaxation = network.relaxation(x, y)
     departure = scheme.infer(relaxation, beta).departure
     return relaxation.weight_gradients(departure), relaxation.activities(departure)
@@ -56,7 +56,7 @@ def learn(rule, network, x, y, beta):
 
 
 def reference_descent(network, z, x, y, beta, steps):
-    """T steps of gradient descent on the energy by automatic differentiation."""
+    """Take T steps of gradient descent on the energy by automatic differentiation."""
     for _ in range(steps):
         z = z - beta * activity_slopes(network, z, x, y)
     return z
@@ -102,7 +102,7 @@ def assert_close(actual, expected):
 
 @pytest.mark.parametrize("config", list(variants()), ids=name)
 class TestAgainstAutodiff:
-    def test_forward_pass_is_what_the_layers_compute(self, config):
+    def test_forward_pass_equals_layers(self, config):
         network, x, _ = problem(config)
         z = jax.jit(pccore.Network.forward)(network, x)
         expected, skip = x, config.skip
@@ -113,7 +113,7 @@ class TestAgainstAutodiff:
             assert_close(z[index], expected)
         assert_close(network.predict(x), network.layers()[-1](expected))
 
-    def test_activity_gradients_anywhere(self, config):
+    def test_activity_gradients_at_random_activities(self, config):
         network, x, y = problem(config)
         z = network.forward(x)
         departure = 0.3 * jax.random.normal(jax.random.key(9), z.shape, z.dtype)
@@ -163,7 +163,7 @@ class TestAgainstAutodiff:
     skip=st.integers(0, 4),
     batch=st.integers(1, 4),
 )
-def test_wave_equals_full_descent_at_any_shape(depth, width, steps, skip, batch):
+def test_waves_equal_full_descent_for_any_shape(depth, width, steps, skip, batch):
     config = replace(
         CONFIG, depth=depth, width=width, residual=skip > 0, skip=max(skip, 1), activation="tanh"
     )
@@ -174,7 +174,7 @@ def test_wave_equals_full_descent_at_any_shape(depth, width, steps, skip, batch)
         assert_close(z, reference_descent(network, network.forward(x), x, y, 0.4, steps))
 
 
-def test_layers_that_the_wave_has_not_reached_keep_exact_zeros():
+def test_unreached_layers_have_zero_gradients():
     config = replace(CONFIG, depth=10, activation="tanh")
     network, x, y = problem(config)
     gradients, _ = infer_and_learn(pccore.GradientDescent(3), network, x, y, jnp.asarray(1.0))
@@ -184,7 +184,7 @@ def test_layers_that_the_wave_has_not_reached_keep_exact_zeros():
     assert not np.any(gradients.first)
 
 
-def test_backpropagation_is_the_gradient_of_the_loss():
+def test_backpropagation_equals_loss_gradient():
     network, x, y = problem(CONFIG)
 
     def loss(network):
@@ -200,9 +200,9 @@ def test_backpropagation_is_the_gradient_of_the_loss():
     jax.tree.map(assert_close, gradients, jax.grad(loss)(network))
 
 
-def test_float32_keeps_the_tiny_gradients_that_plain_descent_loses_in_noise():
-    """Recomputing an error that is zero leaves rounding noise of 1e-7 where, in the lower half of a
-    deep network, the exact error is far smaller (SPEED.md)."""
+def test_float32_resolves_gradients_below_rounding_of_plain_descent():
+    """Plain descent recomputes errors that are zero, with rounding noise of 1e-7. In the lower half
+    of a deep network, exact errors are far smaller."""
     config = replace(CONFIG, depth=32, width=8, activation="tanh")
     exact_problem, scheme = problem(config), pccore.GradientDescent(32)
 

@@ -1,4 +1,4 @@
-"""Premultipliers and initial laws against thesis table 5.1."""
+"""Premultipliers and distributions of initial weights against thesis table 5.1."""
 
 import jax
 import numpy as np
@@ -26,7 +26,7 @@ def config(**options):
         ({"parameterisation": "orthogonal", "residual": False}, (1, 1, 1)),
     ],
 )
-def test_premultipliers_are_those_of_table_5_1(options, expected):
+def test_premultipliers_match_table_5_1(options, expected):
     a = config(**options).scalings
     assert (a.first, a.hidden, a.last) == pytest.approx(expected)
 
@@ -40,7 +40,7 @@ def test_premultipliers_are_those_of_table_5_1(options, expected):
         ("sp", lambda n: 1 / (3 * n)),
     ],
 )
-def test_initial_variance_of_every_layer(name, variance):
+def test_initial_variance_by_layer(name, variance):
     network = pccore.Network.create(config(parameterisation=name), jax.random.key(0))
     for weights, fan_in in ((network.first, D), (network.hidden, N), (network.last, N)):
         assert pccore.PARAMETERISATIONS[name].variance(fan_in) == variance(fan_in)
@@ -49,7 +49,7 @@ def test_initial_variance_of_every_layer(name, variance):
     assert network.hidden.shape == (H - 1, N, N)
 
 
-def test_kaiming_uniform_stays_within_its_bound():
+def test_kaiming_uniform_bound():
     network = config(parameterisation="sp").build(jax.random.key(0))
     assert np.abs(network.hidden).max() <= N**-0.5
     assert np.abs(network.first).max() == pytest.approx(D**-0.5, rel=1e-2)
@@ -57,7 +57,7 @@ def test_kaiming_uniform_stays_within_its_bound():
 
 @pytest.mark.parametrize("depth", [4, 64])
 def test_mupc_forward_pass_is_stable_in_depth(depth):
-    """Desideratum 1 (thesis 5.5): activities of order one at every layer, at any depth."""
+    """Activities are of order one at every layer and any depth (desideratum 1, thesis 5.5)."""
     wide = pccore.NetworkConfig(D, K, 256, depth, activation="linear")
     network = pccore.Network.create(wide, jax.random.key(1))
     z = network.forward(jax.random.normal(jax.random.key(2), (64, D)))
@@ -67,7 +67,7 @@ def test_mupc_forward_pass_is_stable_in_depth(depth):
 
 
 @pytest.mark.parametrize(("activation", "gain"), [("linear", 1.0), ("relu", 1.0), ("tanh", 1.05)])
-def test_orthogonal_weights_keep_lengths_but_for_the_gain(activation, gain):
+def test_orthogonal_weights_preserve_lengths_up_to_gain(activation, gain):
     network = config(parameterisation="orthogonal", residual=False, activation=activation).build(
         jax.random.key(0)
     )
@@ -78,14 +78,14 @@ def test_orthogonal_weights_keep_lengths_but_for_the_gain(activation, gain):
     np.testing.assert_allclose(network.last @ network.last.T, gain**2 * np.eye(K), atol=1e-5)
 
 
-def test_an_initial_range_is_that_of_all_weights():
+def test_initial_range_bounds_all_weights():
     network = config(parameterisation="sp", initial_range=(0.5, 1.0)).build(jax.random.key(0))
     for weights in jax.tree.leaves(network):
         assert 0.5 <= weights.min() < weights.max() < 1
         assert weights.mean() == pytest.approx(0.75, abs=0.02)
 
 
-def test_an_initial_range_that_cannot_be():
+def test_rejects_invalid_initial_range():
     with pytest.raises(ValueError, match=r"initial_range must be increasing, got \(1.0, 0.5\)"):
         config(initial_range=(1.0, 0.5))
     with pytest.raises(
@@ -96,6 +96,6 @@ def test_an_initial_range_that_cannot_be():
         pccore.theory.expected_rescaling(config(activation="linear", initial_range=(0.5, 1.0)))
 
 
-def test_weights_counts_them():
+def test_counts_weights():
     network = config().build(jax.random.key(0))
     assert config().weights == sum(w.size for w in jax.tree.leaves(network))

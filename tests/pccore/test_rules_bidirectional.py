@@ -1,4 +1,4 @@
-"""Bidirectional predictive coding against automatic differentiation of its stated energy."""
+"""Bidirectional predictive coding against automatic differentiation of its definition."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def both(forward, alpha_f=1.0, alpha_b=1.0):
 
 
 def stated_energy(z, network, x, y):
-    """Every layer predicted from below by f, from above by g."""
+    """Return the energy, with predictions from below by f and from above by g."""
     config, f, g = network.config, network.forward.layers(), network.backward.layers()[::-1]
     nodes = [x, *z, y]
 
@@ -68,7 +68,7 @@ def said_at(network, x, y, departure):
     )
 
 
-def test_energy_and_gradients_are_those_stated():
+def test_energy_and_gradients_match_definition():
     network, x, y = problem(both(FORWARD, 0.7, 0.2))
     start = network.forward.forward(x)
     departure = random_like(start)
@@ -80,7 +80,7 @@ def test_energy_and_gradients_are_those_stated():
     assert_close(gradients, by_weights)
 
 
-def test_without_the_backward_energy_it_is_predictive_coding():
+def test_zero_backward_weight_gives_predictive_coding():
     network, x, y = problem(both(FORWARD, alpha_b=0.0))
     rule = pccore.PredictiveCoding(pccore.GradientDescent(6))
     loss, gradients = learn(rule, network, x, y, 0.2 * BATCH)
@@ -90,7 +90,7 @@ def test_without_the_backward_energy_it_is_predictive_coding():
     assert not any(bool(jnp.any(g)) for g in jax.tree.leaves(gradients.backward))
 
 
-def test_exact_equilibrium_of_linear_networks():
+def test_exact_solution_of_linear_networks():
     network, x, y = problem(both(LINEAR, 0.7, 0.2))
     relaxation = network.relaxation(x, y)
     exact = equilibrium(stated_energy, relaxation.upwards.start, network, x, y)
@@ -99,7 +99,7 @@ def test_exact_equilibrium_of_linear_networks():
     assert_close(gradients, expected)
 
 
-def test_wrong_weights_and_sizes_are_refused():
+def test_rejects_invalid_weights_and_sizes():
     with pytest.raises(ValueError, match="backward_weight must be at least 0, got -1"):
         both(FORWARD, alpha_b=-1.0)
     with pytest.raises(ValueError, match="must not both be zero"):
@@ -108,7 +108,7 @@ def test_wrong_weights_and_sizes_are_refused():
         pccore.BidirectionalConfig(FORWARD, FORWARD)
 
 
-def test_it_trains_digits():
+def test_learns_digits():
     forward = pccore.NetworkConfig(64, 10, width=16, depth=2)
     rule = pccore.PredictiveCoding(pccore.GradientDescent(4))
     network = both(forward, alpha_b=0.01)

@@ -1,4 +1,4 @@
-"""Equilibrium propagation against its stated energy and the gradient of the loss at equilibrium."""
+"""Equilibrium propagation against its energy and the gradient of the loss at equilibrium."""
 
 from dataclasses import replace
 
@@ -29,12 +29,12 @@ def _float64():
 
 
 def small(network, scale=0.3):
-    """Weights small enough for E to be convex."""
+    """Return weights small enough for E to be convex."""
     return jax.tree.map(lambda w: scale * w, network)
 
 
 def stated_energy(hidden, output, weights, x, y, nudge):
-    """Thesis eq. C.21 with activations, one layer after the other."""
+    """Return thesis eq. C.21 with activations, layer by layer."""
     config = weights.config
     biases = weights.biases
     a = config.scalings
@@ -58,7 +58,7 @@ def said_at(relaxation, departure):
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_energy_and_gradients_are_those_stated(bias):
+def test_energy_and_gradients_match_definition(bias):
     config = replace(NETWORK, bias=bias, output="cross_entropy" if bias else "mse")
     network, x, y = problem(pccore.HopfieldConfig(config))
     relaxation = network.relaxation(x, y, 0.7)
@@ -95,8 +95,8 @@ def test_hessian_of_a_linear_network_and_its_equilibrium(nudge):
     assert_close((slopes[0][:, 1], slopes[1][1]), (jnp.zeros((H, N)), jnp.zeros(K)))
 
 
-def test_the_hessian_need_not_be_positive():
-    """Thesis C.2.5: a chain of two layers with w_2 > 1."""
+def test_hessian_can_be_indefinite():
+    """A chain of two layers with w_2 > 1 (thesis C.2.5)."""
     chain = replace(LINEAR, width=1, depth=1, input_size=1, output_size=1)
     network, _, _ = problem(pccore.HopfieldConfig(chain))
     for w, sign in ((0.9, 1), (1.1, -1)):
@@ -107,7 +107,7 @@ def test_the_hessian_need_not_be_positive():
 
 
 def loss_at_equilibrium(weights, z, x, y):
-    """C at the free equilibrium z(weights), from the equilibrium z itself: one Newton step, whose
+    """Return C at the free equilibrium z(weights) by one Newton step from the equilibrium z, whose
     derivative is that of the implicit function."""
     shapes = [part.shape for part in z]
 
@@ -122,7 +122,7 @@ def loss_at_equilibrium(weights, z, x, y):
     return jnp.mean(weights.config.output_energy.per_sample(y, output))
 
 
-def test_the_gradient_tends_to_that_of_the_loss():
+def test_gradient_converges_to_loss_gradient():
     config = replace(NETWORK, bias=True)
     network, x, y = problem(pccore.HopfieldConfig(config, steps=100))
     network = small(network)
@@ -148,7 +148,7 @@ def test_the_gradient_tends_to_that_of_the_loss():
     assert_close(jnp.mean(config.output_energy.per_sample(y, prediction)), expected_loss)
 
 
-def test_wrong_use_is_refused():
+def test_rejects_invalid_use():
     with pytest.raises(ValueError, match="residual must be false"):
         pccore.HopfieldConfig(replace(NETWORK, residual=True))
     with pytest.raises(ValueError, match="nudge must be positive, got 0"):
@@ -164,7 +164,7 @@ def test_wrong_use_is_refused():
         network.hessian()
 
 
-def test_it_trains_digits():
+def test_learns_digits():
     network = pccore.NetworkConfig(
         64, 10, width=16, depth=1, activation="tanh", residual=False, parameterisation="sp"
     )

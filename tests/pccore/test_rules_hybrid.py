@@ -1,4 +1,4 @@
-"""Hybrid predictive coding against automatic differentiation of its two stated losses."""
+"""Hybrid predictive coding against automatic differentiation of its two losses."""
 
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ def hybrid(amortiser):
 
 
 def amortiser_loss(amortiser, target, x, y):
-    """Every layer learns to predict the target's next one from its own, fixed, guess below."""
+    """Return the loss of predicting each layer of the target from the fixed guess below it."""
     u, total = x, 0.0
     for layer, z in zip(amortiser.layers()[:-1], target, strict=True):
         prediction = layer(u)
@@ -55,7 +55,7 @@ def amortiser_loss(amortiser, target, x, y):
 
 @jax.jit
 def expected_at(network, z, x, y):
-    """F, its slopes by activities and generator, and those of the amortiser's loss."""
+    """Return F, its gradients by activities and generator, and the gradient of the amortiser."""
     F, (by_generator, by_z) = jax.value_and_grad(energy, argnums=(0, 1))(network.generator, z, y, x)
     by_amortiser = jax.grad(amortiser_loss)(network.amortiser, z[::-1], x, y)
     return F, by_z, by_generator, by_amortiser
@@ -73,7 +73,7 @@ def said_at(network, x, y, departure):
     )
 
 
-def test_energy_and_both_gradients_are_those_stated():
+def test_energy_and_both_gradients_match_definition():
     network, x, y = problem(hybrid(AMORTISER))
     guess = network.amortiser.forward(x)
     departure = random_like(guess)
@@ -88,7 +88,7 @@ def test_energy_and_both_gradients_are_those_stated():
     assert_close(loss, jnp.mean(AMORTISER.output_energy.per_sample(y, prediction)))
 
 
-def test_a_zero_amortiser_begins_at_zero():
+def test_zero_amortiser_starts_at_zero():
     network, x, y = problem(hybrid(AMORTISER))
     network = replace(network, amortiser=jax.tree.map(jnp.zeros_like, network.amortiser))
     relaxation = network.relaxation(x, y)
@@ -97,7 +97,7 @@ def test_a_zero_amortiser_begins_at_zero():
     assert not np.any(z)
 
 
-def test_an_amortiser_whose_guess_is_the_target_has_nothing_to_learn_but_the_label():
+def test_amortiser_with_exact_guess_learns_last_layer_only():
     network, x, y = problem(hybrid(AMORTISER))
     *_, gradients, _ = said_at(network, x, y, jnp.zeros((3, BATCH, 5)))
     assert not np.any(gradients.amortiser.first)
@@ -106,7 +106,7 @@ def test_an_amortiser_whose_guess_is_the_target_has_nothing_to_learn_but_the_lab
 
 
 @pytest.mark.parametrize("scheme", [ExactSolution(), ErrorBased(400)], ids=["exact", "errors"])
-def test_at_equilibrium_the_generator_learns_as_without_an_amortiser(scheme):
+def test_generator_gradients_at_equilibrium_do_not_depend_on_amortiser(scheme):
     network, x, y = problem(hybrid(LINEAR))
     rule = pccore.PredictiveCoding(scheme)
     _, gradients = learn(rule, network, x, y, 0.4 * BATCH)
@@ -115,7 +115,7 @@ def test_at_equilibrium_the_generator_learns_as_without_an_amortiser(scheme):
     assert_close(gradients.generator, expected, rtol=1e-8, atol=1e-10)
 
 
-def test_inference_lowers_the_generators_energy():
+def test_inference_lowers_generator_energy():
     network, x, y = problem(hybrid(AMORTISER))
     relaxation = network.relaxation(x, y)
     energies = jax.jit(lambda relaxation, d: jnp.sum(relaxation.energies(d)))
@@ -124,14 +124,14 @@ def test_inference_lowers_the_generators_energy():
     assert float(energies(relaxation, z)) < 0.5 * float(before)
 
 
-def test_networks_that_do_not_face_each_other_are_refused():
+def test_rejects_networks_with_other_sizes():
     with pytest.raises(ValueError, match=r"amortiser and generator .* \(4, 5, 3, 3\).*\(4, 6,"):
         pccore.HybridConfig(AMORTISER, replace(pccore.mirror(AMORTISER), width=6))
     with pytest.raises(ValueError, match="no precisions, no decay"):
         hybrid(replace(AMORTISER, activity_decay=0.1))
 
 
-def test_it_trains_digits():
+def test_learns_digits():
     amortiser = pccore.NetworkConfig(64, 10, 16, 2, activation="tanh", parameterisation="sp")
     rule = pccore.PredictiveCoding(pccore.GradientDescent(4))
     assert accuracy_on_digits(hybrid(amortiser), rule, activity_lr=0.6) > 0.7

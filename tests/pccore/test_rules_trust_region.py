@@ -39,7 +39,7 @@ def test_step_of_the_one_unit_network(weights, damping):
     assert_close(np.array([step.first.item(), step.last.item()]), expected)
 
 
-def test_great_damping_leaves_the_gradient():
+def test_large_damping_gives_scaled_gradient():
     config = pccore.NetworkConfig(3, 2, width=3, depth=2, activation="tanh", bias=True)
     network, x, y = problem(config)
     _, step = learn(pccore.TrustRegionNewton(1e8), network, x, y, 0.0)
@@ -47,7 +47,7 @@ def test_great_damping_leaves_the_gradient():
     assert_close(jax.tree.map(lambda s: 1e8 * s, step), gradients, rtol=1e-5, atol=1e-7)
 
 
-def test_large_networks_and_negative_damping_are_refused():
+def test_rejects_large_networks_and_negative_damping():
     network, x, y = problem(pccore.NetworkConfig(64, 10, width=64, depth=2))
     with pytest.raises(ValueError, match="at most 3000 weights, got 8832"):
         learn(pccore.TrustRegionNewton(), network, x, y, 0.0)
@@ -55,7 +55,7 @@ def test_large_networks_and_negative_damping_are_refused():
         pccore.TrustRegionNewton(-1.0)
 
 
-def test_it_trains_digits():
+def test_learns_digits():
     network = pccore.NetworkConfig(64, 10, 3, 1, activation="tanh", parameterisation="sp")
     rule, sgd = pccore.TrustRegionNewton(), pccore.SGD()
     assert accuracy_on_digits(network, rule, weight_lr=1.0, steps=60, optimiser=sgd) > 0.4

@@ -1,4 +1,4 @@
-"""General networks: the same numbers as the stacked closed forms, training, and what is refused."""
+"""General networks: equality with the stacked closed forms, training, and errors."""
 
 from dataclasses import replace
 from functools import cache, partial
@@ -24,7 +24,7 @@ SEQUENCE = pccore.SequenceConfig((7,), 3, stacked_layers)
 
 
 class Rows(eqx.Module):
-    """Every row of an image seen alike."""
+    """The same map for every row of an image."""
 
     linear: eqx.nn.Linear
 
@@ -33,7 +33,7 @@ class Rows(eqx.Module):
 
 
 def image_layers(key):
-    """Rows, then a readout; with a function made anew in every build."""
+    """Return rows and a readout, with a new function object in every build."""
     first, second = jax.random.split(key)
     flatten_tanh = eqx.nn.Lambda(lambda z: jnp.tanh(z.ravel()))
     return [
@@ -53,7 +53,7 @@ def _float64():
 
 @cache
 def problem(**options):
-    """A stacked network and the same one as a sequence, in float64; a batch."""
+    """Return a stacked network, the same network as a sequence, and a batch, in float64."""
     draw, configs = np.random.default_rng(0), (STACKED, SEQUENCE)
     builders = (replace(config, **options).build for config in configs)
     networks = [jax.jit(build)(jax.random.key(1)) for build in builders]
@@ -68,7 +68,7 @@ def assert_close(actual, expected, rtol=1e-10, atol=1e-12):
 
 @partial(jax.jit, static_argnums=0)
 def inferred(scheme, network, x, y, beta):
-    """Activities after inference, the energy, and the steps taken."""
+    """Return activities after inference, the energy, and the steps taken."""
     relaxation = network.relaxation(x, y)
     inference = scheme.infer(relaxation, beta)
     z = jnp.stack(list(relaxation.activities(inference.departure)))
@@ -77,7 +77,7 @@ def inferred(scheme, network, x, y, beta):
 
 @jax.jit
 def everything(network, x, y, departure, errors):
-    """All that a relaxation tells, and backpropagation."""
+    """Return the results of all methods of a relaxation, and of backpropagation."""
     relaxation = network.relaxation(x, y)
     loss, slopes = pccore.Backpropagation().gradients(network, x, y, x[0, 0], jax.random.key(0))
     stacks = relaxation.gradient(departure), relaxation.error_gradient(errors)
@@ -89,7 +89,7 @@ def everything(network, x, y, departure, errors):
 
 
 def in_stacks(gradients):
-    """Gradients of a sequence of layers with biases, in the shape of the stacked network's."""
+    """Return the gradients of a sequence with biases, in the layout of the stacked network."""
     (w1, b1), *hidden, (w3, b3) = gradients.weights
     return pccore.Network(
         first=w1,
@@ -111,7 +111,7 @@ SCHEMES = [
 
 @pytest.mark.usefixtures("_float64")
 class TestAgainstTheStackedNetwork:
-    def test_everything_that_a_relaxation_tells(self):
+    def test_relaxation_and_backpropagation(self):
         options = {"output": "cross_entropy", "activity_decay": 0.2}
         stacked, sequence, x, y = problem(**options, precisions=(2.0, 0.5, 3.0))
         away = jnp.asarray(np.random.default_rng(3).normal(size=(2, 2, BATCH, 6)))
@@ -130,13 +130,13 @@ class TestAgainstTheStackedNetwork:
         # adaptive steps, and Adam near a gradient of zero, magnify rounding
         jax.tree.map(partial(assert_close, rtol=1e-7, atol=1e-9), actual, expected)
 
-    def test_exact_inference_is_refused(self):
+    def test_rejects_exact_inference(self):
         _, sequence, x, y = problem()
         with pytest.raises(ValueError, match="SequenceRelaxation has none"):
             pccore.ExactSolution().infer(sequence.relaxation(x, y), jnp.asarray(1.0))
 
 
-def test_a_linear_chain_has_the_closed_form_of_its_equilibrated_energy():
+def test_linear_chain_has_closed_form_equilibrated_energy():
     """F* = L / s, s = 1 + sum_{l=2}^L (w_L .. w_l)^2 (thesis eq. B.46)."""
     chain = pccore.NetworkConfig(
         1, 1, 1, depth=4, activation="linear", residual=False, parameterisation="sp"
@@ -161,7 +161,7 @@ class TestTraining:
     CONFIG = pccore.TrainingConfig(IMAGES, RULE, batch_size=32, steps=60, eval_every=60)
     LANES = (pccore.Lane(0.01, 3.0, 0), pccore.Lane(0.02, 3.0, 1))
 
-    def test_lanes_learn_digits_and_nothing_recompiles(self):
+    def test_learns_digits_without_recompilation(self):
         data = pccore.data.load("digits")
         outcomes = pccore.fit_many(self.CONFIG, data, self.LANES)
         compiled = advance._cache_size()
@@ -209,7 +209,7 @@ def hiding(key):
         (lambda key: [], "at least one layer"),
     ],
 )
-def test_layers_that_do_not_fit_are_named_where_the_network_is_configured(layers, message):
+def test_names_layer_that_does_not_fit(layers, message):
     with pytest.raises(ValueError, match=message):
         pccore.SequenceConfig((7,), 3, layers)
 
@@ -225,12 +225,12 @@ def test_layers_that_do_not_fit_are_named_where_the_network_is_configured(layers
         ({"output_size": 0}, "output_size"),
     ],
 )
-def test_wrong_settings_fail_early(options, message):
+def test_rejects_invalid_settings(options, message):
     with pytest.raises(ValueError, match=message):
         replace(SEQUENCE, **options)
 
 
-def test_constants_that_functions_capture_are_kept_and_do_not_learn():
+def test_captured_constants_are_not_trained():
     def layers(key):
         scale, weight = jnp.sqrt(4.0), np.ones((3, 7), np.float32)
         return [lambda z: scale * z, lambda z: weight @ z]

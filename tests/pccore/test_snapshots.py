@@ -1,4 +1,4 @@
-"""A training that is broken off and taken up again ends with the numbers of an unbroken one."""
+"""Snapshots: resumed trainings end with the numbers of uninterrupted ones."""
 
 import dataclasses
 import io
@@ -29,11 +29,11 @@ CONFIG = pccore.TrainingConfig(
 
 
 class BrokenError(Exception):
-    """Stands for a worker that ends there and then."""
+    """The death of a worker."""
 
 
 class Breaks:
-    """Keeps every snapshot, and breaks the training at the n-th offer."""
+    """A storage that keeps every snapshot and interrupts training at the n-th offer."""
 
     def __init__(self, first: bytes | None = None, after: int | None = None) -> None:
         self.kept: list[bytes] = []
@@ -49,7 +49,7 @@ class Breaks:
 
 
 def assert_same(ours: list[pccore.Outcome], theirs: list[pccore.Outcome]) -> None:
-    """Equal to the last bit, curves and readings included."""
+    """Check equality to the last bit, including curves and readings."""
     for mine, other in zip(ours, theirs, strict=True):
         a, b = dataclasses.asdict(mine), dataclasses.asdict(other)
         for name, value in a.pop("curve").items():
@@ -60,12 +60,12 @@ def assert_same(ours: list[pccore.Outcome], theirs: list[pccore.Outcome]) -> Non
 
 @pytest.fixture
 def every_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look after every weight update."""
+    """Offer a snapshot after every weight update."""
     monkeypatch.setattr("pccore.training.snapshots._WATCHED_EVERY", 0.0)
 
 
 @pytest.mark.usefixtures("every_update")
-def test_broken_at_any_update_it_ends_as_unbroken() -> None:
+def test_resumed_training_equals_uninterrupted() -> None:
     unbroken = pccore.fit_many(CONFIG, DIGITS, LANES)
     assert [outcome.status for outcome in unbroken][2] is pccore.Status.DIVERGED
     watched = Breaks()
@@ -79,7 +79,7 @@ def test_broken_at_any_update_it_ends_as_unbroken() -> None:
         assert len(again.kept) == CONFIG.steps - 1 - place, "it did not begin at the beginning"
 
 
-def test_what_is_raised_at_an_offer_ends_the_training() -> None:
+def test_exception_in_offer_ends_training() -> None:
     with pytest.raises(BrokenError):
         pccore.fit_many(CONFIG, DIGITS, LANES, snapshots=Breaks(after=1))
 
@@ -93,7 +93,7 @@ def test_what_is_raised_at_an_offer_ends_the_training() -> None:
         pccore.PredictiveCoding(pccore.GradientDescent(steps=4), pccore.NormalStart()),
     ],
 )
-def test_every_rule_goes_on(rule: pccore.LearningRule) -> None:
+def test_resumes_with_every_rule(rule: pccore.LearningRule) -> None:
     config = dataclasses.replace(CONFIG, rule=rule, steps=20, probes=())
     unbroken, watched = pccore.fit_many(config, DIGITS, LANES), Breaks()
     pccore.fit_many(config, DIGITS, LANES, snapshots=watched)
@@ -103,7 +103,7 @@ def test_every_rule_goes_on(rule: pccore.LearningRule) -> None:
 
 
 @pytest.mark.usefixtures("every_update")
-def test_a_snapshot_of_another_training_is_not_believed() -> None:
+def test_warns_about_snapshot_of_other_training() -> None:
     watched = Breaks()
     pccore.fit_many(CONFIG, DIGITS, LANES, snapshots=watched)
     unbroken = pccore.fit_many(CONFIG, DIGITS, LANES[:2])
@@ -116,7 +116,7 @@ def test_a_snapshot_of_another_training_is_not_believed() -> None:
 
 
 class Evil:
-    """Leaves a file behind when it is unpickled."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -125,8 +125,8 @@ class Evil:
         return Path.touch, (self.path,)
 
 
-def test_nothing_is_unpickled(tmp_path: Path) -> None:
-    """Neither where the number of updates stands nor in place of an array."""
+def test_does_not_unpickle(tmp_path: Path) -> None:
+    """Neither the number of updates nor an array is unpickled."""
     mark = tmp_path / "executed"
     evil = np.array([Evil(mark)], dtype=object)
     whole = encode(3, {"a": np.zeros(1)})
@@ -141,7 +141,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-def test_a_snapshot_comes_back_as_it_was() -> None:
+def test_snapshot_round_trip() -> None:
     tree = {"a": np.arange(6.0).reshape(2, 3), "b": [np.float32(np.nan)]}
     step, back = decode(encode(7, tree), lambda _: tree)
     assert step == 7
@@ -150,8 +150,8 @@ def test_a_snapshot_comes_back_as_it_was() -> None:
         decode(encode(7, tree), lambda _: {**tree, "c": np.zeros(1)})
 
 
-def test_the_pace_finds_half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the first stretch, with its compilation, took."""
+def test_pace_converges_to_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first stretch, which includes compilation, does not matter."""
     now = [0.0]
     monkeypatch.setattr("pccore.training.snapshots.time.perf_counter", lambda: now[0])
     pace = Pace()

@@ -1,4 +1,4 @@
-"""Training on real (embedded) data: lanes, divergence, chance, resources, and what it learns."""
+"""Training on embedded real data: lanes, divergence, chance, recompilation, accuracy."""
 
 from dataclasses import replace
 
@@ -24,14 +24,14 @@ def outcomes():
 
 
 class TestLanes:
-    def test_a_lane_and_a_lone_run_agree_to_rounding(self, outcomes):
+    def test_lane_equals_single_run_to_rounding(self, outcomes):
         for lane, outcome in zip(LANES, outcomes, strict=True):
             alone = pccore.fit(CONFIG, DIGITS, lane)
             assert alone.status is outcome.status is pccore.Status.TRAINED
             assert alone.final_train_loss == pytest.approx(outcome.final_train_loss, rel=2e-3)
             np.testing.assert_allclose(alone.curve.train_loss, outcome.curve.train_loss, rtol=2e-3)
 
-    def test_a_diverging_lane_is_typed_and_does_not_disturb_the_others(self, outcomes):
+    def test_diverged_lane_does_not_affect_others(self, outcomes):
         wild = pccore.Lane(1e4, 5.0, 0)
         mixed = pccore.fit_many(CONFIG, DIGITS, [LANES[0], wild, LANES[2]])
         diverged = mixed[1]
@@ -42,21 +42,21 @@ class TestLanes:
         for kept, expected in ((mixed[0], outcomes[0]), (mixed[2], outcomes[2])):
             assert kept.final_train_loss == pytest.approx(expected.final_train_loss, rel=1e-5)
 
-    def test_training_stops_early_when_every_lane_has_diverged(self):
+    def test_stops_when_all_lanes_have_diverged(self):
         steps = []
         config = replace(CONFIG, steps=1000)
         outcome = pccore.fit(config, DIGITS, pccore.Lane(1e4, 5.0, 0), on_progress=steps.append)
         assert outcome.status is pccore.Status.DIVERGED
         assert steps == [25]
 
-    def test_nothing_recompiles_when_rates_seeds_or_equal_data_change(self, outcomes):
+    def test_rates_seeds_and_equal_data_do_not_recompile(self, outcomes):
         before = advance._cache_size()
         pccore.fit_many(CONFIG, DIGITS, [pccore.Lane(0.3, 7.0, seed) for seed in (5, 6, 7)])
         swapped = replace(DIGITS, train_x=DIGITS.train_x[::-1].copy(), name="reversed")
         pccore.fit_many(CONFIG, swapped, LANES)
         assert advance._cache_size() == before
 
-    def test_a_shape_compiles_once_however_often_training_is_interrupted(self):
+    def test_interruptions_do_not_recompile(self):
         before = advance._cache_size()
         config = replace(CONFIG, network=replace(NETWORK, width=9), eval_every=7)
         pccore.fit_many(config, DIGITS, LANES)
@@ -67,7 +67,7 @@ class TestLanes:
         assert [o.final_train_loss for o in again] == [o.final_train_loss for o in outcomes]
 
 
-def test_train_returns_the_network_whose_outcome_it_tells(outcomes):
+def test_train_returns_network_of_its_outcome(outcomes):
     trained = pccore.train(CONFIG, DIGITS, LANES[0])
     predicted = trained.network.predict((DIGITS.test_x - DIGITS.mean) / DIGITS.std)
     accuracy = np.mean(np.argmax(predicted, axis=1) == DIGITS.test_y)
@@ -78,20 +78,20 @@ def test_train_returns_the_network_whose_outcome_it_tells(outcomes):
 
 
 class TestOutcome:
-    def test_curve_has_one_entry_per_evaluation_and_matches_the_result(self, outcomes):
+    def test_curve_has_one_entry_per_evaluation(self, outcomes):
         for outcome in outcomes:
             assert list(outcome.curve.step) == [25, 50, 60]
             assert outcome.curve.test_accuracy[-1] == pytest.approx(outcome.test_accuracy)
             assert outcome.curve.test_loss[-1] == pytest.approx(outcome.test_loss)
             assert outcome.min_train_loss <= outcome.final_train_loss
 
-    def test_no_learning_is_chance(self):
+    def test_zero_learning_rate_is_at_chance(self):
         outcome = pccore.fit(CONFIG, DIGITS, pccore.Lane(1e-12, 1.0, 0))
         assert outcome.status is pccore.Status.AT_CHANCE
         # muPC's outputs vanish as 1/sqrt(N), so the loss is near that of predicting zero, 1/2
         assert outcome.final_train_loss == pytest.approx(0.5, abs=0.1)
 
-    def test_regression_at_chance_by_the_variance_of_the_targets(self):
+    def test_regression_at_chance_is_variance_of_targets(self):
         data = pccore.data.load("toy_linear")
         network = pccore.NetworkConfig(
             data.input_size, data.output_size, width=16, depth=2, activation="linear"
@@ -131,7 +131,7 @@ def test_learns_digits_far_above_chance(config, lane):
     assert outcome.test_accuracy > 0.75
 
 
-def test_the_example_in_the_packages_docstring_runs():
+def test_package_docstring_example_runs():
     names = {}
     exec(pccore.__doc__.partition("\n")[2], names)
     assert names["outcome"].status is pccore.Status.TRAINED
@@ -173,7 +173,7 @@ def test_compiled_program_does_not_grow_with_depth():
         ((replace(CONFIG, network=replace(NETWORK, input_size=3)), DIGITS, LANES), "3 inputs"),
     ],
 )
-def test_wrong_use_is_one_clear_sentence(arguments, words):
+def test_rejects_invalid_arguments(arguments, words):
     with pytest.raises(ValueError, match=words):
         pccore.fit_many(*arguments)
 
@@ -192,6 +192,6 @@ def test_wrong_use_is_one_clear_sentence(arguments, words):
         (lambda: pccore.GradientDescent(0), "steps must be at least 1"),
     ],
 )
-def test_wrong_configurations_fail_where_they_are_built(build, words):
+def test_rejects_invalid_configurations(build, words):
     with pytest.raises(ValueError, match=words):
         build()

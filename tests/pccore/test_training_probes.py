@@ -1,4 +1,4 @@
-"""Probes during training: what is measured, when, on which network; training is unmoved."""
+"""Probes during training: results, times, networks, and no effect on training."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -20,7 +20,7 @@ LANES = [pccore.Lane(0.05, 5.0, 0), pccore.Lane(0.02, 1.0, 1)]
 
 @dataclass(frozen=True)
 class Sizes:
-    """The first weight, the loss of the batch, and beta."""
+    """A probe of the first weight, the loss of the batch, and beta."""
 
     source: ClassVar[str] = "here"
 
@@ -36,7 +36,7 @@ def values(outcome, quantity):
     return [reading.value for reading in outcome.readings if reading.quantity == quantity]
 
 
-def test_a_probe_measures_before_the_first_update_and_at_every_evaluation():
+def test_probe_measures_before_first_update_and_at_evaluations():
     outcomes = pccore.fit_many(PROBED, DIGITS, LANES)
     for outcome, lane in zip(outcomes, LANES, strict=True):
         steps = [r.step for r in outcome.readings if r.quantity == "loss"]
@@ -45,7 +45,7 @@ def test_a_probe_measures_before_the_first_update_and_at_every_evaluation():
         assert {reading.source for reading in outcome.readings} == {"here"}
 
 
-def test_a_probe_sees_the_lanes_own_network_on_the_first_samples_of_the_training_set():
+def test_probe_measures_own_lane_on_first_training_samples():
     outcomes = pccore.fit_many(PROBED, DIGITS, LANES)
     x = (DIGITS.train_x[:64].astype(np.float32) - DIGITS.mean) / DIGITS.std
     y = np.eye(10, dtype=np.float32)[DIGITS.train_y[:64]]
@@ -59,7 +59,7 @@ def test_a_probe_sees_the_lanes_own_network_on_the_first_samples_of_the_training
             assert values(outcome, "weight")[place] == pytest.approx(first, rel=1e-4)
 
 
-def test_probes_change_nothing_in_what_is_trained():
+def test_probes_do_not_change_training():
     for plain, probed in zip(
         pccore.fit_many(CONFIG, DIGITS, LANES), pccore.fit_many(PROBED, DIGITS, LANES), strict=True
     ):
@@ -68,7 +68,7 @@ def test_probes_change_nothing_in_what_is_trained():
         np.testing.assert_array_equal(plain.curve.train_loss, probed.curve.train_loss)
 
 
-def test_no_steps_measure_the_untrained_network():
+def test_zero_steps_measure_untrained_network():
     outcome = pccore.fit(replace(PROBED, steps=0), DIGITS, LANES[0])
     assert outcome.status is pccore.Status.AT_CHANCE
     assert (outcome.steps, outcome.final_train_loss, outcome.min_train_loss) == (0, None, None)
@@ -77,7 +77,7 @@ def test_no_steps_measure_the_untrained_network():
     assert outcome.curve.step.tolist() == [0]
 
 
-def test_initial_weights_near_a_saddle_have_the_spread_asked_for():
+def test_initial_weights_near_saddle_have_given_std():
     near = replace(NETWORK, width=64, initial_std=5e-3)
     network = near.build(jax.random.key(0))
     for weights in (network.first, network.hidden, network.last):
@@ -88,7 +88,7 @@ def test_initial_weights_near_a_saddle_have_the_spread_asked_for():
         replace(NETWORK, initial_std=-1.0)
 
 
-def test_every_layer_can_have_its_own_spread():
+def test_initial_std_per_layer():
     stds = (1e-3, 5e-3, 0.2, 0.0)
     config = replace(NETWORK, width=64, depth=3, initial_std=stds)
     network = config.build(jax.random.key(0))
