@@ -8,8 +8,9 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-# Installed before pccore is imported: its functions then check their annotations at every call.
-install_import_hook(["pccore"], "beartype.beartype")
+if os.environ.get("MUPC_CHECK_TYPES"):
+    # Before pccore is imported: its functions then check their annotations at every call.
+    install_import_hook(["pccore"], "beartype.beartype")
 
 os.environ.pop("MUPC_LEDGER", None)  # whose runs are not to be mixed with those of tests
 
