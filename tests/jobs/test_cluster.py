@@ -1,5 +1,7 @@
-"""cluster.yaml and its variant for one's own machines are what Ray's schema accepts, and
-kuberay.yaml what KubeRay's does where it is at hand; checked without network."""
+"""Cluster configurations against the schemas of Ray and, if it is available, of KubeRay.
+
+No test here uses the network.
+"""
 
 import copy
 import os
@@ -45,11 +47,11 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
     return prepared
 
 
-def test_ray_accepts_it(config: dict[str, Any]) -> None:
+def test_ray_accepts_the_configuration(config: dict[str, Any]) -> None:
     validate(config)
 
 
-def test_gpu_workers_come_and_go(on_aws: dict[str, Any]) -> None:
+def test_gpu_workers_scale(on_aws: dict[str, Any]) -> None:
     prepared = validate(on_aws)
     types = prepared["available_node_types"]
     assert types[prepared["head_node_type"]]["resources"] == {"CPU": 0}
@@ -71,7 +73,7 @@ def test_gpu_workers_come_and_go(on_aws: dict[str, Any]) -> None:
         (["provider"], {}),
     ],
 )
-def test_its_schema_finds_mistakes(on_aws: dict[str, Any], keys: list[str], value: object) -> None:
+def test_schema_rejects_mistakes(on_aws: dict[str, Any], keys: list[str], value: object) -> None:
     place = on_aws
     for key in keys[:-1]:
         place = place[key]
@@ -80,8 +82,8 @@ def test_its_schema_finds_mistakes(on_aws: dict[str, Any], keys: list[str], valu
         validate(on_aws)
 
 
-def test_the_nodes_get_what_the_head_has(config: dict[str, Any]) -> None:
-    """Ray demands the same versions everywhere: all nodes install what constraints.txt pins."""
+def test_all_nodes_install_the_same_versions(config: dict[str, Any]) -> None:
+    """All nodes install the versions in constraints.txt, because Ray requires equal versions."""
     commands = " ".join(config["setup_commands"])
     assert "make install" in commands
     assert "-c constraints.txt" in commands
@@ -89,7 +91,7 @@ def test_the_nodes_get_what_the_head_has(config: dict[str, Any]) -> None:
     assert all("~/mupc/.venv/bin/ray" in command for command in starts)
 
 
-def test_every_node_asks_for_the_token_and_keeps_it_private(config: dict[str, Any]) -> None:
+def test_every_node_requires_the_token_and_keeps_it_private(config: dict[str, Any]) -> None:
     path = "~/.ray/auth_token"
     assert config["file_mounts"][path] == path
     assert f"chmod 600 {path}" in config["setup_commands"]
@@ -107,8 +109,8 @@ def manifests() -> dict[str, dict[str, Any]]:
     return {manifest["kind"]: manifest for manifest in yaml.safe_load_all(text)}
 
 
-def test_the_pods_are_one_cluster(manifests: dict[str, dict[str, Any]]) -> None:
-    """What KubeRay's schema does not know: the parts fit each other and this project."""
+def test_kuberay_parts_match(manifests: dict[str, dict[str, Any]]) -> None:
+    """Check what KubeRay's schema cannot: the parts match each other and this project."""
     cluster = manifests["RayCluster"]["spec"]
     head, (workers,) = cluster["headGroupSpec"], cluster["workerGroupSpecs"]
     (driver,), (trainer,) = (group["template"]["spec"]["containers"] for group in (head, workers))
@@ -127,7 +129,7 @@ def test_the_pods_are_one_cluster(manifests: dict[str, dict[str, Any]]) -> None:
     assert ledger.startswith(mount["mountPath"] + "/")
 
 
-def test_the_image_has_this_ray(manifests: dict[str, dict[str, Any]]) -> None:
+def test_image_has_the_pinned_ray(manifests: dict[str, dict[str, Any]]) -> None:
     text = (ROOT / "examples" / "cluster" / "Dockerfile").read_text()
     assert f"FROM rayproject/ray:{version('ray')}-py311-gpu" in text
     assert f"ray=={version('ray')}" in (ROOT / "constraints.txt").read_text().splitlines()

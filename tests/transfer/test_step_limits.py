@@ -158,7 +158,7 @@ def test_a_continued_job_measures_nothing_again() -> None:
     assert again.skipped == first.skipped
 
 
-def test_the_tally_counts_what_is_skipped() -> None:
+def test_statistics_count_skipped_runs() -> None:
     experiment = Experiment.from_dict(skipping(tune={"activity_lr": BETAS}))
     statistics = RunStatistics(experiment)
     run(experiment, MemoryLedger(), FormulaPool(limited(UNSTABLE)), progress=statistics)
