@@ -22,7 +22,7 @@ from typing import Any
 from measure import parser
 from report import Report
 
-MUPC = [sys.executable, "-m", "jobs"]
+MUPC = [sys.executable, "-m", "mupc"]
 DIGITS = Path(__file__).parents[1] / "examples" / "digits.yaml"
 
 

@@ -95,7 +95,7 @@ def drivers(head: Head) -> list[int]:
             variables = (entry / "environ").read_bytes()
         except OSError:  # it has just ended, or is another user's
             continue
-        if b"jobs" in words and head.token.encode() in variables:
+        if b"mupc" in words and head.token.encode() in variables:
             found.append(int(entry.name))
     return found
 
