@@ -148,7 +148,7 @@ def rank(landscape: Landscape, weights: Int[ndarray, "R S"] | None = None) -> Ra
     loss = np.divide(total, trained, out=np.full(total.shape, np.nan), where=trained > 0)
     # Not per resample: a resample without the seed that diverged would hide that it did.
     complete = exists.sum(axis=1) == exists.sum(axis=1).max()
-    order = np.array(sorted(range(len(landscape.cells)), key=landscape.cells.__getitem__))
+    order = np.array(sorted(range(len(landscape.cells)), key=lambda c: _rates(landscape.cells[c])))
     score = np.where(complete & (trained > 0), loss, np.inf)
     best = order[score[:, order].argmin(axis=1)]
     return Ranking(trained, loss, best, complete)
@@ -158,7 +158,7 @@ def optimum(landscape: Landscape) -> Cell | None:
     """Return the best cell: the lowest final training loss, averaged over seeds.
 
     A cell with a failed run does not count. Return None when no cell trained with more than half of
-    the seeds.
+    its seeds.
     """
     complete = landscape.without_failures()
     if not complete.cells:
@@ -169,15 +169,20 @@ def optimum(landscape: Landscape) -> Cell | None:
 
 
 def mostly_trained(landscape: Landscape, place: int) -> bool:
-    """Return whether more than half of the seeds trained in the cell at `place`."""
-    trained = landscape.statuses[place] == OutcomeLabel.TRAINED
-    return 2 * int(trained.sum()) > landscape.seeds
+    """Return whether more than half of the runs of the cell at `place` trained."""
+    statuses = landscape.statuses[place]
+    trained = int((statuses == OutcomeLabel.TRAINED).sum())
+    return 2 * trained > int((statuses != NOT_RUN).sum())
 
 
 def mean(values: ndarray) -> float | None:
     """Return the mean of the numbers that are not NaN; None if there are none."""
     numbers = values[~np.isnan(values)]
     return float(numbers.mean()) if numbers.size else None
+
+
+def _rates(cell: Cell) -> tuple[float, float]:
+    return cell.weight_lr, -np.inf if cell.activity_lr is None else cell.activity_lr
 
 
 def _column(rows: Sequence[Sequence[Mapping[str, Any]]], name: str) -> ndarray:

@@ -1,9 +1,8 @@
-"""The ledger: rows in, pandas frames out."""
+"""The ledger: append rows, query them as pandas frames."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import uuid4
 
 import pandas as pd
@@ -29,11 +28,11 @@ QUARANTINE = "quarantine"
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that is not what was written.
+    """A damaged file.
 
     Attributes:
-        path: where it is in the ledger's folder.
-        cause: what is wrong with it.
+        path: path in the folder of the ledger.
+        cause: description of the fault.
     """
 
     path: str
@@ -51,13 +50,13 @@ def open(
     """Open a ledger.
 
     Args:
-        path: its folder: local, or a URI that pyarrow knows (`s3://bucket/runs`, `gs://...`).
-        create: whether to make it if there is nothing yet, or an empty folder.
-        filesystem: the pyarrow filesystem that `path` is on; by default what `path` says.
+        path: a local folder, or a URI that pyarrow supports (`s3://bucket/runs`, `gs://...`).
+        create: whether to create the ledger if the folder is missing or empty.
+        filesystem: the pyarrow file system of `path`; by default inferred from `path`.
 
     Raises:
-        LedgerError: there is none, it is another thing's folder, cannot be read or made, or was
-            written by a newer version of mupc.
+        LedgerError: there is no ledger at `path`, it cannot be read or created, or it was written
+            by a newer version of mupc.
     """
     folder = Folder(path, filesystem)
     ensure(folder, create)
@@ -68,24 +67,24 @@ class Ledger:
     """The tables in one folder: `runs`, `curves`, `verdicts` and `measurements`.
 
     Any number of processes may write, read and compact at the same time. Files are immutable and
-    appear whole; killing a writer loses at most what it had not finished appending.
+    written atomically; killing a writer loses at most the append in progress.
 
-    The frames: one row per thing asked for, in an order that depends on the rows alone, whatever
-    files hold them. `results.columns(table)` says what the columns mean. Their types are Arrow's,
-    in which a null (nothing there) stays apart from NaN (a computation gave it): `isna()`,
-    `dropna()` and `fillna()` are about nulls, and means skip nulls, not NaN. NumPy and matplotlib
-    take the columns as they are and see NaN for both. Times are pandas' own, in UTC.
+    Frames: queries return one row per key, in an order that depends on the rows alone.
+    `results.columns(table)` returns the meanings of the columns. Columns have Arrow types, which
+    distinguish null (there is no value) from NaN (a computation returned it): `isna()`, `dropna()`
+    and `fillna()` are about nulls, and means skip nulls but not NaN. NumPy and Matplotlib accept
+    the columns and see NaN for both. Times are pandas timestamps in UTC.
 
-    The filters: `column=value`, or `column=[values]`; None asks for nulls. A file or row group that
-    they rule out by its statistics is not read. A file that is damaged is named in a
-    `DamagedFileWarning` and left out, so that one bad sector does not hide the rest; what it held
-    counts as never run, and `quarantine` moves it out of the way. Every method raises `LedgerError`
-    where the folder cannot be read, and for a filter that cannot be asked.
+    Filters: `column=value`, or `column=[values]`; None matches nulls. Files and row groups whose
+    statistics exclude a match are not read. A damaged file is left out and named in a
+    `DamagedFileWarning`, so that one bad sector does not hide the rest; its runs count as never
+    run, and `quarantine` moves it away. Every method raises `LedgerError` if the folder cannot be
+    read or a filter is invalid.
 
-    Made by `results.open`.
+    Opened by `results.open`.
 
     Attributes:
-        checkpoints: of groups of runs that are not finished.
+        checkpoints: checkpoints of unfinished groups of runs.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -99,18 +98,17 @@ class Ledger:
     def append(self, runs: Sequence[Row], curves: Sequence[Row] = ()) -> None:
         """Publish one finished group: first its curves, then its runs, each as one file.
 
-        A curve shows only once its run is there, so a process killed in between leaves nothing to
-        see. Rows are checked before anything is written.
+        Queries return a curve only if its run is there, so that a process killed in between leaves
+        nothing visible. All rows are checked before anything is written.
 
         Args:
-            runs: rows of `runs`. A row of another experiment, with `experiment` (and `phase`)
-                replaced, makes the run this experiment's too, with the curve it has.
-            curves: rows of `curves` for these runs, or for some of them.
+            runs: rows of `runs`. To share a run with another experiment, append its row with
+                `experiment` (and `phase`) replaced; the curve is shared too.
+            curves: rows of `curves` for some or all of these runs.
 
         Raises:
-            LedgerError: a row does not fit the schema, comes twice, or is the curve of another run;
-                or the folder cannot be written to. Nothing is published then, unless only the last
-                of the writes failed, whose curves nothing will show.
+            LedgerError: a row does not fit the schema, is repeated, or is a curve of another run;
+                or the folder cannot be written to. Nothing visible is published then.
         """
         run_table, curve_table = to_arrow(RUNS, runs), to_arrow(CURVES, curves)
         _refuse_repetitions(RUNS, run_table)
@@ -120,7 +118,7 @@ class Ledger:
         self._publish(RUNS, run_table)
 
     def append_verdicts(self, rows: Sequence[Row]) -> None:
-        """Publish verdicts, as one file; each replaces older ones on the same target in answers.
+        """Publish verdicts as one file; queries return the newest verdict per target.
 
         Raises:
             LedgerError: a row does not fit the schema, or the folder cannot be written to.
@@ -128,33 +126,32 @@ class Ledger:
         self._publish(VERDICTS, to_arrow(VERDICTS, rows))
 
     def append_measurements(self, rows: Sequence[Row]) -> None:
-        """Publish measurements, as one file; each replaces older ones of the same thing in answers.
+        """Publish measurements as one file; queries return the newest of each quantity.
 
         Raises:
             LedgerError: a row does not fit the schema, or the folder cannot be written to.
         """
         self._publish(MEASUREMENTS, to_arrow(MEASUREMENTS, rows))
 
-    def runs(self, columns: Sequence[str] | None = None, **filters: Any) -> pd.DataFrame:
-        """Trained networks: one row per `run_id`.
+    def runs(self, columns: Sequence[str] | None = None, **filters: object) -> pd.DataFrame:
+        """Return the trained networks: one row per `run_id`.
 
-        Of the rows that an experiment has for a run, a result counts before a failure. Then the
-        filters hold, and then a run that several experiments share is given once.
+        First, of several rows of one run in one experiment, a result replaces a failure. Then the
+        filters apply. Then a run that several experiments share is returned once.
 
         Args:
-            columns: which to give, in this order; None gives all. Of many runs, a few columns are
-                read in a fraction of the time and memory.
-            **filters: on the rows that count.
+            columns: the columns to return, in this order; None returns all. A few columns of many
+                runs take a fraction of the time and memory.
+            **filters: `column=value` or `column=[values]`.
         """
         for name in columns or ():
             RUNS.column(name)
         return _frame(RUNS, self._runs(filters, columns), columns)
 
-    def curves(self, **filters: Any) -> pd.DataFrame:
-        """Training curves: one row per `run_id` and `step`, of the runs in `runs` only.
+    def curves(self, **filters: object) -> pd.DataFrame:
+        """Return training curves: one row per `run_id` and `step`.
 
-        The filters are on columns of `curves`, and on those of `runs` that `curves` lacks, which
-        choose the runs.
+        Filters may use columns of `curves`, and columns of `runs` to select the runs.
         """
         for name in filters:
             if name not in CURVES.named and name not in RUNS.named:
@@ -169,42 +166,42 @@ class Ledger:
         rows = best_curves(self._reader.read(CURVES, fixed), published)
         return _frame(CURVES, _only(CURVES, rows, others))
 
-    def verdicts(self, latest: bool = True, **filters: Any) -> pd.DataFrame:
-        """Verdicts: one row per experiment, variant, data set, activation and target shape.
+    def verdicts(self, latest: bool = True, **filters: object) -> pd.DataFrame:
+        """Return verdicts: one row per experiment, variant, data set, activation, target and rule.
 
         Args:
-            latest: whether only the newest counts; otherwise all that were ever reached.
-            **filters: on the rows that count.
+            latest: whether to return only the newest verdict of each; otherwise all of them.
+            **filters: `column=value` or `column=[values]`.
         """
         return self._newest(VERDICTS, latest, filters)
 
-    def measurements(self, latest: bool = True, **filters: Any) -> pd.DataFrame:
-        """Measurements: one row per quantity and everything that determines it.
+    def measurements(self, latest: bool = True, **filters: object) -> pd.DataFrame:
+        """Return measurements: one row per quantity and everything that determines it.
 
         Args:
-            latest: whether only the newest counts; otherwise all that were ever made.
-            **filters: on the rows that count.
+            latest: whether to return only the newest measurement of each; otherwise all of them.
+            **filters: `column=value` or `column=[values]`.
         """
         return self._newest(MEASUREMENTS, latest, filters)
 
     def experiments(self) -> list[str]:
-        """The names of all experiments that have runs or verdicts, also of those whose every run
-        another experiment has too."""
+        """Return the names of all experiments that have runs or verdicts, sorted."""
         names: set[str] = set()
         for table in (RUNS, VERDICTS):
             names.update(self._reader.read(table, columns=["experiment"])["experiment"].to_pylist())
         return sorted(names)
 
     def compact(self) -> int:
-        """Merge small files, while others may read and write; return by how many files fewer.
+        """Merge small files; return by how many files there are fewer.
 
-        Killed at any moment, nothing is lost and nothing counted twice.
+        Other processes may read and write meanwhile. Killed at any moment, it loses no row and
+        counts none twice.
         """
         with self._folder.reading():
             return sum(compact(self._reader, table) for table in TABLES.values())
 
     def check(self) -> list[Damage]:
-        """Compare every byte of every file with what was written; the files that differ."""
+        """Verify the checksum of every file; return the damaged files."""
         with self._folder.reading():
             faults: dict[str, str] = {}
             for table in TABLES.values():
@@ -212,11 +209,12 @@ class Ledger:
         return [Damage(path, cause) for path, cause in sorted(faults.items())]
 
     def quarantine(self) -> list[Damage]:
-        """Move the files that `check` finds twice to the folder `quarantine`; what was moved.
+        """Move damaged files to the folder `quarantine`; return the files that were moved.
 
-        They keep their bytes and their paths, below that folder, and are no part of the ledger any
-        more: nothing warns of them. Runs that were in them are trained again when an experiment
-        asks for them; a lost curve is not. Others may read, write and compact at the same time.
+        A file is moved if two checks in a row find it damaged. It keeps its bytes and its path
+        below that folder, and is no longer part of the ledger. An experiment that needs runs of a
+        moved file trains them again; lost curves are not restored. Other processes may read, write
+        and compact meanwhile.
 
         Raises:
             LedgerError: the folder cannot be read or written to.
@@ -228,7 +226,7 @@ class Ledger:
         return found
 
     def _runs(self, filters: Filters, columns: Sequence[str] | None = None) -> pa.Table:
-        """What `runs` promises; with some columns only, and those that it takes to answer."""
+        """Return the rows of `runs`, with the given columns and those that choosing rows needs."""
         if columns is not None:
             columns = [*DECIDING, *RUNS.order, *filters, *columns]
         fixed, others = split(filters, RUNS.fixed)
@@ -250,13 +248,13 @@ class Ledger:
 
 
 def _only(table: Table, rows: pa.Table, filters: Filters) -> pa.Table:
-    """The rows that meet the filters."""
+    """Return the rows that match the filters."""
     condition = expression(table, filters)
     return rows if condition is None else rows.filter(condition)
 
 
 def _frame(table: Table, rows: pa.Table, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """The rows as a frame, in the table's order; some columns, if not all."""
+    """Return the rows as a frame in the order of the table; all columns by default."""
     rows = in_order(table, rows)
     return (rows if columns is None else rows.select(list(columns))).to_pandas(
         types_mapper=lambda kind: None if pa.types.is_timestamp(kind) else pd.ArrowDtype(kind)
@@ -264,8 +262,8 @@ def _frame(table: Table, rows: pa.Table, columns: Sequence[str] | None = None) -
 
 
 def _refuse_repetitions(table: Table, rows: pa.Table) -> None:
-    """Refuse two rows about the same thing in one append: one of them must be a mistake."""
-    seen: set[tuple[Any, ...]] = set()
+    """Raise LedgerError if two rows of one append have the same key."""
+    seen: set[tuple[object, ...]] = set()
     for key in zip(*(rows[name].to_pylist() for name in table.key), strict=True):
         if key in seen:
             what = ", ".join(
@@ -276,9 +274,9 @@ def _refuse_repetitions(table: Table, rows: pa.Table) -> None:
 
 
 def _tie(runs: pa.Table, curves: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Both tables with the id of this append in `group`, so that a run finds its own curve.
+    """Return both tables with the id of this append in `group`, which ties a run to its curve.
 
-    Rows of runs that have a group keep it, as they do when a ledger is copied into another.
+    Runs that have a group keep it, as when a ledger is copied into another.
     """
     drawn = set(curves["run_id"].to_pylist())
     run_ids, groups = runs["run_id"].to_pylist(), runs["group"].to_pylist()

@@ -41,7 +41,7 @@ class VerdictLabel(StrEnum):
     """Not drifted, but an optimum lies on the edge of the grid: a better one may lie beyond."""
 
 
-VERDICT_PHRASES = {
+VERDICT_PHRASES: dict[str, str] = {
     VerdictLabel.HELD: "transfer held",
     VerdictLabel.DRIFTED: "the optimum drifted",
     VerdictLabel.INCONCLUSIVE: "the evidence is inconclusive",
@@ -54,6 +54,8 @@ RATE_NAMES = {"weight_lr": "eta", "activity_lr": "beta"}
 """Names in plain text: the terminal, reasons of verdicts, error messages."""
 RATE_SYMBOLS = {"weight_lr": "η", "activity_lr": "β"}
 """Symbols in figures and in the report."""
+RATE_LABELS = {"weight_lr": "η, weight learning rate", "activity_lr": "β, activity learning rate"}
+"""Labels of axes."""
 
 SIZES = ("depth", "width")
 """The two sizes of a network, in the order of every law."""

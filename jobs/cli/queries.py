@@ -2,22 +2,21 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import results
 from jobs.cli.options import ResultsOptions, TableName
 from jobs.errors import CommandError
+from results.schema.tables import TABLES
+from results.schema.types import TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NULL = "null"
+    from results.schema.types import TypeName, Value
 
-Value = str | int | float | bool | datetime | None
-"""A value that a filter compares with a column."""
+NULL = "null"
 
 DEFAULT_COLUMNS = {
     TableName.RUNS: "experiment phase variant width depth weight_lr activity_lr seed outcome "
@@ -91,40 +90,18 @@ def parse_filters(where: list[str], table: TableName) -> dict[str, list[Value]]:
     return filters
 
 
-def _types(table: TableName) -> dict[str, str]:
+def _types(table: TableName) -> "dict[str, TypeName]":
     tables = ("runs", "curves") if table is TableName.CURVES else (table,)
-    columns = [results.columns(name) for name in tables]
-    return {row["name"]: row["type"] for frame in columns for _, row in frame.iterrows()}
+    return {column.name: column.type for name in tables for column in TABLES[name].columns}
 
 
-def _value(name: str, kind: str, text: str) -> Value:
+def _value(name: str, kind: "TypeName", text: str) -> "Value | None":
     if text == NULL:
         return None
     try:
-        return _READ[kind](text)
+        return TYPES[kind].parse(text)
     except (ValueError, KeyError):
-        raise CommandError(f"--where {name}={text} must be {_KINDS[kind]}, or null") from None
-
-
-def _time(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-_READ: Mapping[str, Callable[[str], Value]] = {
-    "string": str,
-    "int64": int,
-    "float64": float,
-    "bool": {"true": True, "false": False}.__getitem__,
-    "timestamp": _time,
-}
-
-_KINDS = {
-    "int64": "an integer",
-    "float64": "a number",
-    "bool": "true or false",
-    "timestamp": "a time such as 2024-05-01T12:00",
-}
+        raise CommandError(f"--where {name}={text} must be {TYPES[kind].text}, or null") from None
 
 
 def _columns(frame: "pd.DataFrame", options: ResultsOptions) -> "pd.DataFrame":

@@ -1,5 +1,5 @@
-"""Figures of the report: each module draws one kind, from pandas frames, into a Matplotlib figure.
+"""Figures of the report, drawn with Matplotlib from pandas frames; one module per kind.
 
-Importing a module here loads no Matplotlib; drawing does. Figures are plain `Figure` objects on the
-Agg canvas: no pyplot, no global state, safe in a worker and without a display.
+Importing these modules does not load Matplotlib; drawing does. Figures are `Figure` objects on the
+Agg canvas, without pyplot and its global state, so that they work in threads and without a display.
 """

@@ -1,157 +1,69 @@
-"""Cells: what the runs at one (shape, eta, beta) say together, and which cells a figure marks.
+"""Shapes and cells of runs: their summary, their landscape and their best cell.
 
 A cell is one pair of learning rates at one network shape; its runs differ in the seed only. Runs
-that diverged, stayed at chance or failed are counted by kind and never enter a mean.
+that diverged, stayed at chance or failed are counted by outcome and never enter a mean.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Mapping
+from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from results.figures.style import rank
+from results.landscape import NOT_RUN, Cell, Landscape, mean, optimum, settled
+from results.vocabulary import RATES, OutcomeLabel
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
-ZERO_SHOT = "zero_shot"
-TUNED_HERE, SEARCHED, UNJUDGED = "tuned here", "searched for a law", "no verdict"
-OUTCOMES = ("trained", "at_chance", "diverged", "failed")
-CELL_KEYS = ["variant", "width", "depth", "weight_lr", "activity_lr"]
+Record = dict[str, Any]
+"""A row of a frame, by column name."""
+
+CELL_KEYS = ["variant", "width", "depth", *RATES]
 
 
 class Shape(NamedTuple):
-    """A network shape: hidden layers of `width` units, `depth` of them."""
+    """A network shape: `depth` hidden layers of `width` units."""
 
     width: int
     depth: int
 
-
-class Rates(NamedTuple):
-    """A pair of learning rates; `activity_lr` is NaN where the rule has none (backpropagation)."""
-
-    weight_lr: float
-    activity_lr: float
+    def __str__(self) -> str:
+        return f"N = {self.width}, H = {self.depth}"
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One shape of one variant, as a landscape draws it.
-
-    Attributes:
-        shape: the network shape.
-        cells: the rows of `summarise` at this shape.
-        optimum: rates of the best cell found at this shape, None if no cell trained.
-        transferred: rates of the tuned optimum, which the target shapes are judged at; None if the
-            tuning found none or nothing was transferred yet.
-        note: what happened at this shape: "tuned here", "searched for a law", a verdict's word, or
-            "no verdict".
-    """
-
-    shape: Shape
-    cells: pd.DataFrame
-    optimum: Rates | None
-    transferred: Rates | None
-    note: str
-
-
-def summarise(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell, sorted by its keys.
-
-    Columns: `CELL_KEYS`; one count per outcome; `loss`, the final training loss averaged over the
-    seeds that trained (NaN if none did); `outcome`, the worst among the seeds: a cell where one
-    seed diverged is diverged. A failed run says nothing about its cell, so "failed" means that no
-    run finished.
-    """
-    import numpy as np
-
-    frame = runs[CELL_KEYS].copy()
-    for outcome in OUTCOMES:
-        frame[outcome] = runs["outcome"].eq(outcome).astype(int)
-    frame["loss"] = runs["final_train_loss"].where(runs["outcome"].eq("trained"))
-    grouped = frame.groupby(CELL_KEYS, dropna=False, as_index=False)
-    cells = grouped.agg({**dict.fromkeys(OUTCOMES, "sum"), "loss": "mean"})
-    worst_first = ["diverged", "at_chance", "trained"]
-    cells["outcome"] = np.select([cells[o] > 0 for o in worst_first], worst_first, default="failed")
-    return cells
-
-
-def best_cell(cells: pd.DataFrame) -> dict[str, Any] | None:
-    """The row of `cells` (of one variant and shape) that ranks first, by the verdicts' rule.
-
-    More trained seeds come first, then a lower loss. A cell counts if most of its seeds trained and
-    none of its runs failed, which would be no evidence either way. None if there is no such cell.
-    """
-    finished = cells["trained"] + cells["at_chance"] + cells["diverged"]
-    eligible = cells[cells["failed"].eq(0) & (2 * cells["trained"]).gt(finished)]
-    ranked = eligible.sort_values(["trained", "loss"], ascending=[False, True])
-    return next(iter(records(ranked)), None)
-
-
-def optimum(cells: pd.DataFrame) -> Rates | None:
-    """The rates of `best_cell`."""
-    best = best_cell(cells)
-    return None if best is None else Rates(best["weight_lr"], best["activity_lr"])
-
-
-def at(frame: pd.DataFrame, rates: Rates) -> pd.Series:
-    """Mask of the rows of `frame` (runs or cells) at `rates`, whatever their shape."""
-    import numpy as np
-
-    weight = np.isclose(frame["weight_lr"], rates.weight_lr, rtol=1e-9, atol=0.0)
-    activity = np.isclose(
-        frame["activity_lr"], rates.activity_lr, rtol=1e-9, atol=0.0, equal_nan=True
-    )
-    return frame["weight_lr"].notna() & weight & activity
-
-
-def tuned_shape(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> Shape | None:
-    """The shape where `variant` was tuned, by its verdicts, else by its tuning runs."""
-    judged = verdicts[verdicts["variant"].eq(variant) & verdicts["tune_width"].notna()]
-    if not judged.empty:
-        row = records(judged)[0]
-        return Shape(int(row["tune_width"]), int(row["tune_depth"]))
-    tuned = runs[runs["variant"].eq(variant) & runs["phase"].eq("tune")]
-    if tuned.empty:
-        return None
-    return Shape(int(tuned["width"].mode().iloc[0]), int(tuned["depth"].mode().iloc[0]))
-
-
-def leading(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts of one rule, whose cells the figures mark: zero-shot transfer, or else the first
-    that was asked for."""
-    rules = list(verdicts["rule"].unique())
-    first = ZERO_SHOT if ZERO_SHOT in rules or not rules else rules[0]
-    return verdicts[verdicts["rule"].eq(first)]
-
-
-def transferred(
-    runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str, shape: Shape | None = None
-) -> Rates | None:
-    """The rates `variant` takes to `shape`, by its verdicts, else the best it was tuned to.
-
-    By any rule but zero-shot transfer they depend on the shape; None is the tuned one.
-    """
-    judged = leading(verdicts[verdicts["variant"].eq(variant) & verdicts["weight_lr"].notna()])
-    if not judged["rule"].eq(ZERO_SHOT).all():
-        judged = judged.iloc[:0] if shape is None else _at_shape(judged, shape)
-    if not judged.empty:
-        row = records(judged)[0]
-        return Rates(row["weight_lr"], row["activity_lr"])
-    tuned = tuned_shape(runs, verdicts, variant)
-    if tuned is None:
-        return None
-    return optimum(summarise(_at_shape(runs[runs["variant"].eq(variant)], tuned)))
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of `frame` as dictionaries by column name."""
+def records(frame: pd.DataFrame) -> list[Record]:
+    """Return the rows of `frame` as dictionaries."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
+def cell_of(row: Mapping[str, Any], prefix: str = "") -> Cell | None:
+    """Return the cell in the columns `weight_lr` and `activity_lr` of a row; None if it is null.
+
+    Args:
+        row: numbers by column, NaN where there is none.
+        prefix: of both columns, such as "best_".
+    """
+    eta, beta = (row[f"{prefix}{rate}"] for rate in RATES)
+    return Cell(eta, beta if isfinite(beta) else None) if isfinite(eta) else None
+
+
+def shapes(frame: pd.DataFrame) -> list[Shape]:
+    """Return the distinct shapes in `frame`, by width and then depth."""
+    return sorted(
+        {Shape(int(w), int(d)) for w, d in zip(frame["width"], frame["depth"], strict=True)}
+    )
+
+
+def at_shape(frame: pd.DataFrame, shape: Shape) -> pd.DataFrame:
+    """Return the rows of `frame` at `shape`."""
+    return frame[frame["width"].eq(shape.width) & frame["depth"].eq(shape.depth)]
+
+
 def by_shape(runs: pd.DataFrame) -> list[tuple[str, Shape, pd.DataFrame]]:
-    """The runs of every variant at every shape, the known variants first, then by shape."""
+    """Return the runs of every variant at every shape, known variants first, then by shape."""
     groups: list[tuple[str, Shape, pd.DataFrame]] = []
     for key, some in runs.groupby(["variant", "width", "depth"]):
         variant, width, depth = cast(tuple[str, float, float], key)
@@ -159,69 +71,84 @@ def by_shape(runs: pd.DataFrame) -> list[tuple[str, Shape, pd.DataFrame]]:
     return sorted(groups, key=lambda group: (rank(group[0]), group[1]))
 
 
-def shapes(frame: pd.DataFrame) -> list[Shape]:
-    """The distinct shapes in `frame`, by width and then depth."""
-    return sorted(
-        {Shape(int(w), int(d)) for w, d in zip(frame["width"], frame["depth"], strict=True)}
-    )
+def at_cell(frame: pd.DataFrame, cell: Cell) -> pd.Series[bool]:
+    """Return the mask of the rows of `frame` (runs or cells) at `cell`, whatever their shape."""
+    import numpy as np
+
+    beta = np.nan if cell.activity_lr is None else cell.activity_lr
+    weight = np.isclose(frame["weight_lr"], cell.weight_lr, rtol=1e-9, atol=0.0)
+    activity = np.isclose(frame["activity_lr"], beta, rtol=1e-9, atol=0.0, equal_nan=True)
+    return frame["weight_lr"].notna() & weight & activity
 
 
-def at_transferred(runs: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The runs of every variant at its transferred cell, at every shape where that cell ran."""
+def settle(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return `runs` with the outcomes that a verdict counts (`results.landscape.settled`)."""
+    outcomes = runs["outcome"].to_numpy(object)
+    losses = runs["final_train_loss"].to_numpy(float)
+    return runs.assign(outcome=settled(outcomes, losses)[0])
+
+
+def summarise(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per cell, sorted by its keys.
+
+    Columns: `CELL_KEYS`; one count per outcome; `loss`, the final training loss averaged over the
+    seeds that trained (NaN if none did); `outcome`, the worst among the seeds: a cell where one
+    seed diverged is diverged. Failed runs do not count: "failed" means that no run finished.
+    """
+    import numpy as np
+
+    frame = runs[CELL_KEYS].copy()
+    for outcome in OutcomeLabel:
+        frame[outcome] = runs["outcome"].eq(outcome).astype(int)
+    frame["loss"] = runs["final_train_loss"].where(runs["outcome"].eq(OutcomeLabel.TRAINED))
+    grouped = frame.groupby(CELL_KEYS, dropna=False, as_index=False)
+    cells = grouped.agg({**{str(outcome): "sum" for outcome in OutcomeLabel}, "loss": "mean"})
+    worst_first = [OutcomeLabel.DIVERGED, OutcomeLabel.AT_CHANCE, OutcomeLabel.TRAINED]
+    found = [cells[outcome] > 0 for outcome in worst_first]
+    cells["outcome"] = np.select(found, list(map(str, worst_first)), default="failed")
+    return cells
+
+
+def landscape(runs: pd.DataFrame) -> Landscape:
+    """Return the landscape of the runs of one variant at one shape, one run per cell and seed.
+
+    In an unfinished experiment a cell may lack seeds that others have: those are `NOT_RUN`.
+    """
+    import numpy as np
     import pandas as pd
 
-    kept = pd.Series(False, index=runs.index)
-    for variant, shape, some in by_shape(runs):
-        rates = transferred(runs, verdicts, variant, shape)
-        if rates is not None:
-            kept[some.index] = at(some, rates)
-    return runs[kept]
+    groups = runs.groupby(list(RATES), dropna=False)
+    keys = cast("list[tuple[float, float]]", list(groups.size().index))
+    cells = tuple(Cell(eta, None if isnan(beta) else beta) for eta, beta in keys)
+    seeds, found = pd.factorize(runs["seed"], use_na_sentinel=False)
+    places = groups.ngroup().to_numpy(), seeds
+
+    def spread(column: str) -> np.ndarray:
+        values = np.full((len(cells), len(found)), np.nan)
+        values[places] = runs[column].to_numpy(float)
+        return values
+
+    statuses = np.full((len(cells), len(found)), NOT_RUN, object)
+    statuses[places] = runs["outcome"].to_numpy(object)
+    losses, minima, accuracies = map(
+        spread, ("final_train_loss", "min_train_loss", "test_accuracy")
+    )
+    return Landscape(cells, *settled(statuses, losses), minima, accuracies)
 
 
-def panels(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> list[Panel]:
-    """The landscape of `variant`, one panel per shape, by width and then depth."""
-    cells = summarise(runs[runs["variant"].eq(variant)])
-    judged = leading(verdicts[verdicts["variant"].eq(variant)])
-    tuned = tuned_shape(runs, verdicts, variant)
-    there = shapes(cells)
-    only_tuned = judged.empty and there == [tuned]
-    searched = shapes(runs[runs["variant"].eq(variant) & runs["phase"].eq("tune")])
-    found = []
-    for shape in there:
-        moved = None if only_tuned else transferred(runs, verdicts, variant, shape)
-        here = _at_shape(judged, shape)
-        note = TUNED_HERE if shape == tuned else SEARCHED if shape in searched else ""
-        found.append(_panel(_at_shape(cells, shape), here, shape, note, moved))
-    return found
-
-
-def _panel(
-    cells: pd.DataFrame,
-    judged: pd.DataFrame,
-    shape: Shape,
-    note: str,
-    moved: Rates | None,
-) -> Panel:
-    best = optimum(cells)
-    if not judged.empty:
-        row = records(judged)[0]
-        if isfinite(row["best_weight_lr"]):  # the verdict's own optimum goes first
-            best = Rates(row["best_weight_lr"], row["best_activity_lr"])
-        note = ", ".join(part for part in (note, row["verdict"]) if part)
-    elif note == TUNED_HERE:
-        best = moved or best
-    return Panel(shape, cells, best, moved, note or UNJUDGED)
-
-
-def _at_shape(frame: pd.DataFrame, shape: Shape) -> pd.DataFrame:
-    return frame[frame["width"].eq(shape.width) & frame["depth"].eq(shape.depth)]
+def best_cell(runs: pd.DataFrame) -> Cell | None:
+    """Return the best cell of one variant at one shape, ranked as verdicts rank it."""
+    return optimum(landscape(runs))
 
 
 def lowest(runs: pd.DataFrame) -> pd.DataFrame:
-    """The mean loss of the best cell per variant and shape: variant, width, depth, loss."""
+    """Return the mean loss of the best cell by variant and shape: variant, width, depth, loss."""
     import pandas as pd
 
-    found = [best_cell(summarise(some)) for _, _, some in by_shape(runs)]
-    return pd.DataFrame(
-        [best for best in found if best is not None], columns=["variant", "width", "depth", "loss"]
-    )
+    found = []
+    for variant, shape, some in by_shape(runs):
+        here = landscape(some)
+        best = optimum(here)
+        if best is not None:
+            found.append((variant, *shape, mean(here.losses[here.place(best)])))
+    return pd.DataFrame(found, columns=["variant", "width", "depth", "loss"])

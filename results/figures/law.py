@@ -1,35 +1,36 @@
-"""Optimal learning rates against depth and width, with what each rule made of them.
+"""Optimal learning rates against depth and width, with the predictions of each transfer rule.
 
-A panel per variant, a row per learning rate and sweep. Points are optima where the rate was tuned,
-the band the fitted law with its interval, lines what prescribed exponents say; at the targets a
-star is the best cell that ran there, which no rule knew.
+One panel per variant, one row per learning rate and sweep. Points are optima at tuned shapes; the
+band is the fitted law with its interval; lines are prescribed laws. A star is the best cell that
+ran at a target, which the rules did not use.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from results.figures import marks, style
 from results.figures.cells import (
+    Record,
     Shape,
-    optimum,
+    at_shape,
+    best_cell,
     records,
     shapes,
-    summarise,
-    tuned_shape,
 )
+from results.figures.panels import tuned_shape
 from results.figures.scaling import AXIS_LABELS, Sweep, sweeps
+from results.vocabulary import DEPTH_MUP, EXPONENTS, FITTED, RATE_LABELS, RATES, ZERO_SHOT
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FITTED = "fitted"
 COLUMNS = ["kind", "rule", "rate", "width", "depth", "value", "low", "high"]
-RATE_LABELS = {"weight_lr": "η, weight learning rate", "activity_lr": "β, activity learning rate"}
 BAND = "#0072B2"
 POINTS: dict[str, marks.Look] = {
     "optimum": {
@@ -41,10 +42,10 @@ POINTS: dict[str, marks.Look] = {
     },
 }  # fmt: skip
 TEXTS = {"optimum": "optimum where it was tuned", "best": "best cell that ran at the target"}
-RULES = {  # colour and dash
-    "zero_shot": (style.FAINT, ":"),
-    "depth_mup": ("#009E73", "--"),
-    "exponents": ("#CC79A7", "-."),
+RULE_LOOKS = {  # colour and dash
+    ZERO_SHOT: (style.FAINT, ":"),
+    DEPTH_MUP: ("#009E73", "--"),
+    EXPONENTS: ("#CC79A7", "-."),
     FITTED: (BAND, "none"),
 }
 OTHER_RULE = ("#E69F00", "--")
@@ -53,31 +54,30 @@ OTHER_RULE = ("#E69F00", "--")
 def points(
     runs: pd.DataFrame, verdicts: pd.DataFrame, measured: pd.DataFrame, variant: str
 ) -> pd.DataFrame:
-    """Everything that the panels of `variant` show, in `COLUMNS`; bounds are NaN where none is.
+    """Return all points of the panels of `variant`, in `COLUMNS`; missing bounds are NaN.
 
-    Kinds: "optimum" where it was tuned, between the cells where a law was fitted, else the best
-    cell; "law", the fitted one; "predicted", the rates of a rule at a target; "best", the best cell
-    that ran at a target.
+    Kinds: "optimum", the optimum of a tuned shape, between cells where a law was fitted, else the
+    best cell; "law", the fitted law; "predicted", the rates of a rule at a target; "best", the best
+    cell that ran at a target.
     """
     import pandas as pd
 
     mine = verdicts[verdicts["variant"].eq(variant)]
     tuned = tuned_shape(runs, verdicts, variant)
-    rows: list[dict[str, Any]] = []
-    for rate in RATE_LABELS:
-        rows += _of_laws(measured[measured["variant"].eq(variant)], rate)
+    rows: list[Record] = []
+    for rate in RATES:
+        rows += _fitted_points(measured[measured["variant"].eq(variant)], rate)
         if tuned is not None and not any(
             r["rate"] == rate and r["kind"] == "optimum" for r in rows
         ):
-            here = runs["variant"].eq(variant) & runs["width"].eq(tuned.width)
-            best = optimum(summarise(runs[here & runs["depth"].eq(tuned.depth)]))
+            best = best_cell(at_shape(runs[runs["variant"].eq(variant)], tuned))
             rows += [_point("optimum", "", rate, tuned, getattr(best, rate))] if best else []
         for row in records(mine):
             shape, rule = Shape(int(row["width"]), int(row["depth"])), row["rule"]
             bounds = row[f"{rate}_low"], row[f"{rate}_high"]
             rows.append(_point("predicted", rule, rate, shape, row[rate], *bounds))
             rows.append(_point("best", "", rate, shape, row[f"best_{rate}"]))
-            if tuned is not None and rule != FITTED:  # its line starts where it was tuned
+            if tuned is not None and rule != FITTED:  # its line starts at the tuned shape
                 rows.append(_point("predicted", rule, rate, tuned, _base(row, rate, tuned)))
     numbers = dict.fromkeys(["width", "depth", "value", "low", "high"], "float64")
     found = pd.DataFrame(rows, columns=COLUMNS).astype(numbers)
@@ -85,16 +85,22 @@ def points(
 
 
 def _point(
-    kind: str, rule: str, rate: str, shape: Shape, value: Any, low: Any = None, high: Any = None
-) -> dict[str, Any]:
+    kind: str,
+    rule: str,
+    rate: str,
+    shape: Shape,
+    value: float | None,
+    low: float | None = None,
+    high: float | None = None,
+) -> Record:
     return dict(zip(COLUMNS, (kind, rule, rate, *shape, value, low, high), strict=True))
 
 
-def _of_laws(measured: pd.DataFrame, rate: str) -> list[dict[str, Any]]:
-    """The optima that a law of one rate was fitted to, and what it says, from the ledger."""
+def _fitted_points(measured: pd.DataFrame, rate: str) -> list[Record]:
+    """Return the optima that a law of one rate was fitted to, and the rates of the law."""
     found = []
     for shape in shapes(measured):
-        here = measured[measured["width"].eq(shape.width) & measured["depth"].eq(shape.depth)]
+        here = at_shape(measured, shape)
         values = dict(zip(here["quantity"], here["value"], strict=True))
         for kind, rule, name in (("optimum", "", "optimal"), ("law", FITTED, "law")):
             ends = [values.get(f"{name}_{rate}{end}") for end in ("", "_low", "_high")]
@@ -102,8 +108,8 @@ def _of_laws(measured: pd.DataFrame, rate: str) -> list[dict[str, Any]]:
     return [point for point in found if point["value"] is not None]
 
 
-def _base(verdict: dict[str, Any], rate: str, tuned: Shape) -> float:
-    """The tuned rate that a prescribed one was made of."""
+def _base(verdict: Record, rate: str, tuned: Shape) -> float:
+    """Return the tuned rate from which a prescribed law predicted the rate of a verdict."""
     grown = 1.0
     for size, more in (("depth", 1), ("width", 0)):
         exponent = verdict[f"{rate}_{size}_exponent"]
@@ -114,7 +120,7 @@ def _base(verdict: dict[str, Any], rate: str, tuned: Shape) -> float:
 
 @dataclass(frozen=True)
 class Panel:
-    """One variant, one rate, one sweep; the rows of `points` that belong there."""
+    """One variant, rate and sweep, and its rows of `points`."""
 
     variant: str
     rate: str
@@ -125,15 +131,18 @@ class Panel:
 def panels(
     runs: pd.DataFrame, verdicts: pd.DataFrame, measured: pd.DataFrame, tuned: Shape
 ) -> list[list[Panel]]:
-    """Rows of panels of one rate each: a row per sweep with a panel per variant, or, of a single
-    variant, a panel per sweep. A sweep has two shapes or more."""
+    """Return rows of panels, each row of one rate.
+
+    With several variants, a row is a sweep with a panel per variant; with one, a row has a panel
+    per sweep. A sweep has at least two shapes.
+    """
     import pandas as pd
 
     names = sorted(verdicts["variant"].unique(), key=style.rank)
     data = {name: points(runs, verdicts, measured, name) for name in names}
     everything = pd.concat(data.values())
     rows: list[list[Panel]] = []
-    for rate in RATE_LABELS:
+    for rate in RATES:
         mine = everything[everything["rate"].eq(rate)]
         of_rate = []
         for sweep in sweeps(mine, tuned) if len(shapes(mine)) > 1 else ():
@@ -148,7 +157,7 @@ def panels(
 
 
 def draw(rows: list[list[Panel]]) -> Figure:
-    """The panels; at least one."""
+    """Return the figure of `rows`, which have at least one panel."""
     columns = max(len(row) for row in rows)
     with style.styled():
         figure = style.new_figure(max(4.1 * columns, 5.6), 3.5 * len(rows) + 0.8)
@@ -174,7 +183,7 @@ def draw(rows: list[list[Panel]]) -> Figure:
 
 def _panel(axes: Axes, panel: Panel) -> None:
     data, axis = panel.points, panel.sweep.axis
-    # H at the place of L = H + 1, in which a law is straight
+    # at L = H + 1, in which a power law is a straight line
     data = data.assign(x=data[axis] + (axis == "depth"))
     law = data[data["kind"].eq("law")]
     axes.fill_between(law["x"], law["low"], law["high"], color=BAND, alpha=0.16, lw=0)
@@ -206,22 +215,22 @@ def _rates(axes: Axes, low: float, high: float) -> None:
 
 
 def _look(rule: str) -> marks.Look:
-    color, dash = RULES.get(rule, OTHER_RULE)
+    color, dash = RULE_LOOKS.get(rule, OTHER_RULE)
     return {"color": color, "ls": dash, "lw": 1.6, "marker": "D", "ms": 6, "mfc": "white"}
 
 
-def _handles(seen: set[tuple[str, str]]) -> list[Any]:
+def _handles(seen: set[tuple[str, str]]) -> list[Artist]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     kinds = {kind for kind, _ in seen}
-    handles: list[Any] = [
+    handles: list[Artist] = [
         Line2D([], [], **look, label=TEXTS[kind]) for kind, look in POINTS.items() if kind in kinds
     ]
     if "law" in kinds:
         handles.append(Patch(color=BAND, alpha=0.3, lw=0, label="fitted law, 95 % interval"))
     rules = {rule for kind, rule in seen if kind == "predicted"}
-    order = [rule for rule in RULES if rule in rules]
+    order = [rule for rule in RULE_LOOKS if rule in rules]
     order += sorted(rules.difference(order))
     handles += [Line2D([], [], **_look(rule), label=f"by rule {rule}") for rule in order]
     return handles

@@ -1,13 +1,16 @@
-"""Where the panels of one variant stand, and their axes of learning rates."""
+"""Arrangement of the panels of one variant, and axes of learning rates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import ceil, log, log10, sqrt
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from results.figures import style
-from results.figures.cells import Panel, Shape
+from results.figures.cells import Shape
+from results.figures.marks import Look
+from results.figures.panels import Panel
+from results.vocabulary import RATE_LABELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,14 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_COLUMNS = 5
-ETA_LABEL, BETA_LABEL = "η, weight learning rate", "β, activity learning rate"
 
 
 def arrange(shapes: Sequence[Shape]) -> tuple[int, int, dict[Shape, tuple[int, int]]]:
-    """Rows, columns and the place of every shape.
+    """Return the number of rows and columns, and the row and column of every shape.
 
-    A (nearly) full product of few depths stands as a grid, widths down and depths across; anything
-    else runs from left to right in rows of at most `MOST_COLUMNS`.
+    A nearly full product of widths and few depths is a grid, widths down and depths across. Other
+    shapes fill rows of at most `MOST_COLUMNS` from left to right.
     """
     widths = sorted({s.width for s in shapes})
     depths = sorted({s.depth for s in shapes})
@@ -35,7 +37,7 @@ def arrange(shapes: Sequence[Shape]) -> tuple[int, int, dict[Shape, tuple[int, i
 
 
 def subplots(figure: Figure, panels: Sequence[Panel], y_label: str) -> Iterator[tuple[Panel, Axes]]:
-    """The axes of each panel, titled, sharing both axes; the first column names the y axis."""
+    """Yield the titled axes of each panel, with shared x and y axes."""
     rows, columns, places = arrange([p.shape for p in panels])
     first: Axes | None = None
     for panel in panels:
@@ -44,9 +46,9 @@ def subplots(figure: Figure, panels: Sequence[Panel], y_label: str) -> Iterator[
             rows, columns, row * columns + column + 1, sharex=first, sharey=first
         )
         first = first or axes
-        heading = f"N = {panel.shape.width}, H = {panel.shape.depth}\n{panel.note}"
+        heading = f"{panel.shape}\n{panel.note}"
         axes.set_title(heading, linespacing=1.3)
-        axes.set_xlabel(ETA_LABEL, fontsize=10)
+        axes.set_xlabel(RATE_LABELS["weight_lr"], fontsize=10)
         if column == 0:
             axes.set_ylabel(y_label)
         else:
@@ -55,7 +57,7 @@ def subplots(figure: Figure, panels: Sequence[Panel], y_label: str) -> Iterator[
 
 
 def edges(values: Sequence[float]) -> np.ndarray:
-    """Tile borders (n + 1) around the n sorted positive `values`: geometric means of neighbours."""
+    """Return the n + 1 borders of tiles around n sorted positive `values`, on a log axis."""
     import numpy as np
 
     v = np.asarray(values, dtype=float)
@@ -66,13 +68,13 @@ def edges(values: Sequence[float]) -> np.ndarray:
 
 
 def log_length(values: Sequence[float], per_decade: float, low: float, high: float) -> float:
-    """Inches of a log axis over `values`: `per_decade` of them each, within [low, high]."""
+    """Return the inches of a log axis over `values`: `per_decade` each, within [low, high]."""
     span = log10(max(values) / min(values)) if len(values) > 1 else 0.0
     return min(max(span * per_decade, low), high)
 
 
 def open_axes(axes: Axes, etas: Sequence[float], betas: Sequence[float]) -> None:
-    """Log axes with room around scattered points, and ticks at round values."""
+    """Set log axes with a margin around scattered points, and ticks at round values."""
     for values, scale, limits, ticks in (
         (etas, axes.set_xscale, axes.set_xlim, axes.set_xticks),
         (betas, axes.set_yscale, axes.set_ylim, axes.set_yticks),
@@ -87,24 +89,24 @@ def open_axes(axes: Axes, etas: Sequence[float], betas: Sequence[float]) -> None
 
 
 def rate_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], inches: float) -> None:
-    """A log axis over the tiles of the sorted `values`, with ticks at the values, as many as fit.
+    """Set a log axis over the tiles of the sorted `values`, with ticks at as many as fit.
 
-    Labels along x that would touch are turned.
+    Labels along x that would touch are rotated.
     """
     border = edges(values)
     across = log(border[-1] / border[0])
     places = [log(value / border[0]) / across * inches for value in values]
     kept = style.thin(places, 0.42 if which == "x" else 0.19)
-    turned = which == "x" and len(kept) < len(values)
-    if turned:
+    rotated = which == "x" and len(kept) < len(values)
+    if rotated:
         kept = style.thin(places, 0.2)
     shown = [values[i] for i in kept]
     texts = [style.rate_text(value) for value in shown]
     if which == "x":
         axes.set_xscale("log")
         axes.set_xlim(border[0], border[-1])
-        look: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        axes.set_xticks(shown, texts, **(look if turned else {}))
+        look: Look = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(shown, texts, **(look if rotated else {}))
     else:
         axes.set_yscale("log")
         axes.set_ylim(border[0], border[-1])

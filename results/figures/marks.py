@@ -1,4 +1,4 @@
-"""Marks that landscapes share: optimum, transferred cell, failed cells, and their legend."""
+"""Marks of the optimum, the transferred cell and failed cells, and their legend."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from results.figures import style
-from results.figures.cells import Panel
+from results.figures.panels import Panel
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -16,7 +17,7 @@ Look = dict[str, Any]
 """Keyword arguments of a Matplotlib artist."""
 
 OPTIMUM: Look = {"marker": "*", "ms": 17, "mfc": "white", "mec": "black", "mew": 1.1, "ls": "none"}
-TRANSFERRED: Look = {  # wide enough to hold the star
+TRANSFERRED: Look = {  # large enough to surround the star
     "marker": "o", "ms": 22, "mfc": "none", "mec": "#D55E00", "mew": 2.6, "ls": "none",
 }  # fmt: skip
 FAILED: Look = {"marker": "x", "ms": 8, "mec": style.INK, "mew": 1.6, "ls": "none"}
@@ -34,25 +35,25 @@ _MARKS = {"optimum": OPTIMUM, "transferred": TRANSFERRED, "failed": FAILED}
 def put(axes: Axes, name: str, x: float, y: float, **options: Any) -> None:
     """Draw the mark `name` ("optimum", "transferred" or "failed") at a point."""
     look = _MARKS[name]
-    if name == "transferred":  # a halo, for a ring on any colour
+    if name == "transferred":  # a white halo keeps it visible on any colour
         halo = look | {"mec": "white", "mew": look["mew"] + 2.2}
         axes.plot(x, y, zorder=5, **halo, **options)
     axes.plot(x, y, zorder=6, **look, **options)
 
 
 def entries(panels: Sequence[Panel]) -> list[str]:
-    """What the panels show, hence what their legend names: keys of the legend's texts, in order."""
+    """Return the entries of the legend for what the panels show, in order."""
     seen = {outcome for panel in panels for outcome in panel.cells["outcome"]}
     shown = [name for name in ("optimum", "transferred") if any(getattr(p, name) for p in panels)]
     return shown + [kind for kind in (*style.REGIONS, "failed") if kind in seen]
 
 
-def legend(figure: Figure, panels: Sequence[Panel], extra: Sequence[Any] = ()) -> None:
-    """A legend below the panels for what they show, and for the handles in `extra`."""
+def legend(figure: Figure, panels: Sequence[Panel], extra: Sequence[Artist] = ()) -> None:
+    """Add a legend below the panels for what they show, and for the handles in `extra`."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: list[Any] = []
+    handles: list[Artist] = []
     for name in entries(panels):
         if name in style.REGIONS:
             face, hatch = style.REGIONS[name]
@@ -64,7 +65,7 @@ def legend(figure: Figure, panels: Sequence[Panel], extra: Sequence[Any] = ()) -
     below(figure, handles, 2.9)
 
 
-def below(figure: Figure, handles: Sequence[Any], inches: float) -> None:
-    """A legend under everything, in as many columns of `inches` as the figure is wide."""
+def below(figure: Figure, handles: Sequence[Artist], inches: float) -> None:
+    """Add a legend below the figure, in as many columns of `inches` as fit."""
     columns = max(1, min(len(handles), int(figure.get_figwidth() // inches)))
     figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)

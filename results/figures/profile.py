@@ -1,7 +1,7 @@
-"""Loss against eta for rules without an activity learning rate (backpropagation), panel by shape.
+"""Loss against eta for variants without an activity learning rate, one panel per shape.
 
-The same reading as the landscape: one loss scale for the variant, a star on the best rate found at
-the shape, a ring on the transferred one, diverged and at-chance rates as hatched and dotted bands.
+As in the heat map, a variant has one loss scale, a star marks the best rate at the shape, and a
+ring marks the transferred one. Diverged and at-chance rates are hatched and dotted bands.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from results.figures import marks, style
-from results.figures.cells import Panel, at, records
+from results.figures.cells import at_cell, at_shape, records
 from results.figures.layout import arrange, edges, log_length, rate_axis, subplots
+from results.figures.panels import Panel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ COLOR = style.LINES[0][0]
 
 
 def draw(panels: Sequence[Panel], runs: pd.DataFrame) -> Figure:
-    """Mean final loss against eta with the seeds of `runs` as points; at least one panel."""
+    """Return the figure of mean loss against eta, with seeds as points; at least one panel."""
     import pandas as pd
     from matplotlib.lines import Line2D
 
@@ -35,8 +36,7 @@ def draw(panels: Sequence[Panel], runs: pd.DataFrame) -> Figure:
         figure = style.new_figure(max(columns * (wide + 0.15) + 1, 5.4), rows * (HIGH + 0.95) + 0.9)
         used: list[Axes] = []
         for panel, axes in subplots(figure, panels, "final training loss"):
-            shape = panel.shape
-            here = trained[trained["width"].eq(shape.width) & trained["depth"].eq(shape.depth)]
+            here = at_shape(trained, panel.shape)
             axes.plot(here["weight_lr"], here["final_train_loss"], "o", ms=4, c=COLOR, alpha=0.55)
             _bands(axes, panel)
             _curve(axes, panel)
@@ -55,18 +55,18 @@ def draw(panels: Sequence[Panel], runs: pd.DataFrame) -> Figure:
 def _curve(axes: Axes, panel: Panel) -> None:
     shown = panel.cells[panel.cells["loss"].notna()]
     axes.plot(shown["weight_lr"], shown["loss"], color=COLOR, lw=1.8, zorder=3)
-    for name, rates in (("transferred", panel.transferred), ("optimum", panel.optimum)):
-        if rates is None:
+    for name, cell in (("transferred", panel.transferred), ("optimum", panel.optimum)):
+        if cell is None:
             continue
-        here = records(shown[at(shown, rates)])
+        here = records(shown[at_cell(shown, cell)])
         if here:
-            marks.put(axes, name, rates.weight_lr, here[0]["loss"], clip_on=False)
-        else:  # no loss to stand on: the mark goes near the floor
-            marks.put(axes, name, rates.weight_lr, 0.1, transform=axes.get_xaxis_transform())
+            marks.put(axes, name, cell.weight_lr, here[0]["loss"], clip_on=False)
+        else:  # without a loss, near the lower end
+            marks.put(axes, name, cell.weight_lr, 0.1, transform=axes.get_xaxis_transform())
 
 
 def _bands(axes: Axes, panel: Panel) -> None:
-    etas = sorted(panel.cells["weight_lr"])  # of this panel: rules take others elsewhere
+    etas = sorted(panel.cells["weight_lr"])  # other shapes may have others, by rules
     border = edges(etas)
     for cell in records(panel.cells):
         place = etas.index(cell["weight_lr"])

@@ -1,21 +1,23 @@
-"""Loss and accuracy of every variant's transferred cell, by depth and by width.
+"""Loss and accuracy at the transferred cell of every variant, by depth and by width.
 
 Points are means over the seeds that trained, bars one standard deviation. A hollow point is a mean
-over seeds at chance where none trained; a cross above the panel says that seeds diverged there, and
-how many.
+over seeds at chance where none trained. A cross above the panel gives the number of seeds that
+diverged.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from results.figures import marks, style
 from results.figures.cells import Shape, by_shape, records, shapes
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -27,7 +29,7 @@ METRIC_LABELS = {
     "final_train_loss": "final training loss",
     "test_accuracy": "test accuracy, %",
 }
-CHANCE_LINE: dict[str, Any] = {"color": style.FAINT, "lw": 1, "ls": (0, (2, 2))}
+CHANCE_LINE: marks.Look = {"color": style.FAINT, "lw": 1, "ls": (0, (2, 2))}
 KINDS = ("trained", "at_chance")
 POINT_COLUMNS = ["variant", "width", "depth", "mean", "std", "kind", "diverged", "seeds"]
 
@@ -41,15 +43,15 @@ class Sweep:
 
     @property
     def title(self) -> str:
-        """Which shapes: "N = 128" for a sweep over depth."""
+        """The fixed size: "N = 128" for a sweep over depth."""
         return f"{'N' if self.axis == 'depth' else 'H'} = {self.at}"
 
 
 def points(runs: pd.DataFrame, metric: Metric) -> pd.DataFrame:
-    """One row per (variant, width, depth) of `runs` (those of the transferred cells).
+    """Return one row per variant and shape of `runs`, those at the transferred cells.
 
-    Columns: mean, std (sample, NaN for one seed), kind ("trained", "at_chance" if no seed trained,
-    "none" if neither), diverged and seeds (finished runs). Accuracy in per cent.
+    Columns: mean; std (sample, NaN for one seed); kind ("trained", "at_chance" if no seed trained,
+    "none" if neither); diverged; seeds (finished runs). Accuracy is in per cent.
     """
     import pandas as pd
 
@@ -75,15 +77,15 @@ def points(runs: pd.DataFrame, metric: Metric) -> pd.DataFrame:
 
 
 def chance_level(runs: pd.DataFrame) -> float | None:
-    """Accuracy of guessing: the median of the runs typed "at chance"; None if there are none."""
+    """Return the median accuracy of the runs at chance; None if there are none."""
     accuracy = runs.loc[runs["outcome"].eq("at_chance"), "test_accuracy"].dropna()
     return None if accuracy.empty else float(accuracy.median())
 
 
 def sweeps(runs: pd.DataFrame, tuned: Shape) -> list[Sweep]:
-    """Over depth at the tuned width and over width at the tuned depth, where there are two shapes.
+    """Return the sweeps over depth at the tuned width and over width at the tuned depth.
 
-    If neither has two, over depth at the width with most shapes.
+    A sweep needs two shapes. If neither has two, sweep over depth at the width with most shapes.
     """
     there = shapes(runs)
     depths = [s for s in there if s.width == tuned.width]
@@ -97,13 +99,13 @@ def sweeps(runs: pd.DataFrame, tuned: Shape) -> list[Sweep]:
 def draw(
     moved: pd.DataFrame, best: pd.DataFrame, along: list[Sweep], chance: float | None
 ) -> Figure:
-    """Loss (left) and accuracy (right, where there is one) along every sweep.
+    """Return the figure of loss (left) and accuracy (right, if there is one) along every sweep.
 
     Args:
         moved: runs at the transferred cells.
-        best: one row per variant and shape with the lowest `loss` found there.
+        best: one row per variant and shape with the `loss` of the best cell.
         along: the sweeps, one row of panels each.
-        chance: accuracy of guessing, 0..1.
+        chance: accuracy at chance level, 0 to 1.
     """
     metrics: list[Metric] = ["final_train_loss"]
     if moved["test_accuracy"].notna().any():
@@ -132,7 +134,7 @@ def draw(
 
 
 def _placed(data: pd.DataFrame, sweep: Sweep, looks: dict[str, style.LineLook]) -> pd.DataFrame:
-    """The points of one sweep with their place `x`, where variants stand side by side."""
+    """Return the points of one sweep with a coordinate `x` that sets variants side by side."""
     import numpy as np
 
     fixed = "width" if sweep.axis == "depth" else "depth"
@@ -160,7 +162,7 @@ def _lines(axes: Axes, data: pd.DataFrame, looks: dict[str, style.LineLook]) -> 
 def _loss_panel(
     axes: Axes, data: pd.DataFrame, best: pd.DataFrame, looks: dict[str, style.LineLook]
 ) -> bool:
-    """A log axis, and stars where another cell trained to a lower loss; whether there are any."""
+    """Set a log axis and draw stars where another cell has a lower loss; return whether any."""
     both = data.merge(best, on=["variant", "width", "depth"], how="left")
     better = both[~(both["loss"] >= both["mean"] * (1 - 1e-6)) & both["loss"].notna()]
     for star in records(better):
@@ -173,7 +175,7 @@ def _loss_panel(
 
 
 def _rails(axes: Axes, gone: pd.DataFrame, looks: dict[str, style.LineLook]) -> int:
-    """Crosses above the panel where seeds diverged, a rail per variant; the number of rails."""
+    """Draw crosses above the panel where seeds diverged; return the number of rows they take."""
     across = axes.get_xaxis_transform()
     names = [name for name in looks if name in set(gone["variant"])]
     for point in records(gone):
@@ -197,14 +199,14 @@ def _size_axis(axes: Axes, sizes: list[int], axis: Axis) -> None:
 
 def _handles(
     moved: pd.DataFrame, looks: dict[str, style.LineLook], chance: float | None, starred: bool
-) -> list[Any]:
+) -> Sequence[Artist]:
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], color=k.color, marker=k.marker, ls=k.linestyle, ms=7, label=style.label(n))
         for n, k in looks.items()
     ]
-    grey: dict[str, Any] = {"color": style.FAINT, "ls": "none"}
+    grey: marks.Look = {"color": style.FAINT, "ls": "none"}
     if starred:
         handles.append(
             Line2D([], [], marker="*", mfc="white", ms=12, label="a better cell", **grey)

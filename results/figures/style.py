@@ -1,4 +1,4 @@
-"""How every figure looks: sizes, colours that a colour-blind reader tells apart, number ticks."""
+"""Style of the figures: sizes, colour-blind safe colours, ticks, names of variants."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PIXELS_PER_INCH = (
-    160  # of the PNG; the page shows an inch as 100 CSS pixels, so 11 pt text reads as 15
-)
+PIXELS_PER_INCH = 160  # of the PNG; an inch is 100 CSS pixels on the page
 CMAP = "viridis"
 INK, FAINT = "#1a1a1a", "#6b6b6b"
-REGIONS = {  # facecolour and hatch: told apart by the pattern alone
+REGIONS = {  # face colour and hatch; the hatch alone distinguishes them
     "diverged": ("#dcdcdc", "////"),
     "at_chance": ("#f3eee3", "..."),
 }
@@ -34,10 +32,10 @@ LINES = (
     ("#E69F00", "P", (0, (8, 2))),
     ("#56B4E9", "X", (0, (1, 1))),
 )
-LABELS = {"mupc": "μPC", "sp": "SP", "bp": "BP", "ntp": "NTP", "pc": "PC"}
+VARIANT_LABELS = {"mupc": "μPC", "sp": "SP", "bp": "BP", "ntp": "NTP", "pc": "PC"}
 
 _RC: Any = {
-    "font.family": "DejaVu Sans",  # ships with Matplotlib: the same page on every machine
+    "font.family": "DejaVu Sans",  # ships with Matplotlib, so that pages are the same everywhere
     "font.size": 11.0,
     "axes.titlesize": 11.0,
     "axes.labelsize": 11.0,
@@ -56,14 +54,14 @@ _RC: Any = {
     "ytick.labelcolor": INK,
     "hatch.linewidth": 0.6,
     "hatch.color": REGION_EDGE,
-    "text.parse_math": False,  # names come from a ledger: a dollar sign is a dollar sign
+    "text.parse_math": False,  # a dollar sign in a name is not mathematics
     "axes.formatter.use_mathtext": False,
 }
 
 
 @dataclass(frozen=True)
 class LineLook:
-    """Colour, marker and dash of one line."""
+    """Colour, marker and dash of a line."""
 
     color: str
     marker: str
@@ -72,7 +70,7 @@ class LineLook:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """The report's Matplotlib settings, for the length of a `with` block."""
+    """Apply the Matplotlib settings of the report inside a `with` block."""
     import matplotlib
 
     with matplotlib.rc_context(_RC):
@@ -80,7 +78,7 @@ def styled() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of `width` x `height` inches on the Agg canvas, laid out by Matplotlib."""
+    """Return an empty figure of `width` x `height` inches on the Agg canvas."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -90,30 +88,30 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file, the same bytes for the same figure."""
+    """Return the figure as a PNG file, the same bytes for the same figure."""
     buffer = io.BytesIO()
     with styled(), warnings.catch_warnings():
-        # A name in another script: the page's text has it, a box in a legend does no harm.
+        # The font lacks some scripts; the text of the page still has the name.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def label(variant: str) -> str:
-    """A variant's name as a reader knows it: "mupc" -> "μPC"."""
-    return LABELS.get(variant, variant)
+    """Return the display name of a variant: "μPC" for "mupc"."""
+    return VARIANT_LABELS.get(variant, variant)
 
 
 def rank(variant: str) -> tuple[int, str]:
-    """Sort key: the variants of `LABELS` first, in that order, then the others by name."""
-    known = list(LABELS)
+    """Return the sort key of a variant: those of `VARIANT_LABELS` first, then others by name."""
+    known = list(VARIANT_LABELS)
     return (known.index(variant) if variant in known else len(known), variant)
 
 
 def looks(names: Sequence[str]) -> dict[str, LineLook]:
-    """A look per name, in order; the muPC, SP and BP of every page look the same."""
-    known = [name for name in LABELS if name in names]
-    fixed = {name: LINES[list(LABELS).index(name)] for name in known}
+    """Return a look per variant; those of `VARIANT_LABELS` look the same on every page."""
+    known = [name for name in VARIANT_LABELS if name in names]
+    fixed = {name: LINES[list(VARIANT_LABELS).index(name)] for name in known}
     free = [look for look in LINES if look not in fixed.values()]
     others = [name for name in names if name not in fixed]
     chosen = fixed | {name: free[i % len(free)] for i, name in enumerate(others)}
@@ -121,14 +119,13 @@ def looks(names: Sequence[str]) -> dict[str, LineLook]:
 
 
 def sequence(count: int) -> list[LineLook]:
-    """`count` looks for an ordered quantity such as depth: dark to light, each its own marker."""
+    """Return `count` looks for an ordered quantity such as depth, from dark to light."""
     import matplotlib
     from matplotlib.colors import to_hex
 
     cmap = matplotlib.colormaps[CMAP]
-    stops = [
-        0.82 * i / max(count - 1, 1) for i in range(count)
-    ]  # the last fifth is too pale on white
+    palest = 0.82  # the rest of the map is too pale on white
+    stops = [palest * i / max(count - 1, 1) for i in range(count)]
     return [
         LineLook(to_hex(cmap(stop)), LINES[i % len(LINES)][1], LINES[i % len(LINES)][2])
         for i, stop in enumerate(stops)
@@ -136,7 +133,7 @@ def sequence(count: int) -> list[LineLook]:
 
 
 def rate_text(value: float) -> str:
-    """A learning rate as a tick label, to three digits: "0.05", "1000", "1e-5"."""
+    """Return a learning rate as a tick label, to three digits: "0.05", "1000", "1e-5"."""
     if 1e-4 <= value < 1e5:
         return f"{float(f'{value:.3g}'):.10g}"
     mantissa, exponent = f"{value:.2e}".split("e")
@@ -144,7 +141,7 @@ def rate_text(value: float) -> str:
 
 
 def thin(positions: Sequence[float], gap: float) -> list[int]:
-    """Indices of the sorted `positions` at least `gap` apart; the ends are kept first."""
+    """Return indices of sorted `positions` at least `gap` apart; the ends have priority."""
     if not positions:
         return []
     kept = [0]
@@ -157,7 +154,7 @@ def thin(positions: Sequence[float], gap: float) -> list[int]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round values inside [low, high], at least two: as coarse as leaves three, else its ends."""
+    """Return round values in [low, high]: the coarsest three or more, else two, else the ends."""
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)
     for digits in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
         ticks = [d * 10.0**k for k in decades for d in digits]
@@ -168,7 +165,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def loss_range(values: Sequence[float]) -> tuple[float, float]:
-    """A log range that holds the positive finite `values`; (0.1, 1) if there are none."""
+    """Return a range for a log axis that holds the positive finite `values`; else (0.1, 1)."""
     usable = [v for v in values if isfinite(v) and v > 0]
     if not usable:
         return 0.1, 1.0
@@ -177,7 +174,7 @@ def loss_range(values: Sequence[float]) -> tuple[float, float]:
 
 
 def loss_axis(axes: Axes, low: float, high: float, *, margin: float = 1.12) -> None:
-    """Make the y axis a log axis from `low` to `high` with round ticks."""
+    """Set the y axis to a log axis from `low` to `high` with round ticks."""
     low, high = low / margin, high * margin
     axes.set_yscale("log")
     axes.set_ylim(low, high)

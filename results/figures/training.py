@@ -1,7 +1,7 @@
-"""Training curves at each variant's transferred cell, a line per shape.
+"""Training curves at the transferred cell of each variant, one line per shape.
 
 A line is the mean over the seeds that trained, its band their range. Seeds that stayed at chance or
-diverged are thin lines of their own; a cross ends a diverged one.
+diverged are thin lines; a cross marks the end of a diverged one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from results.figures import marks, style
-from results.figures.cells import Shape, shapes
+from results.figures.cells import Shape, at_shape, shapes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,10 +21,10 @@ METRIC_LABELS = {"train_loss": "training loss", "test_accuracy": "test accuracy,
 
 
 def draw(curves: pd.DataFrame, runs: pd.DataFrame) -> Figure:
-    """Training loss above, test accuracy below, a column per variant; at least one curve.
+    """Return the figure: loss above, test accuracy below, one column per variant.
 
     Args:
-        curves: rows of the ledger's `curves`, restricted to `runs`.
+        curves: rows of `curves` for `runs`; at least one.
         runs: the runs at the transferred cells.
     """
     columns = ["run_id", "variant", "width", "depth", "outcome"]
@@ -66,7 +66,7 @@ def _panel(
     scale = 100.0 if metric == "test_accuracy" else 1.0
     finite = data[data[metric].notna() & data[metric].abs().lt(float("inf"))]
     for shape, look in looks.items():
-        here = finite[finite["width"].eq(shape.width) & finite["depth"].eq(shape.depth)]
+        here = at_shape(finite, shape)
         trained = here[here["outcome"].eq("trained")]
         if not trained.empty:
             steps = trained.groupby("step")[metric].agg(["mean", "min", "max"]) * scale
@@ -83,7 +83,7 @@ def _panel(
 
 
 def _cross(axes: Axes, step: float, value: float, color: str) -> None:
-    """The end of a diverged seed; on the top border if its last value is beyond it."""
+    """Mark the end of a diverged seed, on the upper border if its last value is beyond it."""
     look: marks.Look = {"ms": 8, "mew": 2, "color": color, "clip_on": False, "zorder": 5}
     if axes.get_yscale() == "log" and value > axes.get_ylim()[1]:
         axes.plot(step, 1.0, "x", transform=axes.get_xaxis_transform(), **look)
@@ -92,7 +92,7 @@ def _cross(axes: Axes, step: float, value: float, color: str) -> None:
 
 
 def _loss_range(data: pd.DataFrame) -> tuple[float, float]:
-    """The range of the runs that ended; a diverging one may leave it."""
+    """Return the range of losses, without diverged runs if there are others."""
     ended = data[data["outcome"].isin(["trained", "at_chance"])]
     return style.loss_range(list((data if ended.empty else ended)["train_loss"]))
 
@@ -103,7 +103,7 @@ def _legend(figure: Figure, looks: dict[Shape, style.LineLook]) -> None:
     handles = [
         Line2D(
             [], [], color=k.color, ls=k.linestyle, marker=k.marker, ms=5.5,
-            label=f"N = {shape.width}, H = {shape.depth}",
+            label=str(shape),
         )
         for shape, k in looks.items()
     ]  # fmt: skip

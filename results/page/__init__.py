@@ -1,1 +1,1 @@
-"""What the report says in words and tables, from pandas frames; no figures and no HTML here."""
+"""Words, tables and HTML of the report, from pandas frames."""

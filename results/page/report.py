@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page, and its figures as PNG files, from the ledger alone."""
+"""The report: a self-contained HTML page and its figures as PNG files, from a ledger."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results.errors import because
-from results.figures.cells import ZERO_SHOT
+from results.vocabulary import ZERO_SHOT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from results.page.sections import Section, Source
-    from results.page.tables import Table, VerdictGroup
+    from results.ledger import Ledger
+    from results.page.run_tables import Table
+    from results.page.sections import Section
+    from results.page.verdict_table import VerdictGroup
     from results.page.wording import Headline
 
 CSS_PIXELS_PER_INCH = 100
 
 
 class ReportError(ValueError):
-    """The report cannot be written where it was asked for."""
+    """The report cannot be written to its folder."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,11 @@ class Image:
     """A figure of the page.
 
     Attributes:
-        name: its file name.
-        png: its bytes.
-        width: its width on the page, in CSS pixels.
-        alt: what it shows, for who cannot see it.
-        caption: how to read it.
+        name: file name.
+        png: content of the file.
+        width: width on the page, in CSS pixels.
+        alt: alternative text.
+        caption: how to read the figure.
     """
 
     name: str
@@ -52,7 +54,7 @@ class Image:
 
 @dataclass(frozen=True)
 class View:
-    """A section as the template shows it."""
+    """The content of a section for the template."""
 
     anchor: str
     section: Section
@@ -68,20 +70,20 @@ class View:
     settings: Table
 
 
-def report(ledger: Source, out_dir: str | Path, experiment: str | None = None) -> Path:
-    """Write `index.html` and its PNG files into `out_dir`; return the path of the page.
+def report(ledger: Ledger, out_dir: str | Path, experiment: str | None = None) -> Path:
+    """Write `index.html` and its PNG files to `out_dir`; return the path of the page.
 
-    Everything is drawn before anything is written, files appear whole and the page last: a report
-    that fails leaves what was there before. Nothing in the page is loaded from elsewhere.
+    Everything is drawn before anything is written, and files are written atomically, the page last:
+    a failure leaves the previous report as it was. The page loads nothing from elsewhere.
 
     Args:
         ledger: an open ledger, `results.open(path)`.
-        out_dir: a local folder, made if missing; other files in it are left alone.
-        experiment: the experiment to report; None for all, a section each.
+        out_dir: a local folder, created if missing; other files in it are left alone.
+        experiment: name of the experiment; None for all, one section each.
 
     Raises:
-        LedgerError: the ledger holds no such experiment, or nothing at all.
-        ReportError: `out_dir` cannot be written.
+        LedgerError: the ledger has no such experiment, or no runs and no verdicts.
+        ReportError: `out_dir` cannot be written to.
     """
     from results.page.sections import collect
 
@@ -96,27 +98,27 @@ def report(ledger: Source, out_dir: str | Path, experiment: str | None = None) -
 
 
 def _view(section: Section, anchor: str) -> View:
-    from results.page import tables, wording
+    from results.page import run_tables, verdict_table, wording
 
     return View(
         anchor=anchor,
         section=section,
         headlines=wording.headlines(section),
-        verdicts=tables.verdict_groups(section),
+        verdicts=verdict_table.verdict_groups(section),
         landscapes=_landscapes(section, anchor),
         laws=_laws(section, anchor),
         scaling=_scaling(section, anchor),
         training=_training(section, anchor),
-        moved=tables.moved_table(section),
-        counts=tables.counts_table(section.runs),
-        failures=tables.failures_table(section.runs),
-        settings=tables.settings_table(section),
+        moved=run_tables.moved_table(section),
+        counts=run_tables.counts_table(section.runs),
+        failures=run_tables.failures_table(section.runs),
+        settings=run_tables.settings_table(section),
     )
 
 
 def _landscapes(section: Section, anchor: str) -> list[Image]:
-    from results.figures import landscape, profile
-    from results.figures.cells import panels
+    from results.figures import heatmap, profile
+    from results.figures.panels import panels
     from results.figures.style import label
     from results.page.wording import landscape_alt
 
@@ -126,17 +128,17 @@ def _landscapes(section: Section, anchor: str) -> list[Image]:
         if not drawn:  # a verdict without runs
             continue
         if any(panel.cells["activity_lr"].notna().any() for panel in drawn):
-            figure = landscape.draw(drawn)
+            figure = heatmap.draw(drawn)
             caption = (
-                "Colour is the final training loss, on one scale for all panels; a pattern over a "
-                "colour, a cell where only some seeds trained."
+                "Colour is the final training loss, on one scale for all panels. A pattern over a "
+                "colour marks a cell where only some seeds trained."
             )
         else:
             mine = section.runs[section.runs["variant"].eq(variant)]
             figure = profile.draw(drawn, mine)
             caption = (
-                "Without an activity learning rate, the loss is drawn against η alone; a pattern "
-                "over points, a rate where only some seeds trained."
+                "Without an activity learning rate, the loss is drawn against η alone. A pattern "
+                "behind points marks a rate where only some seeds trained."
             )
         slug = _slug(variant) or f"variant-{i + 1}"
         images.append(
@@ -162,8 +164,8 @@ def _laws(section: Section, anchor: str) -> Image | None:
     caption = (
         "Where a law was fitted, an optimum is the lowest point of a parabola through the best "
         "cell and its neighbours; bars and band are 95 % bootstrap intervals over seeds. Straight "
-        "lines are power laws of N and of L = H + 1. Diamonds ran, with their neighbours; a star "
-        "on the outermost cell may lie short of the optimum."
+        "lines are power laws of N and of L = H + 1. Diamonds are predicted cells, which ran with "
+        "their neighbours. A star on the outermost cell may not have reached the optimum."
     )
     return _image(f"{anchor}-laws.png", law.draw(rows), law_alt(rows), caption)
 
@@ -181,8 +183,8 @@ def _scaling(section: Section, anchor: str) -> Image | None:
     figure = scaling.draw(moved, best, along, scaling.chance_level(section.runs))
     alt = scaling_alt(moved)
     caption = (
-        "Means over the seeds that trained, bars one standard deviation. A star is the lowest loss "
-        "another cell reached at that shape: its distance from the line is the regret."
+        "Means over the seeds that trained, with bars of one standard deviation. A star is the "
+        "lowest loss of another cell at that shape: its distance from the line is the regret."
     )
     return _image(f"{anchor}-scaling.png", figure, alt, caption)
 
@@ -195,8 +197,8 @@ def _training(section: Section, anchor: str) -> Image | None:
         return None
     figure = training.draw(section.curves, section.moved)
     caption = (
-        "Means over the seeds that trained, bands their range; thin lines are single seeds that "
-        "stayed at chance or, ending in a cross, diverged."
+        "Means over the seeds that trained, with bands of their range. Thin lines are single seeds "
+        "that stayed at chance or, if they end in a cross, diverged."
     )
     return _image(f"{anchor}-training.png", figure, training_alt(section.moved), caption)
 
@@ -216,22 +218,25 @@ def _images(view: View) -> list[Image]:
 def _render(views: list[View]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from results.page.tables import VERDICT_COLUMNS
+    from results.page.verdict_table import BADGES, VERDICT_COLUMNS
 
     environment = Environment(
         loader=PackageLoader("results", "templates"),
-        autoescape=True,  # every name in a ledger may be hostile
+        autoescape=True,  # names in a ledger may contain markup
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     template = environment.get_template("report.html.j2")
     created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return template.render(views=views, created=created, verdict_columns=VERDICT_COLUMNS).lstrip()
+    html = template.render(
+        views=views, created=created, badges=BADGES, verdict_columns=VERDICT_COLUMNS
+    )
+    return html.lstrip()
 
 
 def _anchors(sections: list[Section]) -> list[str]:
-    """A distinct name per section, for links and file names."""
+    """Return a distinct name per section, for links and file names."""
     names: list[str] = []
     for section in sections:
         base = _slug(section.experiment) or "experiment"
@@ -241,12 +246,12 @@ def _anchors(sections: list[Section]) -> list[str]:
 
 
 def _slug(text: str) -> str:
-    """`text` as a file name's part: letters, digits and hyphens, at most 60 characters."""
+    """Return `text` in letters, digits and hyphens, at most 60 characters, for file names."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-")
 
 
 def _check_writable(out: Path) -> None:
-    """Refuse early what can be refused early: drawing takes seconds."""
+    """Raise ReportError before drawing, which takes seconds, if `out` or a parent is a file."""
     for place in (out, *out.parents):
         if place.exists():
             if not place.is_dir():
@@ -255,7 +260,7 @@ def _check_writable(out: Path) -> None:
 
 
 def _publish(out: Path, images: dict[str, bytes], html: bytes) -> None:
-    """Write whole files under hidden names, then rename: figures first, the page last."""
+    """Write all files under hidden names, then rename them: figures first, the page last."""
     files = {**images, "index.html": html}
     hidden = {name: out / f".{name}.part" for name in files}
     made = [place for place in (out, *out.parents) if not place.exists()]
@@ -271,7 +276,7 @@ def _publish(out: Path, images: dict[str, bytes], html: bytes) -> None:
 
 
 def _withdraw(parts: list[Path], folders: list[Path]) -> None:
-    """Remove what a failed `_publish` left: its partial files, and folders it made if empty."""
+    """Remove the partial files of a failed `_publish`, and the folders it created if empty."""
     from contextlib import suppress
 
     for part in parts:

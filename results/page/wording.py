@@ -1,25 +1,23 @@
-"""How the report writes a number, and what it says of a variant in a sentence."""
+"""Numbers, headlines and alternative texts of the report."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import expm1, floor, isfinite, log10
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from results.figures.cells import (
-    OUTCOMES,
-    ZERO_SHOT,
-    Panel,
-    Rates,
-    Shape,
-    by_shape,
-    optimum,
-    records,
-    shapes,
-    summarise,
-    transferred,
-)
+from results.figures.cells import Record, Shape, at_shape, best_cell, by_shape, records, shapes
+from results.figures.panels import Panel, transferred
 from results.figures.style import label
+from results.landscape import Cell
+from results.vocabulary import (
+    RATE_SYMBOLS,
+    SIZE_SYMBOLS,
+    VERDICT_PHRASES,
+    ZERO_SHOT,
+    OutcomeLabel,
+    VerdictLabel,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,43 +28,36 @@ if TYPE_CHECKING:
 NOTHING = "–"
 NBSP = "\u00a0"
 MINUS = "\u2212"
-WORDS = ("held", "drifted", "inconclusive", "edge")
-SAYS = {
-    "held": "transfer held",
-    "drifted": "the optimum drifted",
-    "inconclusive": "the evidence is inconclusive",
-    "edge": "the optimum lies on the edge of the searched grid",
-}
-OUTCOME_WORDS = {
-    "trained": "trained",
-    "at_chance": "at chance",
-    "diverged": "diverged",
-    "failed": "failed",
-}
-
-
 LAW_KINDS = {"optimum": "optimum", "predicted": "predicted by", "best": "best found"}
-SYMBOLS = {"weight_lr": "η", "activity_lr": "β"}
 
 
 @dataclass(frozen=True)
 class Headline:
-    """One variant's result: its name for a reader, its verdict words and a sentence."""
+    """The result of one variant by one rule.
+
+    Attributes:
+        name: of the variant, and of the rule where there are several.
+        labels: the verdict labels that its targets have.
+        sentence: what they mean, with shapes and numbers.
+    """
 
     name: str
-    words: list[str]
+    labels: list[str]
     sentence: str
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """`value` to `digits` significant digits; a dash where there is none."""
+    """Return `value` to `digits` significant digits; a dash where there is none."""
     if value is None or not isfinite(value):
         return NOTHING
     return f"{value:.{digits}g}"
 
 
 def loss(mean: float, spread: float | None = None) -> str:
-    """A loss to three significant digits, its deviation to the same place: "0.0632 ± 0.0008"."""
+    """Return a loss to three significant digits, its deviation to the same place.
+
+    For example "0.0632 ± 0.0008".
+    """
     if not isfinite(mean):
         return NOTHING
     if not 1e-4 <= mean < 1e4:
@@ -77,17 +68,17 @@ def loss(mean: float, spread: float | None = None) -> str:
 
 
 def signed(value: float, places: int) -> str:
-    """A number with its sign, a true minus: "+0.00", "−1.25"."""
+    """Return a number with its sign, a typographic minus: "+0.00", "−1.25"."""
     return f"{round(value, places) + 0.0:+.{places}f}".replace("-", MINUS)
 
 
 def whole(value: float | None) -> str:
-    """A count; a dash where there is none."""
+    """Return a count; a dash where there is none."""
     return NOTHING if value is None or not isfinite(value) else f"{round(value):,}"
 
 
 def percent(share: float, spread: float | None = None) -> str:
-    """A share (0..1) in per cent, with its standard deviation if there is one: "97.2 ± 0.3 %"."""
+    """Return a share (0 to 1) in per cent, with its standard deviation: "97.2 ± 0.3 %"."""
     if not isfinite(share):
         return NOTHING
     tail = f" ± {100 * spread:.1f}" if spread is not None and isfinite(spread) else ""
@@ -95,12 +86,12 @@ def percent(share: float, spread: float | None = None) -> str:
 
 
 def excess(regret: float) -> str:
-    """Regret, a log ratio of losses, as per cent above the best loss: "+3.1 %"."""
+    """Return a regret, a log ratio of losses, as per cent above the best loss: "+3.1 %"."""
     return f"{signed(100 * expm1(regret), 1)} %" if isfinite(regret) else NOTHING
 
 
 def interval(low: float, high: float, *, ratio: bool = False) -> str:
-    """A bootstrap interval: "[−0.50, +1.20]"; `ratio`: as `excess` writes its ends."""
+    """Return a bootstrap interval: "[−0.50, +1.20]"; a `ratio` in per cent, as by `excess`."""
     if not (isfinite(low) and isfinite(high)):
         return ""
     if ratio:
@@ -109,24 +100,24 @@ def interval(low: float, high: float, *, ratio: bool = False) -> str:
 
 
 def octaves(value: float) -> str:
-    """A drift in octaves (log2), signed."""
+    """Return a drift in octaves (log2), signed."""
     return signed(value, 2) if isfinite(value) else NOTHING
 
 
-def rates(cell: Rates | None) -> str:
-    """A pair of learning rates: "η = 0.1, β = 0.5"; without β where the rule has none."""
-    if cell is None or not isfinite(cell.weight_lr):
+def rates(cell: Cell | None) -> str:
+    """Return a cell as "η = 0.1, β = 0.5", without β where the rule has none; a dash for None."""
+    if cell is None:
         return NOTHING
-    beta = f", β = {number(cell.activity_lr, 4)}" if isfinite(cell.activity_lr) else ""
+    beta = "" if cell.activity_lr is None else f", β = {number(cell.activity_lr, 4)}"
     return f"η = {number(cell.weight_lr, 4)}{beta}"
 
 
-def law(verdict: dict[str, Any]) -> str:
-    """The powers that a rule gave the learning rates, as "η ∝ L^−0.37 [−0.65, −0.22]"."""
-    said, nothing = [], "without a law"
-    for rate, symbol in SYMBOLS.items():
+def law(verdict: Record) -> str:
+    """Return the power laws by which a rule scaled the rates: "η ∝ L^−0.37 [−0.65, −0.22]"."""
+    laws, nothing = [], "without a law"
+    for rate, symbol in RATE_SYMBOLS.items():
         powers = []
-        for side, letter in (("depth", "L"), ("width", "N")):
+        for side, letter in SIZE_SYMBOLS.items():
             name = f"{rate}_{side}_exponent"
             if verdict[name] == 0:
                 nothing = "the rates as they are"
@@ -135,22 +126,22 @@ def law(verdict: dict[str, Any]) -> str:
                 power = signed(verdict[name], 2).removeprefix("+")
                 powers.append(f"{letter}^{power}{f' {bounds}' if bounds else ''}")
         if powers:
-            said.append(f"{symbol} ∝ {' '.join(powers)}")
-    return ", ".join(said) or nothing
+            laws.append(f"{symbol} ∝ {' '.join(powers)}")
+    return ", ".join(laws) or nothing
 
 
 def size(shape: Shape) -> str:
-    """A shape: "N = 128, H = 8", with spaces that do not break."""
-    return f"N{NBSP}={NBSP}{shape.width}, H{NBSP}={NBSP}{shape.depth}"
+    """Return a shape as "N = 128, H = 8", with spaces that do not break around "="."""
+    return str(shape).replace(" = ", f"{NBSP}={NBSP}")
 
 
 def listing(items: list[str]) -> str:
-    """Items as English writes them: "16, 32 and 64"."""
+    """Return the items as a list in English: "16, 32 and 64"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def headlines(section: Section) -> list[Headline]:
-    """A headline per variant of the section, and per rule where there are others than zero-shot."""
+    """Return a headline per variant, and per rule where there are others than zero-shot."""
     found = []
     for variant in section.variants:
         mine = section.verdicts[section.verdicts["variant"].eq(variant)]
@@ -164,23 +155,23 @@ def headlines(section: Section) -> list[Headline]:
 
 
 def _headline(name: str, verdicts: pd.DataFrame) -> Headline:
-    words = [word for word in WORDS if verdicts["verdict"].eq(word).any()]
-    words += sorted(set(verdicts["verdict"]) - set(WORDS))
+    labels: list[str] = [known for known in VerdictLabel if verdicts["verdict"].eq(known).any()]
+    labels += sorted(set(verdicts["verdict"]) - set(labels))
     several = verdicts["width"].nunique() > 1
-    parts = [_said(word, verdicts[verdicts["verdict"].eq(word)], several) for word in words]
-    sentence = f"{'; '.join(parts)}.{_deepest(verdicts)}"
-    return Headline(name, words, sentence[0].upper() + sentence[1:])
+    parts = [_clause(each, verdicts[verdicts["verdict"].eq(each)], several) for each in labels]
+    sentence = f"{'; '.join(parts)}.{_accuracy_at_deepest(verdicts)}"
+    return Headline(name, labels, sentence[0].upper() + sentence[1:])
 
 
-def _said(word: str, verdicts: pd.DataFrame, several_widths: bool) -> str:
-    """One clause: the word, where, and how far the loss there is above the best one found."""
+def _clause(verdict: str, verdicts: pd.DataFrame, several_widths: bool) -> str:
+    """Return one clause: the label, the shapes, and how far the loss is above the best found."""
     if several_widths:
         where = listing([size(shape) for shape in shapes(verdicts)])
     else:
         depths = sorted(int(depth) for depth in verdicts["depth"])
         where = f"{listing([str(d) for d in depths])} {'layer' if depths == [1] else 'layers'}"
     worst = verdicts["regret"].max(skipna=False)  # null: without bound, or nothing to compare
-    if word == "inconclusive" and verdicts["best_loss"].isna().all():
+    if verdict == VerdictLabel.INCONCLUSIVE and verdicts["best_loss"].isna().all():
         return f"no cell trained at {where}"
     tail = ""
     if isfinite(worst) and expm1(worst) < 5e-4:
@@ -190,10 +181,11 @@ def _said(word: str, verdicts: pd.DataFrame, several_widths: bool) -> str:
         tail = f" (loss {most}{100 * expm1(worst):.1f} % above the best found)"
     elif verdicts["loss"].isna().all():
         tail = " (the transferred cell did not train)"
-    return f"{SAYS.get(word, word)} at {where}{tail}"
+    phrase = VERDICT_PHRASES.get(verdict, verdict)
+    return f"{phrase} at {where}{tail}"
 
 
-def _deepest(verdicts: pd.DataFrame) -> str:
+def _accuracy_at_deepest(verdicts: pd.DataFrame) -> str:
     last = records(verdicts.sort_values(["depth", "width"]))[-1]
     shape = Shape(int(last["width"]), int(last["depth"]))
     if not isfinite(last["accuracy"]):
@@ -203,55 +195,49 @@ def _deepest(verdicts: pd.DataFrame) -> str:
 
 
 def _unjudged(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> str:
-    """What to say before there is a verdict."""
+    """Return the sentence about a variant that has no verdict."""
     mine = runs[runs["variant"].eq(variant)]
     count = f"{len(mine):,} {'run' if len(mine) == 1 else 'runs'}"
-    best = transferred(runs, verdicts, variant) or optimum(summarise(mine))
+    found = (best_cell(at_shape(mine, shape)) for shape in shapes(mine))
+    best = transferred(runs, verdicts, variant) or next(filter(None, found), None)
     if best is None:
-        kinds = [
-            f"{(mine['outcome'] == o).sum():,} {OUTCOME_WORDS[o]}"
-            for o in OUTCOMES
-            if (mine["outcome"] == o).any()
-        ]
-        return f"No verdict: no cell trained in {count} ({listing(kinds)})."
+        return f"No verdict: no cell trained in {count} ({_outcomes(mine['outcome'])})."
     return f"No verdict yet: the best cell after {count} is {rates(best)}."
 
 
 def landscape_alt(variant: str, panels: list[Panel]) -> str:
-    """Alternative text of a landscape: what its marks and regions say, shape by shape."""
-    said = "; ".join(_panel_alt(panel) for panel in panels)
+    """Return the alternative text of a landscape: outcomes, best and transferred cell by shape."""
+    by_panel = "; ".join(_panel_alt(panel) for panel in panels)
     axes = "learning rates" if panels[0].cells["activity_lr"].notna().any() else "learning rate"
-    return f"Final training loss of {label(variant)} over the {axes}. {said}."
+    return f"Final training loss of {label(variant)} over the {axes}. {by_panel}."
 
 
 def _panel_alt(panel: Panel) -> str:
-    counts = panel.cells["outcome"].value_counts()
-    kinds = [f"{counts[o]} {OUTCOME_WORDS[o]}" for o in OUTCOMES if o in counts]
     note = f" ({panel.note})" if panel.note else ""
     best = f", best at {rates(panel.optimum)}" if panel.optimum else ""
     moved = f", transferred cell {rates(panel.transferred)}" if panel.transferred else ""
-    return f"{size(panel.shape)}{note}: cells {listing(kinds)}{best}{moved}"
+    return f"{size(panel.shape)}{note}: cells {_outcomes(panel.cells['outcome'])}{best}{moved}"
 
 
 def scaling_alt(moved: pd.DataFrame) -> str:
-    """Alternative text of the loss and accuracy by depth and width: the accuracies it shows."""
-    said = []
+    """Return the alternative text of losses and accuracies by depth and width."""
+    parts = []
     for variant, shape, some in by_shape(moved):
-        trained = some[some["outcome"].eq("trained")]
+        trained = some[some["outcome"].eq(OutcomeLabel.TRAINED)]
         if trained.empty:
-            kinds = [OUTCOME_WORDS[o] for o in OUTCOMES if some["outcome"].eq(o).any()]
-            said.append(f"{label(variant)} at {size(shape)}: {listing(kinds)}")
+            kinds = [o.text for o in OutcomeLabel if some["outcome"].eq(o).any()]
+            parts.append(f"{label(variant)} at {size(shape)}: {listing(kinds)}")
             continue
         mean = loss(trained["final_train_loss"].mean())
         accuracy = trained["test_accuracy"]
         tail = f", accuracy {percent(accuracy.mean())}" if accuracy.notna().any() else ""
-        said.append(f"{label(variant)} at {size(shape)}: loss {mean}{tail}")
-    return f"Loss and accuracy at the transferred cell, by shape. {'; '.join(said)}."
+        parts.append(f"{label(variant)} at {size(shape)}: loss {mean}{tail}")
+    return f"Loss and accuracy at the transferred cell, by shape. {'; '.join(parts)}."
 
 
 def law_alt(rows: list[list[LawPanel]]) -> str:
-    """Alternative text of the laws: optima, predictions and what was best, variant by variant."""
-    said = []
+    """Return the alternative text of the laws: optima, predictions, best cells by variant."""
+    parts = []
     for panel in (panel for row in rows for panel in row):
         points = [
             f"{LAW_KINDS[point['kind']]}{' ' + point['rule'] if point['rule'] else ''} "
@@ -259,15 +245,20 @@ def law_alt(rows: list[list[LawPanel]]) -> str:
             for point in records(panel.points)
             if point["kind"] in LAW_KINDS
         ]
-        said.append(f"{label(panel.variant)}, {SYMBOLS[panel.rate]}: {', '.join(points)}")
-    return f"Learning rates by shape. {'; '.join(said)}."
+        parts.append(f"{label(panel.variant)}, {RATE_SYMBOLS[panel.rate]}: {', '.join(points)}")
+    return f"Learning rates by shape. {'; '.join(parts)}."
 
 
 def training_alt(moved: pd.DataFrame) -> str:
-    """Alternative text of the training curves: whose they are, and how each shape's runs ended."""
-    said = []
-    for variant, shape, some in by_shape(moved):
-        counts = some["outcome"].value_counts()
-        kinds = [f"{counts[o]} {OUTCOME_WORDS[o]}" for o in OUTCOMES if o in counts]
-        said.append(f"{label(variant)} at {size(shape)}: {listing(kinds)}")
-    return f"Training curves at the transferred cell. Seeds by outcome: {'; '.join(said)}."
+    """Return the alternative text of the training curves: outcomes by variant and shape."""
+    parts = [
+        f"{label(variant)} at {size(shape)}: {_outcomes(some['outcome'])}"
+        for variant, shape, some in by_shape(moved)
+    ]
+    return f"Training curves at the transferred cell. Seeds by outcome: {'; '.join(parts)}."
+
+
+def _outcomes(outcomes: pd.Series) -> str:
+    """Return how many there are of each outcome: "3 trained and 1 diverged"."""
+    counts = outcomes.value_counts()
+    return listing([f"{counts[o]:,} {o.text}" for o in OutcomeLabel if o in counts])

@@ -1,7 +1,7 @@
-"""The tables of the ledger: what every column holds, in which unit, and what makes rows the same.
+"""The tables of the ledger: columns, keys and orders.
 
-A version of the schema only ever adds columns. A file of an older version then reads as one whose
-new columns are null, and no file is ever rewritten for a new version.
+A new version of the schema only adds columns. A file of an older version is read as one whose new
+columns are null, so no file is rewritten for a new version.
 """
 
 from collections.abc import Mapping
@@ -13,17 +13,10 @@ import pyarrow as pa
 
 from results.errors import unknown
 from results.schema.columns import CURVES, MEASUREMENTS, RUNS, VERDICTS, Column
+from results.schema.types import TYPES
 
 VERSION = 3
-"""The schema version that files are written in."""
-
-TYPES: Mapping[str, pa.DataType] = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "bool": pa.bool_(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-}
+"""The schema version of files that are written now."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +24,11 @@ class Table:
     """One table of the ledger.
 
     Attributes:
-        name: also that of its folder.
-        columns: in the order in which frames show them.
-        key: the columns that identify what a row is about; files may hold several rows per key, of
-            which answers give one.
-        order: the columns by which answers are sorted.
+        name: the name of the table and of its folder.
+        columns: the columns, in the order of frames.
+        key: the columns that identify what a row is about. Files may hold several rows per key;
+            a query returns one of them.
+        order: the columns by which query results are sorted.
     """
 
     name: str
@@ -45,14 +38,14 @@ class Table:
 
     @cached_property
     def named(self) -> dict[str, Column]:
-        """Its columns by name."""
+        """The columns by name."""
         return {column.name: column for column in self.columns}
 
     def column(self, name: str) -> Column:
-        """The column called `name`.
+        """Return the column called `name`.
 
         Raises:
-            LedgerError: there is none.
+            LedgerError: the table has no such column.
         """
         if name not in self.named:
             raise unknown(f"column of {self.name}", name, self.named)
@@ -60,16 +53,18 @@ class Table:
 
     @cached_property
     def fixed(self) -> list[str]:
-        """The columns that are the same in all rows of one key: only on them can a file be skipped
-        before it is known which row of a key counts."""
+        """Columns with one value per key.
+
+        Only filters on these can skip a file before it is known which row of a key counts.
+        """
         return [column.name for column in self.columns if column.fixed]
 
     @cached_property
     def skippable(self) -> list[str]:
-        """The columns by whose statistics files and row groups are skipped.
+        """Columns with statistics, by which files and row groups are skipped.
 
-        Not the floats: Parquet's bounds leave NaN out and take 0 for -0, by which Arrow skips rows
-        that do match.
+        Floats have none: the bounds of Parquet ignore NaN and treat 0 as -0, so that Arrow would
+        skip rows that match.
         """
         return [name for name in self.fixed if self.named[name].type != "float64"]
 
@@ -80,7 +75,7 @@ class Table:
             [
                 pa.field(
                     column.name,
-                    TYPES[column.type],
+                    TYPES[column.type].arrow,
                     metadata={"unit": column.unit, "description": column.description},
                 )
                 for column in self.columns
@@ -124,7 +119,7 @@ TABLES: Mapping[str, Table] = {
 
 
 def columns(table: str) -> pd.DataFrame:
-    """What the columns of a table mean.
+    """Return the names, types, units and meanings of the columns of a table.
 
     Args:
         table: "runs", "curves", "verdicts" or "measurements".
@@ -133,7 +128,7 @@ def columns(table: str) -> pd.DataFrame:
         One row per column: `name`, `type`, `unit` (empty where there is none), `description`.
 
     Raises:
-        LedgerError: there is no such table.
+        LedgerError: no table has this name.
     """
     if table not in TABLES:
         raise unknown("table", table, TABLES)

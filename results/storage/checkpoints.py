@@ -1,9 +1,10 @@
-"""Half-trained groups, kept beside the tables until their runs are finished."""
+"""Checkpoints of groups in training, in a folder of the ledger."""
 
 import hashlib
 import json
 import warnings
 from collections.abc import Iterable
+from typing import TypedDict
 
 import pyarrow as pa
 
@@ -16,21 +17,28 @@ _SUFFIX = ".checkpoint"
 RunIds = tuple[str, ...]
 
 
+class Header(TypedDict):
+    """The first line of a checkpoint."""
+
+    run_ids: list[str]
+    sha256: str
+
+
 class Checkpoints:
     """The last checkpoint of each group of runs that is being trained.
 
-    One file per group, replaced as a whole: a header line in JSON, which names the runs and the
-    SHA-256 of the rest, then what was saved. Half a group has a checkpoint of its own.
+    One file per group, replaced as a whole: a header line in JSON with the run ids and the SHA-256
+    of the rest, then the saved data. A part of a group is a group of its own.
 
-    Made by `Ledger.checkpoints`.
+    An attribute of `results.Ledger`.
     """
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._there: set[str] = set()
+        self._present: set[str] = set()
 
     def groups(self) -> list[RunIds]:
-        """The run ids of every group that has a checkpoint, in the order of its lanes.
+        """Return the run ids of every group with a checkpoint, in the order of its lanes.
 
         Raises:
             LedgerError: the folder cannot be read.
@@ -44,16 +52,16 @@ class Checkpoints:
             ]
         found = []
         for name in sorted(names):
-            self._there.add(name)
+            self._present.add(name)
             header = self._header(name)
             if header is not None and _name(header["run_ids"]) == name:
                 found.append(tuple(header["run_ids"]))
         return found
 
     def load(self, run_ids: Iterable[str]) -> bytes | None:
-        """What was saved last for a group; None if nothing was.
+        """Return the data that was saved last for a group; None if there is none.
 
-        A checkpoint that is damaged is warned of (`DamagedFileWarning`) and counts as none.
+        A damaged checkpoint raises a `DamagedFileWarning` and counts as none.
         """
         name = _name(run_ids)
         try:
@@ -63,7 +71,7 @@ class Checkpoints:
         except (OSError, pa.ArrowException) as error:
             _warn(name, f"it cannot be read: {because(error)}")
             return None
-        self._there.add(name)
+        self._present.add(name)
         line, _, rest = data.partition(b"\n")
         header = _parsed(line)
         if header is None or hashlib.sha256(rest).hexdigest() != header["sha256"]:
@@ -72,33 +80,33 @@ class Checkpoints:
         return rest
 
     def save(self, run_ids: Iterable[str], data: bytes) -> None:
-        """Keep `data` for a group, in place of what was kept before; never half of it.
+        """Save `data` for a group, replacing its previous checkpoint atomically.
 
         Raises:
-            LedgerError: the folder cannot be written to. What was kept before is kept then.
+            LedgerError: the folder cannot be written to; the previous checkpoint is kept.
         """
         run_ids = list(run_ids)
-        header = {"run_ids": run_ids, "sha256": hashlib.sha256(data).hexdigest()}
+        header: Header = {"run_ids": run_ids, "sha256": hashlib.sha256(data).hexdigest()}
         name = _name(run_ids)
         line = json.dumps(header, separators=(",", ":")).encode() + b"\n"
         self._folder.publish(f"{FOLDER}/{name}", line + data, replace=True)
-        self._there.add(name)
+        self._present.add(name)
 
     def remove(self, run_ids: Iterable[str]) -> None:
-        """Forget a group; no matter if nothing is known of it."""
+        """Delete the checkpoint of a group, if it has one."""
         name = _name(run_ids)
-        if name in self._there:  # most groups never had one, and asking an object store takes time
-            self._there.discard(name)
+        if name in self._present:  # most groups have none, and requests to an object store are slow
+            self._present.discard(name)
             self._folder.remove(f"{FOLDER}/{name}")
 
-    def _header(self, name: str) -> dict[str, list[str]] | None:
+    def _header(self, name: str) -> Header | None:
         path = self._folder.path(f"{FOLDER}/{name}")
         try:
             with self._folder.filesystem.open_input_stream(path) as source:
                 line = b""
                 while b"\n" not in line and (more := source.read(4096)):
                     line += more
-        except (OSError, pa.ArrowException):  # removed since, or unreadable: no group begins there
+        except (OSError, pa.ArrowException):  # removed meanwhile, or unreadable
             return None
         return _parsed(line.partition(b"\n")[0])
 
@@ -107,10 +115,10 @@ def _name(run_ids: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(run_ids).encode()).hexdigest()[:32] + _SUFFIX
 
 
-def _parsed(line: bytes) -> dict[str, list[str]] | None:
-    """A header, or None if it is not one."""
+def _parsed(line: bytes) -> Header | None:
+    """Return the header on a line; None if it is damaged."""
     try:
-        header = json.loads(line)
+        header: Header = json.loads(line)
         whole = all(isinstance(run_id, str) for run_id in header["run_ids"]) and header["sha256"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -119,7 +127,7 @@ def _parsed(line: bytes) -> dict[str, list[str]] | None:
 
 def _warn(name: str, cause: str) -> None:
     warnings.warn(
-        f"{FOLDER}/{name} is damaged: {cause}; its runs begin again",
+        f"{FOLDER}/{name} is damaged: {cause}; its runs start again",
         DamagedFileWarning,
         stacklevel=3,
     )

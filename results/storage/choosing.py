@@ -1,4 +1,4 @@
-"""Which row counts, where files hold several about the same thing."""
+"""The choice of one row where files hold several with the same key."""
 
 from collections.abc import Sequence
 
@@ -7,24 +7,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from results.schema.tables import TABLES, Table
-
-FAILED = "failed"
+from results.vocabulary import OutcomeLabel
 
 DECIDING = ("run_id", "experiment", "outcome", "started")
-"""The columns of runs by which `best_runs` chooses."""
+"""The columns of runs that `best_runs` needs."""
 
 # Helper columns; no column of the schema starts with an underscore.
 _FAILED, _ORDER, _PLACE = "_failed", "_order", "_place"
 
 
 def best_runs(runs: pa.Table, key: Sequence[str]) -> pa.Table:
-    """One row per `key`: a result rather than a failure, the oldest result, the newest failure.
+    """Return one row per `key`: the oldest result, or else the newest failure.
 
-    The oldest, so that what was once concluded from a row stays reproducible when another process
-    trains the same run again.
+    The oldest result, so that conclusions stay reproducible when another process trains the same
+    run again.
     """
     started = pc.cast(runs["started"], pa.int64())
-    failed = pc.equal(runs["outcome"], FAILED)
+    failed = pc.equal(runs["outcome"], OutcomeLabel.FAILED.value)
     ranked = runs.append_column(_FAILED, failed).append_column(
         _ORDER, pc.if_else(failed, pc.negate(started), started)
     )
@@ -33,17 +32,17 @@ def best_runs(runs: pa.Table, key: Sequence[str]) -> pa.Table:
 
 
 def newest(table: Table, rows: pa.Table) -> pa.Table:
-    """One row per key of the table: the one created last."""
+    """Return one row per key of the table: the one created last."""
     age = pc.negate(pc.cast(rows["created"], pa.int64()))
     return _first(rows.append_column(_ORDER, age), table.key, [_ORDER]).drop_columns([_ORDER])
 
 
 def best_curves(curves: pa.Table, runs: pa.Table) -> pa.Table:
-    """The curve of each run in `runs` that has one, from the append that its best row came with.
+    """Return the curve of each run, from the append that published the best row of the run.
 
     Args:
-        curves: rows of curves.
-        runs: rows of runs, of any experiment, that say which appends are complete.
+        curves: rows of `curves`.
+        runs: rows of `runs`, of any experiment. A curve whose append has no run is left out.
     """
     published = best_runs(runs.filter(pc.field("group").is_valid()), ["run_id"])
     keys = ["run_id", "group"]
@@ -52,19 +51,19 @@ def best_curves(curves: pa.Table, runs: pa.Table) -> pa.Table:
 
 
 def distinct(table: Table, rows: pa.Table) -> pa.Table:
-    """The rows without exact repetitions, which a killed compaction leaves."""
+    """Return the rows without exact repetitions, which a killed compaction leaves."""
     alone, others = _apart(rows, table.key)
     once = others.group_by(others.column_names, use_threads=False).aggregate([])
     return pa.concat_tables([alone, once.select(rows.column_names)])
 
 
 def in_order(table: Table, rows: pa.Table) -> pa.Table:
-    """The rows in the order of the table, whatever files they came from."""
+    """Return the rows in the order of the table."""
     return _sorted(rows, table.order)
 
 
 def _first(rows: pa.Table, key: Sequence[str], order: Sequence[str]) -> pa.Table:
-    """The first row of every key in ascending `order`."""
+    """Return the first row of every key in ascending `order`."""
     alone, others = _apart(rows, key)
     others = _sorted(others, order)
     firsts = _groups(others, key)[f"{_PLACE}_min"]
@@ -72,7 +71,7 @@ def _first(rows: pa.Table, key: Sequence[str], order: Sequence[str]) -> pa.Table
 
 
 def _apart(rows: pa.Table, key: Sequence[str]) -> tuple[pa.Table, pa.Table]:
-    """The rows whose key no other row has, which are most, and the others."""
+    """Return the rows with a unique key, which are most, and the others."""
     groups = _groups(rows, key)
     if groups.num_rows == rows.num_rows:
         return rows, rows.slice(0, 0)
@@ -83,14 +82,14 @@ def _apart(rows: pa.Table, key: Sequence[str]) -> tuple[pa.Table, pa.Table]:
 
 
 def _groups(rows: pa.Table, key: Sequence[str]) -> pa.Table:
-    """For every key, where its first row is and how many it has."""
+    """Return the place of the first row and the number of rows of every key."""
     places = rows.select(list(key)).append_column(_PLACE, pa.array(np.arange(rows.num_rows)))
     wanted = [(_PLACE, "min"), (_PLACE, "count")]
     return places.group_by(list(key), use_threads=False).aggregate(wanted)
 
 
 def _sorted(rows: pa.Table, first: Sequence[str]) -> pa.Table:
-    """The rows in ascending order of `first` and then of all other columns, nulls last."""
+    """Return the rows in ascending order of `first`, then of all other columns; nulls last."""
     names = dict.fromkeys([*first, *rows.column_names])
-    # Sorting, and taking rows from, thousands of small chunks is much slower than from one.
+    # Sorting thousands of small chunks is much slower than sorting one.
     return rows.combine_chunks().sort_by([(name, "ascending") for name in names])

@@ -1,4 +1,4 @@
-"""Merging small files, so that questions stay fast after thousands of groups."""
+"""Merging of small files, so that queries stay fast after thousands of groups."""
 
 from collections.abc import Iterator
 
@@ -8,24 +8,27 @@ from results.storage.files import File, encode
 from results.storage.reading import Reader
 
 MERGED_BYTES = 16 * 2**20
-"""Files are merged up to this size together, which bounds the memory that it takes: in memory, and
-sorted, a file of runs has some fifty times its size on disk."""
+"""The most bytes that are merged at once.
+
+This bounds the memory: in memory, and sorted, a file of runs has about fifty times its size on
+disk.
+"""
 
 SMALL_BYTES = MERGED_BYTES // 4
-"""Files from this size on are left as they are."""
+"""Files of this size or larger are not merged."""
 
 
 def compact(reader: Reader, table: Table) -> int:
-    """Merge the small files of a table; the number of files that are gone.
+    """Merge the small files of a table; return by how many files there are fewer.
 
-    First the merged file is published, then its sources are deleted: killed in between, rows are
-    there twice, which every answer and the next compaction see through. Only what is in a merged
-    file is deleted, so several compactions at once waste work, and nothing else. All rows are
-    kept, those that no answer shows included; damaged files stay where they are.
+    The merged file is published before its sources are deleted. After a kill in between, rows are
+    there twice; queries and the next compaction drop exact repetitions. Only files whose rows are
+    in a merged file are deleted, so concurrent compactions waste work but lose nothing. All rows
+    are kept, also those that queries do not return; damaged files stay where they are.
 
     Raises:
         LedgerError: the folder cannot be written to.
-        OSError, pyarrow.ArrowException: it cannot be read.
+        OSError, pyarrow.ArrowException: the folder cannot be read.
     """
     gone = 0
     several = True  # merged files, which may be small enough to be merged themselves
@@ -38,7 +41,7 @@ def compact(reader: Reader, table: Table) -> int:
 
 
 def _batches(files: list[File]) -> Iterator[list[File]]:
-    """Small files, as many at a time as may be merged."""
+    """Yield small files in batches of at most `MERGED_BYTES`."""
     batch: list[File] = []
     total = 0
     for file in sorted(files, key=lambda file: file.size):
@@ -53,18 +56,18 @@ def _batches(files: list[File]) -> Iterator[list[File]]:
 
 
 def _merge(reader: Reader, table: Table, batch: list[File]) -> int:
-    """Put one file in the place of the sound ones of `batch`; by how many files fewer it made."""
+    """Replace the intact files of `batch` with one; return by how many files there are fewer."""
     damaged = reader.faults(batch)
-    sound = [file for file in batch if file.path not in damaged]
-    if len(sound) < 2:
+    intact = [file for file in batch if file.path not in damaged]
+    if len(intact) < 2:
         return 0
     try:
-        rows = reader.scan(table, sound, {})
+        rows = reader.scan(table, intact, {})
     except FileNotFoundError:  # another process is merging them
         return 0
     merged, data = encode(table, in_order(table, distinct(table, rows)))
     reader.folder.publish(merged.path, data)
     reader.announce_deletion()
-    for file in sound:
+    for file in intact:
         reader.folder.remove(file.path)
-    return len(sound) - 1
+    return len(intact) - 1

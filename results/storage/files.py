@@ -1,8 +1,8 @@
-"""One Parquet file: how it is written, named, and found to be what was written.
+"""One Parquet file: its name, its encoding and its checksums.
 
 Pages carry Parquet's own checksums. The footer has none, and a flipped bit there can hide rows or
-make Arrow read forever, so the file's name carries a digest of its footer, which is compared
-before the footer is believed. It also carries one of the whole content, for `Ledger.check`.
+make Arrow read forever. The name of a file therefore carries a digest of the footer, which is
+verified before the footer is used, and a digest of the whole content, for `Ledger.check`.
 """
 
 import io
@@ -23,12 +23,16 @@ TRAILER = 8
 """Bytes after the footer: its length (4, little endian) and the magic number (4)."""
 
 LARGE = 256
-"""Rows from which compression and dictionaries cost less time than they save; they double the time
-that it takes to read a file of a few rows."""
+"""Number of rows from which compression and dictionaries pay.
+
+They double the time to read a file of a few rows.
+"""
 
 CELLS_PER_GROUP = 2**18
-"""Rows times columns of a row group, the smallest part of a file that a filter can skip: of runs,
-which are many columns, some 4,000 rows, and of curves ten times as many."""
+"""Rows times columns of a row group, the smallest part of a file that a filter can skip.
+
+That is about 4,000 rows of runs, which have many columns, and ten times as many of curves.
+"""
 
 _NAME = re.compile(
     r"v(?P<version>\d{1,9})-(?P<id>[0-9a-f]{16})-(?P<footer>[0-9a-f]{16})-(?P<content>[0-9a-f]{16})"
@@ -38,14 +42,14 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class File:
-    """A published file, by its name.
+    """A published file, as described by its name.
 
     Attributes:
-        table: name of its table, which is the name of its folder.
-        name: its file name.
-        version: the schema version that it was written in.
-        footer: digest of its footer and trailer.
-        content: digest of all its bytes.
+        table: name of its table and of its folder.
+        name: file name.
+        version: schema version in which it was written.
+        footer: digest of footer and trailer.
+        content: digest of all bytes.
         size: in bytes; 0 before it is published.
     """
 
@@ -58,12 +62,12 @@ class File:
 
     @property
     def path(self) -> str:
-        """Its path inside the ledger's folder."""
+        """The path inside the folder of the ledger."""
         return f"{self.table}/{self.name}"
 
 
 def parse(table: str, name: str, size: int) -> File | None:
-    """The file that `name` stands for; None if the ledger did not write it."""
+    """Return the file called `name`; None if the ledger did not write it."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -71,10 +75,10 @@ def parse(table: str, name: str, size: int) -> File | None:
 
 
 def encode(table: Table, rows: pa.Table) -> tuple[File, bytes]:
-    """The rows as a Parquet file: its name and its bytes.
+    """Return the rows as a Parquet file: its name and its bytes.
 
-    The file's metadata holds the table, the schema version, and the unit and description of each
-    column as JSON (Arrow's own schema would double the size of a small file).
+    The metadata of the file holds the table, the schema version, and the unit and description of
+    each column as JSON. Arrow's own schema would double the size of a small file.
     """
     sink = io.BytesIO()
     large = rows.num_rows >= LARGE
@@ -97,18 +101,18 @@ def encode(table: Table, rows: pa.Table) -> tuple[File, bytes]:
 
 
 def footer_size(trailer: bytes) -> int:
-    """Bytes of footer and trailer, as the trailer says."""
+    """Return the length of footer and trailer in bytes, read from the trailer."""
     return int.from_bytes(trailer[:4], "little") + TRAILER
 
 
 def footer_fault(file: File, tail: Callable[[int], bytes]) -> str | None:
-    """What is wrong with the file's footer; None if it is what was written.
+    """Return the fault of the footer; None if the footer is intact.
 
     Args:
         file: the file.
-        tail: reads that many bytes at the end of the file, or all there are.
+        tail: reads the given number of bytes at the end of the file, or all if there are fewer.
     """
-    guess = 16_384  # holds the footer of any file of few rows, so that one read does
+    guess = 16_384  # holds the footer of any file of few rows: one read is enough
     end = tail(guess)
     size = footer_size(end[-TRAILER:])
     if len(end) < TRAILER or end[-4:] != MAGIC:
@@ -121,7 +125,7 @@ def footer_fault(file: File, tail: Callable[[int], bytes]) -> str | None:
 
 
 def content_fault(file: File, data: bytes) -> str | None:
-    """What is wrong with the file's content; None if it is what was written."""
+    """Return the fault of the content; None if every byte is as written."""
     if _digest(data) != file.content:
         return f"its {len(data)} bytes do not match the checksum in its name"
     return None

@@ -1,25 +1,26 @@
-"""Questions in: column=value and column=[values] become an expression that Parquet can use."""
+"""Filters: column=value and column=[values] as an expression that Parquet can use."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from results.schema.tables import TYPES, Table
+from results.schema.tables import Table
+from results.schema.types import TYPES
 from results.storage.rows import converted
 
-Filters = Mapping[str, Any]
+Filters = Mapping[str, object]
+"""By column, a value or an iterable of values; None selects nulls."""
 
 
 def expression(table: Table, filters: Filters) -> pc.Expression | None:
-    """All of the filters at once; None if there are none.
+    """Return the conjunction of the filters; None if there are none.
 
-    A value, or each value of an iterable, is compared for equality; None asks for nulls, NaN for
-    NaN.
+    A row matches a filter if its value equals the given value, or one of the given values. None
+    matches nulls, and NaN matches NaN.
 
     Raises:
-        LedgerError: an unknown column, or a value that the column cannot hold.
+        LedgerError: a column is unknown, or cannot hold a value.
     """
     whole: pc.Expression | None = None
     for name, wanted in filters.items():
@@ -29,7 +30,7 @@ def expression(table: Table, filters: Filters) -> pc.Expression | None:
 
 
 def split(filters: Filters, first: Iterable[str]) -> tuple[Filters, Filters]:
-    """The filters on columns in `first`, and the others."""
+    """Return the filters on columns in `first`, and the others."""
     chosen = set(first)
     return (
         {name: value for name, value in filters.items() if name in chosen},
@@ -37,14 +38,16 @@ def split(filters: Filters, first: Iterable[str]) -> tuple[Filters, Filters]:
     )
 
 
-def _one(table: Table, name: str, wanted: Any) -> pc.Expression:
+def _one(table: Table, name: str, wanted: object) -> pc.Expression:
     column = table.column(name)
-    several = isinstance(wanted, Iterable) and not isinstance(wanted, (str, bytes, Mapping))
-    values = [converted(table, column, value) for value in (wanted if several else [wanted])]
+    given: list[object] = [wanted]
+    if isinstance(wanted, Iterable) and not isinstance(wanted, (str, bytes, Mapping)):
+        given = list(wanted)
+    values = [converted(table, column, value) for value in given]
     present = [value for value in values if value is not None]
-    if column.type == "float64":
-        present += [-value for value in present if value == 0]  # `isin` tells 0 from -0
+    if column.type == "float64" and 0.0 in present:
+        present += [0.0, -0.0]  # `isin` distinguishes them
     field = pc.field(name)
-    match = field.isin(pa.array(present, TYPES[column.type]))
+    match = field.isin(pa.array(present, TYPES[column.type].arrow))
     nulls = None in values or column.absent in present
     return match | field.is_null() if nulls else match

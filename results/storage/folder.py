@@ -1,4 +1,4 @@
-"""A folder on a local disk or in an object store: files appear in it whole, or not at all."""
+"""A folder on a local disk or in an object store, with atomic writing of files."""
 
 import errno
 import os
@@ -15,10 +15,10 @@ import pyarrow.fs as pafs
 from results.errors import LedgerError, because
 
 OBJECT_STORES = frozenset({"s3", "gcs", "abfs"})
-"""Where an object appears only when it is complete, and folders need not be made."""
+"""File systems where an object appears only when complete, and that have no folders."""
 
 STALE_SECONDS = 86_400.0
-"""Age from which a temporary file belongs to nobody any more."""
+"""Age at which a temporary file is taken to be left by a killed writer."""
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -27,18 +27,18 @@ class Folder:
     """Reading and atomic writing under one folder.
 
     Args:
-        place: a local path, or a URI that pyarrow knows (`s3://bucket/runs`, `gs://...`).
-        filesystem: where `place` is a path of, instead of the local disk.
+        place: a local path, or a URI that pyarrow supports (`s3://bucket/runs`, `gs://...`).
+        filesystem: the file system on which `place` is a path; by default the local disk.
 
     Raises:
-        LedgerError: the URI is not one that pyarrow knows.
+        LedgerError: pyarrow does not support the URI.
     """
 
     def __init__(
         self, place: str | os.PathLike[str], filesystem: pafs.FileSystem | None = None
     ) -> None:
         place = os.fspath(place)
-        self.shown = re.sub(r"(?<=://)[^/@]*@", "", place)  # without a user's name and secret
+        self.shown = re.sub(r"(?<=://)[^/@]*@", "", place)  # without user name and secret
         if filesystem is not None:
             self.filesystem, self.root = filesystem, place
         elif "://" in place:
@@ -54,47 +54,47 @@ class Folder:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Turns the errors of reading into one sentence."""
+        """Turn errors of reading into a `LedgerError`."""
         try:
             yield
         except (OSError, pa.ArrowException) as error:
             raise LedgerError(f"cannot read {self.shown!r}: {because(error)}") from error
 
     def path(self, name: str) -> str:
-        """The path of a file on the filesystem."""
+        """Return the path of a file on the file system."""
         return f"{self.root.rstrip('/')}/{name}" if name else self.root
 
     def kind(self) -> pafs.FileType:
-        """What is at the folder's place."""
+        """Return whether the folder is a directory, a file or missing."""
         return self.filesystem.get_file_info(self.root).type
 
     def entries(self, name: str = "") -> list[pafs.FileInfo]:
-        """What the folder, or a folder in it, holds; nothing if it does not exist."""
+        """Return the entries of the folder, or of a folder in it; none if it does not exist."""
         selector = pafs.FileSelector(self.path(name), allow_not_found=True)
         try:
             return self.filesystem.get_file_info(selector)
-        except FileNotFoundError:  # missing when Arrow listed it, there when Arrow made sure
+        except FileNotFoundError:  # created while Arrow was listing
             return []
 
     def read(self, name: str, last: int | None = None) -> bytes:
-        """The bytes of a file, or the `last` of them."""
+        """Return the bytes of a file, or its last `last` bytes."""
         with self.filesystem.open_input_file(self.path(name)) as source:
             if last is not None:
                 source.seek(max(source.size() - last, 0))
             return source.read()
 
     def remove(self, name: str) -> None:
-        """Delete a file; no matter if another process did already."""
+        """Delete a file; do nothing if it is already gone."""
         with suppress(FileNotFoundError):
             self.filesystem.delete_file(self.path(name))
 
     def move(self, name: str, to: str) -> None:
-        """Give a file another path; no matter if another process has moved or deleted it.
+        """Move a file; do nothing if another process has moved or deleted it.
 
-        In an object store it is copied and then deleted, so that it may be at both for a moment.
+        In an object store it is copied and then deleted, so that both may exist for a moment.
 
         Raises:
-            LedgerError: it cannot be moved.
+            LedgerError: the file cannot be moved.
         """
         source, target = self.path(name), self.path(to)
         try:
@@ -112,16 +112,16 @@ class Folder:
             raise LedgerError(f"cannot write to {self.shown!r}: {because(error)}") from error
 
     def publish(self, name: str, data: bytes, replace: bool = False) -> None:
-        """Write a file that appears in one step, complete and on disk; folders are made as needed.
+        """Write a file atomically and durably; create folders as needed.
 
         Args:
-            name: its path in the folder.
-            data: its bytes.
-            replace: whether to take the place of a file of that name, if there is one.
+            name: path in the folder.
+            data: the bytes.
+            replace: whether to replace an existing file.
 
         Raises:
-            FileExistsError: there is one, and `replace` is false.
-            LedgerError: it cannot be written, and nothing has changed.
+            FileExistsError: the file exists and `replace` is false.
+            LedgerError: the file cannot be written; nothing has changed.
         """
         try:
             if self.local:
@@ -134,15 +134,15 @@ class Folder:
             raise LedgerError(f"cannot write to {self.shown!r}: {because(error)}") from error
 
     def sweep(self, name: str) -> None:
-        """Delete the temporary files in a folder that writers killed long ago have left."""
+        """Delete temporary files in a folder that killed writers left more than a day ago."""
         for info in self.entries(name):
             hidden = info.base_name.startswith(".") and info.base_name.endswith(".tmp")
             if hidden and info.mtime_ns and time.time() - info.mtime_ns / 1e9 > STALE_SECONDS:
                 self.remove(f"{name}/{info.base_name}")
 
     def _publish_elsewhere(self, path: str, data: bytes, replace: bool) -> None:
-        # Not atomic, and need not be: only names that cannot collide are published without replace,
-        # and the ledger's marker, which every writer writes alike.
+        # This check need not be atomic: without `replace` only unique names are published, and the
+        # marker, which has the same content from every writer.
         if not replace and self.filesystem.get_file_info(path).type != pafs.FileType.NotFound:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         if self.filesystem.type_name in OBJECT_STORES:
@@ -155,7 +155,7 @@ class Folder:
         self.filesystem.move(temporary, path)
 
     def _make_folder(self, path: str) -> None:
-        """Make the folder that `path` is in, where there are folders."""
+        """Create the parent folder of `path`, on file systems that have folders."""
         parent = path.rpartition("/")[0]
         if parent and self.filesystem.type_name not in OBJECT_STORES:
             try:
@@ -169,7 +169,7 @@ class Folder:
 
 
 def _temporary(name: str) -> str:
-    """A name that no reader looks at and no other writer uses."""
+    """Return a name that readers ignore and no other writer uses."""
     return f".{name}.{uuid4().hex[:8]}.tmp"
 
 
@@ -191,7 +191,7 @@ def _publish_local(path: Path, data: bytes, replace: bool) -> None:
 
 
 def _link(temporary: Path, path: Path) -> None:
-    """Give a finished file its name, unless the name is taken."""
+    """Give a finished file its name; raise FileExistsError if the name is taken."""
     try:
         os.link(temporary, path)
     except OSError as error:
@@ -203,7 +203,7 @@ def _link(temporary: Path, path: Path) -> None:
 
 
 def _make_folder(path: Path) -> None:
-    """Make a folder and those above it, so that they survive a crash of the machine too."""
+    """Create a folder and its parents, durably."""
     if path.is_dir():
         return
     _make_folder(path.parent)

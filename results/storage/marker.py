@@ -1,4 +1,4 @@
-"""What makes a folder a ledger: one small file, written first, without which nothing is touched."""
+"""The marker file of a ledger. It is written first; a folder without it is never changed."""
 
 import json
 
@@ -10,24 +10,24 @@ from results.storage.folder import Folder
 NAME = "mupc-ledger.json"
 FORMAT = "mupc-ledger"
 LAYOUT = 1
-"""Version of how a ledger's folder is laid out; its tables': `results.schema.tables`."""
+"""Version of the layout of the folder; `results.schema.tables` has that of the tables."""
 
 
 def ensure(folder: Folder, create: bool) -> None:
-    """See to it that the folder is a ledger that this version can read.
+    """Check that the folder is a ledger that this version can read, or create one.
 
     Args:
-        folder: the place.
-        create: whether to make a ledger where there is nothing or an empty folder.
+        folder: the folder.
+        create: whether to create a ledger if the folder is missing or empty.
 
     Raises:
-        LedgerError: it is not, in one sentence.
+        LedgerError: the folder is no ledger, or was written by a newer version.
     """
     with folder.reading():
         kind = folder.kind()
         if kind == FileType.File:
             raise LedgerError(f"{folder.shown!r} is a file, not the folder of a ledger")
-        # In this order: whoever makes the ledger meanwhile writes the marker first.
+        # List first: a process that creates the ledger meanwhile writes the marker first.
         blank = all(info.base_name.startswith(".") for info in folder.entries())
         content = _content(folder)
     if content is not None:
@@ -52,7 +52,7 @@ def _write(folder: Folder) -> None:
     data = json.dumps({"format": FORMAT, "layout": LAYOUT}).encode()
     try:
         folder.publish(NAME, data)
-    except FileExistsError:  # another process was faster
+    except FileExistsError:  # another process created it meanwhile
         _check(folder, folder.read(NAME))
 
 
@@ -60,12 +60,12 @@ def _check(folder: Folder, content: bytes) -> None:
     try:
         marker = json.loads(content)
         layout = marker["layout"] if marker["format"] == FORMAT else None
-    except (ValueError, TypeError, LookupError, RecursionError):  # the last: nested too deeply
+    except (ValueError, TypeError, LookupError, RecursionError):  # too deeply nested
         layout = None
     if not isinstance(layout, int):
         raise LedgerError(f"the folder {folder.shown!r} is not a ledger: its {NAME} is unreadable")
     if layout > LAYOUT:
         raise LedgerError(
             f"the ledger {folder.shown!r} has layout {layout}, newer than {LAYOUT}, the newest "
-            "that this version of mupc knows: install a newer one"
+            "that this version of mupc reads: install a newer one"
         )

@@ -1,4 +1,4 @@
-"""Reading a table while others write, compact, and disks fail."""
+"""Reading of a table while other processes write and compact, and despite damaged files."""
 
 import inspect
 import time
@@ -20,11 +20,11 @@ from results.storage.filters import Filters, expression
 from results.storage.folder import Folder
 
 EPOCH = "compaction-epoch"
-"""A file that changes whenever a compaction starts to delete.
+"""The file that changes whenever a compaction starts to delete files.
 
-A listing that starts before a merged file is published, and ends after its sources are deleted,
-can miss both. Where the epoch is the same before and after a listing, no deletion began in between:
-every merged file whose sources may be gone was there from the start, so that it is listed.
+A listing that starts before a merged file is published and ends after its sources are deleted can
+miss both. If the epoch is the same before and after a listing, no deletion started in between:
+every merged file whose sources may be gone existed from the start and is listed.
 """
 
 ATTEMPTS = 8
@@ -32,11 +32,11 @@ THREADS = 8
 
 
 class Reader:
-    """Reads tables, and remembers which files have footers that are what was written."""
+    """Reads tables, and caches which files have an intact footer."""
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self._sound: set[str] = set()  # paths; files never change once published
+        self._intact: set[str] = set()  # paths; published files never change
 
     def read(
         self,
@@ -44,25 +44,25 @@ class Reader:
         filters: Filters | None = None,
         columns: Iterable[str] | None = None,
     ) -> pa.Table:
-        """The rows that meet the filters, of all files that are sound.
+        """Return the rows of all intact files that match the filters.
 
-        Files and row groups whose statistics rule the filters out are not read. A damaged file is
-        named in a `DamagedFileWarning` and left out.
+        Files and row groups whose statistics exclude a match are not read. A damaged file is left
+        out and named in a `DamagedFileWarning`.
 
         Raises:
-            LedgerError: the folder cannot be read, or holds files of a newer schema; a filter that
-                cannot be asked.
+            LedgerError: the folder cannot be read, or holds files of a newer schema; or a filter
+                is invalid.
         """
         damaged: dict[str, str] = {}
         problem: Exception | None = None
         for attempt in range(ATTEMPTS):
-            time.sleep(0.02 * attempt)  # a disk, or a compaction, may need a moment
+            time.sleep(0.02 * attempt)  # a compaction may be under way, or a disk may recover
             files: list[File] = []
             try:
                 files = [file for file in self.files(table) if file.path not in damaged]
                 damaged |= self._footer_faults(files)
-                sound = [file for file in files if file.path not in damaged]
-                rows = self.scan(table, sound, filters or {}, columns)
+                intact = [file for file in files if file.path not in damaged]
+                rows = self.scan(table, intact, filters or {}, columns)
             except (OSError, pa.ArrowException) as error:
                 problem = error
                 damaged |= self.faults(files)
@@ -73,10 +73,10 @@ class Reader:
         raise LedgerError(f"cannot read {table.name} of {self.folder.shown!r}: {reason}")
 
     def files(self, table: Table) -> list[File]:
-        """Every published file of a table, damaged or not.
+        """Return every published file of a table, intact or damaged.
 
         Raises:
-            LedgerError: one of them has a newer schema version.
+            LedgerError: a file has a newer schema version.
             OSError: the folder cannot be listed.
         """
         while True:
@@ -105,14 +105,14 @@ class Reader:
         filters: Filters,
         columns: Iterable[str] | None = None,
     ) -> pa.Table:
-        """The rows of these files that meet the filters, checksums verified.
+        """Return the rows of these files that match the filters; verify page checksums.
 
         Raises:
-            OSError, pyarrow.ArrowException: a file is damaged, or gone.
+            OSError, pyarrow.ArrowException: a file is damaged or gone.
         """
         options = ds.ParquetFragmentScanOptions(
             page_checksum_verification=True,
-            pre_buffer=not self.folder.local,  # fewer, larger requests; only slower on a disk
+            pre_buffer=not self.folder.local,  # fewer, larger requests; slower on a local disk
         )
         dataset = ds.FileSystemDataset.from_paths(
             [self.folder.path(file.path) for file in files],
@@ -128,36 +128,36 @@ class Reader:
         return _filled(table, dataset.to_table(columns=names, filter=condition))
 
     def announce_deletion(self) -> None:
-        """Make listings that are under way start again; to be called before files are deleted."""
+        """Make concurrent listings start again; to be called before files are deleted."""
         self.folder.publish(EPOCH, uuid4().hex.encode(), replace=True)
 
     def faults(self, files: Iterable[File]) -> dict[str, str]:
-        """Path -> what is wrong, for those of these files that are damaged, every byte compared."""
-        return self._found(self._content_fault, list(files))
+        """Return the fault of each damaged file by path; every byte is verified."""
+        return self._faults(self._content_fault, list(files))
 
     def _reduced(
         self, dataset: ds.FileSystemDataset, condition: pc.Expression, columns: list[str]
     ) -> ds.FileSystemDataset:
-        """Of the dataset's row groups, those with rows that meet the condition on these columns.
+        """Return the row groups of the dataset that have rows that match the condition.
 
-        Only these columns are read, and only of row groups that statistics do not rule out: of a
-        ledger of many runs, most columns of most row groups are never touched.
+        Only the columns of the condition are read, and only of row groups whose statistics allow a
+        match: most columns of most row groups of a large ledger are never read.
         """
 
-        def made_of(groups: Iterable[ds.ParquetFileFragment]) -> ds.FileSystemDataset:
+        def dataset_of(groups: Iterable[ds.ParquetFileFragment]) -> ds.FileSystemDataset:
             return ds.FileSystemDataset(
                 list(groups), dataset.schema, dataset.format, self.folder.filesystem
             )
 
         with ThreadPoolExecutor(THREADS) as threads:
-            groups = made_of(
+            groups = dataset_of(
                 chain.from_iterable(
                     threads.map(ds.ParquetFileFragment.split_by_row_group, dataset.get_fragments())
                 )
             )
         batches = groups.scanner(columns=columns, filter=condition).scan_batches()
         found = [batch.fragment for batch in batches if batch.record_batch.num_rows]
-        return made_of({(group.path, group.row_groups[0].id): group for group in found}.values())
+        return dataset_of({(group.path, group.row_groups[0].id): group for group in found}.values())
 
     def _epoch(self) -> bytes:
         try:
@@ -166,10 +166,10 @@ class Reader:
             return b""
 
     def _footer_faults(self, files: list[File]) -> dict[str, str]:
-        """Path -> what is wrong, for those whose footers are not what was written."""
-        new = [file for file in files if file.path not in self._sound]
-        faults = self._found(self._footer_fault, new)
-        self._sound.update(file.path for file in new if file.path not in faults)
+        """Return the fault of each file with a damaged footer, by path."""
+        new = [file for file in files if file.path not in self._intact]
+        faults = self._faults(self._footer_fault, new)
+        self._intact.update(file.path for file in new if file.path not in faults)
         return faults
 
     def _footer_fault(self, file: File) -> str | None:
@@ -179,11 +179,11 @@ class Reader:
         try:
             return content_fault(file, self.folder.read(file.path))
         except FileNotFoundError:
-            return None  # merged and deleted in the meantime
+            return None  # merged and deleted meanwhile
         except OSError as error:
             return f"it cannot be read: {because(error)}"
 
-    def _found(self, examine: Callable[[File], str | None], files: list[File]) -> dict[str, str]:
+    def _faults(self, examine: Callable[[File], str | None], files: list[File]) -> dict[str, str]:
         with ThreadPoolExecutor(THREADS) as threads:
             pairs = zip(files, threads.map(examine, files), strict=True)
             return {file.path: fault for file, fault in pairs if fault is not None}
@@ -198,7 +198,7 @@ class Reader:
 
 
 def _filled(table: Table, rows: pa.Table) -> pa.Table:
-    """The rows with what a null stands for, in columns where it stands for something."""
+    """Return the rows with `absent` in place of nulls, in columns that define it."""
     for place, name in enumerate(rows.column_names):
         absent = table.named[name].absent
         if absent is not None:
@@ -208,7 +208,7 @@ def _filled(table: Table, rows: pa.Table) -> pa.Table:
 
 
 def _depth_of_caller() -> int:
-    """How many calls up from whoever calls this the code outside of this package is."""
+    """Return the number of stack frames from the caller to code outside of this folder."""
     depth, frame = 0, inspect.currentframe()
     while frame is not None and Path(frame.f_code.co_filename).parent == Path(__file__).parent:
         depth, frame = depth + 1, frame.f_back

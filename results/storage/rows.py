@@ -1,29 +1,25 @@
-"""Rows in: dictionaries become a table of the schema, or one sentence says which value cannot."""
+"""Conversion of rows from dictionaries to tables of the schema."""
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from results.errors import LedgerError, unknown
 from results.schema.columns import Column
 from results.schema.tables import Table
+from results.schema.types import TYPES, Value
 
-Row = Mapping[str, Any]
-
-_INT64 = range(-(2**63), 2**63)
+Row = Mapping[str, object]
+"""A row by column name; a column that is missing is null."""
 
 
 def to_arrow(table: Table, rows: Sequence[Row]) -> pa.Table:
-    """The rows as an Arrow table; what a row lacks is null there, or `absent`.
+    """Return the rows as an Arrow table; what a row lacks is null, or the column's `absent`.
 
     Raises:
-        LedgerError: a row has an unknown column, lacks a required one that nothing stands for, or
-            has a wrong type of value.
+        LedgerError: a row has an unknown column, lacks a required one that has no `absent`, or has
+            a value of the wrong type.
     """
     for name in {name for row in rows for name in row}:
         table.column(name)
@@ -34,88 +30,32 @@ def to_arrow(table: Table, rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=table.schema)
 
 
-def converted(table: Table, column: Column, value: object) -> Any:
-    """`value` as the column's Python type; None for null (None, pandas' NA and NaT).
+def converted(table: Table, column: Column, value: object) -> Value | None:
+    """Return `value` in the column's Python type; None for null (None, pandas' NA and NaT).
 
-    Whole floats pass as integers and integers as floats; nothing else changes its type.
+    Whole floats are accepted as integers and integers as floats; nothing else changes its type.
 
     Raises:
-        LedgerError: it has another type, or is not one of the values that the column allows.
+        LedgerError: the value has another type, or is not one that the column allows.
     """
     if value is None or value is pd.NA or value is pd.NaT:
         return None
+    kind = TYPES[column.type]
     try:
-        plain = _CONVERT[column.type](value)
+        plain = kind.convert(value)
     except (TypeError, ValueError, OverflowError):
-        kind = _KINDS[column.type]
         raise LedgerError(
-            f"column {column.name!r} of {table.name} takes {kind}, not {value!r}"
+            f"column {column.name!r} of {table.name} takes {kind.python}, not {value!r}"
         ) from None
     if column.allowed and plain not in column.allowed:
         raise unknown(f"value of column {column.name!r} of {table.name}:", plain, column.allowed)
     return plain
 
 
-def _required(table: Table, column: Column, value: object) -> Any:
+def _required(table: Table, column: Column, value: object) -> Value | None:
     plain = converted(table, column, value)
     if plain is None:
         plain = column.absent
     if plain is None and column.required:
         raise LedgerError(f"a row of {table.name} needs a value in column {column.name!r}")
     return plain
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    value.encode()  # a lone surrogate cannot be stored
-    return str(value)
-
-
-def _int64(value: Any) -> int:
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError
-    if isinstance(value, (float, np.floating)) and value.is_integer():
-        value = int(value)
-    whole = operator.index(value)
-    if whole not in _INT64:
-        raise OverflowError
-    return whole
-
-
-def _float64(value: Any) -> float:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(
-        value, (int, float, np.integer, np.floating)
-    ):
-        raise TypeError
-    return float(value)
-
-
-def _bool(value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError
-    return bool(value)
-
-
-def _timestamp(value: Any) -> datetime:
-    # A time without its zone is off by up to a day, unnoticed.
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise TypeError
-    return value.to_pydatetime(warn=False) if isinstance(value, pd.Timestamp) else value
-
-
-_CONVERT: Mapping[str, Callable[[Any], Any]] = {
-    "string": _string,
-    "int64": _int64,
-    "float64": _float64,
-    "bool": _bool,
-    "timestamp": _timestamp,
-}
-
-_KINDS: Mapping[str, str] = {
-    "string": "a string",
-    "int64": "a 64-bit integer",
-    "float64": "a number",
-    "bool": "True or False",
-    "timestamp": "a time with its time zone",
-}

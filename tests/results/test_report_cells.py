@@ -5,7 +5,10 @@ import pytest
 from synthetic_ledger import at_chance, frame, run, seeds, verdict, verdicts
 
 from results.figures import cells
-from results.figures.cells import Rates, Shape
+from results.figures import panels as marked
+from results.figures.cells import Shape
+from results.landscape import Cell
+from results.vocabulary import OutcomeLabel
 
 
 @pytest.mark.parametrize(
@@ -26,7 +29,7 @@ def test_a_cell_is_as_bad_as_its_worst_seed_and_averages_only_trained_ones(losse
     assert cell["outcome"] == outcome
     assert cell["loss"] == pytest.approx(mean) if mean else pd.isna(cell["loss"])
     words = [loss if isinstance(loss, str) else "trained" for loss in losses]
-    assert {o: cell[o] for o in cells.OUTCOMES} == {o: words.count(o) for o in cells.OUTCOMES}
+    assert {o: cell[o] for o in OutcomeLabel} == {o: words.count(o) for o in OutcomeLabel}
 
 
 def test_an_at_chance_loss_is_not_averaged_in():
@@ -55,16 +58,17 @@ def test_cells_without_an_activity_rate_are_cells():
         ([*seeds(0.1, 1, 0.1, "failed"), *seeds(0.1, 5, 0.4, 0.4)], (0.1, 5)),
         ([at_chance(0.1, 1), *seeds(0.5, 1, "diverged"), *seeds(0.5, 5, "failed")], None),
         (seeds(0.01, None, 0.2), (0.01, None)),
+        # cells with equal losses rank by their rates, also where some have no activity rate
+        ([*seeds(0.5, 1, 0.1), *seeds(0.1, 5, 0.1), *seeds(0.1, 1, 0.1)], (0.1, 1)),
+        ([*seeds(0.1, 1, 0.1), *seeds(0.1, None, 0.1)], (0.1, None)),
+        # a run without a loss did not train, whatever its outcome
+        ([*seeds(0.1, 1, 0.3), run(0.1, 5, None), run(0.5, 5, float("nan"))], (0.1, 1)),
+        # seeds that have not run yet are no evidence
+        ([*seeds(0.1, 1, 0.1), *seeds(0.1, 5, "diverged", "diverged", 0.2)], (0.1, 1)),
     ],
 )
 def test_the_optimum_is_the_lowest_loss_among_cells_that_train(rows, best):
-    found = cells.optimum(cells.summarise(frame(*rows)))
-    if best is None:
-        assert found is None
-    else:
-        assert found is not None
-        assert found.weight_lr == best[0]
-        assert found.activity_lr == best[1] or (best[1] is None and pd.isna(found.activity_lr))
+    assert cells.best_cell(frame(*rows)) == (best and Cell(*best))
 
 
 TUNED = [*seeds(0.1, 1, 0.2), *seeds(0.1, 5, 0.1), *seeds(0.5, 5, "diverged")]
@@ -72,39 +76,39 @@ TARGET = [*seeds(0.1, 1, 0.15, depth=64), *seeds(0.1, 5, 0.3, depth=64)]
 
 
 def test_marks_without_a_verdict_come_from_the_runs():
-    at8, at64 = cells.panels(frame(*TUNED, *TARGET), verdicts(), "mupc")
+    at8, at64 = marked.panels(frame(*TUNED, *TARGET), verdicts(), "mupc")
     assert (at8.shape, at8.note) == (Shape(32, 8), "tuned here")
-    assert at8.optimum == at8.transferred == at64.transferred == Rates(0.1, 5)
-    assert (at64.shape, at64.note, at64.optimum) == (Shape(32, 64), "no verdict", Rates(0.1, 1))
+    assert at8.optimum == at8.transferred == at64.transferred == Cell(0.1, 5)
+    assert (at64.shape, at64.note, at64.optimum) == (Shape(32, 64), "no verdict", Cell(0.1, 1))
     diverged = at8.cells[at8.cells["outcome"].eq("diverged")]
     assert list(diverged["weight_lr"]) == [0.5]
     assert list(diverged["activity_lr"]) == [5]
 
 
 def test_nothing_is_marked_as_transferred_while_only_the_tuned_shape_ran():
-    [panel] = cells.panels(frame(*TUNED), verdicts(), "mupc")
-    assert (panel.optimum, panel.transferred) == (Rates(0.1, 5), None)
+    [panel] = marked.panels(frame(*TUNED), verdicts(), "mupc")
+    assert (panel.optimum, panel.transferred) == (Cell(0.1, 5), None)
 
 
 def test_verdicts_have_the_last_word_on_marks():
     judged = verdict("drifted", 64, weight_lr=0.1, activity_lr=1.0, best_weight_lr=0.5)
     other = verdict("held", 64, variant="sp", weight_lr=0.01, best_weight_lr=0.01)
-    at8, at64 = cells.panels(frame(*TUNED, *TARGET), verdicts(other, judged), "mupc")
-    assert at8.transferred == at8.optimum == at64.transferred == Rates(0.1, 1.0)
-    assert (at64.optimum, at64.note) == (Rates(0.5, 1.0), "drifted")
+    at8, at64 = marked.panels(frame(*TUNED, *TARGET), verdicts(other, judged), "mupc")
+    assert at8.transferred == at8.optimum == at64.transferred == Cell(0.1, 1.0)
+    assert (at64.optimum, at64.note) == (Cell(0.5, 1.0), "drifted")
 
 
 def test_panels_hold_one_variant_and_one_shape_each():
     others = seeds(0.2, 2, 0.01, variant="sp", width=64)
     rows = frame(*TUNED, *TARGET, *others)
-    assert [p.shape for p in cells.panels(rows, verdicts(), "mupc")] == [(32, 8), (32, 64)]
-    assert [p.shape for p in cells.panels(rows, verdicts(), "sp")] == [(64, 8)]
-    assert set(cells.panels(rows, verdicts(), "mupc")[0].cells["weight_lr"]) == {0.1, 0.5}
+    assert [p.shape for p in marked.panels(rows, verdicts(), "mupc")] == [(32, 8), (32, 64)]
+    assert [p.shape for p in marked.panels(rows, verdicts(), "sp")] == [(64, 8)]
+    assert set(marked.panels(rows, verdicts(), "mupc")[0].cells["weight_lr"]) == {0.1, 0.5}
 
 
 def test_runs_at_the_transferred_cell_of_each_variant():
     bp = [*seeds(0.01, None, 0.1, variant="bp"), *seeds(0.1, None, 0.2, variant="bp")]
-    moved = cells.at_transferred(frame(*TUNED, *TARGET, *bp), verdicts())
+    moved = marked.at_transferred(frame(*TUNED, *TARGET, *bp), verdicts())
     kept = {(r["variant"], r["depth"], r["weight_lr"]) for r in cells.records(moved)}
     assert kept == {("mupc", 8, 0.1), ("mupc", 64, 0.1), ("bp", 8, 0.01)}
     assert set(moved.loc[moved["variant"].eq("mupc"), "activity_lr"]) == {5.0}
@@ -112,9 +116,9 @@ def test_runs_at_the_transferred_cell_of_each_variant():
 
 def test_rates_are_found_again_after_arithmetic():
     rows = frame(run(0.1 + 0.2, 1.0))
-    assert cells.at(rows, Rates(0.3, 1.0)).all()
-    assert not cells.at(rows, Rates(0.3001, 1.0)).any()
-    assert not cells.at(rows, Rates(0.3, float("nan"))).any()
+    assert cells.at_cell(rows, Cell(0.3, 1.0)).all()
+    assert not cells.at_cell(rows, Cell(0.3001, 1.0)).any()
+    assert not cells.at_cell(rows, Cell(0.3, None)).any()
 
 
 def test_the_lowest_loss_per_shape():

@@ -10,8 +10,9 @@ from matplotlib.colors import to_hex
 from PIL import Image
 from synthetic_ledger import at_chance, curve, frame, run, seeds, verdicts
 
-from results.figures import landscape, layout, marks, profile, scaling, style, training
-from results.figures.cells import Shape, lowest, panels
+from results.figures import heatmap, layout, marks, profile, scaling, style, training
+from results.figures.cells import Shape, lowest
+from results.figures.panels import panels
 
 GRID = [
     *seeds(0.01, 1, 0.4),
@@ -53,7 +54,7 @@ def marked(axes, marker):
 
 
 def test_regions_and_marks_stand_on_their_cells():
-    figure = landscape.draw(drawn(GRID))
+    figure = heatmap.draw(drawn(GRID))
     at8, at64 = figure.axes[:2]
     # tiles are decades, hence their centres are the cells; a coloured tile is not filled again
     assert patterned(at8, "////") == {(1.0, 1.0): True, (0.1, 10.0): False}
@@ -65,7 +66,7 @@ def test_regions_and_marks_stand_on_their_cells():
 
 
 def test_tiles_are_coloured_by_loss_on_one_log_scale_for_all_shapes():
-    figure = landscape.draw(drawn(GRID))
+    figure = heatmap.draw(drawn(GRID))
     at8, at64 = (axes.collections[0] for axes in figure.axes[:2])
     losses = [[0.4, 0.1, nan], [nan, 0.2, nan]]  # rows are betas
     np.testing.assert_allclose(at8.get_array().filled(nan), losses)
@@ -78,7 +79,7 @@ def test_tiles_are_coloured_by_loss_on_one_log_scale_for_all_shapes():
 
 def test_the_legend_names_what_is_there_and_nothing_else():
     def texts(rows):
-        [legend] = landscape.draw(drawn(rows)).legends
+        [legend] = heatmap.draw(drawn(rows)).legends
         return [text.get_text() for text in legend.get_texts()]
 
     assert texts(GRID) == [
@@ -93,17 +94,17 @@ def test_the_legend_names_what_is_there_and_nothing_else():
 
 
 def test_a_landscape_without_a_trained_cell_has_no_colour_scale():
-    figure = landscape.draw(drawn(seeds(0.1, 1, "diverged")))
+    figure = heatmap.draw(drawn(seeds(0.1, 1, "diverged")))
     assert len(figure.axes) == 1
-    assert len(landscape.draw(drawn(seeds(0.1, 1, 0.1))).axes) == 2
+    assert len(heatmap.draw(drawn(seeds(0.1, 1, 0.1))).axes) == 2
 
 
 def test_scattered_points_are_drawn_where_they_were_tried():
     rows = [run(10**-k, 10 ** (0.3 * k), 0.1 * k) for k in range(1, 6)]
     rows += [run(0.7, 0.02, None, outcome="diverged"), run(0.3, 7.0, None, outcome="failed")]
     [panel] = drawn(rows)
-    assert not landscape.is_grid(panel.cells)
-    axes = landscape.draw([panel]).axes[0]
+    assert not heatmap.is_grid(panel.cells)
+    axes = heatmap.draw([panel]).axes[0]
     points = axes.collections[0]
     assert {round(log10(x)) for x, _ in points.get_offsets()} == {-1, -2, -3, -4, -5}
     np.testing.assert_allclose(sorted(points.get_array()), [0.1, 0.2, 0.3, 0.4, 0.5])
@@ -119,7 +120,7 @@ def test_scattered_points_are_drawn_where_they_were_tried():
 def test_a_neighbourhood_of_a_grid_is_still_a_grid():
     full = [run(e, b) for e in (0.01, 0.1, 1.0) for b in (1, 10, 100)]
     target = [run(0.1, b, depth=64) for b in (1, 10)]
-    assert landscape.is_grid(pd.concat([p.cells for p in drawn([*full, *target])]))
+    assert heatmap.is_grid(pd.concat([p.cells for p in drawn([*full, *target])]))
 
 
 def test_the_profile_marks_bands_and_rates():
@@ -155,13 +156,13 @@ def test_the_outline_of_a_region_is_its_border_without_inner_lines():
     ell = np.array(
         [[True, True, False], [True, False, False]]
     )  # perimeter of three tiles in an L: 8
-    segments = landscape.outline(ell, np.arange(4.0), np.arange(3.0))
+    segments = heatmap.outline(ell, np.arange(4.0), np.arange(3.0))
     assert len(segments) == 8
     assert [(1.0, 0.0), (1.0, 1.0)] not in segments  # between the two tiles of the lower row
     assert [(1.0, 1.0), (2.0, 1.0)] in segments
     ring = np.ones((3, 3), bool)
     ring[1, 1] = False
-    assert len(landscape.outline(ring, np.arange(4.0), np.arange(4.0))) == 12 + 4
+    assert len(heatmap.outline(ring, np.arange(4.0), np.arange(4.0))) == 12 + 4
 
 
 @pytest.mark.parametrize(
@@ -313,7 +314,7 @@ def test_training_curves_average_trained_seeds_and_end_diverged_ones_in_a_cross(
 
 
 FIGURES = {
-    "landscape": lambda: landscape.draw(drawn(GRID)),
+    "landscape": lambda: heatmap.draw(drawn(GRID)),
     "profile": lambda: profile.draw(panels(frame(*BP), verdicts(), "bp"), frame(*BP)),
     "scaling": lambda: scaling.draw(
         frame(*MOVED), lowest(frame(*MOVED)), scaling.sweeps(frame(*MOVED), Shape(32, 8)), 0.1

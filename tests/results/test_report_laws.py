@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 from synthetic_ledger import START, FakeLedger, frame, run, seeds, verdict, verdicts
 
-from results.figures import landscape, law, style
-from results.figures.cells import Rates, Shape, panels, transferred
-from results.page import tables, wording
+from results.figures import heatmap, law, style
+from results.figures.cells import Shape
+from results.figures.panels import panels, transferred
+from results.landscape import Cell
+from results.page import run_tables, verdict_table, wording
 from results.page.report import report
 from results.page.sections import Section, collect
 
@@ -161,7 +163,7 @@ def test_every_rule_has_a_headline_and_a_group() -> None:
     assert [line.name for line in wording.headlines(s)] == [
         "μPC, zero shot", "μPC, depth mup", "μPC, fitted",
     ]  # fmt: skip
-    zero, _, fitted = tables.verdict_groups(s)
+    zero, _, fitted = verdict_table.verdict_groups(s)
     assert "transferred cell η = 0.1" in zero.title
     assert "by rule fitted" in fitted.title
     assert fitted.rows[0].numbers[0] == ("0.110", "at η = 0.025")
@@ -171,24 +173,22 @@ def test_figures_mark_the_cell_of_each_shape_where_there_is_no_zero_shot_transfe
     found = ledger()
     found.verdict_rows = found.verdict_rows[1:]
     s = section(found)
-    assert transferred(s.runs, s.verdicts, "mupc", Shape(32, 31)) == pytest.approx(
-        (0.05, nan), nan_ok=True
-    )
-    assert transferred(s.runs, s.verdicts, "mupc") == pytest.approx((0.1, nan), nan_ok=True)
+    assert transferred(s.runs, s.verdicts, "mupc", Shape(32, 31)) == Cell(0.05, None)
+    assert transferred(s.runs, s.verdicts, "mupc") == Cell(0.1, None)
     marked = {p.shape.depth: p.transferred for p in panels(s.runs, s.verdicts, "mupc")}
-    assert isinstance(marked[31], Rates)
+    assert isinstance(marked[31], Cell)
     assert marked[31].weight_lr == 0.05
     assert set(s.moved[s.moved["depth"].eq(31)]["weight_lr"]) == {0.05}
     notes = {p.shape.depth: p.note for p in panels(s.runs, s.verdicts, "mupc")}
     assert notes == {3: "searched for a law", 7: "tuned here", 15: "searched for a law", 31: "held"}
-    assert "rule depth_mup predicts" in tables.moved_table(s).caption
+    assert "rule depth_mup predicts" in run_tables.moved_table(s).caption
 
 
 def test_a_landscape_shows_predicted_cells_as_points_beside_the_tiles_of_the_grid() -> None:
     rows = [run(e, b, 0.1) for e in (0.05, 0.1, 0.2) for b in (1.0, 2.0, 4.0)]
     rows += [run(e, b, 0.2, depth=31) for e in (0.02, 0.04) for b in (1.5, 3.0)]
     judged = verdict(rule="fitted", depth=31, weight_lr=0.04, activity_lr=1.5)
-    tiled, pointed = landscape.draw(panels(frame(*rows), verdicts(judged), "mupc")).axes[:2]
+    tiled, pointed = heatmap.draw(panels(frame(*rows), verdicts(judged), "mupc")).axes[:2]
     assert tiled.collections[0].get_array().shape == (3, 3)
     points = np.asarray(pointed.collections[0].get_offsets())
     np.testing.assert_allclose(sorted(points[:, 0]), [0.02, 0.02, 0.04, 0.04])

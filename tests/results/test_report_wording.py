@@ -14,8 +14,11 @@ from synthetic_ledger import (
     verdicts,
 )
 
-from results.figures.cells import Rates, Shape, panels
-from results.page import tables, wording
+from results.durations import duration
+from results.figures.cells import Shape
+from results.figures.panels import panels
+from results.landscape import Cell
+from results.page import run_tables, verdict_table, wording
 from results.page.sections import collect
 
 
@@ -58,19 +61,18 @@ def test_losses_have_three_digits_and_their_deviation_the_same_place(value, spre
         (wording.percent(0.97234, 0.0031), "97.2 ± 0.3 %"),
         (wording.percent(0.5, nan), "50.0 %"),
         (wording.percent(nan), "–"),
-        (wording.rates(Rates(0.1, 0.5)), "η = 0.1, β = 0.5"),
-        (wording.rates(Rates(0.01, nan)), "η = 0.01"),
-        (wording.rates(Rates(nan, nan)), "–"),
+        (wording.rates(Cell(0.1, 0.5)), "η = 0.1, β = 0.5"),
+        (wording.rates(Cell(0.01, None)), "η = 0.01"),
         (wording.rates(None), "–"),
         (wording.whole(3564.0), "3,564"),
         (wording.whole(nan), "–"),
         (wording.listing(["16"]), "16"),
         (wording.listing(["16", "32", "64"]), "16, 32 and 64"),
         (wording.size(Shape(128, 8)).replace(wording.NBSP, " "), "N = 128, H = 8"),
-        (tables.duration(4.25), "4.2 s"),
-        (tables.duration(59.4), "59 s"),
-        (tables.duration(90.0), "1.5 min"),
-        (tables.duration(2.5 * 3600), "2.5 h"),
+        (duration(4.25), "4 s"),
+        (duration(59.4), "59 s"),
+        (duration(90.0), "1 min 30 s"),
+        (duration(2.5 * 3600), "2 h 30 min"),
     ],
 )
 def test_values_are_written_for_a_reader(text, expected):
@@ -79,7 +81,7 @@ def test_values_are_written_for_a_reader(text, expected):
 
 def headline(runs, judged):
     [line] = wording.headlines(section(runs, judged))
-    return line.words, line.sentence.replace(wording.NBSP, " ")
+    return line.labels, line.sentence.replace(wording.NBSP, " ")
 
 
 TUNED = seeds(0.1, 0.5, 0.1)
@@ -154,20 +156,20 @@ def test_the_headline_before_a_verdict(runs, sentence):
 
 def test_a_verdict_row_shows_its_numbers_under_their_columns():
     row = verdict("held", 128, runs_trained=24, runs_diverged=3)
-    [group] = tables.verdict_groups(section(TUNED, [row]))
-    shown = dict(zip(tables.VERDICT_COLUMNS, group.rows[0].numbers, strict=True))
+    [group] = verdict_table.verdict_groups(section(TUNED, [row]))
+    shown = dict(zip(verdict_table.VERDICT_COLUMNS, group.rows[0].numbers, strict=True))
     assert group.title.replace(wording.NBSP, " ") == (
         "μPC: transferred cell η = 0.1, β = 0.5, tuned at N = 32, H = 8"
     )
-    assert (group.rows[0].word, group.rows[0].reason) == ("held", row["reason"])
+    assert (group.rows[0].label, group.rows[0].reason) == ("held", row["reason"])
     assert shown == {
-        "loss there": ("0.110", ""),
+        "loss at the transferred cell": ("0.110", ""),
         "best loss found": ("0.100", "at η = 0.1, β = 1"),
         "loss above best": ("+10.0 %", "[+5.0, +20.0]"),
         "drift of η, octaves": ("+0.00", "[+0.00, +0.00]"),
         "drift of β, octaves": ("+1.00", "[+0.00, +1.00]"),
-        "test accuracy there": ("90.0 ± 1.0 %", ""),
-        "min. loss there (thesis)": ("0.0600", ""),
+        "test accuracy": ("90.0 ± 1.0 %", ""),
+        "min. loss (thesis)": ("0.0600", ""),
         "runs": ("24 trained, 3 diverged", "3 seeds, 9 cells"),
     }
 
@@ -176,7 +178,7 @@ def test_missing_numbers_are_dashes_not_zeros():
     keep = {"experiment", "variant", "dataset", "activation", "width", "depth"}
     empty = {name: None for name in verdict() if name not in keep}
     row = verdict() | empty | {"verdict": "inconclusive", "reason": "no cell trained"}
-    [group] = tables.verdict_groups(section(TUNED, [row]))
+    [group] = verdict_table.verdict_groups(section(TUNED, [row]))
     assert group.title == "μPC: no cell to transfer"
     assert {value for value, _ in group.rows[0].numbers} == {"–"}
     assert {remark for _, remark in group.rows[0].numbers} == {""}
@@ -184,7 +186,7 @@ def test_missing_numbers_are_dashes_not_zeros():
 
 def test_groups_follow_the_order_of_variants():
     rows = [verdict(variant=v, depth=d) for v in ("bp", "mine", "sp", "mupc") for d in (64, 16)]
-    groups = tables.verdict_groups(section(TUNED, rows))
+    groups = verdict_table.verdict_groups(section(TUNED, rows))
     assert [g.title.split(":")[0] for g in groups] == ["μPC", "SP", "BP", "mine"]
     targets = [row.target.replace(wording.NBSP, " ") for row in groups[0].rows]
     assert targets == ["N = 32, H = 16", "N = 32, H = 64"]
@@ -193,9 +195,9 @@ def test_groups_follow_the_order_of_variants():
 def test_run_counts_by_outcome():
     runs = [*seeds(0.1, 0.5, 0.1, "diverged", "failed"), at_chance(0.1, 5)]
     runs += seeds(0.1, 0.5, 0.1, depth=64)
-    assert tables.counts_table(frame(*runs)).rows == [
+    assert run_tables.counts_table(frame(*runs)).rows == [
         ["μPC", "tune", "1", "1", "1", "1", "4", "10 s"],
-        ["μPC", "transfer", "1", "0", "0", "0", "1", "2.5 s"],
+        ["μPC", "transfer", "1", "0", "0", "0", "1", "2 s"],
         ["all", "", "2", "1", "1", "1", "5", "12 s"],
     ]
 
@@ -203,14 +205,14 @@ def test_run_counts_by_outcome():
 def test_failures_are_listed_by_cause():
     unknown = run(0.5, 1, None, outcome="failed", cause=None)
     runs = [*seeds(0.1, 0.5, "failed", "failed"), unknown]
-    found = tables.failures_table(frame(*runs))
+    found = run_tables.failures_table(frame(*runs))
     assert found is not None
     assert found.rows == [["worker lost: out of memory", "2"], ["no cause recorded", "1"]]
-    assert tables.failures_table(frame(*TUNED)) is None
+    assert run_tables.failures_table(frame(*TUNED)) is None
 
 
 def settings(runs, judged=()):
-    return dict(tables.settings_table(section(runs, judged)).rows)
+    return dict(run_tables.settings_table(section(runs, judged)).rows)
 
 
 def test_settings_give_beta_with_its_batch_size():

@@ -1,20 +1,18 @@
-"""The loss landscape over (eta, beta): one panel per shape, one loss scale for the whole variant.
+"""Heat maps of the loss over (eta, beta): one panel per shape, one loss scale per variant.
 
-Cells of a grid are tiles on log axes, each reaching half-way (in the logarithm) to its neighbours;
-other samplers leave scattered points. Diverged and at-chance cells have no loss to colour: they are
-regions, hatched and dotted. A tile with both colour and pattern is a cell where only some seeds
-trained.
+Cells of a grid are tiles on log axes that extend half-way, in the logarithm, to their neighbours;
+cells of other samplers are points. Diverged and at-chance cells have no loss: they are hatched and
+dotted regions. A tile with colour and pattern is a cell where only some seeds trained.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from results.figures import marks, style
-from results.figures.cells import Panel, records
+from results.figures.cells import records
 from results.figures.layout import (
-    BETA_LABEL,
     arrange,
     edges,
     log_length,
@@ -22,6 +20,8 @@ from results.figures.layout import (
     rate_axis,
     subplots,
 )
+from results.figures.panels import Panel
+from results.vocabulary import RATE_LABELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
-ROOM = 1.25  # between a scattered cell and the frame
+ROOM = 1.25  # factor between a scattered cell and the frame
 TILE_EDGE: marks.Look = {"edgecolors": "white", "linewidth": 0.5}
 
 
 def is_grid(cells: pd.DataFrame) -> bool:
-    """Whether a sampler walked a grid: at least half of the product at its fullest shape."""
+    """Return whether the cells are a grid: at least half of the product at the fullest shape."""
     sizes = cells.groupby(["width", "depth"]).agg(
         tried=("weight_lr", "size"), etas=("weight_lr", "nunique"), betas=("activity_lr", "nunique")
     )
@@ -44,7 +45,7 @@ def is_grid(cells: pd.DataFrame) -> bool:
 
 
 def draw(panels: Sequence[Panel]) -> Figure:
-    """The landscape of one variant that has activity learning rates (beta); at least one panel."""
+    """Return the heat maps of one variant with activity learning rates; at least one panel."""
     import pandas as pd
     from matplotlib.colors import LogNorm
 
@@ -59,8 +60,8 @@ def draw(panels: Sequence[Panel]) -> Figure:
     with style.styled():
         figure = style.new_figure(max(columns * (wide + 0.15) + 2, 5.4), rows * (high + 0.95) + 0.9)
         used: list[Axes] = []
-        for panel, axes in subplots(figure, panels, BETA_LABEL):
-            if grid and _on(panel.cells, etas, betas):
+        for panel, axes in subplots(figure, panels, RATE_LABELS["activity_lr"]):
+            if grid and _on_grid(panel.cells, etas, betas):
                 _tiles(axes, panel.cells, etas, betas, norm)
             else:
                 _points(axes, panel.cells, norm)
@@ -73,20 +74,20 @@ def draw(panels: Sequence[Panel]) -> Figure:
                 _widen(axes, beyond)
             else:
                 open_axes(axes, etas, betas)
-        if cells["loss"].notna().any():  # without a loss a scale would be an invention
+        if cells["loss"].notna().any():  # no scale without a loss
             _colour_bar(figure, used, norm)
         blank = grid and any(len(p.cells) < len(etas) * len(betas) for p in panels)
         marks.legend(figure, panels, [_blank()] if blank else [])
     return figure
 
 
-def _on(cells: pd.DataFrame, etas: list[float], betas: list[float]) -> bool:
-    """Whether all cells are cells of the grid: those that a rule predicted need not be."""
+def _on_grid(cells: pd.DataFrame, etas: list[float], betas: list[float]) -> bool:
+    """Return whether all cells are on the grid; predicted cells need not be."""
     return bool(cells["weight_lr"].isin(etas).all() and cells["activity_lr"].isin(betas).all())
 
 
 def _widen(axes: Axes, cells: pd.DataFrame) -> None:
-    """Make room for cells that a rule predicted beyond the grid."""
+    """Extend the axes to cells that a rule predicted beyond the grid."""
     if cells.empty:
         return
     for rates, limits, widen in (
@@ -121,8 +122,7 @@ def _region(
 ) -> None:
     """Draw the tiles of the mask `inside` (betas, etas) as one region with the pattern of `kind`.
 
-    The pattern has no inner borders: only the region's outline is a line. Tiles that are `coloured`
-    too keep their colour under the pattern.
+    Only the outline of the region is a line. Tiles in `coloured` keep their colour.
     """
     import numpy as np
     from matplotlib.collections import LineCollection
@@ -148,7 +148,7 @@ def _region(
 
 
 def outline(inside: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> list[list[tuple[float, float]]]:
-    """The border of the mask `inside` (len(ys) - 1, len(xs) - 1) as segments [(x, y), (x, y)]."""
+    """Return the border of the mask `inside` (len(ys) - 1, len(xs) - 1) as line segments."""
     import numpy as np
 
     padded = np.pad(inside, 1)
@@ -178,9 +178,9 @@ def _points(axes: Axes, cells: pd.DataFrame, norm: LogNorm) -> None:
 
 
 def _marks(axes: Axes, panel: Panel) -> None:
-    for name, rates in (("transferred", panel.transferred), ("optimum", panel.optimum)):
-        if rates is not None:
-            marks.put(axes, name, rates.weight_lr, rates.activity_lr, clip_on=False)
+    for name, cell in (("transferred", panel.transferred), ("optimum", panel.optimum)):
+        if cell is not None and cell.activity_lr is not None:
+            marks.put(axes, name, cell.weight_lr, cell.activity_lr, clip_on=False)
 
 
 def _colour_bar(figure: Figure, axes: list[Axes], norm: LogNorm) -> None:
@@ -195,7 +195,7 @@ def _colour_bar(figure: Figure, axes: list[Axes], norm: LogNorm) -> None:
     bar.ax.spines[:].set_visible(False)
 
 
-def _blank() -> Any:
+def _blank() -> Patch:
     from matplotlib.patches import Patch
 
     return Patch(facecolor="white", edgecolor="#c8c8c8", label="blank: not tried")

@@ -1,39 +1,17 @@
-"""The report's tables, as text cells ready for a template."""
+"""The report's tables of runs and settings, as text cells ready for a template."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from results.figures.cells import (
-    OUTCOMES,
-    ZERO_SHOT,
-    Rates,
-    Shape,
-    by_shape,
-    leading,
-    records,
-    transferred,
-)
+from results.durations import duration
+from results.figures.cells import Shape, by_shape
+from results.figures.panels import leading, transferred
 from results.figures.style import label, rank
-from results.page.wording import (
-    NOTHING,
-    OUTCOME_WORDS,
-    excess,
-    interval,
-    law,
-    listing,
-    loss,
-    number,
-    octaves,
-    percent,
-    rates,
-    size,
-    whole,
-)
+from results.page.wording import listing, loss, number, percent, size, whole
+from results.vocabulary import ZERO_SHOT, OutcomeLabel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: every row's first `headers` cells name the row.
+    """A table of text.
 
     Attributes:
-        caption: what it shows.
-        columns: column names.
-        rows: text cells, as many as columns.
-        headers: leading cells of a row that are row headers.
+        caption: the caption.
+        columns: names of the columns.
+        rows: the cells of every row.
+        headers: how many leading cells name a row.
     """
 
     caption: str
@@ -58,106 +36,15 @@ class Table:
     headers: int = 1
 
 
-@dataclass(frozen=True)
-class VerdictRow:
-    """One verdict: its target, its word, numbers in the order of `VERDICT_COLUMNS`, its reason.
-
-    A number is (value, bootstrap interval or other remark, which may be empty).
-    """
-
-    target: str
-    word: str
-    numbers: list[tuple[str, str]]
-    reason: str
-
-
-@dataclass(frozen=True)
-class VerdictGroup:
-    """The verdicts on one variant by one rule."""
-
-    title: str
-    rows: list[VerdictRow]
-
-
 UNUSUAL = (
     "network", "network_options", "skip", "bias", "activity_decay", "output_precision",
     "rule_options", "inference_options", "start", "start_options", "penalties",
 )  # fmt: skip
-"""Columns of runs that are null where nothing is out of the ordinary."""
-
-VERDICT_COLUMNS = [
-    "loss there",
-    "best loss found",
-    "loss above best",
-    "drift of η, octaves",
-    "drift of β, octaves",
-    "test accuracy there",
-    "min. loss there (thesis)",
-    "runs",
-]
-
-
-def verdict_groups(section: Section) -> list[VerdictGroup]:
-    """The section's verdicts by variant, tuned shape and rule, or transferred cell."""
-    verdicts = section.verdicts
-    fixed = verdicts["rule"].eq(ZERO_SHOT)  # at all targets the same cell
-    cell = verdicts[["weight_lr", "activity_lr"]].where(fixed)
-    keys = ["variant", "tune_width", "tune_depth", "rule", cell["weight_lr"], cell["activity_lr"]]
-    groups = [some for _, some in verdicts.groupby(keys, dropna=False, sort=False)]
-    groups.sort(key=lambda some: rank(some["variant"].iloc[0]))
-    return [_verdict_group(records(some)) for some in groups]
-
-
-def _verdict_group(verdicts: list[dict[str, Any]]) -> VerdictGroup:
-    v = verdicts[0]
-    there = rates(Rates(v["weight_lr"], v["activity_lr"]))
-    moved = "no cell to transfer" if there == NOTHING else f"transferred cell {there}"
-    if v["rule"] != ZERO_SHOT:
-        moved = f"by rule {v['rule']}, {law(v)}"
-    tuned = ""
-    if isfinite(v["tune_width"]) and isfinite(v["tune_depth"]):
-        tuned = f", tuned at {size(Shape(int(v['tune_width']), int(v['tune_depth'])))}"
-    title = f"{label(v['variant'])}: {moved}{tuned}"
-    return VerdictGroup(title, [_verdict_row(row) for row in verdicts])
-
-
-def _verdict_row(v: dict[str, Any]) -> VerdictRow:
-    by_outcome = [
-        f"{whole(v[f'runs_{outcome}'])} {OUTCOME_WORDS[outcome]}"
-        for outcome in OUTCOMES
-        if v[f"runs_{outcome}"] > 0
-    ]
-    seeds = f"{whole(v['seeds'])} seeds, {whole(v['cells'])} cells"
-    numbers = [
-        (loss(v["loss"]), _predicted(v)),
-        (loss(v["best_loss"]), f"at {rates(Rates(v['best_weight_lr'], v['best_activity_lr']))}"),
-        (excess(v["regret"]), interval(v["regret_low"], v["regret_high"], ratio=True)),
-        _drift(v, "weight_lr"),
-        _drift(v, "activity_lr"),
-        (percent(v["accuracy"], v["accuracy_std"]), ""),
-        (loss(v["min_train_loss"]), ""),
-        (", ".join(by_outcome) or NOTHING, seeds),
-    ]
-    shape = size(Shape(int(v["width"]), int(v["depth"])))
-    if numbers[0][0] == NOTHING and numbers[0][1]:  # a cell that did not train is a cell
-        numbers[0] = (numbers[0][1], "did not train")
-    shown = [(value, "" if value == NOTHING else remark) for value, remark in numbers]
-    return VerdictRow(shape, str(v["verdict"]), shown, str(v["reason"]))
-
-
-def _predicted(v: dict[str, Any]) -> str:
-    """The cell that a rule predicts for the target; that of zero-shot transfer heads the group."""
-    cell = Rates(v["weight_lr"], v["activity_lr"])
-    return "" if v["rule"] == ZERO_SHOT or rates(cell) == NOTHING else f"at {rates(cell)}"
-
-
-def _drift(v: dict[str, Any], rate: str) -> tuple[str, str]:
-    drift = f"drift_{rate}"
-    return octaves(v[drift]), interval(v[f"{drift}_low"], v[f"{drift}_high"])
+"""Columns of `runs` that are null in most experiments."""
 
 
 def moved_table(section: Section) -> Table:
-    """Losses and accuracy at the transferred cell, a row per variant and shape."""
+    """Return losses and accuracies at the transferred cell, a row per variant and shape."""
     columns = [
         "variant", "shape", "trained / finished seeds", "final training loss",
         "min. single-batch loss (thesis)", "test loss", "test accuracy",
@@ -172,8 +59,8 @@ def moved_table(section: Section) -> Table:
 
 
 def _moved_row(variant: str, shape: Shape, runs: pd.DataFrame) -> list[str]:
-    trained = runs[runs["outcome"].eq("trained")]
-    finished = int(runs["outcome"].ne("failed").sum())
+    trained = runs[runs["outcome"].eq(OutcomeLabel.TRAINED)]
+    finished = int(runs["outcome"].ne(OutcomeLabel.FAILED).sum())
     accuracy = trained["test_accuracy"]
     return [
         label(variant),
@@ -191,8 +78,8 @@ def _spread(values: pd.Series) -> str:
 
 
 def counts_table(runs: pd.DataFrame) -> Table:
-    """Runs by outcome, a row per variant and phase, and the compute they took."""
-    columns = ["variant", "phase", *(OUTCOME_WORDS[o] for o in OUTCOMES), "all", "compute"]
+    """Return the runs by outcome, a row per variant and phase, and their compute time."""
+    columns = ["variant", "phase", *(outcome.text for outcome in OutcomeLabel), "all", "compute"]
     rows = []
     for variant in sorted(runs["variant"].unique(), key=rank):
         mine = runs[runs["variant"].eq(variant)]
@@ -204,21 +91,13 @@ def counts_table(runs: pd.DataFrame) -> Table:
 
 
 def _counts(runs: pd.DataFrame) -> list[str]:
-    by_outcome = [whole(int(runs["outcome"].eq(o).sum())) for o in OUTCOMES]
+    by_outcome = [whole(int(runs["outcome"].eq(o).sum())) for o in OutcomeLabel]
     return [*by_outcome, whole(len(runs)), duration(runs["seconds"].sum())]
 
 
-def duration(seconds: float) -> str:
-    """A time for a reader: "42 s", "12.5 min", "3.1 h"."""
-    for unit, length in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-
-
 def failures_table(runs: pd.DataFrame) -> Table | None:
-    """Causes of failed runs and how often each struck, None if no run failed."""
-    causes = runs.loc[runs["outcome"].eq("failed"), "cause"].fillna("no cause recorded")
+    """Return the causes of failed runs and how often each occurred; None if no run failed."""
+    causes = runs.loc[runs["outcome"].eq(OutcomeLabel.FAILED), "cause"].fillna("no cause recorded")
     if causes.empty:
         return None
     rows = [[str(cause), whole(count)] for cause, count in causes.value_counts().items()]
@@ -226,7 +105,7 @@ def failures_table(runs: pd.DataFrame) -> Table | None:
 
 
 def settings_table(section: Section) -> Table:
-    """Everything a reader needs to run it again, one setting a row."""
+    """Return the settings that rerunning the experiment takes, a row each."""
     runs = section.runs
     digest = _values(runs["dataset_digest"])
     rows = [
@@ -252,8 +131,8 @@ def settings_table(section: Section) -> Table:
     return Table("Settings", ["setting", "value"], kept)
 
 
-def _distinct(values: Iterable[Any]) -> list[str]:
-    known = {v for v in values if v is not None and v == v}  # v == v: not NaN
+def _distinct(values: pd.Series) -> list[str]:
+    known = set(values.dropna())
     return [number(v, 12) if isinstance(v, float) else str(v) for v in sorted(known)]
 
 
@@ -280,7 +159,7 @@ def _per_variant(section: Section, column: str) -> str:
 
 def _optimiser(runs: pd.DataFrame) -> str:
     names = _values(runs["optimiser"])
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     for text in _distinct(runs["optimiser_options"]):
         try:
             options |= json.loads(text)
@@ -303,18 +182,18 @@ def _inference(runs: pd.DataFrame) -> str:
 
 
 def _others(runs: pd.DataFrame) -> str:
-    """Settings that most runs do not have, where these have any."""
+    """Return the settings that are null in most experiments, where they have a value here."""
     found = {name: _values(runs[name]) for name in UNUSUAL}
     return ", ".join(f"{name} = {value}" for name, value in found.items() if value)
 
 
 def _beta_per_sample(section: Section) -> str:
-    """β/B of each variant's transferred cell: the step a sample's activities really take."""
+    """Return β/B at each variant's transferred cell: the step size for one sample's activities."""
     batch = section.runs["batch_size"].dropna()
     parts = []
     for variant in section.variants:
         cell = transferred(section.runs, section.verdicts, variant)
-        if cell is not None and isfinite(cell.activity_lr) and not batch.empty:
+        if cell is not None and cell.activity_lr is not None and not batch.empty:
             share = number(cell.activity_lr / batch.iloc[0])
             parts.append(f"{label(variant)}: {number(cell.activity_lr, 4)}/B = {share}")
     return ", ".join(parts)

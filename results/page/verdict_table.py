@@ -1,0 +1,129 @@
+"""The report's table of verdicts, as text cells ready for a template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from results.figures.cells import Record, Shape, cell_of, records
+from results.figures.style import label, rank
+from results.page.wording import (
+    NOTHING,
+    excess,
+    interval,
+    law,
+    loss,
+    octaves,
+    percent,
+    rates,
+    size,
+    whole,
+)
+from results.vocabulary import RATES, ZERO_SHOT, OutcomeLabel, VerdictLabel
+
+if TYPE_CHECKING:
+    from results.page.sections import Section
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """One verdict.
+
+    Attributes:
+        target: the shape.
+        label: the verdict label.
+        numbers: in the order of `VERDICT_COLUMNS`, each (value, bootstrap interval or other remark,
+            which may be empty).
+        reason: the sentence that the judge gave.
+    """
+
+    target: str
+    label: str
+    numbers: list[tuple[str, str]]
+    reason: str
+
+
+@dataclass(frozen=True)
+class VerdictGroup:
+    """The verdicts on one variant by one rule, and a title for them."""
+
+    title: str
+    rows: list[VerdictRow]
+
+
+BADGES: dict[str, str] = {
+    VerdictLabel.HELD: "✓",
+    VerdictLabel.DRIFTED: "⇄",
+    VerdictLabel.INCONCLUSIVE: "?",
+    VerdictLabel.EDGE: "⊣",
+}
+
+VERDICT_COLUMNS = [
+    "loss at the transferred cell",
+    "best loss found",
+    "loss above best",
+    "drift of η, octaves",
+    "drift of β, octaves",
+    "test accuracy",
+    "min. loss (thesis)",
+    "runs",
+]
+
+
+def verdict_groups(section: Section) -> list[VerdictGroup]:
+    """Return the verdicts by variant, tuned shape and rule; zero-shot ones by transferred cell."""
+    verdicts = section.verdicts
+    fixed = verdicts["rule"].eq(ZERO_SHOT)  # the same cell at all targets
+    cell = verdicts[list(RATES)].where(fixed)
+    keys = ["variant", "tune_width", "tune_depth", "rule", *(cell[rate] for rate in RATES)]
+    groups = [some for _, some in verdicts.groupby(keys, dropna=False, sort=False)]
+    groups.sort(key=lambda some: rank(some["variant"].iloc[0]))
+    return [_verdict_group(records(some)) for some in groups]
+
+
+def _verdict_group(verdicts: list[Record]) -> VerdictGroup:
+    v = verdicts[0]
+    cell = cell_of(v)
+    moved = "no cell to transfer" if cell is None else f"transferred cell {rates(cell)}"
+    if v["rule"] != ZERO_SHOT:
+        moved = f"by rule {v['rule']}, {law(v)}"
+    tuned = ""
+    if isfinite(v["tune_width"]) and isfinite(v["tune_depth"]):
+        tuned = f", tuned at {size(Shape(int(v['tune_width']), int(v['tune_depth'])))}"
+    title = f"{label(v['variant'])}: {moved}{tuned}"
+    return VerdictGroup(title, [_verdict_row(row) for row in verdicts])
+
+
+def _verdict_row(v: Record) -> VerdictRow:
+    by_outcome = [
+        f"{whole(v[f'runs_{outcome}'])} {outcome.text}"
+        for outcome in OutcomeLabel
+        if v[f"runs_{outcome}"] > 0
+    ]
+    seeds = f"{whole(v['seeds'])} seeds, {whole(v['cells'])} cells"
+    numbers = [
+        (loss(v["loss"]), _predicted(v)),
+        (loss(v["best_loss"]), f"at {rates(cell_of(v, 'best_'))}"),
+        (excess(v["regret"]), interval(v["regret_low"], v["regret_high"], ratio=True)),
+        *(_drift(v, rate) for rate in RATES),
+        (percent(v["accuracy"], v["accuracy_std"]), ""),
+        (loss(v["min_train_loss"]), ""),
+        (", ".join(by_outcome) or NOTHING, seeds),
+    ]
+    shape = size(Shape(int(v["width"]), int(v["depth"])))
+    if numbers[0][0] == NOTHING and numbers[0][1]:  # the cell, where it has no loss
+        numbers[0] = (numbers[0][1], "did not train")
+    shown = [(value, "" if value == NOTHING else remark) for value, remark in numbers]
+    return VerdictRow(shape, str(v["verdict"]), shown, str(v["reason"]))
+
+
+def _predicted(v: Record) -> str:
+    """Return the cell that a rule predicts for the target; the title names a zero-shot one."""
+    cell = cell_of(v)
+    return "" if v["rule"] == ZERO_SHOT or cell is None else f"at {rates(cell)}"
+
+
+def _drift(v: Record, rate: str) -> tuple[str, str]:
+    drift = f"drift_{rate}"
+    return octaves(v[drift]), interval(v[f"{drift}_low"], v[f"{drift}_high"])
