@@ -1,4 +1,4 @@
-"""What other processes do to a ledger while a test looks on, or kills them."""
+"""Work that other processes do on a ledger while a test watches or kills them."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def start(work: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Conn
 
 
 def waiting(connection: Connection) -> list[Any]:
-    """What a live process has reported since we last asked."""
+    """Return the reports of a live process since the last call."""
     messages = []
     while connection.poll():
         messages.append(connection.recv())
@@ -44,7 +44,7 @@ def waiting(connection: Connection) -> list[Any]:
 
 
 def received(connection: Connection) -> list[Any]:
-    """What a process, dead by now, has reported since we last asked."""
+    """Return the reports of a dead process since the last call."""
     messages = []
     with suppress(EOFError, OSError):  # the last may be there in part
         while True:
@@ -53,13 +53,13 @@ def received(connection: Connection) -> list[Any]:
 
 
 def group(name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The rows of a group of runs, and their curves."""
+    """Return the rows of a group of runs and their curves."""
     ids = [f"{name}-{k}" for k in range(GROUP)]
     return [run_row(i) for i in ids], [row for i in ids for row in curve_rows(i, POINTS)]
 
 
 def write(place: Path, writer: str, groups: int, report: Connection) -> None:
-    """Append groups, and report each once it is safe."""
+    """Append groups; report each once it is published."""
     ledger = results.open(place, create=True)
     for number in range(groups):
         ledger.append(*group(f"{writer}.{number}"))
@@ -67,14 +67,14 @@ def write(place: Path, writer: str, groups: int, report: Connection) -> None:
 
 
 def compact(place: Path, report: Connection) -> None:
-    """Compact again and again."""
+    """Compact repeatedly."""
     ledger = results.open(place, create=True)
     while True:
         report.send(ledger.compact())
 
 
 def compact_and_die(place: Path, point: str, report: Connection) -> None:
-    """Compact, and be killed at a point of `POINTS_OF_DEATH`."""
+    """Compact until killed at a point of `POINTS_OF_DEATH`."""
     module, name, calls = POINTS_OF_DEATH[point]
     real, left = getattr(module, name), calls
 

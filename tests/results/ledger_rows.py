@@ -1,4 +1,4 @@
-"""Small ledgers, and what a test looks at in one."""
+"""Rows of small ledgers, and comparisons of their contents."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,45 +12,45 @@ START = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 
 
 def run_row(run_id: str = "a", **others: Any) -> dict[str, Any]:
-    """A row of runs that has what every row must have."""
+    """Return a row of runs with all required columns."""
     row = {"run_id": run_id, "experiment": "one", "phase": "tune", "outcome": "trained"}
     return row | {"started": START} | others
 
 
 def curve_rows(run_id: str = "a", points: int = 3, **others: Any) -> list[dict[str, Any]]:
-    """The curve of a run: 10, 20, ... updates."""
+    """Return the curve of a run at 10, 20, ... updates."""
     rows = ({"run_id": run_id, "step": 10 * k, "train_loss": 1 / k} for k in range(1, points + 1))
     return [row | others for row in rows]
 
 
 def verdict_row(**others: Any) -> dict[str, Any]:
-    """A row of verdicts that has what every row must have."""
+    """Return a row of verdicts with all required columns."""
     row = {"experiment": "one", "variant": "mupc", "dataset": "digits", "activation": "relu"}
     row |= {"width": 32, "depth": 128, "verdict": "held", "created": START}
     return row | others
 
 
 def later(seconds: float) -> datetime:
-    """So many seconds after `START`."""
+    """Return the time this many seconds after `START`."""
     return START + timedelta(seconds=seconds)
 
 
 def files(folder: Path, table: str = "runs") -> list[Path]:
-    """The published files of a table."""
+    """Return the published files of a table."""
     return sorted(path for path in (folder / table).iterdir() if not path.name.startswith("."))
 
 
 def everything(folder: Path) -> set[str]:
-    """Whatever is in the folder, hidden files included."""
+    """Return all files in the folder, hidden ones included."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def counted(ledger: Ledger) -> tuple[pd.DataFrame, ...]:
-    """All that the ledger answers."""
+    """Return the results of all queries."""
     return ledger.runs(), ledger.curves(), ledger.verdicts(latest=False), ledger.measurements()
 
 
 def assert_same(one: tuple[pd.DataFrame, ...], other: tuple[pd.DataFrame, ...]) -> None:
-    """The answers are the same, to the last bit."""
+    """Check that all query results are equal, bit by bit."""
     for a, b in zip(one, other, strict=True):
         pd.testing.assert_frame_equal(a, b, check_exact=True)

@@ -1,4 +1,4 @@
-"""Invented runs, single or a ledger full: a log-quadratic bowl, a cliff, a plain of chance."""
+"""Synthetic runs and ledgers: a log-quadratic bowl with regions of divergence and chance."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ START = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 
 @dataclass
 class FakeLedger:
-    """Frames behind the ledger's reading interface."""
+    """Frames behind the query methods of a ledger."""
 
     run_rows: list[dict[str, Any]] = field(default_factory=list)
     curve_rows: list[dict[str, Any]] = field(default_factory=list)
@@ -60,7 +60,7 @@ def run(
     experiment: str = "digits-relu",
     **others: Any,
 ) -> dict[str, Any]:
-    """A row of the runs table."""
+    """Return a row of the runs table."""
     text = json.dumps([experiment, variant, width, depth, weight_lr, activity_lr, seed, others])
     trained = outcome == "trained"
     row: dict[str, Any] = {
@@ -111,7 +111,7 @@ def run(
 
 
 def verdict(word: str = "held", depth: int = 128, **others: Any) -> dict[str, Any]:
-    """A row of the verdicts table."""
+    """Return a row of the verdicts table."""
     row: dict[str, Any] = {
         "experiment": "digits-relu",
         "variant": "mupc",
@@ -166,13 +166,13 @@ MEASURED_COLUMNS += ["value"]
 
 
 def frame(*rows: dict[str, Any]) -> pd.DataFrame:
-    """Runs as the report's sections hold them."""
+    """Return runs as sections of the report hold them."""
     typed = pd.DataFrame(list(rows), columns=RUN_COLUMNS)
     return typed.astype({"activity_lr": float, "final_train_loss": float, "test_accuracy": float})
 
 
 def verdicts(*rows: dict[str, Any]) -> pd.DataFrame:
-    """Verdicts as the report's sections hold them."""
+    """Return verdicts as sections of the report hold them."""
     typed = pd.DataFrame(list(rows), columns=VERDICT_COLUMNS)
     words = ["experiment", "variant", "dataset", "activation", "verdict", "reason", "created"]
     words.append("rule")
@@ -182,7 +182,7 @@ def verdicts(*rows: dict[str, Any]) -> pd.DataFrame:
 def seeds(
     weight_lr: float, activity_lr: float | None, *losses: float | str, **others: Any
 ) -> list[dict[str, Any]]:
-    """Runs of one cell, one per seed; a word instead of a loss is an outcome."""
+    """Return runs of one cell, one per seed; a string instead of a loss is an outcome."""
     return [
         run(weight_lr, activity_lr, None, outcome=loss, seed=s, **others)
         if isinstance(loss, str)
@@ -194,12 +194,12 @@ def seeds(
 def at_chance(
     weight_lr: float, activity_lr: float | None, seed: int = 0, **others: Any
 ) -> dict[str, Any]:
-    """A run that stayed at chance: it has a loss, which is not to be averaged in."""
+    """Return a run at chance; it has a loss, which must not enter a mean."""
     return run(weight_lr, activity_lr, 0.45, outcome="at_chance", seed=seed, **others)
 
 
 def curve(row: dict[str, Any], points: int = 10) -> list[dict[str, Any]]:
-    """A training curve that ends at the run's final loss, or in an explosion."""
+    """Return a training curve that ends at the final loss of the run, or diverges."""
     final = row["final_train_loss"] or 0.4
     rows = []
     for k in range(1, points + 1):
@@ -224,7 +224,7 @@ def curve(row: dict[str, Any], points: int = 10) -> list[dict[str, Any]]:
 def landscape_run(
     variant: str, width: int, depth: int, eta: float, beta: float | None, seed: int, **others: Any
 ) -> dict[str, Any]:
-    """A run on the invented landscape; SP's bowl moves with depth and its chance plain grows."""
+    """Return a run on the synthetic landscape, in which the optimum of SP moves with depth."""
     noise = np.random.default_rng([width, depth, seed, int(1e6 * eta), int(1e3 * (beta or 0))])
     moved = log2(depth / 8) if variant == "sp" else 0.15 * log2(depth / 8)
     u = log2(eta / 0.08) + 0.4 * moved
@@ -243,7 +243,7 @@ def landscape_run(
 def thesis_like(
     experiment: str = "digits-relu", depths: tuple[int, ...] = (16, 32, 64, 128), seeds: int = 3
 ) -> FakeLedger:
-    """muPC, SP and BP tuned at depth 8 and taken to `depths` with the optimum's neighbours."""
+    """Return a ledger of muPC, SP and BP tuned at depth 8 and transferred to `depths`."""
     ledger = FakeLedger()
     for variant in ("mupc", "sp", "bp"):
         _variant(ledger, experiment, variant, depths, seeds)

@@ -1,4 +1,4 @@
-"""Checkpoints: the last one of each group, whole or not at all."""
+"""Checkpoints in the ledger."""
 
 import warnings
 from pathlib import Path
@@ -23,7 +23,7 @@ def files(place: Path) -> list[Path]:
     return sorted((place / "checkpoints").iterdir())
 
 
-def test_the_last_one_of_each_group_is_kept(place: Path, kept: Checkpoints) -> None:
+def test_keeps_the_last_checkpoint_of_each_group(place: Path, kept: Checkpoints) -> None:
     assert kept.groups() == []
     assert kept.load(["a"]) is None
     kept.save(["a", "b"], b"first\n\n")
@@ -41,7 +41,7 @@ def test_the_last_one_of_each_group_is_kept(place: Path, kept: Checkpoints) -> N
     assert len(files(place)) == 1
 
 
-def test_it_is_no_part_of_the_tables(place: Path, kept: Checkpoints) -> None:
+def test_checkpoints_are_not_part_of_the_tables(place: Path, kept: Checkpoints) -> None:
     kept.save(["a"], b"data")
     ledger = results.open(place)
     assert ledger.runs().empty
@@ -50,7 +50,7 @@ def test_it_is_no_part_of_the_tables(place: Path, kept: Checkpoints) -> None:
     assert ledger.checkpoints.load(["a"]) == b"data"
 
 
-def test_no_damaged_one_is_believed(place: Path, kept: Checkpoints) -> None:
+def test_rejects_a_damaged_checkpoint(place: Path, kept: Checkpoints) -> None:
     kept.save(["a", "b"], bytes(range(256)))
     [path] = files(place)
     whole = path.read_bytes()
@@ -76,7 +76,7 @@ def test_no_damaged_one_is_believed(place: Path, kept: Checkpoints) -> None:
     assert kept.load(["a", "b"]) == bytes(range(256))
 
 
-def test_foreign_files_are_left_alone(place: Path, kept: Checkpoints) -> None:
+def test_leaves_foreign_files_alone(place: Path, kept: Checkpoints) -> None:
     kept.save(["a"], b"data")
     names = [".x.checkpoint.12345678.tmp", "notes.txt", "x.checkpoint", ".y.checkpoint"]
     for name in names:
@@ -85,7 +85,7 @@ def test_foreign_files_are_left_alone(place: Path, kept: Checkpoints) -> None:
     assert {path.name for path in files(place)} >= set(names)
 
 
-def test_a_full_disk_leaves_the_last_one(
+def test_a_full_disk_keeps_the_previous_checkpoint(
     place: Path, kept: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept.save(["a"], b"data")

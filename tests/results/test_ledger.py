@@ -1,4 +1,4 @@
-"""What goes in comes out, once, and to the question asked."""
+"""Appends and queries of the ledger."""
 
 import math
 from datetime import UTC, datetime
@@ -37,12 +37,12 @@ def test_a_new_ledger_is_empty_and_has_all_columns(ledger: Ledger) -> None:
     assert ledger.compact() == 0
 
 
-def test_a_ledger_is_read_by_another_process_s_object(tmp_path: Path, ledger: Ledger) -> None:
+def test_another_ledger_object_reads_the_rows(tmp_path: Path, ledger: Ledger) -> None:
     ledger.append([run_row(depth=8)])
     assert results.open(tmp_path / "ledger").runs()["depth"].item() == 8
 
 
-def test_null_and_nan_stay_apart(ledger: Ledger) -> None:
+def test_null_and_nan_stay_distinct(ledger: Ledger) -> None:
     ledger.append(
         [
             run_row("missing", final_train_loss=None, diverged_step=None, residual=None),
@@ -63,7 +63,7 @@ def test_null_and_nan_stay_apart(ledger: Ledger) -> None:
     assert runs["residual"].isna().sum() == 2
 
 
-def test_columns_are_ordinary_to_numpy(ledger: Ledger) -> None:
+def test_numpy_accepts_the_columns(ledger: Ledger) -> None:
     ledger.append([run_row(str(k), depth=2**k, test_accuracy=k / 4) for k in range(4)])
     runs = ledger.runs()
     assert np.log2(runs["depth"].to_numpy()).tolist() == [0, 1, 2, 3]
@@ -112,7 +112,7 @@ def test_filters(ledger: Ledger, filters: dict[str, Any], expected: list[str]) -
     assert sorted(ids(ledger.runs(**filters))) == expected
 
 
-def test_some_columns_are_the_same_rows_in_the_same_order(ledger: Ledger) -> None:
+def test_selecting_columns_keeps_rows_and_order(ledger: Ledger) -> None:
     for k in range(6):
         row = run_row(f"r{k}", depth=5 - k % 3, seed=k, final_train_loss=k / 2, started=later(k))
         ledger.append([row, row | {"experiment": "two", "outcome": "diverged"}])
@@ -124,7 +124,7 @@ def test_some_columns_are_the_same_rows_in_the_same_order(ledger: Ledger) -> Non
         ledger.runs(columns=["seed", "dept"])
 
 
-def test_a_result_replaces_a_failure_and_not_the_other_way_round(ledger: Ledger) -> None:
+def test_a_result_replaces_a_failure_but_not_vice_versa(ledger: Ledger) -> None:
     ledger.append([run_row("a", outcome="failed", cause="out of memory", started=later(0))])
     assert ledger.runs()["outcome"].item() == "failed"
     ledger.append([run_row("a", outcome="failed", cause="killed", started=later(5))])
@@ -133,17 +133,17 @@ def test_a_result_replaces_a_failure_and_not_the_other_way_round(ledger: Ledger)
     ledger.append([run_row("a", outcome="failed", cause="again", started=later(9))])
     assert ledger.runs()["outcome"].item() == "trained"
     assert ledger.runs()["cause"].isna().all()
-    # Asking for failures does not bring a replaced one back.
+    # A filter for failures does not return a replaced one.
     assert ledger.runs(outcome="failed").empty
 
 
-def test_of_two_results_the_first_counts_for_good(ledger: Ledger) -> None:
+def test_the_oldest_of_two_results_counts(ledger: Ledger) -> None:
     ledger.append([run_row("a", final_train_loss=0.5, started=later(3))])
     ledger.append([run_row("a", final_train_loss=0.6, started=later(4))])
     assert ledger.runs()["final_train_loss"].item() == 0.5
 
 
-def test_a_run_that_experiments_share_is_given_once_and_to_each(ledger: Ledger) -> None:
+def test_a_shared_run_is_returned_once_and_for_each_experiment(ledger: Ledger) -> None:
     ledger.append([run_row("a", experiment="one"), run_row("b", experiment="one")])
     ledger.append([run_row("a", experiment="two", phase="transfer")])
     assert ids(ledger.runs()) == ["a", "b"]
@@ -169,7 +169,9 @@ def test_a_copied_row_has_the_curve_of_the_run(ledger: Ledger) -> None:
         assert list(ledger.curves(experiment=experiment)["step"]) == [10, 20, 30]
 
 
-def test_curves_show_only_with_their_run(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_returns_curves_only_with_their_run(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish = ledger._publish
 
     def dies_before_runs(table: Any, rows: Any) -> None:
@@ -183,13 +185,13 @@ def test_curves_show_only_with_their_run(ledger: Ledger, monkeypatch: pytest.Mon
     monkeypatch.undo()
     assert len(files(Path(ledger._folder.root), "curves")) == 1
     assert ledger.curves().empty
-    # The run is trained again; what the first attempt left does not mix with it.
+    # The run is trained again; the curve of the first attempt must not mix with it.
     ledger.append([run_row("a")], curve_rows("a", points=3, test_loss=3.0))
     assert list(ledger.curves()["step"]) == [10, 20, 30]
     assert list(ledger.curves()["test_loss"]) == [3.0] * 3
 
 
-def test_the_curve_is_that_of_the_row_that_counts(ledger: Ledger) -> None:
+def test_the_curve_belongs_to_the_row_that_counts(ledger: Ledger) -> None:
     ledger.append(
         [run_row("a", outcome="failed", cause="killed", started=later(0))],
         curve_rows("a", points=9, test_loss=9.0),
@@ -201,7 +203,7 @@ def test_the_curve_is_that_of_the_row_that_counts(ledger: Ledger) -> None:
     assert ledger.curves(step=90).empty
 
 
-def test_curves_are_chosen_by_columns_of_both_tables(ledger: Ledger) -> None:
+def test_filters_curves_by_columns_of_both_tables(ledger: Ledger) -> None:
     ledger.append(
         [run_row("a", depth=8), run_row("b", depth=128), run_row("c", depth=128)],
         [*curve_rows("a"), *curve_rows("b", test_accuracy=0.5), *curve_rows("c")],
@@ -227,14 +229,14 @@ def test_the_newest_verdict_counts(ledger: Ledger) -> None:
     ledger.append_verdicts([verdict_row(verdict="held", created=later(9))])
     ledger.append_verdicts([verdict_row(verdict="drifted", created=later(5))])
     assert dict(ledger.verdicts()[["depth", "verdict"]].values) == {64: "held", 128: "held"}
-    # One that was replaced is not an answer to the question which verdicts say so.
+    # Filters do not return a replaced verdict.
     assert ledger.verdicts(verdict="drifted").empty
     assert len(ledger.verdicts(latest=False)) == 4
     assert len(ledger.verdicts(latest=False, verdict="drifted")) == 1
     assert len(ledger.verdicts(depth=64)) == 1
 
 
-def test_the_newest_measurement_of_the_same_thing_counts(ledger: Ledger) -> None:
+def test_the_newest_measurement_of_a_quantity_counts(ledger: Ledger) -> None:
     def measured(value: float, seconds: float, **others: Any) -> dict[str, Any]:
         row = {"quantity": "condition_number", "width": 8, "created": later(seconds)}
         return row | {"value": value} | others
@@ -277,7 +279,7 @@ def test_the_newest_measurement_of_the_same_thing_counts(ledger: Ledger) -> None
         ({"run_id": "good"}, "two rows of runs have experiment 'one', run_id 'good'"),
     ],
 )
-def test_a_bad_row_is_refused_whole(
+def test_rejects_an_invalid_row_and_writes_nothing(
     tmp_path: Path, ledger: Ledger, row: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(LedgerError, match=message) as caught:
@@ -295,7 +297,9 @@ def test_a_bad_row_is_refused_whole(
         ([{"run_id": "a"}], "a row of curves needs a value in column 'step'"),
     ],
 )
-def test_a_bad_curve_is_refused(ledger: Ledger, curves: list[dict[str, Any]], message: str) -> None:
+def test_rejects_an_invalid_curve(
+    ledger: Ledger, curves: list[dict[str, Any]], message: str
+) -> None:
     with pytest.raises(LedgerError, match=message):
         ledger.append([run_row("a")], curves)
     assert ledger.runs().empty
@@ -315,20 +319,18 @@ def test_a_bad_curve_is_refused(ledger: Ledger, curves: list[dict[str, Any]], me
         ({"started": datetime(2026, 1, 1)}, "column 'started' of runs takes a time with"),
     ],
 )
-def test_a_question_that_cannot_be_asked(
-    ledger: Ledger, filters: dict[str, Any], message: str
-) -> None:
+def test_rejects_an_invalid_filter(ledger: Ledger, filters: dict[str, Any], message: str) -> None:
     with pytest.raises(LedgerError, match=message):
         ledger.runs(**filters)
 
 
-def test_times_keep_their_moment(ledger: Ledger) -> None:
+def test_times_are_converted_to_utc(ledger: Ledger) -> None:
     moment = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
     ledger.append([run_row("a", started=pd.Timestamp(moment).tz_convert("Asia/Tokyo"))])
     assert ledger.runs()["started"].item() == moment
 
 
-def test_a_ledger_copies_into_another(tmp_path: Path, ledger: Ledger) -> None:
+def test_copies_a_ledger_into_another(tmp_path: Path, ledger: Ledger) -> None:
     ledger.append([run_row("a", started=later(1)), run_row("b")], curve_rows("a"))
     other = results.open(tmp_path / "other", create=True)
     other.append(ledger.runs().to_dict("records"), ledger.curves().to_dict("records"))

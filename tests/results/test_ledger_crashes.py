@@ -1,4 +1,4 @@
-"""Processes killed, and processes at once: nothing lost, nothing twice, nothing in part."""
+"""Killed and concurrent processes lose, repeat and tear nothing."""
 
 import os
 import random
@@ -38,7 +38,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def groups_in(ledger: Ledger) -> set[str]:
-    """The groups that the ledger holds, each found to be whole and there once."""
+    """Return the groups in the ledger; check that each is complete and there once."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         runs, curves = ledger.runs(), ledger.curves()
@@ -52,7 +52,7 @@ def groups_in(ledger: Ledger) -> set[str]:
     return set(groups)
 
 
-def test_a_writer_killed_at_any_moment(place: Path) -> None:
+def test_kills_of_a_writer_at_any_moment(place: Path) -> None:
     chance = random.Random(2)
     finished: set[str] = set()
     for attempt in range(15):
@@ -60,7 +60,7 @@ def test_a_writer_killed_at_any_moment(place: Path) -> None:
         finished.add(reports.recv())
         begun = time.monotonic()
         finished.add(reports.recv())
-        # Anywhere in the appends that follow, as long as they take on this machine.
+        # Kill at any moment of the following appends, whatever they take on this machine.
         time.sleep(chance.uniform(0, 2) * (time.monotonic() - begun))
         writer.kill()
         writer.join()
@@ -68,7 +68,7 @@ def test_a_writer_killed_at_any_moment(place: Path) -> None:
         ledger = results.open(place)
         found = groups_in(ledger)
         assert found >= finished
-        # At most the append that was under way is there without having been reported.
+        # Only the append in progress may be there without having been reported.
         assert len(found) <= len(finished) + attempt + 1
         assert ledger.check() == []
     before = counted(ledger)
@@ -76,14 +76,14 @@ def test_a_writer_killed_at_any_moment(place: Path) -> None:
     assert_same(counted(ledger), before)
 
 
-def test_writers_readers_and_compactions_at_the_same_time(place: Path) -> None:
+def test_concurrent_writers_readers_and_compactions(place: Path) -> None:
     ledger = results.open(place, create=True)
     writers = [start(write, place, name, 10**9) for name in ("x", "y")]
     compactors = [start(compact, place) for _ in range(2)]
     finished: set[str] = set()
     seen: set[str] = set()
     looks = merged = 0
-    # As long as it takes, on this machine, for everything to have met everything else.
+    # Run until every kind of work has overlapped every other.
     while looks < 8 or merged < 40 or len(finished) < 60:
         for _, reports in writers:
             finished.update(waiting(reports))
@@ -114,7 +114,7 @@ def four(place: Path) -> Ledger:
 
 
 @pytest.mark.parametrize("point", POINTS_OF_DEATH)
-def test_a_compaction_killed_at_a_point(place: Path, four: Ledger, point: str) -> None:
+def test_kills_of_a_compaction(place: Path, four: Ledger, point: str) -> None:
     before = counted(four)
     process, reports = start(compact_and_die, place, point)
     process.join()
@@ -130,7 +130,7 @@ def test_a_compaction_killed_at_a_point(place: Path, four: Ledger, point: str) -
     assert pq.read_metadata(curves).num_rows == 4 * GROUP * POINTS
 
 
-def test_what_a_killed_writer_left_is_swept_once_it_is_old(place: Path, four: Ledger) -> None:
+def test_sweeps_old_temporary_files_of_a_killed_writer(place: Path, four: Ledger) -> None:
     process, _ = start(compact_and_die, place, "before it has its name")
     process.join()
     [left] = [place / name for name in everything(place) if name.endswith(".tmp")]
@@ -146,10 +146,10 @@ def test_what_a_killed_writer_left_is_swept_once_it_is_old(place: Path, four: Le
     assert foreign.exists()
 
 
-def test_a_listing_that_misses_both_the_merged_file_and_its_sources(
+def test_repeats_a_listing_that_misses_a_merged_file_and_its_sources(
     place: Path, four: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder is not listed in an instant: here everything happens in the middle of it."""
+    """Listing takes time: here a whole compaction happens during it."""
     before = four.runs()
     other = results.open(place)
     real = folders.Folder.entries
@@ -172,7 +172,7 @@ def test_a_listing_that_misses_both_the_merged_file_and_its_sources(
     assert_same((answer,), (before,))
 
 
-def test_files_that_go_between_listing_and_reading(
+def test_files_that_vanish_between_listing_and_reading(
     place: Path, four: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = four.runs()
@@ -194,7 +194,7 @@ def test_files_that_go_between_listing_and_reading(
     assert_same((answer[answer["run_id"] != "new"].reset_index(drop=True),), (before,))
 
 
-def test_a_compaction_that_another_overtakes(
+def test_a_compaction_overtaken_by_another(
     place: Path, four: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = counted(four)
@@ -211,7 +211,7 @@ def test_a_compaction_that_another_overtakes(
     assert_same(counted(four), before)
 
 
-def test_large_files_are_left_alone(
+def test_does_not_merge_large_files(
     place: Path, four: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = files(place)
@@ -220,7 +220,7 @@ def test_large_files_are_left_alone(
     assert files(place) == before
 
 
-def test_batches_are_bounded_and_what_they_made_is_merged_again(
+def test_merges_in_bounded_batches_repeatedly(
     place: Path, four: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = counted(four)
@@ -235,7 +235,7 @@ def test_batches_are_bounded_and_what_they_made_is_merged_again(
     monkeypatch.setattr(four._reader, "scan", watched)
     assert four.compact() == 6
     assert all(sum(sizes) <= bound for sizes in merged)
-    # of runs twice two files, and then the two that these made; of curves, which are smaller, four
+    # of runs twice two files, then the two merged ones; of curves, which are smaller, four
     assert [len(sizes) for sizes in merged] == [2, 2, 2, 4]
     assert len(files(place)) == len(files(place, "curves")) == 1
     monkeypatch.undo()

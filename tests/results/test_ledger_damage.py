@@ -1,4 +1,4 @@
-"""Files that are not what was written: found, named, and left out without losing the rest."""
+"""Damaged files are found, named and left out without losing the rest."""
 
 import warnings
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def ledger_of(folder: Path, *depths: int, runs_each: int = 1) -> Ledger:
 
 
 def file_of(folder: Path, depth: int) -> Path:
-    """The file of runs that holds a depth."""
+    """Return the file of runs with a depth."""
     [path] = [path for path in files(folder) if pq.read_table(path)["depth"][0].as_py() == depth]
     return path
 
@@ -42,7 +42,7 @@ def flip(path: Path, byte: int, bit: int = 0) -> None:
 
 
 def page_of(path: Path, column: str, row_group: int = 0) -> int:
-    """The position of a byte in the middle of a column's pages."""
+    """Return the position of a byte in the middle of the pages of a column."""
     metadata = pq.read_metadata(path)
     chunk = metadata.row_group(row_group).column(metadata.schema.names.index(column))
     return chunk.data_page_offset + chunk.total_compressed_size - 2
@@ -77,7 +77,7 @@ DAMAGES: list[Damage] = [cut, cut_to_nothing, flip_in_footer, flip_in_page, othe
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_named_and_the_rest_is_read(folder: Path, damage: Damage) -> None:
+def test_names_a_damaged_file_and_reads_the_rest(folder: Path, damage: Damage) -> None:
     ledger_of(folder, 8, 16, 32)
     victim = file_of(folder, 16)
     damage(victim)
@@ -96,7 +96,7 @@ def test_a_damaged_file_is_named_and_the_rest_is_read(folder: Path, damage: Dama
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_compaction_leaves_a_damaged_file_where_it_is(folder: Path, damage: Damage) -> None:
+def test_compaction_leaves_a_damaged_file_in_place(folder: Path, damage: Damage) -> None:
     ledger_of(folder, 8, 16, 32)
     victim = file_of(folder, 16)
     damage(victim)
@@ -108,7 +108,7 @@ def test_compaction_leaves_a_damaged_file_where_it_is(folder: Path, damage: Dama
         assert depths(ledger.runs()) == [8, 32]
 
 
-def test_damage_in_one_table_does_not_touch_the_others(folder: Path) -> None:
+def test_damage_in_one_table_does_not_affect_the_others(folder: Path) -> None:
     ledger = results.open(folder, create=True)
     ledger.append([run_row("a")], curve_rows("a"))
     ledger.append_verdicts([verdict_row()])
@@ -119,7 +119,7 @@ def test_damage_in_one_table_does_not_touch_the_others(folder: Path) -> None:
         assert ledger.curves().empty
 
 
-def test_a_damaged_run_can_be_run_again(folder: Path) -> None:
+def test_a_damaged_run_can_be_appended_again(folder: Path) -> None:
     ledger = ledger_of(folder, 8, 16)
     cut(file_of(folder, 16))
     ledger.append([run_row("16-0", depth=16)])
@@ -127,8 +127,8 @@ def test_a_damaged_run_can_be_run_again(folder: Path) -> None:
         assert depths(ledger.runs()) == [8, 16]
 
 
-def test_a_long_footer_is_checked_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that the first read of a file's end does not reach the start of."""
+def test_verifies_a_long_footer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first read of the end of the file does not cover the footer."""
     monkeypatch.setattr(formats, "CELLS_PER_GROUP", 1)
     ledger = ledger_of(folder, 8, runs_each=60)
     [path] = files(folder)
@@ -142,9 +142,7 @@ def test_a_long_footer_is_checked_too(folder: Path, monkeypatch: pytest.MonkeyPa
         assert results.open(folder).runs().empty
 
 
-def test_a_file_that_no_read_succeeds_on_is_left_out(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_leaves_out_an_unreadable_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = ledger_of(folder, 8, 16)
     victim = file_of(folder, 16)
     read = ledger._folder.read
@@ -160,7 +158,7 @@ def test_a_file_that_no_read_succeeds_on_is_left_out(
     assert [found.cause for found in ledger.check()] == ["it cannot be read: Input/output error"]
 
 
-def test_foreign_files_are_no_part_of_a_ledger(folder: Path) -> None:
+def test_ignores_foreign_files(folder: Path) -> None:
     ledger = results.open(folder, create=True)
     ledger.append([run_row("a")], curve_rows("a"))
     before = counted(ledger)
@@ -191,8 +189,8 @@ def test_foreign_files_are_no_part_of_a_ledger(folder: Path) -> None:
     assert all((folder / "runs" / name).read_bytes() == data for name, data in foreign.items())
 
 
-def test_a_file_that_the_filter_rules_out_is_not_read(folder: Path) -> None:
-    """Its pages are damaged, and nobody notices until they are asked for."""
+def test_does_not_read_a_file_that_a_filter_excludes(folder: Path) -> None:
+    """Its pages are damaged, which is noticed only when they are read."""
     ledger_of(folder, 8, 128)
     flip(file_of(folder, 8), page_of(file_of(folder, 8), "run_id"))
     ledger = results.open(folder)
@@ -205,7 +203,7 @@ def test_a_file_that_the_filter_rules_out_is_not_read(folder: Path) -> None:
         assert depths(ledger.runs(depth=8)) == []
 
 
-def test_a_row_group_that_the_filter_rules_out_is_not_read(
+def test_does_not_read_a_row_group_that_a_filter_excludes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(formats, "CELLS_PER_GROUP", 10 * len(TABLES["runs"].columns))
@@ -224,10 +222,10 @@ def test_a_row_group_that_the_filter_rules_out_is_not_read(
         assert depths(ledger.runs(depth=8)) == []
 
 
-def test_a_row_group_without_a_row_that_is_asked_for_is_not_read(
+def test_does_not_read_other_columns_of_a_row_group_without_a_match(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its statistics admit the filter; the filter's own column tells."""
+    """The statistics allow a match; only the column of the filter excludes it."""
     monkeypatch.setattr(formats, "CELLS_PER_GROUP", 10 * len(TABLES["runs"].columns))
     ledger = results.open(folder, create=True)
     ledger.append([run_row(f"{k:02}", seed=k, batch_size=k % 10) for k in range(0, 40, 2)])
@@ -245,7 +243,7 @@ def test_a_row_group_without_a_row_that_is_asked_for_is_not_read(
         assert ledger.runs(batch_size=4).empty
 
 
-def test_curves_of_other_runs_are_not_read(folder: Path) -> None:
+def test_does_not_read_curves_of_other_runs(folder: Path) -> None:
     ledger = results.open(folder, create=True)
     for name in ("a", "b"):
         ledger.append([run_row(name, depth=ord(name))], curve_rows(name))
@@ -260,7 +258,7 @@ def test_curves_of_other_runs_are_not_read(folder: Path) -> None:
         assert len(ledger.curves()) == 3
 
 
-def test_a_newer_schema_is_refused(folder: Path) -> None:
+def test_rejects_a_newer_schema(folder: Path) -> None:
     ledger = ledger_of(folder, 8)
     [path] = files(folder)
     newer = VERSION + 1

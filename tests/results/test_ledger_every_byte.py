@@ -1,4 +1,4 @@
-"""A file cut at every byte, and with hundreds of bits flipped: named, and nothing else lost."""
+"""Files cut at every byte or with flipped bits are named, and nothing else is lost."""
 
 import random
 import warnings
@@ -23,7 +23,7 @@ from results.storage.files import (
 )
 
 FLIPS = 160
-"""In the pages and in the footer; of magic number and trailer every bit is flipped."""
+"""Bits flipped in pages and footer each; of magic number and trailer every bit is flipped."""
 
 
 @dataclass
@@ -47,12 +47,12 @@ class Victim:
     rest: pd.DataFrame
 
     def answer(self) -> pd.DataFrame:
-        """What a ledger that has just been opened gives."""
+        """Return the query results of a freshly opened ledger."""
         ledger = results.open(self.folder)
         return ledger.runs() if self.table == "runs" else ledger.curves()
 
     def is_left_out(self) -> bool:
-        """Whether reading leaves it out, which must be said then; else the answer is the same."""
+        """Return whether reading leaves it out with a warning; otherwise check the results."""
         [damage] = results.open(self.folder).check()
         assert damage.path == f"{self.table}/{self.path.name}"
         assert damage.cause
@@ -99,7 +99,7 @@ def victim(tmp_path: Path, request: pytest.FixtureRequest) -> Victim:
 
 
 def parts(data: bytes) -> dict[str, range]:
-    """The bytes of a Parquet file, by what they are."""
+    """The byte ranges of a Parquet file by part."""
     footer = len(data) - footer_size(data[-TRAILER:])
     return {
         "magic number": range(len(MAGIC)),
@@ -110,7 +110,7 @@ def parts(data: bytes) -> dict[str, range]:
 
 
 def bits(data: bytes) -> dict[str, Iterable[int]]:
-    """Which bits are flipped, by the part of the file."""
+    """Return the bits to flip by part of the file."""
     draw = random.Random(7)
     every = {name: range(8 * part.start, 8 * part.stop) for name, part in parts(data).items()}
     return {
@@ -119,7 +119,7 @@ def bits(data: bytes) -> dict[str, Iterable[int]]:
     }
 
 
-def test_no_flipped_bit_is_believed(victim: Victim) -> None:
+def test_detects_every_flipped_bit(victim: Victim) -> None:
     flipped = bits(victim.data)
     assert sum(len(list(each)) for each in flipped.values()) >= 400
     for name, places in flipped.items():
@@ -138,7 +138,7 @@ def test_no_flipped_bit_is_believed(victim: Victim) -> None:
     assert victim.answer().equals(victim.whole)
 
 
-def test_no_truncated_file_is_believed(victim: Victim) -> None:
+def test_detects_every_truncation(victim: Victim) -> None:
     lengths = {0, 1, 4, 8, 9, 12, *(len(victim.data) - n for n in (1, 4, 5, 8, 9))}
     step = len(victim.data) // 60
     for length in sorted(lengths | set(range(0, len(victim.data), step)), reverse=True):
@@ -149,7 +149,7 @@ def test_no_truncated_file_is_believed(victim: Victim) -> None:
 
 
 def test_every_truncation_has_both_faults(victim: Victim) -> None:
-    """What reading and checking compare, for every length that the file may be cut to."""
+    """Check both comparisons of reading and checking at every length of the file."""
     file = parse(victim.table, victim.path.name, len(victim.data))
     assert file is not None
     for length in range(len(victim.data)):
@@ -161,8 +161,8 @@ def test_every_truncation_has_both_faults(victim: Victim) -> None:
 
 
 @pytest.mark.slow
-def test_every_truncation_is_named_and_left_out(victim: Victim) -> None:
-    """Of a small file of curves; of the others, which are longer, some 3,000."""
+def test_names_and_leaves_out_every_truncated_file(victim: Victim) -> None:
+    """Cut a small file of curves at every length, longer files at about 3,000 lengths."""
     for length in reversed(range(0, len(victim.data), 1 + len(victim.data) // 3_000)):
         victim.path.write_bytes(victim.data[:length])
         assert victim.is_left_out()

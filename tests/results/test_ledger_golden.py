@@ -1,4 +1,4 @@
-"""Ledgers that the code of earlier versions wrote are read as they were written."""
+"""Ledgers written by earlier versions are read with identical rows."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ def golden(request: pytest.FixtureRequest) -> Path:
 
 
 def shown(value: Any) -> Any:
-    """A value of a frame as `expected.json` has it."""
+    """Return a value of a frame as `expected.json` writes it."""
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, float):
@@ -39,7 +39,7 @@ def answered(frame: pd.DataFrame) -> list[Row]:
 
 
 def assert_rows(found: pd.DataFrame, rows: list[Row], table: str, key: str) -> None:
-    """The frame has these rows; a column that they lack is null, or what its null stands for."""
+    """Check that the frame has these rows; other columns are null or `absent`."""
     absent = {column.name: column.absent for column in TABLES[table].columns}
     got = {str(row[key]): row for row in answered(found)}
     assert len(got) == len(found) == len(rows)
@@ -69,7 +69,7 @@ def assert_readable(ledger: Ledger, expected: dict[str, Any]) -> None:
     assert_rows(ledger.measurements(), expected["measurements"], "measurements", "quantity")
 
 
-def test_a_ledger_of_an_earlier_version_is_read_and_compacted(golden: Path, tmp_path: Path) -> None:
+def test_reads_and_compacts_a_ledger_of_an_earlier_version(golden: Path, tmp_path: Path) -> None:
     expected = json.loads((golden / "expected.json").read_text())
     names = [path.name for path in golden.glob("ledger/*/*.parquet")]
     assert len(names) > 5
@@ -87,14 +87,14 @@ def test_a_ledger_of_an_earlier_version_is_read_and_compacted(golden: Path, tmp_
 
 
 def test_every_version_has_a_golden_ledger() -> None:
-    """A new version must not appear without one: see golden/README.md."""
+    """A new version needs a golden ledger: see golden/README.md."""
     expected = [json.loads((GOLDEN / name / "expected.json").read_text()) for name in FOLDERS]
     assert {each["version"] for each in expected} == set(range(1, VERSION + 1))
     newest = [each["columns"] for each in expected if each["version"] == VERSION]
     assert {name: list(table.named) for name, table in TABLES.items()} in newest
 
 
-def test_no_column_of_an_earlier_version_is_gone(golden: Path) -> None:
+def test_keeps_every_column_of_earlier_versions(golden: Path) -> None:
     columns = json.loads((golden / "expected.json").read_text())["columns"]
     for name, table in TABLES.items():
         assert set(columns[name]) <= set(table.named)

@@ -1,4 +1,4 @@
-"""What is a ledger, what is not, and what happens where nothing can be written."""
+"""Opening and creating ledgers, also without permissions or space."""
 
 import errno
 import json
@@ -65,7 +65,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("make", "create", "message"), FOREIGN)
-def test_what_is_not_a_ledger_is_not_touched(
+def test_does_not_change_a_folder_that_is_no_ledger(
     tmp_path: Path, make: Callable[[Path], None], create: bool, message: str
 ) -> None:
     place = tmp_path / "place"
@@ -79,19 +79,19 @@ def test_what_is_not_a_ledger_is_not_touched(
 
 
 @pytest.mark.parametrize("uri", ["nope://bucket/runs", "://", "file://"])
-def test_a_uri_that_is_none(uri: str) -> None:
+def test_rejects_an_invalid_uri(uri: str) -> None:
     with pytest.raises(LedgerError) as caught:
         results.open(uri)
     assert "\n" not in str(caught.value)
 
 
-def test_a_uri_s_secret_is_not_shown() -> None:
+def test_hides_the_secret_of_a_uri() -> None:
     with pytest.raises(LedgerError, match="'nope://bucket/runs'") as caught:
         results.open("nope://someone:secret@bucket/runs")
     assert "secret" not in str(caught.value)
 
 
-def test_it_is_made_where_there_is_nothing(tmp_path: Path) -> None:
+def test_creates_a_ledger_in_a_missing_folder(tmp_path: Path) -> None:
     place = tmp_path / "some" / "where"
     with pytest.raises(LedgerError):
         results.open(place)
@@ -101,14 +101,14 @@ def test_it_is_made_where_there_is_nothing(tmp_path: Path) -> None:
     assert repr(ledger) == f"results.open({str(place)!r})"
 
 
-def test_it_is_made_in_an_empty_folder_that_hides_something(tmp_path: Path) -> None:
+def test_creates_a_ledger_in_a_folder_with_hidden_files(tmp_path: Path) -> None:
     (tmp_path / ".gitkeep").touch()
     results.open(tmp_path, create=True).append([run_row("a")])
     assert len(results.open(tmp_path).runs()) == 1
     assert (tmp_path / ".gitkeep").exists()
 
 
-def test_many_may_make_it_at_once(tmp_path: Path) -> None:
+def test_many_processes_may_create_it_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         made = list(threads.map(lambda _: results.open(tmp_path / "new", create=True), range(8)))
     made[0].append([run_row("a")])
@@ -116,7 +116,9 @@ def test_many_may_make_it_at_once(tmp_path: Path) -> None:
     assert {path for path in everything(tmp_path / "new") if "tmp" in path} == set()
 
 
-def test_another_may_make_it_while_we_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_may_create_it_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     entries = folder.Folder.entries
 
     def late(self: folder.Folder, name: str = "") -> list[pafs.FileInfo]:
@@ -128,9 +130,9 @@ def test_another_may_make_it_while_we_look(tmp_path: Path, monkeypatch: pytest.M
     assert len(results.open(tmp_path, create=True).runs()) == 1
 
 
-def test_a_folder_made_while_arrow_looks_for_it_was_empty() -> None:
+def test_a_folder_created_while_arrow_lists_it_is_empty() -> None:
     class Racing:
-        """Arrow does not find the folder, looks whether it is missing, and finds it there."""
+        """Fail like Arrow if the folder is created while it lists."""
 
         def get_file_info(self, selector: pafs.FileSelector) -> list[pafs.FileInfo]:
             assert selector.allow_not_found
@@ -139,7 +141,7 @@ def test_a_folder_made_while_arrow_looks_for_it_was_empty() -> None:
     assert folder.Folder("ledger", Racing()).entries("runs") == []  # type: ignore[arg-type]
 
 
-def test_a_relative_path_stays_where_it_was(
+def test_a_relative_path_is_resolved_when_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -151,7 +153,7 @@ def test_a_relative_path_stays_where_it_was(
 
 @pytest.fixture
 def as_anyone() -> Iterator[Path]:
-    """A folder of a user without privileges, who is who runs the test."""
+    """A folder of an unprivileged user, who runs the test."""
     place = Path(tempfile.mkdtemp())
     root = os.geteuid() == 0
     if root:
@@ -169,7 +171,7 @@ def as_anyone() -> Iterator[Path]:
         shutil.rmtree(place)
 
 
-def test_a_ledger_that_may_not_be_written(as_anyone: Path) -> None:
+def test_a_ledger_without_write_permission(as_anyone: Path) -> None:
     ledger = results.open(as_anyone / "ledger", create=True)
     ledger.append([run_row("a")])
     before = everything(as_anyone)
@@ -186,13 +188,13 @@ def test_a_ledger_that_may_not_be_written(as_anyone: Path) -> None:
     assert len(results.open(as_anyone / "ledger", create=True).runs()) == 1
 
 
-def test_a_ledger_that_cannot_be_made(as_anyone: Path) -> None:
+def test_a_parent_without_write_permission(as_anyone: Path) -> None:
     as_anyone.chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(LedgerError, match=r"cannot write to '.*new': Permission denied"):
         results.open(as_anyone / "new", create=True)
 
 
-def test_a_ledger_that_may_not_be_read(as_anyone: Path) -> None:
+def test_a_ledger_without_read_permission(as_anyone: Path) -> None:
     ledger = results.open(as_anyone / "ledger", create=True)
     ledger.append([run_row("a")])
     (as_anyone / "ledger").chmod(0)
@@ -225,7 +227,7 @@ def no_hard_links(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("prepare", [lambda patch: None, no_hard_links], ids=["link", "rename"])
-def test_publishing_replaces_only_when_told(
+def test_publishing_replaces_only_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     prepare(monkeypatch)
@@ -242,9 +244,7 @@ def test_publishing_replaces_only_when_told(
         place.publish("deep/er/file/below", b"")
 
 
-def test_a_file_is_on_disk_before_it_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_syncs_a_file_before_renaming_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, bool]] = []
     target = tmp_path / "file"
     for name in ("fsync", "link"):
@@ -261,7 +261,7 @@ def test_a_file_is_on_disk_before_it_has_its_name(
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> pafs.FileSystem:
-    """A filesystem that is not the local disk, for all that the ledger knows."""
+    """A file system that the ledger does not recognise as the local disk."""
     return pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
 
 
@@ -285,7 +285,7 @@ def test_a_ledger_on_another_filesystem(tmp_path: Path, elsewhere: pafs.FileSyst
 
 
 @pytest.mark.parametrize("stores", [set(), {"subtree"}], ids=["moves", "is an object store"])
-def test_publishing_elsewhere(
+def test_publishing_on_another_filesystem(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     elsewhere: pafs.FileSystem,

@@ -1,4 +1,4 @@
-"""Any rows come back as they were, and any history gives the answer that a plain model gives."""
+"""Any rows round trip, and any history of appends agrees with a plain model."""
 
 import math
 import tempfile
@@ -31,13 +31,13 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 
 def values(column: Column) -> st.SearchStrategy[Any]:
-    """Whatever the column may hold."""
+    """Return a strategy of the values of a column."""
     present = st.sampled_from(column.allowed) if column.allowed else VALUES[column.type]
     return present if column.required else st.none() | present
 
 
 def rows(table: str) -> st.SearchStrategy[list[Row]]:
-    """Rows about different things."""
+    """Return a strategy of rows with distinct keys."""
     row = st.fixed_dictionaries({c.name: values(c) for c in TABLES[table].columns})
     key = TABLES[table].key
     return st.lists(row, max_size=5, unique_by=lambda row: tuple(repr(row[name]) for name in key))
@@ -50,7 +50,7 @@ def new_ledger() -> Iterator[Ledger]:
 
 
 def comparable(rows: list[Row]) -> list[str]:
-    """Rows with their exact values, in an order of their own."""
+    """Return rows with exact values in a fixed order."""
     return sorted(
         repr([(name, _exact(value)) for name, value in sorted(row.items())]) for row in rows
     )
@@ -70,7 +70,7 @@ def records(frame: pd.DataFrame) -> list[Row]:
 
 @settings(max_examples=25)
 @given(rows("runs"))
-def test_runs_come_back(given_rows: list[Row]) -> None:
+def test_runs_round_trip(given_rows: list[Row]) -> None:
     alone = list({row["run_id"]: row for row in given_rows}.values())
     with new_ledger() as ledger:
         ledger.append(alone)
@@ -84,7 +84,7 @@ def test_runs_come_back(given_rows: list[Row]) -> None:
 
 @settings(max_examples=30)
 @given(rows("curves"))
-def test_curves_come_back(given_rows: list[Row]) -> None:
+def test_curves_round_trip(given_rows: list[Row]) -> None:
     with new_ledger() as ledger:
         names = {row["run_id"] for row in given_rows}
         ledger.append([run_row(name) for name in names], given_rows)
@@ -94,7 +94,7 @@ def test_curves_come_back(given_rows: list[Row]) -> None:
 
 @settings(max_examples=25)
 @given(rows("verdicts"), rows("measurements"))
-def test_verdicts_and_measurements_come_back(verdicts: list[Row], measured: list[Row]) -> None:
+def test_verdicts_and_measurements_round_trip(verdicts: list[Row], measured: list[Row]) -> None:
     with new_ledger() as ledger:
         ledger.append_verdicts(verdicts)
         ledger.append_measurements(measured)
@@ -136,7 +136,7 @@ FILTERS: list[Row] = [
 
 
 def rank(row: Row) -> tuple[Any, ...]:
-    """Smallest for the row that counts; `loss` decides where nothing else does, nulls last."""
+    """Return a key that is smallest for the row that counts; `loss` breaks ties, nulls last."""
     failed = row["outcome"] == "failed"
     seconds = row["started"].timestamp()
     loss = math.inf if row["final_train_loss"] is None else row["final_train_loss"]
@@ -151,7 +151,7 @@ def first(rows: list[Row], *key: str) -> list[Row]:
 
 
 def model(rows: list[Row], filters: Row) -> list[Row]:
-    """What `runs` promises, in a few lines of Python."""
+    """Return the rows that `runs` should return."""
     counting = first(rows, "experiment", "run_id")
     for name, wanted in filters.items():
         allowed = wanted if isinstance(wanted, list) else [wanted]
@@ -161,7 +161,7 @@ def model(rows: list[Row], filters: Row) -> list[Row]:
 
 @settings(max_examples=30)
 @given(st.lists(history_row | st.just("compact"), max_size=12))
-def test_any_history_gives_the_answer_of_the_model(history: list[Row | str]) -> None:
+def test_any_history_agrees_with_the_model(history: list[Row | str]) -> None:
     with new_ledger() as ledger:
         told: list[Row] = []
         for event in history:
@@ -181,7 +181,7 @@ def test_any_history_gives_the_answer_of_the_model(history: list[Row | str]) -> 
 
 @settings(max_examples=15)
 @given(rows("runs"), st.randoms(use_true_random=False), st.booleans())
-def test_the_answer_does_not_depend_on_how_rows_came(
+def test_queries_do_not_depend_on_the_order_of_appends(
     given_rows: list[Row], chance: Any, compacted: bool
 ) -> None:
     with new_ledger() as one, new_ledger() as other:

@@ -1,4 +1,4 @@
-"""Damaged files moved out of the way: named, kept, and nothing else lost."""
+"""Quarantine of damaged files."""
 
 import warnings
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def ledger_of(folder: Path, *names: str) -> Ledger:
 
 
 def spoil(path: Path) -> bytes:
-    """Flip a bit of the file's last page; the bytes that are left."""
+    """Flip a bit of the last page of a file; return the new bytes."""
     data = bytearray(path.read_bytes())
     data[100] ^= 1
     path.write_bytes(data)
@@ -34,19 +34,19 @@ def spoil(path: Path) -> bytes:
 
 
 def file_of(folder: Path, name: str) -> Path:
-    """The file of runs that holds a run."""
+    """Return the file of runs with a run."""
     [path] = [path for path in files(folder) if name.encode() in path.read_bytes()]
     return path
 
 
 def ids(ledger: Ledger) -> list[str]:
-    """The runs that the ledger gives, which it must without a warning."""
+    """Return the runs in the ledger; check that no warning is raised."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return sorted(ledger.runs()["run_id"])
 
 
-def test_damaged_files_are_moved_and_never_warned_of_again(folder: Path) -> None:
+def test_moves_damaged_files_and_stops_warning(folder: Path) -> None:
     ledger = ledger_of(folder, "run-a", "run-b", "run-c")
     victim = file_of(folder, "run-b")
     left = spoil(victim)
@@ -66,13 +66,13 @@ def test_damaged_files_are_moved_and_never_warned_of_again(folder: Path) -> None
     assert (folder / "quarantine" / moved.path).read_bytes() == left
 
 
-def test_a_sound_ledger_is_left_as_it_is(folder: Path) -> None:
+def test_does_not_change_an_intact_ledger(folder: Path) -> None:
     ledger = ledger_of(folder, "run-a")
     assert ledger.quarantine() == []
     assert not (folder / "quarantine").exists()
 
 
-def test_a_file_that_could_not_be_read_once_stays(
+def test_keeps_a_file_that_only_one_read_failed_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = ledger_of(folder, "run-a", "run-b")
@@ -90,7 +90,7 @@ def test_a_file_that_could_not_be_read_once_stays(
     assert ids(ledger) == ["run-a", "run-b"]
 
 
-def test_a_file_that_another_process_has_moved_is_no_error(folder: Path) -> None:
+def test_accepts_a_file_moved_by_another_process(folder: Path) -> None:
     ledger = ledger_of(folder, "run-a", "run-b")
     victim = file_of(folder, "run-a")
     spoil(victim)
@@ -106,10 +106,10 @@ def test_a_file_that_another_process_has_moved_is_no_error(folder: Path) -> None
     assert ids(ledger) == ["run-b"]
 
 
-def test_a_compaction_at_the_same_time_loses_nothing(
+def test_a_concurrent_compaction_loses_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Damaged after a compaction has found it sound, moved before that reads it."""
+    """A file is damaged and moved after a compaction has checked and before it reads it."""
     ledger = ledger_of(folder, "run-a", "run-b", "run-c")
     victim = file_of(folder, "run-b")
     scan: Callable[..., object] = ledger._reader.scan
@@ -128,8 +128,8 @@ def test_a_compaction_at_the_same_time_loses_nothing(
     assert len(files(folder)) == 1
 
 
-def test_on_another_filesystem(folder: Path, tmp_path: Path) -> None:
-    """One that has folders, and is not known to be the local disk."""
+def test_quarantine_on_another_filesystem(folder: Path, tmp_path: Path) -> None:
+    """A file system with folders that is not recognised as the local disk."""
     elsewhere = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
     ledger_of(folder, "run-a", "run-b")
     spoil(file_of(folder, "run-a"))

@@ -29,7 +29,7 @@ def place(
     return f"{BUCKET}/{request.node.name}"
 
 
-def test_what_is_appended_is_read_by_another(place: str) -> None:
+def test_another_process_reads_appended_rows(place: str) -> None:
     ledger = results.open(place, create=True)
     ledger.append([run_row("a", depth=8), run_row("b", depth=16)], curve_rows("a"))
     ledger.append_verdicts([verdict_row()])
@@ -41,7 +41,7 @@ def test_what_is_appended_is_read_by_another(place: str) -> None:
     assert other.check() == []
 
 
-def test_the_uri_may_name_the_server_and_its_keys(
+def test_the_uri_may_contain_server_and_keys(
     place: str, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results.open(place, create=True).append([run_row("a")])
@@ -54,7 +54,7 @@ def test_the_uri_may_name_the_server_and_its_keys(
     assert "S3CRET" not in repr(ledger)
 
 
-def test_compaction_leaves_the_same_runs_in_fewer_objects(place: str) -> None:
+def test_compaction_keeps_the_runs_in_fewer_objects(place: str) -> None:
     ledger = results.open(place, create=True)
     for number in range(12):
         ledger.append([run_row(f"{number:02}")])
@@ -65,7 +65,7 @@ def test_compaction_leaves_the_same_runs_in_fewer_objects(place: str) -> None:
     assert ledger.check() == []
 
 
-def test_many_write_at_once(place: str) -> None:
+def test_concurrent_writers(place: str) -> None:
     results.open(place, create=True)
 
     def write(writer: int) -> None:
@@ -89,13 +89,13 @@ def test_many_write_at_once(place: str) -> None:
         (f"{BUCKET}/x?endpoint=localhost", False, "cannot open"),
     ],
 )
-def test_where_there_is_no_ledger(place: str, uri: str, create: bool, sentence: str) -> None:
+def test_errors_where_there_is_no_ledger(place: str, uri: str, create: bool, sentence: str) -> None:
     with pytest.raises(LedgerError, match=sentence) as error:
         results.open(uri, create=create)
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_a_damaged_object_is_moved_away(place: str) -> None:
+def test_quarantines_a_damaged_object(place: str) -> None:
     ledger = results.open(place, create=True)
     for name in ("a", "b"):
         ledger.append([run_row(name, depth=8 if name == "a" else 16)])

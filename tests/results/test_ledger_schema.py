@@ -1,4 +1,4 @@
-"""What the files look like to others, to older readers and to newer ones."""
+"""Compatibility of files with other readers and other versions."""
 
 import io
 import json
@@ -23,7 +23,7 @@ from results.storage.reading import Reader
 
 
 def publish_by_hand(folder: Path, table: str, rows: pa.Table) -> None:
-    """A file as version 1 writes it, spelled out: its name is part of the format."""
+    """Write a file as version 1 did; its name is part of the format."""
     sink = io.BytesIO()
     pq.write_table(rows, sink, write_page_checksum=True)
     data = sink.getvalue()
@@ -65,7 +65,7 @@ def of_version_1(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_version_1_is_read(of_version_1: Path) -> None:
+def test_reads_version_1(of_version_1: Path) -> None:
     ledger = results.open(of_version_1)
     assert ledger.check() == []
     runs = ledger.runs().set_index("run_id")
@@ -82,7 +82,7 @@ def test_version_1_is_read(of_version_1: Path) -> None:
     assert len(ledger.curves()) == 4
 
 
-def test_a_column_that_a_later_version_adds_is_null_in_older_files(of_version_1: Path) -> None:
+def test_added_columns_are_null_in_older_files(of_version_1: Path) -> None:
     later = replace(
         TABLES["runs"],
         columns=(*TABLES["runs"].columns, Column("joules", "float64", "energy used", "J", since=4)),
@@ -94,7 +94,7 @@ def test_a_column_that_a_later_version_adds_is_null_in_older_files(of_version_1:
 
 
 def test_settings_of_version_2_are_null_in_version_1(of_version_1: Path) -> None:
-    """Null is what they say a run without them has, so that old and new rows read alike."""
+    """A null stands for the default, so that old and new rows read alike."""
     later = [column.name for column in TABLES["runs"].columns if column.since >= 2]
     assert {"skip", "bias", "activity_decay", "output_precision"} < set(later)
     assert {"inference_options", "start", "penalties"} < set(later)
@@ -106,8 +106,8 @@ def test_settings_of_version_2_are_null_in_version_1(of_version_1: Path) -> None
     assert ledger.runs(skip=2, bias=True, start="normal")["run_id"].to_list() == ["other"]
 
 
-def test_a_verdict_before_there_were_rules_is_one_of_zero_shot_transfer(tmp_path: Path) -> None:
-    """Rules are told apart from version 3 on; a new zero-shot verdict replaces the old one."""
+def test_verdicts_older_than_rules_are_zero_shot(tmp_path: Path) -> None:
+    """Version 3 added rules; a new zero-shot verdict replaces an old verdict."""
     old = verdict_row(verdict="drifted")
     when = pa.array([old.pop("created")], pa.timestamp("us", tz="UTC"))
     publish_by_hand(
@@ -132,7 +132,7 @@ def test_no_column_is_newer_than_the_version() -> None:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_every_column_is_explained(table: str) -> None:
+def test_describes_every_column(table: str) -> None:
     frame = results.columns(table)
     assert list(frame.columns) == ["name", "type", "unit", "description"]
     assert frame["name"].is_unique
@@ -146,7 +146,7 @@ def test_every_column_is_explained(table: str) -> None:
         assert schema.field(name).metadata == metadata
 
 
-def test_an_unknown_table() -> None:
+def test_rejects_an_unknown_table() -> None:
     with pytest.raises(LedgerError, match=r"unknown table 'run': choose from runs.*mean 'runs'\?"):
         results.columns("run")
 
@@ -157,7 +157,7 @@ def test_key_columns_are_fixed_and_sorted_by_columns_that_exist() -> None:
         assert set(table.order) <= set(table.named)
 
 
-def test_a_file_explains_itself_to_any_parquet_reader(tmp_path: Path) -> None:
+def test_file_metadata_describes_the_columns(tmp_path: Path) -> None:
     results.open(tmp_path / "ledger", create=True).append([run_row("a", depth=8)])
     [path] = files(tmp_path / "ledger")
     file = pq.ParquetFile(path)
@@ -175,8 +175,8 @@ def run_fresh(script: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_importing_results_is_light() -> None:
-    """Nothing heavy before it is used, whatever is imported by name."""
+def test_importing_results_loads_nothing_heavy() -> None:
+    """Importing public names loads no heavy library before use."""
     script = """
 import sys, results
 from results import DamagedFileWarning, LedgerError, report

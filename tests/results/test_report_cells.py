@@ -1,4 +1,4 @@
-"""Which cells are the optimum, the transferred one, the regions: on frames small enough to see."""
+"""Summaries of cells, the best cell and the marked cells on small frames."""
 
 import pandas as pd
 import pytest
@@ -24,7 +24,7 @@ from results.vocabulary import OutcomeLabel
         (["failed", "diverged"], "diverged", None),
     ],
 )
-def test_a_cell_is_as_bad_as_its_worst_seed_and_averages_only_trained_ones(losses, outcome, mean):
+def test_a_cell_has_its_worst_outcome_and_the_mean_of_trained_seeds(losses, outcome, mean):
     [cell] = cells.records(cells.summarise(frame(*seeds(0.1, 1.0, *losses))))
     assert cell["outcome"] == outcome
     assert cell["loss"] == pytest.approx(mean) if mean else pd.isna(cell["loss"])
@@ -32,12 +32,12 @@ def test_a_cell_is_as_bad_as_its_worst_seed_and_averages_only_trained_ones(losse
     assert {o: cell[o] for o in OutcomeLabel} == {o: words.count(o) for o in OutcomeLabel}
 
 
-def test_an_at_chance_loss_is_not_averaged_in():
+def test_losses_at_chance_do_not_enter_the_mean():
     [cell] = cells.records(cells.summarise(frame(at_chance(0.1, 1.0), run(0.1, 1.0, 0.2, seed=1))))
     assert cell["loss"] == pytest.approx(0.2)
 
 
-def test_cells_without_an_activity_rate_are_cells():
+def test_summarises_cells_without_an_activity_rate():
     rows = [*seeds(0.1, None, 0.1, 0.3), *seeds(0.01, None, 0.5)]
     table = cells.summarise(frame(*rows))
     assert list(table["weight_lr"]) == [0.01, 0.1]
@@ -67,7 +67,7 @@ def test_cells_without_an_activity_rate_are_cells():
         ([*seeds(0.1, 1, 0.1), *seeds(0.1, 5, "diverged", "diverged", 0.2)], (0.1, 1)),
     ],
 )
-def test_the_optimum_is_the_lowest_loss_among_cells_that_train(rows, best):
+def test_the_best_cell_has_the_lowest_loss_among_cells_that_train(rows, best):
     assert cells.best_cell(frame(*rows)) == (best and Cell(*best))
 
 
@@ -75,7 +75,7 @@ TUNED = [*seeds(0.1, 1, 0.2), *seeds(0.1, 5, 0.1), *seeds(0.5, 5, "diverged")]
 TARGET = [*seeds(0.1, 1, 0.15, depth=64), *seeds(0.1, 5, 0.3, depth=64)]
 
 
-def test_marks_without_a_verdict_come_from_the_runs():
+def test_without_a_verdict_the_runs_determine_the_marks():
     at8, at64 = marked.panels(frame(*TUNED, *TARGET), verdicts(), "mupc")
     assert (at8.shape, at8.note) == (Shape(32, 8), "tuned here")
     assert at8.optimum == at8.transferred == at64.transferred == Cell(0.1, 5)
@@ -85,12 +85,12 @@ def test_marks_without_a_verdict_come_from_the_runs():
     assert list(diverged["activity_lr"]) == [5]
 
 
-def test_nothing_is_marked_as_transferred_while_only_the_tuned_shape_ran():
+def test_marks_no_transferred_cell_before_a_target_ran():
     [panel] = marked.panels(frame(*TUNED), verdicts(), "mupc")
     assert (panel.optimum, panel.transferred) == (Cell(0.1, 5), None)
 
 
-def test_verdicts_have_the_last_word_on_marks():
+def test_verdicts_take_precedence_in_marks():
     judged = verdict("drifted", 64, weight_lr=0.1, activity_lr=1.0, best_weight_lr=0.5)
     other = verdict("held", 64, variant="sp", weight_lr=0.01, best_weight_lr=0.01)
     at8, at64 = marked.panels(frame(*TUNED, *TARGET), verdicts(other, judged), "mupc")
@@ -98,7 +98,7 @@ def test_verdicts_have_the_last_word_on_marks():
     assert (at64.optimum, at64.note) == (Cell(0.5, 1.0), "drifted")
 
 
-def test_panels_hold_one_variant_and_one_shape_each():
+def test_a_panel_has_one_variant_and_one_shape():
     others = seeds(0.2, 2, 0.01, variant="sp", width=64)
     rows = frame(*TUNED, *TARGET, *others)
     assert [p.shape for p in marked.panels(rows, verdicts(), "mupc")] == [(32, 8), (32, 64)]
@@ -114,7 +114,7 @@ def test_runs_at_the_transferred_cell_of_each_variant():
     assert set(moved.loc[moved["variant"].eq("mupc"), "activity_lr"]) == {5.0}
 
 
-def test_rates_are_found_again_after_arithmetic():
+def test_finds_rates_despite_rounding():
     rows = frame(run(0.1 + 0.2, 1.0))
     assert cells.at_cell(rows, Cell(0.3, 1.0)).all()
     assert not cells.at_cell(rows, Cell(0.3001, 1.0)).any()

@@ -1,4 +1,4 @@
-"""What is drawn where: tile borders, regions, marks, ticks, and PNG files of the promised size."""
+"""Positions of tiles, regions, marks and ticks in figures, and sizes of PNG files."""
 
 import io
 from math import log10, nan, sqrt
@@ -37,7 +37,7 @@ def drawn(rows, variant="mupc"):
 
 
 def patterned(axes, hatch):
-    """Centres (eta, beta) of the tiles drawn with `hatch`, on log axes, and whether filled."""
+    """Return the centres (eta, beta) of tiles with `hatch`, and whether they are filled."""
     found = {}
     for patch in axes.patches:
         if patch.get_hatch() == hatch:
@@ -53,10 +53,10 @@ def marked(axes, marker):
     return {(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lines}
 
 
-def test_regions_and_marks_stand_on_their_cells():
+def test_draws_regions_and_marks_at_their_cells():
     figure = heatmap.draw(drawn(GRID))
     at8, at64 = figure.axes[:2]
-    # tiles are decades, hence their centres are the cells; a coloured tile is not filled again
+    # tiles are decades with the cells at their centres; coloured tiles have no second fill
     assert patterned(at8, "////") == {(1.0, 1.0): True, (0.1, 10.0): False}
     assert patterned(at8, "...") == {(0.01, 10.0): True}
     assert patterned(at64, "////") == patterned(at64, "...") == {}
@@ -77,7 +77,7 @@ def test_tiles_are_coloured_by_loss_on_one_log_scale_for_all_shapes():
     assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
 
 
-def test_the_legend_names_what_is_there_and_nothing_else():
+def test_the_legend_has_exactly_what_is_drawn():
     def texts(rows):
         [legend] = heatmap.draw(drawn(rows)).legends
         return [text.get_text() for text in legend.get_texts()]
@@ -99,7 +99,7 @@ def test_a_landscape_without_a_trained_cell_has_no_colour_scale():
     assert len(heatmap.draw(drawn(seeds(0.1, 1, 0.1))).axes) == 2
 
 
-def test_scattered_points_are_drawn_where_they_were_tried():
+def test_draws_scattered_points_at_their_rates():
     rows = [run(10**-k, 10 ** (0.3 * k), 0.1 * k) for k in range(1, 6)]
     rows += [run(0.7, 0.02, None, outcome="diverged"), run(0.3, 7.0, None, outcome="failed")]
     [panel] = drawn(rows)
@@ -176,14 +176,14 @@ def test_the_outline_of_a_region_is_its_border_without_inner_lines():
         ([(32, d) for d in range(1, 8)], 2, 5),
     ],
 )
-def test_every_shape_has_a_place_of_its_own(shapes, rows, columns):
+def test_every_shape_has_its_own_place(shapes, rows, columns):
     found_rows, found_columns, places = layout.arrange([Shape(*s) for s in shapes])
     assert (found_rows, found_columns) == (rows, columns)
     assert len(set(places.values())) == len(shapes)
     assert all(0 <= r < rows and 0 <= c < columns for r, c in places.values())
 
 
-def test_a_product_of_shapes_stands_as_a_grid():
+def test_arranges_a_product_of_shapes_as_a_grid():
     shapes = [Shape(w, d) for w in (32, 64) for d in (8, 16)]
     assert layout.arrange(shapes)[2] == {
         Shape(32, 8): (0, 0), Shape(32, 16): (0, 1), Shape(64, 8): (1, 0), Shape(64, 16): (1, 1),
@@ -197,7 +197,7 @@ def test_a_product_of_shapes_stands_as_a_grid():
         (2.5e-6, "2.5e-6"), (1e6, "1e6"), (0.123456, "0.123"), (1.0, "1"),
     ],
 )  # fmt: skip
-def test_rates_are_written_short(value, text):
+def test_writes_rates_in_short_form(value, text):
     assert style.rate_text(value) == text
 
 
@@ -211,7 +211,7 @@ def test_log_ticks_are_inside_and_at_least_two(low, high):
     assert ticks == sorted(ticks)
 
 
-def test_crowded_ticks_are_thinned_and_the_ends_stay():
+def test_thins_crowded_ticks_but_keeps_the_ends():
     assert style.thin([0.0, 0.1, 0.2, 0.3, 1.0], 0.2) == [0, 2, 4]
     assert style.thin([0.0, 1.0, 2.0], 0.5) == [0, 1, 2]
     assert style.thin([0.0], 0.5) == [0]
@@ -246,7 +246,7 @@ MOVED = [
 ]
 
 
-def test_points_are_means_over_trained_seeds_and_say_what_else_happened():
+def test_points_are_means_over_trained_seeds_with_other_outcomes():
     table = scaling.points(frame(*MOVED), "final_train_loss").set_index(["width", "depth"])
     expected = {
         (32, 8): (0.2, sqrt(0.02), "trained", 0, 2),
@@ -268,7 +268,7 @@ def test_accuracy_is_in_per_cent():
     assert list(table["mean"]) == [87.5]
 
 
-def test_chance_is_what_the_runs_at_chance_reach():
+def test_chance_level_is_the_median_of_runs_at_chance():
     assert scaling.chance_level(frame(*MOVED)) == pytest.approx(0.1)
     assert scaling.chance_level(frame(run(0.1, 1, 0.2))) is None
 
@@ -287,7 +287,7 @@ def test_sweeps_go_through_the_tuned_shape(shapes, expected):
     assert [sweep.title for sweep in scaling.sweeps(rows, Shape(32, 8))] == expected
 
 
-def test_a_star_stands_only_where_another_cell_was_better():
+def test_draws_a_star_only_where_another_cell_is_better():
     rows = frame(*seeds(0.1, 1, 0.1), *seeds(0.1, 1, 0.3, depth=64))
     better = frame(*seeds(0.1, 1, 0.1), *seeds(0.5, 1, 0.2, depth=64))
     along = scaling.sweeps(rows, Shape(32, 8))
@@ -340,7 +340,7 @@ def test_a_png_is_an_image_of_the_figures_size(name):
     assert smallest >= 8.5
 
 
-def test_names_with_dollar_signs_are_drawn_as_they_are():
+def test_draws_dollar_signs_in_names_literally():
     rows = frame(*[r | {"variant": "$\\frac{"} for r in MOVED])
     figure = scaling.draw(rows, lowest(rows), scaling.sweeps(rows, Shape(32, 8)), None)
     assert style.png(figure)

@@ -1,4 +1,4 @@
-"""The law on the page: points, lines and stars from the ledger alone, and what is said of them."""
+"""Laws in the report: points, lines, stars and texts."""
 
 import io
 from math import log2, nan
@@ -35,7 +35,7 @@ def ruled(rule: str, depth: int, eta: float, power: float, low=None, high=None, 
 
 
 def ledger() -> FakeLedger:
-    """Tuned at H = 7, with laws fitted at 3, 7 and 15, taken to 31: L is 8 and 32."""
+    """Return a ledger tuned at H = 7, laws fitted at 3, 7, 15, transferred to 31 (L = 32)."""
     found = FakeLedger()
     for depth, best in ((3, 0.2), (7, 0.1), (15, 0.05)):
         for eta in (0.05, 0.1, 0.2):
@@ -77,7 +77,7 @@ def values(points, kind: str, rule: str = "") -> dict[int, float]:
     return {int(d): v for d, v in zip(some["depth"], some["value"], strict=True)}
 
 
-def test_points_are_what_the_ledger_says() -> None:
+def test_points_agree_with_the_ledger() -> None:
     [[panel]] = drawn()
     assert (panel.variant, panel.rate, panel.sweep.title) == ("mupc", "weight_lr", "N = 32")
     assert values(panel.points, "optimum") == pytest.approx({3: 0.05, 7: 0.1, 15: 0.2})
@@ -92,7 +92,7 @@ def test_points_are_what_the_ledger_says() -> None:
     assert fitted[["low", "high"]].to_numpy().tolist() == [[0.02, 0.03]]
 
 
-def test_without_a_fit_the_optimum_is_the_best_cell_where_it_was_tuned() -> None:
+def test_without_a_fit_the_optimum_is_the_best_tuned_cell() -> None:
     found = ledger()
     found.measured_rows = []
     [[panel]] = drawn(found)
@@ -100,7 +100,7 @@ def test_without_a_fit_the_optimum_is_the_best_cell_where_it_was_tuned() -> None
     assert values(panel.points, "law", "fitted") == {}
 
 
-def test_a_law_is_straight_in_matrices_and_ticks_say_hidden_layers() -> None:
+def test_a_law_is_straight_in_matrices_with_ticks_in_hidden_layers() -> None:
     figure = law.draw(drawn())
     [axes] = figure.axes
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
@@ -122,7 +122,7 @@ def test_a_law_is_straight_in_matrices_and_ticks_say_hidden_layers() -> None:
     assert len(image.convert("RGB").getcolors(maxcolors=2**24)) > 20
 
 
-def test_a_rule_of_another_name_is_drawn_too() -> None:
+def test_draws_rules_with_unknown_names() -> None:
     found = ledger()
     found.verdict_rows.append(ruled("mine$", 31, 0.07, nan, tune_depth=7))
     assert style.png(law.draw(drawn(found)))
@@ -140,7 +140,7 @@ def test_both_sizes_and_both_rates_have_a_row_each() -> None:
     assert [panel.variant for panel in drawn(found)[0]] == ["mupc", "bp"]
 
 
-def test_the_page_has_the_law_with_its_words(tmp_path) -> None:
+def test_the_page_shows_and_describes_the_law(tmp_path) -> None:
     html = report(ledger(), tmp_path).read_text(encoding="utf-8")
     assert (tmp_path / "digits-relu-laws.png").is_file()
     assert "Learning rates by shape" in html
@@ -169,7 +169,7 @@ def test_every_rule_has_a_headline_and_a_group() -> None:
     assert fitted.rows[0].numbers[0] == ("0.110", "at η = 0.025")
 
 
-def test_figures_mark_the_cell_of_each_shape_where_there_is_no_zero_shot_transfer() -> None:
+def test_without_zero_shot_transfer_each_shape_has_its_own_marked_cell() -> None:
     found = ledger()
     found.verdict_rows = found.verdict_rows[1:]
     s = section(found)
@@ -184,7 +184,7 @@ def test_figures_mark_the_cell_of_each_shape_where_there_is_no_zero_shot_transfe
     assert "rule depth_mup predicts" in run_tables.moved_table(s).caption
 
 
-def test_a_landscape_shows_predicted_cells_as_points_beside_the_tiles_of_the_grid() -> None:
+def test_draws_predicted_cells_off_the_grid_as_points() -> None:
     rows = [run(e, b, 0.1) for e in (0.05, 0.1, 0.2) for b in (1.0, 2.0, 4.0)]
     rows += [run(e, b, 0.2, depth=31) for e in (0.02, 0.04) for b in (1.5, 3.0)]
     judged = verdict(rule="fitted", depth=31, weight_lr=0.04, activity_lr=1.5)
@@ -196,6 +196,6 @@ def test_a_landscape_shows_predicted_cells_as_points_beside_the_tiles_of_the_gri
     assert [text.get_text() for text in tiled.get_xticklabels()] == ["0.05", "0.1", "0.2"]
 
 
-def test_verdicts_of_before_there_were_rules_are_zero_shot() -> None:
+def test_verdicts_without_a_rule_are_zero_shot() -> None:
     found = FakeLedger(run_rows=[run()], verdict_rows=[verdict(rule=None, created=START)])
     assert section(found).rules == ["zero_shot"]

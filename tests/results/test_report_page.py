@@ -1,4 +1,4 @@
-"""The page: self-contained, complete, safe against hostile names, whole or not written at all."""
+"""The page is self-contained, complete, escaped and written atomically."""
 
 import io
 import re
@@ -31,7 +31,7 @@ VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
 class Page(HTMLParser):
-    """Tags, attributes and text of a page; fails on tags that do not match."""
+    """Parses tags, attributes and text of a page; fails on tags that do not match."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -74,13 +74,13 @@ def page_of(ledger, out, experiment=None):
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
-    """A whole experiment with every kind of outcome, and its page."""
+    """An experiment with every outcome, and its page."""
     ledger = thesis_like(depths=(16, 64))
     out = tmp_path_factory.mktemp("report")
     return ledger, out, page_of(ledger, out)
 
 
-def test_nothing_is_loaded_from_elsewhere(full):
+def test_the_page_loads_nothing_from_elsewhere(full):
     _, out, page = full
     loads = [
         a[name] for _, a in page.tags for name in ("src", "href", "data", "action") if name in a
@@ -92,7 +92,7 @@ def test_nothing_is_loaded_from_elsewhere(full):
     assert not re.search(r"https?://|url\(|@import|srcset", html)
 
 
-def test_every_verdict_is_there_with_its_word_and_reason(full):
+def test_shows_every_verdict_with_label_and_reason(full):
     ledger, _, page = full
     assert len(ledger.verdict_rows) == 6
     for row in ledger.verdict_rows:
@@ -103,7 +103,7 @@ def test_every_verdict_is_there_with_its_word_and_reason(full):
         assert any(row["verdict"] in cells[i + 1] for i in places)
 
 
-def test_every_figure_is_there_as_an_image_and_as_a_file(full):
+def test_every_figure_is_an_image_and_a_file(full):
     _, out, page = full
     names = sorted(path.name for path in out.glob("*.png"))
     assert names == [
@@ -119,7 +119,7 @@ def test_every_figure_is_there_as_an_image_and_as_a_file(full):
         assert name in page.words
 
 
-def test_every_figure_says_what_it_shows(full):
+def test_every_figure_has_an_alternative_text(full):
     _, _, page = full
     alts = [tag["alt"].replace(NBSP, " ") for tag in page.all("img")]
     assert len(set(alts)) == 5
@@ -139,7 +139,7 @@ def test_tables_have_captions_headers_and_scopes(full):
     assert page.all("html")[0]["lang"] == "en"
 
 
-def test_the_page_holds_what_a_reader_looks_for(full):
+def test_the_page_has_settings_counts_and_captions(full):
     _, _, page = full
     for text in (
         "Transfer held at 16 and 64 layers",
@@ -207,7 +207,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_an_incomplete_ledger_makes_a_page_all_the_same(name, tmp_path):
+def test_an_incomplete_ledger_makes_a_page(name, tmp_path):
     runs, verdicts, text = CASES[name]
     curves = [point for row in runs if "min_train_loss" in row for point in curve(row)]
     page = page_of(FakeLedger(runs, curves, verdicts), tmp_path)
@@ -229,7 +229,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names_are_text_and_nothing_else(name, tmp_path):
+def test_escapes_hostile_names(name, tmp_path):
     out = tmp_path / "out"
     words = {"experiment": name, "variant": name, "activation": name, "dataset": name}
     rows = [run(**words, device=name, optimiser=name, seed=0)]
@@ -244,7 +244,7 @@ def test_hostile_names_are_text_and_nothing_else(name, tmp_path):
     assert all(re.fullmatch(r"[a-z0-9.-]+", path.name) for path in written)
 
 
-def test_each_experiment_data_set_and_activation_has_a_section_of_its_own(tmp_path):
+def test_each_experiment_data_set_and_activation_has_a_section(tmp_path):
     rows = [run(), run(activation="tanh"), run(dataset="mnist"), run(experiment="Digits relu")]
     judged = [verdict("held", 64, activation=a, reason=f"because of {a}") for a in ("relu", "tanh")]
     ledger = FakeLedger(rows, [], judged)
@@ -261,7 +261,7 @@ def test_each_experiment_data_set_and_activation_has_a_section_of_its_own(tmp_pa
     assert alone.words.startswith("Hyperparameter transfer: Digits relu")
 
 
-def test_other_settings_make_a_section_and_a_verdict_goes_to_its_own_runs(tmp_path):
+def test_settings_split_sections_and_verdicts_follow_their_runs(tmp_path):
     old = [run(batch_size=128, loss=0.3), run(batch_size=128, loss=0.3, depth=64)]
     new = [run(), run(depth=64, loss=0.2)]
     judged = verdict("held", 64, loss=0.3, reason="reached at 128")
@@ -274,7 +274,7 @@ def test_other_settings_make_a_section_and_a_verdict_goes_to_its_own_runs(tmp_pa
     assert "This experiment ran with several settings" in page.words
 
 
-def test_of_two_runs_of_the_same_cell_and_seed_the_newer_counts(tmp_path):
+def test_the_newer_of_two_runs_of_one_cell_and_seed_counts(tmp_path):
     rows = seeds(0.1, 0.5, 0.3, inference_steps=4) + seeds(0.1, 0.5, 0.2, inference_steps=20)
     rows[0]["started"], rows[1]["started"] = sorted(row["started"] for row in rows)
     page = page_of(FakeLedger(rows), tmp_path)
@@ -296,7 +296,7 @@ def test_of_two_runs_of_the_same_cell_and_seed_the_newer_counts(tmp_path):
         ([], None, "the ledger holds no runs and no verdicts to report"),
     ],
 )
-def test_nothing_to_report_is_one_sentence_and_leaves_nothing(rows, experiment, sentence, tmp_path):
+def test_an_empty_report_raises_and_writes_nothing(rows, experiment, sentence, tmp_path):
     with pytest.raises(LedgerError) as caught:
         report(FakeLedger(rows), tmp_path / "out", experiment)
     assert str(caught.value) == sentence
@@ -304,7 +304,7 @@ def test_nothing_to_report_is_one_sentence_and_leaves_nothing(rows, experiment, 
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "file/below/deeper"])
-def test_a_folder_that_cannot_be_is_refused_before_anything_is_drawn(place, tmp_path):
+def test_rejects_an_impossible_folder_before_drawing(place, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ReportError, match="is a file"):
         report(FakeLedger(), tmp_path / place)
@@ -312,7 +312,7 @@ def test_a_folder_that_cannot_be_is_refused_before_anything_is_drawn(place, tmp_
 
 
 @pytest.mark.parametrize("failing", ["write_bytes", "replace"])
-def test_a_write_that_fails_leaves_the_old_page_and_no_parts(failing, tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_page(failing, tmp_path, monkeypatch):
     out = tmp_path / "deep" / "out"
     ledger = FakeLedger([run()])
     calls = []
@@ -362,7 +362,7 @@ def test_importing_the_report_loads_nothing_heavy_and_drawing_no_pyplot():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_real_ledger_is_reported_like_any_other(full, tmp_path):
+def test_reports_a_real_ledger(full, tmp_path):
     fake, out, expected = full
     ledger = results.open(tmp_path / "runs", create=True)
     ledger.append(fake.run_rows, fake.curve_rows)

@@ -75,7 +75,7 @@ def test_losses_have_three_digits_and_their_deviation_the_same_place(value, spre
         (duration(2.5 * 3600), "2 h 30 min"),
     ],
 )
-def test_values_are_written_for_a_reader(text, expected):
+def test_formats_values(text, expected):
     assert text == expected
 
 
@@ -109,7 +109,7 @@ TUNED = seeds(0.1, 0.5, 0.1)
             "The optimum drifted at 64 layers (the transferred cell did not train).",
         ),
         (
-            # one regret without bound: no "at most" can be said
+            # a regret without bound has no maximum
             [verdict("drifted", 32), verdict("drifted", 64, regret=None, accuracy=None)],
             ["drifted"],
             "The optimum drifted at 32 and 64 layers.",
@@ -132,7 +132,7 @@ TUNED = seeds(0.1, 0.5, 0.1)
         ),
     ],
 )
-def test_the_headline_says_what_held_and_where(judged, words, sentence):
+def test_headlines_of_verdicts(judged, words, sentence):
     assert headline(TUNED, judged) == (words, sentence)
 
 
@@ -150,11 +150,11 @@ def test_the_headline_says_what_held_and_where(judged, words, sentence):
         (seeds(0.1, None, 0.1), "No verdict yet: the best cell after 1 run is η = 0.1."),
     ],
 )  # fmt: skip
-def test_the_headline_before_a_verdict(runs, sentence):
+def test_headlines_before_a_verdict(runs, sentence):
     assert headline(runs, []) == ([], sentence)
 
 
-def test_a_verdict_row_shows_its_numbers_under_their_columns():
+def test_numbers_of_a_verdict_row_match_the_columns():
     row = verdict("held", 128, runs_trained=24, runs_diverged=3)
     [group] = verdict_table.verdict_groups(section(TUNED, [row]))
     shown = dict(zip(verdict_table.VERDICT_COLUMNS, group.rows[0].numbers, strict=True))
@@ -202,7 +202,7 @@ def test_run_counts_by_outcome():
     ]
 
 
-def test_failures_are_listed_by_cause():
+def test_lists_failures_by_cause():
     unknown = run(0.5, 1, None, outcome="failed", cause=None)
     runs = [*seeds(0.1, 0.5, "failed", "failed"), unknown]
     found = run_tables.failures_table(frame(*runs))
@@ -227,7 +227,7 @@ def test_settings_give_beta_with_its_batch_size():
     assert "node-a" not in "".join(rows.values())  # how many machines, not which
 
 
-def test_settings_that_do_not_exist_are_left_out():
+def test_leaves_out_settings_without_a_value():
     rows = settings([run(0.01, None, 0.2, variant="bp")])
     assert "inference" not in rows
     assert "β per sample, β/B" not in rows
@@ -238,7 +238,7 @@ def test_fixed_inference_steps_are_named():
     assert rows["inference"] == "gradient descent, 20 steps"
 
 
-def test_the_alternative_text_of_a_landscape_says_what_its_marks_say():
+def test_the_alternative_text_of_a_landscape_describes_its_marks():
     runs = [*seeds(0.1, 1, 0.2), *seeds(0.1, 5, 0.1), *seeds(0.5, 5, "diverged")]
     runs += seeds(0.1, 1, 0.15, depth=64)
     text = wording.landscape_alt("mupc", panels(frame(*runs), verdicts(), "mupc"))
