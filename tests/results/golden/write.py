@@ -1,11 +1,10 @@
-"""Writes a golden ledger with whatever version of `results` is imported; see README.md.
+"""Write a golden ledger with the version of `results` that is imported; see README.md.
 
     python write.py FOLDER
 
-The rows are invented from the columns that this version knows, so that every column of every table
-has a value, a null, and what is easily lost: NaN, infinity, -0, microseconds, other alphabets.
-Beside the ledger, `expected.json` holds those rows that count, as they were handed in: floats in
-hexadecimal, times in ISO 8601.
+The rows are generated from the columns of this version, so that every column of every table has a
+value, a null, and values that are easily lost: NaN, infinity, -0, microseconds, other scripts.
+`expected.json` holds the rows that queries must return: floats in hexadecimal, times in ISO 8601.
 """
 
 import json
@@ -26,7 +25,7 @@ Row = dict[str, Any]
 
 
 def row(table: str, number: int, **fixed: Any) -> Row:
-    """A row with a value in every column, but in every fourth a null if it may be one."""
+    """Return a row with a null in every fourth column that allows it, and values elsewhere."""
     made: Row = {}
     for place, column in enumerate(TABLES[table].columns):
         if column.required or (place + number) % 4:
