@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from jobs.cli.tables import Row
 from pccore import Outcome, Status
 from results.landscape import Cell
+from results.shapes import Shape
 from transfer.engine.grouping import OPERATIONS
 from transfer.engine.progress import Progress
 from transfer.engine.runs import Run
-from transfer.shapes import Shape
 from transfer.spec.model import Experiment
 
 SHORT_CAUSE = 60  # characters

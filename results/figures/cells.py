@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite, isnan
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from results.figures.style import rank
 from results.landscape import NOT_RUN, Cell, Landscape, mean, optimum, settled
+from results.shapes import Shape
 from results.vocabulary import RATES, OutcomeLabel
 
 if TYPE_CHECKING:
@@ -22,16 +23,6 @@ Record = dict[str, Any]
 """A row of a frame, by column name."""
 
 CELL_KEYS = ["variant", "width", "depth", *RATES]
-
-
-class Shape(NamedTuple):
-    """A network shape: `depth` hidden layers of `width` units."""
-
-    width: int
-    depth: int
-
-    def __str__(self) -> str:
-        return f"N = {self.width}, H = {self.depth}"
 
 
 def records(frame: pd.DataFrame) -> list[Record]:
@@ -150,5 +141,5 @@ def lowest(runs: pd.DataFrame) -> pd.DataFrame:
         here = landscape(some)
         best = optimum(here)
         if best is not None:
-            found.append((variant, *shape, mean(here.losses[here.place(best)])))
+            found.append((variant, shape.width, shape.depth, mean(here.losses[here.place(best)])))
     return pd.DataFrame(found, columns=["variant", "width", "depth", "loss"])

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from results.figures import marks, style
 from results.figures.cells import (
     Record,
-    Shape,
     at_shape,
     best_cell,
     records,
@@ -22,6 +21,7 @@ from results.figures.cells import (
 )
 from results.figures.panels import tuned_shape
 from results.figures.scaling import AXIS_LABELS, Sweep, sweeps
+from results.shapes import Shape
 from results.vocabulary import DEPTH_MUP, EXPONENTS, FITTED, RATE_LABELS, RATES, ZERO_SHOT
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ def _point(
     low: float | None = None,
     high: float | None = None,
 ) -> Record:
-    return dict(zip(COLUMNS, (kind, rule, rate, *shape, value, low, high), strict=True))
+    return dict(
+        zip(COLUMNS, (kind, rule, rate, shape.width, shape.depth, value, low, high), strict=True)
+    )
 
 
 def _fitted_points(measured: pd.DataFrame, rate: str) -> list[Record]:

@@ -7,9 +7,9 @@ from math import ceil, log, log10, sqrt
 from typing import TYPE_CHECKING, Literal
 
 from results.figures import style
-from results.figures.cells import Shape
 from results.figures.marks import Look
 from results.figures.panels import Panel
+from results.shapes import Shape
 from results.vocabulary import RATE_LABELS
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def subplots(figure: Figure, panels: Sequence[Panel], y_label: str) -> Iterator[
             rows, columns, row * columns + column + 1, sharex=first, sharey=first
         )
         first = first or axes
-        heading = f"{panel.shape}\n{panel.note}"
+        heading = f"{panel.shape.symbols}\n{panel.note}"
         axes.set_title(heading, linespacing=1.3)
         axes.set_xlabel(RATE_LABELS["weight_lr"], fontsize=10)
         if column == 0:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from results.figures.cells import (
-    Shape,
     at_cell,
     at_shape,
     best_cell,
@@ -17,6 +16,7 @@ from results.figures.cells import (
     summarise,
 )
 from results.landscape import Cell
+from results.shapes import Shape
 from results.vocabulary import ZERO_SHOT, Phase
 
 if TYPE_CHECKING:

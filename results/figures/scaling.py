@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from results.figures import marks, style
-from results.figures.cells import Shape, by_shape, records, shapes
+from results.figures.cells import by_shape, records, shapes
+from results.shapes import Shape
 
 if TYPE_CHECKING:
     import pandas as pd

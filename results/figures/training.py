@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from results.figures import marks, style
-from results.figures.cells import Shape, at_shape, shapes
+from results.figures.cells import at_shape, shapes
+from results.shapes import Shape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +104,7 @@ def _legend(figure: Figure, looks: dict[Shape, style.LineLook]) -> None:
     handles = [
         Line2D(
             [], [], color=k.color, ls=k.linestyle, marker=k.marker, ms=5.5,
-            label=str(shape),
+            label=shape.symbols,
         )
         for shape, k in looks.items()
     ]  # fmt: skip

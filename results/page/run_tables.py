@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from results.durations import duration
-from results.figures.cells import Shape, by_shape
+from results.figures.cells import by_shape
 from results.figures.panels import leading, transferred
 from results.figures.style import label, rank
 from results.page.wording import listing, loss, number, percent, size, whole
+from results.shapes import Shape
 from results.vocabulary import ZERO_SHOT, OutcomeLabel
 
 if TYPE_CHECKING:

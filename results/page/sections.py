@@ -11,7 +11,6 @@ from results.errors import LedgerError, unknown
 from results.figures.cells import (
     CELL_KEYS,
     Record,
-    Shape,
     at_cell,
     at_shape,
     cell_of,
@@ -21,6 +20,7 @@ from results.figures.cells import (
 from results.figures.panels import at_transferred, tuned_shape
 from results.figures.style import rank
 from results.schema.columns import CURVES, MEASUREMENTS, RUNS, VERDICTS, Column
+from results.shapes import Shape
 from results.vocabulary import RATES, OutcomeLabel
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from results.figures.cells import Record, Shape, cell_of, records
+from results.figures.cells import Record, cell_of, records
 from results.figures.style import label, rank
 from results.page.wording import (
     NOTHING,
@@ -20,6 +20,7 @@ from results.page.wording import (
     size,
     whole,
 )
+from results.shapes import Shape
 from results.vocabulary import RATES, ZERO_SHOT, OutcomeLabel, VerdictLabel
 
 if TYPE_CHECKING:

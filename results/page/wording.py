@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from math import expm1, floor, isfinite, log10
 from typing import TYPE_CHECKING
 
-from results.figures.cells import Record, Shape, at_shape, best_cell, by_shape, records, shapes
+from results.figures.cells import Record, at_shape, best_cell, by_shape, records, shapes
 from results.figures.panels import Panel, transferred
 from results.figures.style import label
 from results.landscape import Cell
+from results.shapes import Shape
 from results.vocabulary import (
     RATE_SYMBOLS,
     SIZE_SYMBOLS,
@@ -132,7 +133,7 @@ def law(verdict: Record) -> str:
 
 def size(shape: Shape) -> str:
     """Return a shape as "N = 128, H = 8", with spaces that do not break around "="."""
-    return str(shape).replace(" = ", f"{NBSP}={NBSP}")
+    return shape.symbols.replace(" = ", f"{NBSP}={NBSP}")
 
 
 def listing(items: list[str]) -> str:

@@ -6,8 +6,8 @@ from synthetic_ledger import at_chance, frame, run, seeds, verdict, verdicts
 
 from results.figures import cells
 from results.figures import panels as marked
-from results.figures.cells import Shape
 from results.landscape import Cell
+from results.shapes import Shape
 from results.vocabulary import OutcomeLabel
 
 
@@ -101,8 +101,11 @@ def test_verdicts_take_precedence_in_marks():
 def test_a_panel_has_one_variant_and_one_shape():
     others = seeds(0.2, 2, 0.01, variant="sp", width=64)
     rows = frame(*TUNED, *TARGET, *others)
-    assert [p.shape for p in marked.panels(rows, verdicts(), "mupc")] == [(32, 8), (32, 64)]
-    assert [p.shape for p in marked.panels(rows, verdicts(), "sp")] == [(64, 8)]
+    assert [p.shape for p in marked.panels(rows, verdicts(), "mupc")] == [
+        Shape(32, 8),
+        Shape(32, 64),
+    ]
+    assert [p.shape for p in marked.panels(rows, verdicts(), "sp")] == [Shape(64, 8)]
     assert set(marked.panels(rows, verdicts(), "mupc")[0].cells["weight_lr"]) == {0.1, 0.5}
 
 

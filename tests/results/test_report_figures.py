@@ -11,8 +11,9 @@ from PIL import Image
 from synthetic_ledger import at_chance, curve, frame, run, seeds, verdicts
 
 from results.figures import heatmap, layout, marks, profile, scaling, style, training
-from results.figures.cells import Shape, lowest
+from results.figures.cells import lowest
 from results.figures.panels import panels
+from results.shapes import Shape
 
 GRID = [
     *seeds(0.01, 1, 0.4),

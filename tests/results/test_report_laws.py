@@ -9,12 +9,12 @@ from PIL import Image
 from synthetic_ledger import START, FakeLedger, frame, run, seeds, verdict, verdicts
 
 from results.figures import heatmap, law, style
-from results.figures.cells import Shape
 from results.figures.panels import panels, transferred
 from results.landscape import Cell
 from results.page import run_tables, verdict_table, wording
 from results.page.report import report
 from results.page.sections import Section, collect
+from results.shapes import Shape
 
 
 def measured(quantity: str, depth: int, value: float, **others):

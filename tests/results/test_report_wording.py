@@ -15,11 +15,11 @@ from synthetic_ledger import (
 )
 
 from results.durations import duration
-from results.figures.cells import Shape
 from results.figures.panels import panels
 from results.landscape import Cell
 from results.page import run_tables, verdict_table, wording
 from results.page.sections import collect
+from results.shapes import Shape
 
 
 def section(runs=(), judged=(), experiment="digits-relu"):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pccore import Status
 from results.landscape import Landscape
+from results.shapes import Shape
 from transfer import Cell
 from transfer.judge.law import (
     Exponents,
@@ -21,7 +22,6 @@ from transfer.judge.law import (
     fit,
 )
 from transfer.judge.refine import refine
-from transfer.shapes import Shape
 from transfer.space import Grid, Space
 
 HALVES = tuple(2.0**k for k in range(-14, 3))

@@ -9,9 +9,10 @@ from transfer_fakes import FormulaPool, spec
 import results
 from pccore import Outcome, Status, TrainingConfig
 from results.figures import law
-from results.figures.cells import Shape, at_shape, best_cell, cell_of, lowest, records
+from results.figures.cells import at_shape, best_cell, cell_of, lowest, records
 from results.figures.panels import panels
 from results.page.sections import Section, collect
+from results.shapes import Shape
 from transfer import Cell, Experiment, run
 
 FRACTIONS = {"mostly trained": 0.8, "seldom trained": 0.4}

@@ -12,9 +12,9 @@ from transfer_fakes import FormulaPool, MemoryLedger, TrainingPool, spec
 
 import results
 from pccore import Outcome, Status, TrainingConfig
+from results.shapes import Shape
 from transfer import Cell, Experiment, Progress, run
 from transfer.engine.driver import TransferResult
-from transfer.shapes import Shape
 from transfer.spec.transfer_rules import (
     TRANSFER_RULES,
     DepthMuP,

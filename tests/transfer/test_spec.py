@@ -12,8 +12,8 @@ from transfer_fakes import spec
 
 import pccore
 import transfer
+from results.shapes import Shape
 from transfer import Cell, Experiment
-from transfer.shapes import Shape
 
 DESIGN = """
 name: mnist-relu

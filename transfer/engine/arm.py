@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from pccore import Status
 from results.landscape import Cell, Landscape, mean, optimum
+from results.shapes import Shape
 from transfer.engine.plan import Arm, Plan, PlannedRuns
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
@@ -21,7 +22,6 @@ from transfer.engine.verdict_rows import law_rows, verdict_row
 from transfer.judge.law import RulePredictions, UnfittedError
 from transfer.judge.verdict import Judgement, judge, without_optimum
 from transfer.search.samplers import WORST_LOSS, Search, Trial
-from transfer.shapes import Shape
 from transfer.spec.transfer_rules import TRANSFER_RULES, Tuned
 
 T = TypeVar("T")

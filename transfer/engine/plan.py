@@ -8,11 +8,11 @@ from typing import Self
 
 import pccore
 from results.landscape import Cell
+from results.shapes import Shape
 from transfer.engine.grouping import work
 from transfer.engine.runs import Run
 from transfer.engine.scheduler import TRANSFER, TUNE
 from transfer.search.samplers import SAMPLERS
-from transfer.shapes import Shape
 from transfer.space import Space
 from transfer.spec.building import trace, training_config
 from transfer.spec.errors import SpecError

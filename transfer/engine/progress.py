@@ -5,8 +5,8 @@ from typing import Any
 
 from pccore.training.outcomes import Outcome
 from results.landscape import Cell
+from results.shapes import Shape
 from transfer.engine.runs import Run
-from transfer.shapes import Shape
 
 
 class Progress:

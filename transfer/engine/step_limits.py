@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from pccore.theory.stability import StableActivityLr, blow_up_activity_lr
 from results.landscape import Cell
+from results.shapes import Shape
 from transfer.engine.plan import Arm, Plan
 from transfer.engine.runs import Run
 from transfer.engine.scheduler import MEASURE, Scheduler
-from transfer.shapes import Shape
 from transfer.spec.building import has_measurable_limit
 
 QUANTITY = "stable_activity_lr"

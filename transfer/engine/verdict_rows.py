@@ -9,12 +9,12 @@ from typing import Any
 
 from pccore import CONVENTIONS, Status
 from results.landscape import Cell, Landscape
+from results.shapes import Shape
 from results.vocabulary import RATES, SIZES, ZERO_SHOT
 from transfer.engine.plan import Arm, Plan
 from transfer.judge.bootstrap import Estimate
 from transfer.judge.law import Fitted, Law, RulePredictions
 from transfer.judge.verdict import Judgement
-from transfer.shapes import Shape
 
 
 def verdict_row(

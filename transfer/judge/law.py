@@ -15,10 +15,10 @@ import numpy as np
 from numpy import ndarray
 
 from results.landscape import Cell
+from results.shapes import Shape
 from results.vocabulary import RATE_NAMES, SIZE_SYMBOLS, SIZES
 from transfer.judge.bootstrap import LEVEL, Estimate, estimate
 from transfer.judge.refine import RefinedOptimum
-from transfer.shapes import Shape
 from transfer.space import rounded
 
 

@@ -6,7 +6,7 @@ import jax
 
 import pccore
 from pccore.theory.stability import has_step_limit
-from transfer.shapes import Shape
+from results.shapes import Shape
 from transfer.spec.sections import Settings
 from transfer.spec.variants import VARIANTS
 

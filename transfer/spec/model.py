@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from transfer.shapes import Shape
+from results.shapes import Shape
 from transfer.spec.checks import problems
 from transfer.spec.errors import SpecError, spec_error
 from transfer.spec.sections import Settings

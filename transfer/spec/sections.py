@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 import pccore
+from results.shapes import Shape
 from transfer.search.samplers import SAMPLERS
-from transfer.shapes import Shape
 from transfer.space import Grid, Range, Space
 from transfer.spec.fields import (
     Activations,

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from transfer.shapes import Shape
+from results.shapes import Shape
 from transfer.spec.fields import (
     Depth,
     ListOf,

@@ -13,11 +13,11 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from pccore import SGD, Adam, Optimiser, Registry
 from results.landscape import Cell, Landscape
+from results.shapes import Shape
 from results.vocabulary import DEPTH_MUP, EXPONENTS, FITTED, ZERO_SHOT
 from transfer.judge.law import SIZES, Exponents, Law, Prescribed, fit, needed, varied_sizes
 from transfer.judge.refine import refine
 from transfer.search.samplers import SAMPLERS
-from transfer.shapes import Shape
 from transfer.space import Grid, Space
 from transfer.spec.building import training_config
 from transfer.spec.errors import RejectedError

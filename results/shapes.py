@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Shape:
     """The size of a network: `depth` H hidden layers of `width` N units each.
 
@@ -17,3 +17,8 @@ class Shape:
 
     def __str__(self) -> str:
         return f"width {self.width}, depth {self.depth}"
+
+    @property
+    def symbols(self) -> str:
+        """The shape in symbols: "N = 128, H = 8"."""
+        return f"N = {self.width}, H = {self.depth}"
