@@ -1,6 +1,6 @@
-"""Words that the ledger stores, and what people read in their place.
+"""Words that the ledger stores, and their names in messages, figures and the report.
 
-The other packages and the report import them from here, so that each is spelled once.
+The other packages import them from here, so that each is spelled once.
 """
 
 from enum import StrEnum
@@ -29,7 +29,7 @@ class Phase(StrEnum):
 
 
 class VerdictLabel(StrEnum):
-    """Whether the tuned optimum held at a target shape."""
+    """The verdict on the transfer of a tuned optimum to a target shape."""
 
     HELD = "held"
     """The regret is within the tolerance."""
@@ -60,11 +60,11 @@ RATE_LABELS = {"weight_lr": "η, weight learning rate", "activity_lr": "β, acti
 SIZES = ("depth", "width")
 """The two sizes of a network, in the order of every law."""
 SIZE_SYMBOLS = {"depth": "L", "width": "N"}
-"""What a law is a power of: L = H + 1 weight matrices, N units per hidden layer."""
+"""Symbols in power laws: L = H + 1 weight matrices, N units per hidden layer."""
 
 ZERO_SHOT = "zero_shot"
 DEPTH_MUP = "depth_mup"
 EXPONENTS = "exponents"
 FITTED = "fitted"
 TRANSFER_RULES = (ZERO_SHOT, DEPTH_MUP, EXPONENTS, FITTED)
-"""How learning rates go from the tuned shape to a target, in the order of `rules` in the docs."""
+"""Rules that take learning rates from the tuned shapes to a target."""

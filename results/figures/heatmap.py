@@ -152,10 +152,10 @@ def outline(inside: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> list[list[tup
     import numpy as np
 
     padded = np.pad(inside, 1)
-    beside = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])
-    above = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])
-    upright = [[(xs[c], ys[r]), (xs[c], ys[r + 1])] for r, c in beside]
-    level = [[(xs[c], ys[r]), (xs[c + 1], ys[r])] for r, c in above]
+    sides = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])
+    levels = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    upright = [[(xs[c], ys[r]), (xs[c], ys[r + 1])] for r, c in sides]
+    level = [[(xs[c], ys[r]), (xs[c + 1], ys[r])] for r, c in levels]
     return upright + level
 
 

@@ -60,7 +60,7 @@ FOREIGN = [
     (marker("[1, 2]"), True, "is not a ledger: its mupc-ledger.json is unreadable"),
     (marker('{"format": "other", "layout": 1}'), True, "its mupc-ledger.json is unreadable"),
     (marker('{"format": "mupc-ledger"}'), True, "its mupc-ledger.json is unreadable"),
-    (marker(NEWER), False, "has layout 2, newer than 1, the newest that this version of mupc know"),
+    (marker(NEWER), False, "has layout 2, newer than 1, the newest that this version of mupc read"),
 ]
 
 
