@@ -10,6 +10,7 @@ from jobs.cli.tables import Row
 from pccore import Outcome, Status
 from results.landscape import Cell
 from results.shapes import Shape
+from results.vocabulary import OutcomeLabel
 from transfer.engine.grouping import OPERATIONS
 from transfer.engine.progress import Progress
 from transfer.engine.runs import Run
@@ -139,7 +140,7 @@ class RunStatistics(Progress):
     def troubles(self) -> str:
         """Runs without a result: "3 diverged, 2 failed (2 x no memory), 12 skipped", or ""."""
         counts = {status: n for status, n in self.ended.items() if status is not Status.TRAINED}
-        parts = [f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items())]
+        parts = [f"{n} {OutcomeLabel(status).text}" for status, n in sorted(counts.items())]
         causes = self.causes.copy()  # another thread keeps counting
         if causes:
             shown = [f"{n} x {cause}" for cause, n in causes.most_common(MOST_CAUSES)]

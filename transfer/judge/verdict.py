@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from pccore import Status
 from results.landscape import TINY, Cell, Landscape, Ranking, mean, mostly_trained, optimum, rank
-from results.vocabulary import RATES, VerdictLabel
+from results.vocabulary import RATES, OutcomeLabel, VerdictLabel
 from transfer.judge.bootstrap import LEVEL, Estimate, estimate, resample
 from transfer.space import Space
 
@@ -191,7 +191,7 @@ def _edge(tuned: Cell, best: Cell, target: Landscape, space: Space) -> str:
 
 
 def _counts(landscape: Landscape) -> str:
-    parts = (f"{landscape.count(status)} {status.replace('_', ' ')}" for status in Status)
+    parts = (f"{landscape.count(outcome)} {outcome.text}" for outcome in OutcomeLabel)
     return f"of {landscape.statuses.size} runs {', '.join(parts)}"
 
 
