@@ -66,5 +66,5 @@ ZERO_SHOT = "zero_shot"
 DEPTH_MUP = "depth_mup"
 EXPONENTS = "exponents"
 FITTED = "fitted"
-TRANSFER_RULES = (ZERO_SHOT, DEPTH_MUP, EXPONENTS, FITTED)
+TRANSFER_RULE_NAMES = (ZERO_SHOT, DEPTH_MUP, EXPONENTS, FITTED)
 """Rules that take learning rates from the tuned shapes to a target."""

@@ -11,13 +11,13 @@ from results.vocabulary import (
     RATES,
     SIZE_SYMBOLS,
     SIZES,
-    TRANSFER_RULES,
+    TRANSFER_RULE_NAMES,
     VERDICT_PHRASES,
     OutcomeLabel,
     Phase,
     VerdictLabel,
 )
-from transfer.spec.transfer_rules import RULES
+from transfer.spec.transfer_rules import TRANSFER_RULES
 
 
 def test_outcomes_are_the_statuses_of_training():
@@ -46,7 +46,7 @@ def test_every_verdict_label_has_a_phrase():
 
 
 def test_transfer_rules_of_specs_have_the_ledgers_names():
-    assert tuple(RULES) == TRANSFER_RULES
+    assert tuple(TRANSFER_RULES) == TRANSFER_RULE_NAMES
 
 
 @pytest.mark.parametrize("seconds", [0, 59, 60, 61, 3599, 3600, 86_400])
