@@ -69,7 +69,7 @@ def draw_report(ledger: str, out: Path, experiment: str | None) -> None:
     print(results.report(results.open(ledger), out, experiment))
 
 
-def parse_filters(where: list[str], table: TableName) -> dict[str, list[Value]]:
+def parse_filters(where: list[str], table: TableName) -> "dict[str, list[Value | None]]":
     """Parse "column=value" texts into filters of the ledger, with the types of the columns.
 
     Args:
@@ -80,7 +80,7 @@ def parse_filters(where: list[str], table: TableName) -> dict[str, list[Value]]:
         CommandError: a text has no "=", or a value does not have the type of its column.
     """
     types = _types(table)
-    filters: dict[str, list[Value]] = {}
+    filters: dict[str, list[Value | None]] = {}
     for text in where:
         name, equals, values = text.partition("=")
         if not equals:
