@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import optax
 
 from pccore.registry import Registry
-from pccore.validation import require_decay_rates
+from pccore.validation import DecayRate, PositiveFloat, require_bounds
 
 
 class Optimiser(ABC):
@@ -36,14 +36,12 @@ class Adam(Optimiser):
         ValueError: `b1` or `b2` is outside [0, 1), or `eps` is not positive.
     """
 
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
+    b1: DecayRate = 0.9
+    b2: DecayRate = 0.999
+    eps: PositiveFloat = 1e-8
 
     def __post_init__(self) -> None:
-        require_decay_rates(self, "b1", "b2")
-        if not self.eps > 0:
-            raise ValueError(f"eps must be positive, got {self.eps}")
+        require_bounds(self)
 
     def transformation(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(b1=self.b1, b2=self.b2, eps=self.eps)
@@ -60,10 +58,10 @@ class SGD(Optimiser):
         ValueError: `momentum` is outside [0, 1).
     """
 
-    momentum: float = 0.0
+    momentum: DecayRate = 0.0
 
     def __post_init__(self) -> None:
-        require_decay_rates(self, "momentum")
+        require_bounds(self)
 
     def transformation(self) -> optax.GradientTransformation:
         return optax.trace(self.momentum) if self.momentum else optax.identity()

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.registry import Registry
-from pccore.validation import require_positive
+from pccore.validation import PositiveFloat, require_bounds
 
 
 class Penalty(ABC):
@@ -35,10 +35,10 @@ class WeightDecay(Penalty):
         ValueError: `strength` is not positive.
     """
 
-    strength: float
+    strength: PositiveFloat
 
     def __post_init__(self) -> None:
-        require_positive(self, "strength")
+        require_bounds(self)
 
     def __call__(self, network: Any) -> Float[Array, ""]:
         squares = [jnp.sum(W**2) for W in weights(network)]
@@ -61,11 +61,11 @@ class Orthogonality(Penalty):
         ValueError: `strength` or `gain` is not positive.
     """
 
-    strength: float
-    gain: float = 1.0
+    strength: PositiveFloat
+    gain: PositiveFloat = 1.0
 
     def __post_init__(self) -> None:
-        require_positive(self, "strength", "gain")
+        require_bounds(self)
 
     def __call__(self, network: Any) -> Float[Array, ""]:
         defects = [self._defect(W) for W in weights(network) if W.ndim > 1]

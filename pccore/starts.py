@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from pccore.registry import Registry
 from pccore.relaxation import Departure, Relaxation
-from pccore.validation import require_positive
+from pccore.validation import PositiveFloat, require_bounds
 
 
 class Start(ABC):
@@ -47,10 +47,10 @@ class NormalStart(Start):
         ValueError: `scale` is not positive.
     """
 
-    scale: float = 1.0
+    scale: PositiveFloat = 1.0
 
     def __post_init__(self) -> None:
-        require_positive(self, "scale")
+        require_bounds(self)
 
     def departure(self, relaxation: Relaxation[Departure], key: Array) -> Departure | None:
         leaves, structure = jax.tree.flatten(relaxation.activities(relaxation.origin()))

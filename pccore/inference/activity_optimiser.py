@@ -13,7 +13,7 @@ from pccore.inference.iteration import Iterate, iterate
 from pccore.optimisers import Optimiser
 from pccore.registry import Registry
 from pccore.relaxation import Departure, Relaxation, Scalar
-from pccore.validation import require_at_least
+from pccore.validation import PositiveInt, require_bounds
 
 # Optimisers whose updates are proportional to their learning rate, so that beta can be traced.
 OPTAX: Registry[Callable[..., optax.GradientTransformation]] = Registry(
@@ -60,12 +60,12 @@ class ActivityOptimiser(InferenceScheme):
         ValueError: `steps` is below one, or the optimiser is not in the registry.
     """
 
-    steps: int
+    steps: PositiveInt
     optimiser: str | Optimiser = "adam"
     uses_activity_lr: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "steps")
+        require_bounds(self)
         self._transformation()
 
     @property

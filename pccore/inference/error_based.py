@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.gradient_descent import GradientDescent
 from pccore.relaxation import Departure, Relaxation, Scalar, gradient_steps
-from pccore.validation import require_at_least
+from pccore.validation import PositiveInt, require_bounds
 
 
 @runtime_checkable
@@ -110,11 +110,11 @@ class ErrorBased(InferenceScheme):
         ValueError: `steps` is below one; in `infer`, the network of the relaxation cannot be swept.
     """
 
-    steps: int
+    steps: PositiveInt
     uses_activity_lr: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "steps")
+        require_bounds(self)
 
     @property
     def step_limit(self) -> int:

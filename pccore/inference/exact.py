@@ -10,7 +10,7 @@ from jaxtyping import Array, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme, norm, relative
 from pccore.relaxation import Departure, Relaxation, Scalar
-from pccore.validation import require_positive
+from pccore.validation import PositiveFloat, require_bounds
 
 
 @runtime_checkable
@@ -43,12 +43,12 @@ class ExactSolution(InferenceScheme):
             output energy is not "mse".
     """
 
-    tolerance: float = 1e-3
+    tolerance: PositiveFloat = 1e-3
     uses_activity_lr: ClassVar[bool] = False
     uses_start: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require_positive(self, "tolerance")
+        require_bounds(self)
 
     def infer(
         self,

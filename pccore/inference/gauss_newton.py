@@ -11,7 +11,7 @@ from pccore.inference.gauss_newton_step import conjugate_step, direct_step
 from pccore.inference.iteration import Iterate, iterate
 from pccore.inference.line_search import LinearisableRelaxation, search
 from pccore.relaxation import Departure, Relaxation, Scalar
-from pccore.validation import require_at_least, require_positive
+from pccore.validation import NonNegativeInt, PositiveFloat, PositiveInt, require_bounds
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,15 @@ class GaussNewton(InferenceScheme):
             decay, or the free units are not exactly the hidden ones.
     """
 
-    iterations: int = 1
-    direct_outputs: int = 64
-    conjugate_steps: int = 100
-    tolerance: float = 1e-3
+    iterations: PositiveInt = 1
+    direct_outputs: NonNegativeInt = 64
+    conjugate_steps: PositiveInt = 100
+    tolerance: PositiveFloat = 1e-3
     uses_activity_lr: ClassVar[bool] = False
     splits_batches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "iterations", "conjugate_steps")
-        require_at_least(self, 0, "direct_outputs")
-        require_positive(self, "tolerance")
+        require_bounds(self)
 
     def sweeps(self, outputs: int) -> int:
         """Estimate the sweeps of a batch through the network, one product per layer each."""

@@ -9,7 +9,7 @@ from jaxtyping import Array, PyTree
 from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, Scalar, gradient_steps
-from pccore.validation import require_at_least
+from pccore.validation import PositiveInt, require_bounds
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class GradientDescent(InferenceScheme):
         ValueError: `steps` is below one.
     """
 
-    steps: int
+    steps: PositiveInt
     uses_activity_lr: ClassVar[bool] = True
     splits_batches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "steps")
+        require_bounds(self)
 
     @property
     def step_limit(self) -> int:

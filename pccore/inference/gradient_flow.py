@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from pccore.inference.base import Inference, InferenceScheme, norm, relative
 from pccore.registry import Registry
 from pccore.relaxation import Departure, Relaxation, Scalar
-from pccore.validation import require_at_least, require_positive
+from pccore.validation import NonNegativeFloat, PositiveFloat, PositiveInt, require_bounds
 
 if TYPE_CHECKING:
     import diffrax
@@ -45,14 +45,13 @@ class GradientFlow(InferenceScheme):
         ValueError: `steps` is below one, the solver is unknown, or `tolerance` is negative.
     """
 
-    steps: int
+    steps: PositiveInt
     solver: str = "heun"
-    tolerance: float = 0.0
+    tolerance: NonNegativeFloat = 0.0
     uses_activity_lr: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "steps")
-        require_at_least(self, 0, "tolerance")
+        require_bounds(self)
         SOLVERS[self.solver]
 
     @property
@@ -98,18 +97,16 @@ class AdaptiveFlow(InferenceScheme):
             is negative; the solver is unknown or has no error estimate.
     """
 
-    time: float = 300.0
+    time: PositiveFloat = 300.0
     solver: str = "heun"
-    rtol: float = 1e-3
-    atol: float = 1e-3
-    max_steps: int = 4096
-    tolerance: float = 0.0
+    rtol: PositiveFloat = 1e-3
+    atol: PositiveFloat = 1e-3
+    max_steps: PositiveInt = 4096
+    tolerance: NonNegativeFloat = 0.0
     uses_activity_lr: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "max_steps")
-        require_at_least(self, 0, "tolerance")
-        require_positive(self, "time", "rtol", "atol")
+        require_bounds(self)
         if SOLVERS[self.solver] == "Euler":
             raise ValueError("adaptive_flow needs a solver that estimates its error, got 'euler'")
 

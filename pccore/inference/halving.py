@@ -11,7 +11,7 @@ from jaxtyping import Array, PyTree
 from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, Scalar, descend
-from pccore.validation import require_at_least
+from pccore.validation import NonNegativeInt, PositiveInt, require_bounds
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,12 @@ class Halving(InferenceScheme):
         ValueError: `max_steps` is below one, or `halvings` is negative.
     """
 
-    max_steps: int = 500
-    halvings: int = 2
+    max_steps: PositiveInt = 500
+    halvings: NonNegativeInt = 2
     uses_activity_lr: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "max_steps")
-        require_at_least(self, 0, "halvings")
+        require_bounds(self)
 
     @property
     def step_limit(self) -> int:

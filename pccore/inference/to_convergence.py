@@ -9,7 +9,7 @@ from jaxtyping import Array, PyTree
 from pccore.inference.base import Inference, InferenceScheme, norm, relative
 from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, Scalar, descend
-from pccore.validation import require_at_least, require_positive
+from pccore.validation import PositiveFloat, PositiveInt, require_bounds
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,12 @@ class ToConvergence(InferenceScheme):
         ValueError: `max_steps` is below one, or `tolerance` is not positive.
     """
 
-    max_steps: int = 500
-    tolerance: float = 1e-3
+    max_steps: PositiveInt = 500
+    tolerance: PositiveFloat = 1e-3
     uses_activity_lr: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "max_steps")
-        require_positive(self, "tolerance")
+        require_bounds(self)
 
     @property
     def step_limit(self) -> int:

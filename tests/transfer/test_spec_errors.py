@@ -73,7 +73,7 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ),
     (
         {"training": {"inference": {"scheme": "equilibrium", "iterations": 0}}},
-        ("training.inference: iterations must be at least 1, got 0",),
+        ("training.inference.iterations must be an integer from 1 to 100,000,000, got 0",),
     ),
     (
         {"training": {"inference": {"scheme": "adaptive_flow", "solver": "euler"}}},
@@ -84,7 +84,10 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ("training.inference", "'sgdd'", "did you mean 'sgd'?"),
     ),
     ({"training": {"start": "nomal"}}, ("start.name", "'nomal'", "did you mean 'normal'?")),
-    ({"training": {"start": {"name": "normal", "scale": 0}}}, ("start: scale", "positive", "0.0")),
+    (
+        {"training": {"start": {"name": "normal", "scale": 0}}},
+        ("start.scale", "number from 1e-30", "got 0"),
+    ),
     ({"training": {"penalties": "weight_decay"}}, ("penalties must be a list", "'weight_decay'")),
     ({"training": {"penalties": [3]}}, ("penalties[0] must name one penalty", "3")),
     (

@@ -1,4 +1,4 @@
-"""The configurations that `pccore` trains, made from an settings."""
+"""The configurations that `pccore` trains, made from the settings of an experiment."""
 
 from functools import cache
 

@@ -226,6 +226,8 @@ def _allowed(node: JsonSchemaValue, schema: JsonSchemaValue) -> str:
             return "true or false"
         case {"type": "integer"}:
             return f"an integer from {low:,} to {high:,}"
+        case {"type": "number", "exclusiveMaximum": below}:
+            return f"a number from {low:g} to below {below:g}"
         case {"type": "number"}:
             return f"a number from {low:g} to {high:g}"
         case {"type": "string", "title": title}:

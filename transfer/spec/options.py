@@ -1,8 +1,8 @@
 """Things that a spec names with options of their own: an optimiser, a start, a transfer rule.
 
 Every such thing is a frozen dataclass in a registry, whose fields are its options. Each entry of a
-registry becomes a pydantic model, made from the dataclass: types and defaults are those of the
-fields, and descriptions those under "Attributes:" in its docstring.
+registry becomes a pydantic model, made from the dataclass: types, bounds and defaults are those of
+the fields, and descriptions those under "Attributes:" in its docstring.
 """
 
 import inspect
@@ -25,15 +25,10 @@ from typing import (
 from pydantic import BeforeValidator, Field, create_model
 
 from pccore import Registry
-from transfer.spec.fields import LARGEST_COUNT, LARGEST_RATE, ReadAs, Section
+from pccore.validation import Bounds
+from transfer.spec.fields import LARGEST_COUNT, LARGEST_RATE, SMALLEST_RATE, ReadAs, Section
 
 T = TypeVar("T")
-
-_TYPES: Mapping[object, object] = {
-    int: Annotated[int, Field(strict=True, ge=0, le=LARGEST_COUNT)],
-    float: Annotated[float, Field(strict=True, ge=0, le=LARGEST_RATE)],
-    str: Annotated[str, Field(strict=True)],
-}
 
 
 class Options(Generic[T]):
@@ -43,7 +38,7 @@ class Options(Generic[T]):
         registry: frozen dataclasses, whose constructors check what types do not express.
         key: the key of the name in the mapping.
         types: types of options that a spec writes otherwise than the dataclass, by option.
-        default: what a mapping without `key` means: a name under `key`, and defaults of options.
+        default: the name under `key` that a mapping may leave out, and that entry's own defaults.
     """
 
     def __init__(
@@ -149,9 +144,14 @@ def _required(form: type[Section]) -> bool:
 
 def _option_type(hint: object) -> object:
     """Return the strict and bounded type of an option annotated with `hint`."""
-    if hint in _TYPES:
-        return _TYPES[hint]
-    if get_origin(hint) is Annotated and get_args(hint)[0] in _TYPES:
-        base, *metadata = get_args(hint)
-        return _annotated(_TYPES[base], *metadata)
-    return hint
+    base, *metadata = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if base is str:
+        return Annotated[str, Field(strict=True)]
+    if base not in (int, float):
+        return hint
+    bounds = next((one for one in metadata if isinstance(one, Bounds)), Bounds(least=0))
+    least = SMALLEST_RATE if bounds.above == 0 else bounds.least
+    if bounds.below is not None:
+        return _annotated(base, Field(strict=True, ge=least, lt=bounds.below))
+    largest = LARGEST_COUNT if base is int else LARGEST_RATE
+    return _annotated(base, Field(strict=True, ge=least, le=largest))
