@@ -1,7 +1,6 @@
 """The networks that runs train, by name, and the stacks of layers in each."""
 
 from dataclasses import asdict
-from typing import Any
 
 from pccore import (
     AbstractNetworkConfig,
@@ -28,14 +27,14 @@ def stacks(network: AbstractNetworkConfig) -> tuple[NetworkConfig, ...]:
     return (network,) if isinstance(network, NetworkConfig) else tuple(_parts(network).values())
 
 
-def distinguishing(network: AbstractNetworkConfig) -> dict[str, Any]:
+def distinguishing(network: AbstractNetworkConfig) -> dict[str, object]:
     """Return the settings of a network that the stack that predicts in it does not have.
 
     Settings of its other stacks are included where they differ from those of that stack.
     """
     first = stacks(network)[0]
     hidden = first.precisions[:-1]
-    found: dict[str, Any] = {"precisions": hidden} if any(p != 1 for p in hidden) else {}
+    found: dict[str, object] = {"precisions": hidden} if any(p != 1 for p in hidden) else {}
     if first.initial_std is not None:
         found["initial_std"] = first.initial_std
     if first.initial_range is not None:

@@ -1,9 +1,10 @@
 """The variants: a parameterisation, a learning rule, and the network that it trains."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from pccore import (
+    AbstractNetworkConfig,
     Backpropagation,
     BidirectionalConfig,
     EquilibriumPropagation,
@@ -19,7 +20,7 @@ from pccore import (
     mirror,
 )
 
-Built = tuple[Any, LearningRule]
+Built = tuple[AbstractNetworkConfig, LearningRule]
 """The configuration of a network, and its learning rule."""
 
 
@@ -139,7 +140,7 @@ VARIANTS: Registry[Variant] = Registry(
     },
 )
 
-LEARNING_RULES: Registry[Any] = Registry(
+LEARNING_RULES: Registry[type[LearningRule]] = Registry(
     "learning rule",
     {"pc": PredictiveCoding, "bp": Backpropagation, "ep": EquilibriumPropagation},
 )
