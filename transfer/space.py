@@ -1,4 +1,4 @@
-"""The search space: which learning rates a variant may take, and which cells are next to a cell."""
+"""The search space: the learning rates that a variant may take, and the neighbours of a cell."""
 
 import math
 from dataclasses import dataclass
@@ -10,28 +10,29 @@ from results.landscape import Cell
 Side = Literal["lowest", "highest"]
 
 DIGITS = 4
-"""Significant digits of rates that are computed. They determine run ids, and two machines may
-differ in the last bit of a fit."""
+"""Significant digits of computed rates. Rates determine run ids, and the last bit of a fit may
+differ between machines."""
 
 
 class Rates(Protocol):
     """The values that one learning rate may take."""
 
     def near(self, value: float, reach: int) -> tuple[float, ...]:
-        """`value` and its neighbours up to `reach` places away on either side, ascending.
+        """Return `value` and its neighbours up to `reach` places away on either side, ascending.
 
-        Of a value that was not searched, but predicted, the neighbours need not be values that may
-        be searched either.
+        The neighbours of a predicted value that was not searched need not be searchable either.
         """
         ...
 
     def most_near(self, reach: int) -> int:
-        """How many values `near` gives at most."""
+        """Return the largest number of values that `near` returns."""
         ...
 
     def edge(self, value: float) -> Side | None:
-        """On which side `value` has no neighbour; None inside, or when there is only one value, or
-        where it was not searched."""
+        """Return the side on which `value` has no neighbour.
+
+        None inside, where there is only one value, and for a value that was not searched.
+        """
         ...
 
 
@@ -106,13 +107,13 @@ class Space:
 
     @property
     def searched(self) -> dict[str, Grid | Range]:
-        """The rates by name, without the one that does not exist."""
+        """The rates by name, without a rate that the variant does not have."""
         rates = {"weight_lr": self.weight_lr, "activity_lr": self.activity_lr}
         return {name: values for name, values in rates.items() if values is not None}
 
     @property
     def enumerable(self) -> bool:
-        """Whether both rates are lists, so that `cells` exists."""
+        """True if all rates are lists, so that `cells` exists."""
         return all(isinstance(values, Grid) for values in self.searched.values())
 
     @property
@@ -128,23 +129,23 @@ class Space:
         return _cells(*grids)
 
     def near(self, cell: Cell, reach: int) -> tuple[Cell, ...]:
-        """`cell` and every cell up to `reach` places away in each rate."""
+        """Return `cell` and every cell up to `reach` places away in each rate."""
         return _cells(
             *(values.near(getattr(cell, name), reach) for name, values in self.searched.items())
         )
 
     def most_near(self, reach: int) -> int:
-        """How many cells `near` gives at most."""
+        """Return the largest number of cells that `near` returns."""
         return math.prod(values.most_near(reach) for values in self.searched.values())
 
     def edges(self, cell: Cell) -> dict[str, Side]:
-        """The rates in which `cell` lies on the edge of the space, and on which side."""
+        """Return the rates in which `cell` lies on the edge of the space, each with its side."""
         sides = {name: rates.edge(getattr(cell, name)) for name, rates in self.searched.items()}
         return {name: side for name, side in sides.items() if side is not None}
 
 
 def rounded(rate: float) -> float:
-    """A rate that was computed, to `DIGITS` significant digits."""
+    """Round a computed rate to `DIGITS` significant digits."""
     return float(f"{rate:.{DIGITS}g}")
 
 

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Options(Generic[T]):
-    """How a spec writes the entries of a registry: a name, or a mapping with options.
+    """The form of a registry's entries in a spec: a name, or a mapping with options.
 
     Args:
         registry: frozen dataclasses, whose constructors check what types do not express.

@@ -1,4 +1,4 @@
-"""How a spec describes inference: a scheme, whose steps may depend on the depth."""
+"""Inference in a spec: a scheme, whose steps may depend on the depth."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -37,12 +37,12 @@ class InferenceSpec:
 
     @property
     def uses_activity_lr(self) -> bool:
-        """Whether there is a beta to search."""
+        """True if the scheme has a beta to search."""
         return pccore.INFERENCE[self.scheme].uses_activity_lr
 
     @property
     def uses_start(self) -> bool:
-        """Whether the result depends on where inference begins."""
+        """True if the result depends on where inference begins."""
         return pccore.INFERENCE[self.scheme].uses_start
 
     def build(self, depth: int) -> InferenceScheme:

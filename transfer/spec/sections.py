@@ -71,7 +71,7 @@ class VariantSpec(Section):
 
 
 class TrainingSpec(Section):
-    """How every network is trained."""
+    """The training of every network."""
 
     batch_size: Count = Field(
         default=64, description="Samples per batch, B. Activity learning rates depend on it."

@@ -27,7 +27,7 @@ class TargetSpec(Section):
 
 
 class TransferSpec(Section):
-    """Where the optimum is rerun, and how it is judged."""
+    """The targets at which the optimum is rerun, and how it is judged."""
 
     rules: Rules = Field(
         default=(ZeroShot(),),

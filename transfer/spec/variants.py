@@ -29,7 +29,7 @@ class Variant(Protocol):
 
     @property
     def infers(self) -> bool:
-        """Whether the rule has an inference phase."""
+        """True if the rule has an inference phase."""
         ...
 
     def build(self, network: NetworkConfig, inference: InferenceScheme, start: Start) -> Built:
