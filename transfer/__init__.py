@@ -8,7 +8,7 @@ with jobs.LocalPool() as pool:
 print(result.summary)
 
 Layers, from the bottom; a module imports from its own layer and those below:
-    shapes, space   the size of a network; the learning rates that a variant may take
+    space           the learning rates that a variant may take
     judge           landscapes, optima, laws, verdicts
     search          samplers
     spec            experiments as written in YAML or Python
