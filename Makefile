@@ -2,12 +2,21 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Side by side, a file at a time: tests that start a cluster have one to themselves.
-# One thread each for what NumPy and SciPy compute: two processes that share out over the same cores take twenty times as long.
+# Processes take a file at a time, so that the tests of a file share its fixtures. NumPy and SciPy
+# get one thread each: two processes that share the same cores take twenty times as long.
 PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
+# test-fast leaves out files whose tests start processes or clusters, or compile for long.
+FAST := tests/test_layers.py tests/test_systems.py tests/results tests/transfer \
+	$(addprefix tests/pccore/test_,activations.py data_idx.py parameterisations.py starts.py) \
+	$(addprefix tests/jobs/test_,cli_errors.py cluster.py progress.py tables.py worker.py)
+SLOWER := $(addprefix --ignore=tests/,results/test_ledger_crashes.py \
+	results/test_ledger_every_byte.py results/test_ledger_properties.py \
+	results/test_report_figures.py results/test_report_page.py transfer/test_family.py \
+	transfer/test_law.py transfer/test_rules.py transfer/test_train.py)
+
 .DEFAULT_GOAL := help
-.PHONY: help install run test check check-all lint types format bench
+.PHONY: help install run test test-fast check check-all lint types format bench size
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -20,9 +29,14 @@ run: $(READY)  ## the main job on the embedded digits: tune, transfer to 128 lay
 test: $(READY)  ## the tests, without those that take minutes
 	$(PYTEST) -m "not slow"
 
+test-fast: $(READY)  ## unit tests of the spec, the search, the judge and the ledger, in a minute
+	$(PYTEST) -m "not slow and not ray" $(FAST) $(SLOWER)
+
 check: lint types test  ## what must hold before a commit: lint, types, layer rules, tests
 
-check-all: lint types  ## the same with the tests that take minutes
+# Compiled with the optimisations that users have (tests/conftest.py).
+check-all: export JAX_DISABLE_MOST_OPTIMIZATIONS = 0
+check-all: lint types  ## the same with the tests that take minutes, on optimised programs
 	$(PYTEST)
 
 lint: $(READY)  ## ruff's rules and formatting, and who may import whom
@@ -39,6 +53,9 @@ format: $(READY)  ## let ruff mend what it can
 
 bench: $(READY)  ## the short measurements against benchmarks/record.json, in minutes
 	$(BIN)/python benchmarks/bench.py
+
+size: $(READY)  ## lines by package, longest files and functions, import cycles
+	$(BIN)/python benchmarks/size.py
 
 # A set-up that was cut short has no stamp, so the next command repeats it.
 # The version in mupc/__init__.py becomes part of the installed metadata.

@@ -111,9 +111,3 @@ def test_every_library_is_declared(package: str) -> None:
 @pytest.mark.parametrize("statement", FRESH)
 def test_import_stays_light(statement: str) -> None:
     assert loaded_by(statement) & set(FRESH[statement]) == set()
-
-
-def test_help_loads_nothing_heavy() -> None:
-    """Time is measured by benchmarks/startup.py: it depends on what else the machine does."""
-    calls = "from jobs.cli.main import app\ntry:\n    app(['--help'])\nexcept SystemExit:\n    pass"
-    assert loaded_by(calls) & set(HEAVY) == set()

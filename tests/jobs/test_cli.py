@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import MUPC, make_plain_folders, mupc, write_spec
+from command import MUPC, make_plain_folders, mupc, mupc_process, write_spec
 
 import mupc as mupc_package
 import pccore
@@ -152,7 +152,9 @@ def test_run_on_a_ray_cluster_finds_the_same(home: Path, tmp_path: Path, ray_clu
     address = ray.get_runtime_context().gcs_address
     write_spec(tmp_path)
     make_plain_folders(tmp_path)
-    done = mupc(tmp_path, "run", "spec.yaml", "--pool", "ray", "--address", address, "--json")
+    done = mupc_process(
+        tmp_path, "run", "spec.yaml", "--pool", "ray", "--address", address, "--json"
+    )
     assert done.returncode == 0, done.stderr
     assert f"joining the Ray cluster at {address}" in done.stderr
     local = results.open(str(home / "runs")).verdicts()
@@ -166,7 +168,7 @@ def test_run_on_a_ray_cluster_finds_the_same(home: Path, tmp_path: Path, ray_clu
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "somewhere"])
 def test_missing_cluster_is_one_sentence(tmp_path: Path, address: str) -> None:
     write_spec(tmp_path)
-    done = mupc(tmp_path, "run", "spec.yaml", "--pool", "ray", "--address", address)
+    done = mupc_process(tmp_path, "run", "spec.yaml", "--pool", "ray", "--address", address)
     assert done.returncode == 2
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith(f"mupc: no Ray cluster at {address!r}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import TINY, called, mupc, start, write_spec
+from command import TINY, called, mupc_process, start, write_spec
 from ray_head import Head, drivers, ray_head
 from s3_server import BUCKET, s3_server
 
@@ -80,7 +80,7 @@ def test_killed_job_continues_when_submitted_again(
     assert jobs.status(first, head.address).status is JobStatus.FAILED
     before = results.open(own).runs()
 
-    done = mupc(tmp_path, "submit", str(spec), "--address", head.address, "--follow")
+    done = mupc_process(tmp_path, "submit", str(spec), "--address", head.address, "--follow")
     assert done.returncode == 0, done.stdout + done.stderr
     second = done.stdout.splitlines()[0].removeprefix("submitted ")
     assert done.stderr.strip() == f"{second} succeeded"
