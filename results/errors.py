@@ -16,7 +16,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> LedgerError:
     """Return the error for a name that is not in `known`; suggest the nearest one."""
     names = list(known)
     near = get_close_matches(str(name), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {str(near[0])!r}?" if near else ""
     return LedgerError(f"unknown {kind} {name!r}: choose from {', '.join(names)}{hint}")
 
 
