@@ -281,3 +281,10 @@ def test_the_bootstrap_interval_covers_the_truth(true_regret: float) -> None:
         assert regret is not None
         covered += regret.low <= true_regret <= regret.high
     assert covered / 300 > 0.85
+
+
+@pytest.mark.parametrize(("seeds", "shown"), [(1, False), (2, True)])
+def test_reason_has_an_interval_where_seeds_can_be_resampled(seeds: int, shown: bool) -> None:
+    target = landscape(Cell(1.0, 2.0), NEAR, seeds=seeds)
+    found = verdict(target, landscape(seeds=seeds))
+    assert ("95% interval" in found.reason) == shown

@@ -1,0 +1,65 @@
+"""The best cell of a landscape, on losses that can be ranked by hand."""
+
+import numpy as np
+import pytest
+
+from results.landscape import Cell, Landscape, mostly_trained, optimum, rank
+from results.vocabulary import OutcomeLabel
+
+TRAINED, DIVERGED, FAILED = OutcomeLabel.TRAINED, OutcomeLabel.DIVERGED, OutcomeLabel.FAILED
+
+
+def landscape(*cells: list[float | OutcomeLabel]) -> Landscape:
+    """Return cells with rates 1, 2, ... from the losses, or outcomes, of their seeds."""
+    rows = [
+        [
+            {
+                "outcome": value if isinstance(value, OutcomeLabel) else TRAINED,
+                "final_train_loss": None if isinstance(value, OutcomeLabel) else value,
+                "min_train_loss": None,
+                "test_accuracy": None,
+            }
+            for value in seeds
+        ]
+        for seeds in cells
+    ]
+    return Landscape.of([Cell(float(number), None) for number in range(1, len(cells) + 1)], rows)
+
+
+@pytest.mark.parametrize(("trained", "mostly"), [(1, False), (2, False), (3, True), (4, True)])
+def test_more_than_half_of_four_seeds_are_three(trained: int, mostly: bool) -> None:
+    losses: list[float | OutcomeLabel] = [0.5] * trained + [DIVERGED] * (4 - trained)
+    found = landscape(losses)
+    assert mostly_trained(found, 0) == mostly
+    assert (optimum(found) is not None) == mostly
+
+
+def test_trained_seeds_count_before_the_loss() -> None:
+    found = landscape([0.1, 0.1, DIVERGED], [0.9, 0.9, 0.9])
+    assert optimum(found) == Cell(2.0, None)
+
+
+def test_mean_over_seeds_decides_and_ties_go_to_the_lower_rate() -> None:
+    assert optimum(landscape([0.1, 0.8], [0.3, 0.3])) == Cell(2.0, None)
+    assert optimum(landscape([0.3, 0.5], [0.5, 0.3])) == Cell(1.0, None)
+
+
+def test_cell_with_a_failed_run_does_not_compete() -> None:
+    assert optimum(landscape([0.1, FAILED], [0.3, 0.3])) == Cell(2.0, None)
+    assert optimum(landscape([0.1, FAILED])) is None
+    kept = landscape([0.1, FAILED], [0.3, 0.3]).without_failures(keep=Cell(1.0, None))
+    assert len(kept.cells) == 2
+
+
+def test_trained_run_without_a_finite_loss_counts_as_diverged() -> None:
+    found = landscape([float("inf"), 0.2])
+    assert found.count(DIVERGED) == found.count(TRAINED) == 1
+    assert np.isnan(found.losses[0, 0])
+
+
+def test_ranking_of_resamples() -> None:
+    ranking = rank(landscape([0.1, 0.9], [0.3, 0.4]), np.array([[2, 0], [0, 2], [1, 1]]))
+    assert ranking.best.tolist() == [0, 1, 1]
+    assert ranking.trained.tolist() == [[2, 2], [2, 2], [2, 2]]
+    np.testing.assert_allclose(ranking.loss, [[0.1, 0.3], [0.9, 0.4], [0.5, 0.35]])
+    np.testing.assert_allclose(ranking.of_best(ranking.loss), [0.1, 0.4, 0.35])
