@@ -2,10 +2,10 @@
 
     python benchmarks/bench.py [--update] [--only WORD]
 
-Of every ratio more is better. One that falls more than 20% below the record, or below a bar that
-holds on every machine, is measured again, twice at most, and the best counts; if it still does, its
-name, the record and the measurement are told and the status is 1. --update rewrites the record with
-what is measured.
+Every ratio is better when it is larger. A ratio more than 20% below the record, or below a bar that
+holds on every machine, is measured again, at most twice, and the best counts. If it stays below,
+its name, the measurement and the record are printed and the exit status is 1. --update rewrites the
+record.
 """
 
 import argparse
@@ -45,7 +45,7 @@ Ratios = dict[str, float]
 
 @dataclass(frozen=True)
 class Failure:
-    """A ratio that is too low, and what it had to reach."""
+    """A ratio that is too low, and the least value allowed."""
 
     name: str
     measured: float
@@ -81,24 +81,26 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     found = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     found.add_argument("--update", action="store_true", help="rewrite the record")
-    found.add_argument("--only", default="", metavar="WORD", help="benchmarks whose command has it")
+    found.add_argument(
+        "--only", default="", metavar="WORD", help="run benchmarks whose command contains it"
+    )
     return found.parse_args()
 
 
 def best_of(command: str, record: Ratios) -> Ratios:
-    """The best of each ratio of a command, run again while one of them is too low."""
+    """Return the best of each ratio of a command, run again while one of them is too low."""
     best = measured(command)
     for _ in range(TRIES - 1):
         failures = failing(best, record)
         if not failures:
             break
-        print(f"again, as {failures[0]}", flush=True)
+        print(f"measured again because {failures[0]}", flush=True)
         best = {name: max(best.get(name, 0.0), value) for name, value in measured(command).items()}
     return best
 
 
 def measured(command: str) -> Ratios:
-    """The ratios of one command, in a process of its own."""
+    """Return the ratios of one command, run as a process."""
     print(f"-- benchmarks/{command}", flush=True)
     script, *arguments = command.split()
     result = subprocess.run(
@@ -111,7 +113,7 @@ def measured(command: str) -> Ratios:
 
 
 def failing(ratios: Ratios, record: Ratios) -> list[Failure]:
-    """Those ratios that are below their bar, or too far below the record."""
+    """Return the ratios that are below their bar or too far below the record."""
     failures = []
     for name, value in ratios.items():
         bar, recorded = BARS.get(name, 0.0), record.get(name, 0.0)
@@ -124,19 +126,19 @@ def failing(ratios: Ratios, record: Ratios) -> list[Failure]:
 
 
 def show(ratios: Ratios, record: Ratios) -> None:
-    """Each ratio beside its record."""
+    """Print each ratio next to its record."""
     for name, value in ratios.items():
         recorded = f"{record[name]:8.3f}" if name in record else "       -"
         print(f"{name:<44} {value:8.3f}   record {recorded}", flush=True)
 
 
 def read_record(path: Path = RECORD) -> Ratios:
-    """The committed ratios; none where there is no record."""
+    """Return the committed ratios; an empty dictionary without a record."""
     return json.loads(path.read_text())["ratios"] if path.exists() else {}
 
 
 def write_record(ratios: Ratios, path: Path = RECORD) -> None:
-    """Write the record, with what it was measured on."""
+    """Write the record with the date, commit, JAX version and cores of the measurement."""
     about = {
         "date": str(date.today()),
         "commit": commit(),

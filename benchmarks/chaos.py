@@ -1,14 +1,14 @@
-"""Kills at random whatever works on an experiment, and counts what is lost or counted twice.
+"""Random kills of workers, nodes and drivers; counts runs that are lost or recorded twice.
 
     python benchmarks/chaos.py [--kills 200] [--seed 0] [--nodes 2]
 
 A real Ray cluster on this machine: a head, and nodes with a slot each (in network namespaces of
-their own where one may). `mupc run` trains an experiment on it, again and again under another name.
-Every few seconds a worker, a node or the driver gets SIGKILL; another node joins, and the driver is
-started again with the same command. After each kill the ledger's files are read: a run that was
-there and is not any more is lost, one that is there twice is doubled. At the end of each experiment
-its verdicts are compared with those of a run that nobody killed. The exit status is 1 if anything
-was lost, doubled, damaged or decided otherwise.
+their own where permitted). `mupc run` trains an experiment on it, repeatedly under new names. Every
+few seconds a worker, a node or the driver gets SIGKILL. A killed node is replaced, and a killed
+driver is restarted with the same command. After each kill the ledger's files are read: a run that
+has vanished is lost, a run that occurs twice is doubled. At the end of each experiment its verdicts
+are compared with those of an undisturbed run. The exit status is 1 if anything was lost, doubled,
+damaged or judged differently.
 """
 
 import argparse
@@ -47,141 +47,141 @@ VICTIMS = {"worker": 6, "driver": 2, "node": 1}  # how often, relative to each o
 PAUSE = (0.5, 4.0)  # seconds between two kills
 
 
-class Siege:
-    """One experiment under attack, and what has been seen of its ledger."""
+class Attack:
+    """One experiment whose processes are killed, and the rows seen in its ledger."""
 
     def __init__(self, nodes: Nodes, folder: Path, name: str) -> None:
         self.nodes, self.folder = nodes, folder / name
         self.folder.mkdir()
         (self.folder / "spec.yaml").write_text(yaml.safe_dump({"name": name, **SPEC}))
-        self.seen: Counter[str] = Counter()
+        self.rows_seen: Counter[str] = Counter()
         self.lost: set[str] = set()
         self.doubled: set[str] = set()
-        self.begin()
+        self.start()
 
-    def begin(self) -> None:
-        """Start the driver, or start it again."""
+    def start(self) -> None:
+        """Start or restart the driver."""
         where = ("--pool", "ray", "--address", self.nodes.address)
-        with (self.folder / "said").open("a") as said:
+        with (self.folder / "output").open("a") as output:
             self.driver = subprocess.Popen(
                 [*MUPC, "run", "spec.yaml", *where, "--checkpoint-minutes", "0.01"],
                 cwd=self.folder,
                 env={**os.environ, "MUPC_LAYOUTS": "default", **self.nodes.variables()},
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
             )
 
-    def look(self) -> None:
-        """Count the rows of every published file."""
+    def inspect(self) -> None:
+        """Count the rows of every published file, and note lost and doubled runs."""
         now: Counter[str] = Counter()
         for path in (self.folder / "runs" / "runs").glob("[!.]*.parquet"):
             with suppress(FileNotFoundError):  # merged meanwhile
                 now.update(pq.read_table(path, columns=["run_id"])["run_id"].to_pylist())
-        if not now and self.seen:
+        if not now and self.rows_seen:
             return  # between two listings of a compaction
-        self.lost |= self.seen.keys() - now.keys()
+        self.lost |= self.rows_seen.keys() - now.keys()
         self.doubled |= {run_id for run_id, count in now.items() if count > 1}
-        self.seen |= now
+        self.rows_seen |= now
 
-    def said(self) -> str:
-        """The last of what the driver printed."""
-        return (self.folder / "said").read_text()[-2000:]
+    def output(self) -> str:
+        """Return the end of what the driver printed."""
+        return (self.folder / "output").read_text()[-2000:]
 
     def damaged(self) -> int:
-        """How many files are not what was written."""
+        """Return the number of damaged files."""
         return len(results.open(self.folder / "runs").check())
 
     def verdicts(self) -> pd.DataFrame:
-        """What was decided."""
+        """Return the columns of the verdicts that must not change."""
         return results.open(self.folder / "runs").verdicts()[DECIDED]
 
 
 @dataclass
-class Tally:
-    """What the sieges came to."""
+class Totals:
+    """Kills, and faults found, of all attacks."""
 
     kills: Counter[str] = field(default_factory=Counter)
     experiments: int = 0
     lost: int = 0
     doubled: int = 0
     damaged: int = 0
-    otherwise: int = 0
+    changed: int = 0
     seconds: float = 0.0
 
-    def add(self, siege: Siege, undisturbed: pd.DataFrame) -> None:
-        """Judge an experiment that is done."""
+    def add(self, attack: Attack, undisturbed: pd.DataFrame) -> None:
+        """Add the faults of a finished experiment."""
         self.experiments += 1
-        self.lost += len(siege.lost)
-        self.doubled += len(siege.doubled)
-        self.damaged += siege.damaged()
-        self.otherwise += not siege.verdicts().equals(undisturbed)
+        self.lost += len(attack.lost)
+        self.doubled += len(attack.doubled)
+        self.damaged += attack.damaged()
+        self.changed += not attack.verdicts().equals(undisturbed)
 
     @property
     def clean(self) -> bool:
-        return not (self.lost or self.doubled or self.damaged or self.otherwise)
+        return not (self.lost or self.doubled or self.damaged or self.changed)
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} of {kind}s" for kind, count in sorted(self.kills.items()))
         return (
             f"{self.kills.total()} kills ({kinds}) in {self.seconds:.0f} s; "
             f"{self.experiments} experiments done; {self.lost} runs lost, {self.doubled} doubled, "
-            f"{self.damaged} files damaged, {self.otherwise} verdicts otherwise"
+            f"{self.damaged} files damaged, {self.changed} verdicts changed"
         )
 
 
 def main() -> int:
     options = parse()
-    chance, tally = random.Random(options.seed), Tally()
+    chance, totals = random.Random(options.seed), Totals()
     with tempfile.TemporaryDirectory(prefix="chaos-") as place:
         undisturbed = undisturbed_verdicts(Path(place))
         begun = time.monotonic()
         with ray_nodes(Path(place)) as nodes:
             for _ in range(options.nodes):
                 nodes.join()
-            while tally.kills.total() < options.kills:
-                siege = Siege(nodes, Path(place), f"siege-{tally.experiments}")
-                lay(siege, chance, tally.kills, options.kills)
-                tally.add(siege, undisturbed)
-                tally.seconds = time.monotonic() - begun
-                print(tally, flush=True)
-    return 0 if tally.clean else 1
+            while totals.kills.total() < options.kills:
+                attack = Attack(nodes, Path(place), f"attack-{totals.experiments}")
+                kill_until_done(attack, chance, totals.kills, options.kills)
+                totals.add(attack, undisturbed)
+                totals.seconds = time.monotonic() - begun
+                print(totals, flush=True)
+    return 0 if totals.clean else 1
 
 
-def lay(siege: Siege, chance: random.Random, kills: Counter[str], most: int) -> None:
-    """Kill until the experiment is done all the same; no more than `most` kills in all."""
+def kill_until_done(attack: Attack, chance: random.Random, kills: Counter[str], most: int) -> None:
+    """Kill processes until the experiment is done; at most `most` kills in all."""
     while True:
         time.sleep(chance.uniform(*PAUSE))
-        siege.look()
-        status = siege.driver.poll()
+        attack.inspect()
+        status = attack.driver.poll()
         if status == 0:
             return
         if status is not None:
-            sys.exit(f"the driver gave up with status {status}:\n{siege.said()}")
-        alive = [node for node in siege.nodes.nodes if node.processes()]
+            sys.exit(f"the driver gave up with status {status}:\n{attack.output()}")
+        alive = [node for node in attack.nodes.nodes if node.processes()]
         workers = [worker for node in alive for worker in node.workers()]
         if workers and kills.total() < most:  # a driver that never gets that far loses nothing
             (kind,) = chance.choices(list(VICTIMS), list(VICTIMS.values()))
-            strike(siege, kind, chance.choice(alive), chance.choice(workers))
+            strike(attack, kind, chance.choice(alive), chance.choice(workers))
             kills[kind] += 1
 
 
-def strike(siege: Siege, kind: str, node: Node, worker: int) -> None:
-    """Kill one of them or the driver, and see to it that work can go on."""
+def strike(attack: Attack, kind: str, node: Node, worker: int) -> None:
+    """Kill a worker, a node or the driver, and replace what work needs."""
     if kind == "worker":
         with suppress(ProcessLookupError):
             os.kill(worker, signal.SIGKILL)
     elif kind == "node":
         node.signal(signal.SIGKILL)
-        siege.nodes.join()
+        attack.nodes.join()
     else:
-        siege.driver.kill()
-        siege.driver.wait()
-        siege.look()
-        siege.begin()
+        attack.driver.kill()
+        attack.driver.wait()
+        attack.inspect()
+        attack.start()
 
 
 def undisturbed_verdicts(folder: Path) -> pd.DataFrame:
-    """Those of a run that nobody killed."""
+    """Return the verdicts of an undisturbed run."""
     (folder / "spec.yaml").write_text(yaml.safe_dump({"name": "undisturbed", **SPEC}))
     command = [*MUPC, "run", "spec.yaml", "--ledger", "undisturbed"]
     variables = {**os.environ, "MUPC_LAYOUTS": "default"}

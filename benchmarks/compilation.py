@@ -1,4 +1,4 @@
-"""What JAX says about its compilations while they happen."""
+"""Counts and durations of JAX's compilations, recorded while they happen."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ Interval = tuple[float, float]
 
 
 class Compilations:
-    """What happened to programs, and when.
+    """Programs that reached each stage of compilation, with the time spent.
 
     Attributes:
         count: programs that reached each stage; "compile" counts those read from a cache too.
@@ -34,12 +34,12 @@ class Compilations:
             self._spans[stage, threading.get_ident()].append((end - duration, end))
 
     def seconds(self, stage: str) -> float:
-        """Time spent in a stage, all threads together. "compile" contains "read from cache"."""
+        """Return a stage's seconds in all threads; "compile" contains "read from cache"."""
         return sum(covered(spans) for (name, _), spans in self._spans.items() if name == stage)
 
 
 def covered(intervals: Iterable[Interval]) -> float:
-    """Length of the union: tracing a program contains tracing the functions that it calls."""
+    """Return the length of the union: tracing a program contains tracing what it calls."""
     total, reached = 0.0, float("-inf")
     for start, end in sorted(intervals):
         total += max(0.0, end - max(start, reached))

@@ -1,6 +1,6 @@
-"""Compile time by depth, and programs compiled again when only values change.
+"""Compile time by depth, and programs that are compiled again when only values change.
 
-    python benchmarks/compile_time.py [--depths 8,32,128] [--width 64]
+    python benchmarks/compile_time.py [--depths 8,32,128] [--width 64] [--again 8x64]
 
 Times are processor seconds, which other work on the machine hardly lengthens: of a training of one
 step with nothing compiled and without the compilation cache, less those of the same training again.
@@ -16,10 +16,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compilation import watched
-from measure import BATCH, cap_threads, in_turns, made_up, parser, training
+from measure import BATCH, Shape, cap_threads, in_turns, made_up, parser, shapes, training
 from report import Report
+
+if TYPE_CHECKING:
+    from jobs import LocalPool
 
 
 def main() -> None:
@@ -36,7 +40,7 @@ def main() -> None:
     for depth, best in seconds.items():
         report.rows.append([depth, f"{best:.2f}", f"{best / seconds[first]:.2f}"])
     report.ratios[f"compile time, H = {first} / {last}"] = seconds[first] / seconds[last]
-    again = compiled_again()
+    again = compiled_again(options.again[0])
     report.notes.append(
         "All programs of a training, traced, lowered and compiled. Programs compiled again in one "
         "worker: "
@@ -54,12 +58,15 @@ def parse() -> argparse.Namespace:
     found.add_argument(
         "--depths", type=lambda text: [int(part) for part in text.split(",")], default="8,32,128"
     )
+    found.add_argument(
+        "--again", type=shapes, default="8x64", help="HxN whose programs are counted (8x64)"
+    )
     found.set_defaults(repeats=3)
     return found.parse_args()
 
 
 def compile_seconds(depth: int, width: int) -> float:
-    """Processor seconds to trace, lower and compile a training, from nothing."""
+    """Return the processor seconds to trace, lower and compile a training without a cache."""
     import jax
 
     import pccore
@@ -76,8 +83,8 @@ def compile_seconds(depth: int, width: int) -> float:
     return once() - once()
 
 
-def compiled_again() -> dict[str, int]:
-    """Programs that one worker compiles when only what is named has changed."""
+def compiled_again(shape: Shape) -> dict[str, int]:
+    """Count the programs that one worker compiles when only what is named has changed."""
     from jobs import LocalPool
 
     counts: dict[str, int] = {}
@@ -88,41 +95,49 @@ def compiled_again() -> dict[str, int]:
         counts[what] = compilations.count["compile"]
 
     with LocalPool(workers=1) as pool, tempfile.TemporaryDirectory() as folder:
-        sweep = partial(experiment, pool, Path(folder))
+        sweep = partial(experiment, pool, Path(folder), shape)
         sweep("first", [0.05, 0.01], [5, 1], seeds=[0])
         count("another experiment", lambda: sweep("second", [0.03, 0.02], [4, 2], seeds=[0]))
         count("another grid", lambda: sweep("third", [0.05], [4, 2, 1], seeds=[0, 1]))
         count("other seeds", lambda: sweep("fourth", [0.05, 0.01], [5, 1], seeds=[7]))
-    train(0, 0.05, 5.0, 0)
-    count("other learning rates", lambda: train(0, 0.02, 3.0, 0))
-    count("another data set of the same shape", lambda: train(1, 0.05, 5.0, 0))
+    train(shape, 0, 0.05, 5.0, 0)
+    count("other learning rates", lambda: train(shape, 0, 0.02, 3.0, 0))
+    count("another data set of the same shape", lambda: train(shape, 1, 0.05, 5.0, 0))
     return counts
 
 
 def experiment(
-    pool: object, folder: Path, name: str, etas: list[float], betas: list[float], seeds: list[int]
+    pool: "LocalPool",
+    folder: Path,
+    shape: Shape,
+    name: str,
+    etas: list[float],
+    betas: list[float],
+    seeds: list[int],
 ) -> None:
-    """Tune digits at 8 x 64, transfer to 16."""
+    """Tune on the digits at a shape, transfer to twice its depth."""
     import results
     import transfer
 
+    depth, width = shape
+    tune = {"width": width, "depth": depth, "weight_lr": etas, "activity_lr": betas}
     spec = {
         "name": name,
         "dataset": "digits",
         "training": {"batch_size": BATCH, "steps": 10, "eval_every": 5},
-        "tune": {"width": 64, "depth": 8, "weight_lr": etas, "activity_lr": betas, "seeds": seeds},
-        "transfer": {"depths": [16], "neighbourhood": "all"},
+        "tune": {**tune, "seeds": seeds},
+        "transfer": {"depths": [2 * depth], "neighbourhood": "all"},
     }
     ledger = results.open(str(folder / name), create=True)
     transfer.run(transfer.Experiment.from_dict(spec), ledger, pool)
 
 
-def train(data_seed: int, eta: float, beta: float, seed: int) -> None:
-    """One training at tuning size."""
+def train(shape: Shape, data_seed: int, eta: float, beta: float, seed: int) -> None:
+    """Train once at tuning size."""
     import pccore
 
     data = made_up(train=4 * BATCH, test=BATCH, seed=data_seed)
-    pccore.fit(training((8, 64), 4), data, pccore.Lane(eta, beta, seed))
+    pccore.fit(training(shape, 4), data, pccore.Lane(eta, beta, seed))
 
 
 if __name__ == "__main__":

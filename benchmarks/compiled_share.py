@@ -1,4 +1,4 @@
-"""How much of a training at tuning size is spent in compiled code, by the profiler.
+"""Share of a training at tuning size spent in compiled code, measured by the profiler.
 
     python benchmarks/compiled_share.py [--shapes 8x64,8x128] [--steps 300]
 
@@ -30,8 +30,8 @@ def main() -> None:
     columns = ["H x N", "wall, ms", "outside compiled code, ms", "share in compiled code"]
     report = Report("A training at tuning size: time in compiled code", columns)
     report.notes.append(
-        f"{options.steps} steps, evaluated every 100, on MNIST's sizes. What the profiler sees no "
-        "program running in is outside; wall is without the profiler."
+        f"{options.steps} steps, evaluated every 100, on MNIST's sizes. Outside is the time in "
+        "which the profiler saw no program; wall is without the profiler."
     )
     for shape in options.shapes:
         add(report, shape, options)
@@ -46,7 +46,7 @@ def parse() -> argparse.Namespace:
 
 
 def add(report: Report, shape: Shape, options: argparse.Namespace) -> None:
-    """One line of the table, its ratio, and the programs that took most of the time."""
+    """Add one line to the table, its ratio, and the operations that took most of the time."""
     import pccore
 
     data, config = made_up(), training(shape, options.steps, eval_every=100)
@@ -73,7 +73,7 @@ def add(report: Report, shape: Shape, options: argparse.Namespace) -> None:
 
 
 def traced(call: Any, operations: Counter[str]) -> float:
-    """Seconds of `call` in which no program ran; adds up those of each operation."""
+    """Return the seconds of `call` in which no program ran; add up those of each operation."""
     import jax
 
     options = jax.profiler.ProfileOptions()
@@ -94,7 +94,7 @@ def traced(call: Any, operations: Counter[str]) -> float:
 
 
 def events(profile: Any) -> Iterator[tuple[bool, Any]]:
-    """What ran in compiled programs: (whether on a device of its own, event)."""
+    """Yield (ran on an accelerator, event) for what ran in compiled programs."""
     for plane in profile.planes:
         on_device = plane.name.startswith("/device:")
         for line in plane.lines:

@@ -82,7 +82,7 @@ def solvers(options: argparse.Namespace) -> Report:
 
 
 def in_fresh_process(shape: Shape, options: argparse.Namespace, *more: str) -> tuple[Any, float]:
-    """What a process finds that does nothing else, and its peak in bytes."""
+    """Return what a fresh process measures, and its peak memory in bytes."""
     command = [sys.executable, Path(__file__), "--child", "--shapes", label(shape), *more]
     command += ["--threads", str(options.threads), *(["--solvers"] if options.solvers else [])]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
@@ -91,7 +91,7 @@ def in_fresh_process(shape: Shape, options: argparse.Namespace, *more: str) -> t
 
 
 def condition_numbers(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
-    """Of every network; a program sees the products a_l W_l only, and so serves several."""
+    """Measure every network; networks with the same products a_l W_l share a program."""
     from dataclasses import replace
 
     import jax
@@ -133,7 +133,7 @@ def config(shape: Shape, parameterisation: str, *, residual: bool) -> Any:
 
 
 def second_run(compiled: Callable[..., Any], *given: Any) -> tuple[Any, float]:
-    """What a compiled function returns, and the seconds that it takes once it is compiled."""
+    """Return what a compiled function returns, and its seconds once it is compiled."""
     import jax
 
     jax.block_until_ready(compiled(*given))

@@ -1,12 +1,12 @@
-"""What 10,000 pending runs cost the driver: everything of a sweep that is not training.
+"""Cost of 10,000 pending runs to the driver: everything in a sweep except training.
 
     python benchmarks/driver.py [--runs 10000]
 
-A grid of as many cells, one seed each, is asked for, dispatched, recorded in a ledger on disk, told
-to Optuna and judged, by `transfer.run` as `mupc run` calls it. Only the pool is not real: it gives
-made-up losses at once, a group of 100 lanes at a time. Columns: milliseconds of wall-clock and of
-processor time per run, from start to verdict; the same of a second start, which finds every run in
-the ledger; and by how much the peak of the process' memory grew.
+A grid of 10,000 cells with one seed each is suggested, dispatched, recorded in a ledger on disk,
+reported to Optuna and judged by `transfer.run`, as in `mupc run`. Only the pool is simulated: it
+returns made-up losses at once, 100 lanes per group. Columns: milliseconds of wall-clock and of
+processor time per run, from start to verdict, also for a second start that finds every run in the
+ledger, and the growth of the process' peak memory.
 """
 
 import argparse
@@ -30,7 +30,7 @@ LANES = 100
 
 
 class InstantPool:
-    """Answers each group at once, with the losses of a bowl in log eta and log beta."""
+    """A pool that returns each group at once, with losses quadratic in log eta and log beta."""
 
     slots = 2
 
@@ -115,7 +115,7 @@ def main() -> None:
 
 
 def peak() -> float:
-    """Most memory this process has had, in MB."""
+    """Return the peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -36,7 +36,7 @@ ALL = "8x128,32x128,128x128"
 RATE = 0.45  # beta/B of descent and Heun on the activities
 ADAM_RATE = 0.01
 ERROR_RATE = 0.1  # beta/B of descent on the errors: 2 / lambda_max of S is not far above
-LONG, LONGEST = 1000, 5000
+SHORTER = 5  # times fewer steps for the schemes that are compared at equal numbers of steps
 
 
 def main() -> None:
@@ -66,11 +66,12 @@ def parse() -> argparse.Namespace:
     found = parser(__doc__)
     found.add_argument("--shapes", type=shapes, default=ALL, help=f"HxN,... (default {ALL})")
     found.add_argument("--activation", default="relu")
+    found.add_argument("--longest", type=int, default=5000, help="steps of descent (5000)")
     return found.parse_args()
 
 
 def add_step(report: Report, shape: Shape, options: argparse.Namespace) -> None:
-    """A row of the first table."""
+    """Add a row to the first table."""
     import steps
 
     import pccore
@@ -95,7 +96,7 @@ def add_step(report: Report, shape: Shape, options: argparse.Namespace) -> None:
 
 
 def add_energies(report: Report, shape: Shape, options: argparse.Namespace) -> None:
-    """Rows of the second table: from a forward pass, how far each scheme gets."""
+    """Add rows to the second table: the energy each scheme reaches from a forward pass."""
     import jax
 
     network = network_of(shape, options.activation).build(jax.random.key(0))
@@ -103,7 +104,7 @@ def add_energies(report: Report, shape: Shape, options: argparse.Namespace) -> N
     loss = float(network.relaxation(x, y).loss())
     shown = f"{shape[0]} x {shape[1]}"
     report.rows.append([shown, "forward pass", f"{loss:.4f}", ""])
-    for name, (scheme, beta) in schemes(shape[0]).items():
+    for name, (scheme, beta) in schemes(shape[0], options.longest).items():
         infer = compiled(scheme, network, x, y, beta)
         start = time.process_time()
         energy = float(infer(network, x, y))
@@ -111,27 +112,27 @@ def add_energies(report: Report, shape: Shape, options: argparse.Namespace) -> N
         report.rows.append([shown, name, f"{energy:.4f}", f"{1e3 * seconds:.1f}"])
 
 
-def schemes(depth: int) -> "dict[str, tuple[pccore.InferenceScheme, float]]":
-    """What is compared, each with its beta."""
+def schemes(depth: int, longest: int) -> "dict[str, tuple[pccore.InferenceScheme, float]]":
+    """Return the schemes to compare, each with its beta."""
     import pccore
 
     found: dict[str, tuple[pccore.InferenceScheme, float]] = {}
-    for steps in (depth, LONG):
+    for steps in (depth, longest // SHORTER):
         found |= {
             f"gradient descent, {steps:,} steps": (pccore.GradientDescent(steps), RATE * BATCH),
             f"Adam, {steps:,}": (pccore.ActivityOptimiser(steps), ADAM_RATE),
             f"Heun, {steps:,}": (pccore.GradientFlow(steps), RATE * BATCH),
             f"error-based, {steps:,}": (pccore.ErrorBased(steps), ERROR_RATE * BATCH),
         }
-    descent = pccore.GradientDescent(LONGEST)
-    found[f"gradient descent, {LONGEST:,} steps"] = descent, RATE * BATCH
+    descent = pccore.GradientDescent(longest)
+    found[f"gradient descent, {longest:,} steps"] = descent, RATE * BATCH
     for iterations in (1, 2, 4, 12):
         found[f"equilibrium, {iterations}"] = pccore.GaussNewton(iterations), 0.0
     return found
 
 
 def images() -> "tuple[jax.Array, jax.Array]":
-    """A batch, standardised, with one-hot targets."""
+    """Return a standardised batch with one-hot targets."""
     import jax
     import jax.numpy as jnp
 
@@ -150,7 +151,7 @@ def compiled(
     y: "jax.Array",
     beta: float,
 ) -> "Callable[[pccore.Network, jax.Array, jax.Array], jax.Array]":
-    """The energy per sample where a scheme ends, forward pass included."""
+    """Return a compiled function for the energy per sample at the end of a scheme."""
     import jax
     import jax.numpy as jnp
 

@@ -1,12 +1,12 @@
-"""What `mupc plan` foretells, beside what `mupc run` then takes.
+"""Estimates of `mupc plan` compared with the time that `mupc run` takes.
 
     python benchmarks/forecast.py [SPEC ...]
 
 Each spec (default: examples/digits.yaml) is planned and then run, by the command and with its
 defaults, into a ledger of its own and with an empty cache, so that all is compiled. Columns: runs
-at most and runs; the time foretold, the time that the whole command took, from its start to its
-report, and their ratio; the share of the runs that diverged, and so may have ended early. Other
-work on the machine lengthens both times, not always by the same factor: its load is noted.
+at most and runs; the estimated time, the time that the whole command took from its start to its
+report, and their ratio; the share of diverged runs, which may have ended early. Other work on the
+machine lengthens both times, not always by the same factor, so its load is listed.
 """
 
 import argparse
@@ -29,8 +29,17 @@ DIGITS = Path(__file__).parents[1] / "examples" / "digits.yaml"
 def main() -> None:
     options = parse()
     report = Report(
-        "Foretold and taken",
-        ["spec", "runs, at most", "runs", "foretold, s", "taken, s", "ratio", "diverged", "load"],
+        "Estimated and measured time",
+        [
+            "spec",
+            "runs, at most",
+            "runs",
+            "estimated, s",
+            "measured, s",
+            "ratio",
+            "diverged",
+            "load",
+        ],
     )
     for spec in options.specs:
         with tempfile.TemporaryDirectory() as folder:
@@ -52,21 +61,21 @@ def row(spec: Path, folder: Path) -> list[str]:
     taken = time.perf_counter() - began
     runs = json.loads(mupc(folder, "results", "--json", "--columns", "outcome"))
     diverged = sum(run["outcome"] == "diverged" for run in runs)
-    foretold = plan["left"]["seconds"]
+    estimated = plan["left"]["seconds"]
     return [
         spec.stem,
         str(plan["left"]["runs"]),
         str(len(runs)),
-        f"{foretold:.0f}",
+        f"{estimated:.0f}",
         f"{taken:.0f}",
-        f"{foretold / taken:.2f}",
+        f"{estimated / taken:.2f}",
         f"{diverged / len(runs):.0%}",
         f"{os.getloadavg()[0]:.1f}",
     ]
 
 
 def mupc(folder: Path, *arguments: str) -> str:
-    """What the command prints, run in a folder."""
+    """Return what the command prints when run in a folder."""
     environment = os.environ | {"MUPC_CACHE": str(folder / "cache")}
     done: Any = subprocess.run(
         [*MUPC, *arguments], cwd=folder, env=environment, capture_output=True, text=True

@@ -1,7 +1,8 @@
-"""An invented ledger of any size, written in bounded memory: 40,000 runs an experiment.
+"""Synthetic ledgers of any size, written in bounded memory: 40,000 runs per experiment.
 
 An experiment has 2 variants, 10 shapes, 40 cells and 50 seeds, in an order in which every file
-holds all shapes: the worst for a filter by shape. Every fiftieth run is another experiment's too.
+holds all shapes, the worst case for a filter by shape. Every fiftieth run belongs to a second
+experiment too.
 """
 
 from collections.abc import Iterable
@@ -23,7 +24,7 @@ VARIANTS, WIDTHS, DEPTHS = ("mupc", "sp"), (64, 128), (8, 16, 32, 64, 128)
 ETAS, BETAS = np.geomspace(0.001, 0.5, 8), np.geomspace(0.1, 100, 5)
 SEEDS, LANES = 50, 10
 PER_EXPERIMENT = len(ETAS) * len(BETAS) * len(VARIANTS) * len(WIDTHS) * len(DEPTHS) * SEEDS
-SHARED = 50  # one of so many runs is another experiment's too
+SHARED = 50  # one run in 50 belongs to a second experiment too
 START = datetime(2026, 1, 2, tzinfo=UTC)
 DIGEST = "c0ffee" * 10 + "abcd"  # of the data set
 
@@ -70,12 +71,12 @@ def build(folder: Path, runs: int, points: int, merged: int, small: int) -> None
 
 
 def run_ids(numbers: Iterable[int]) -> list[str]:
-    """Ids by the numbers of runs; all different, and in no order, as hashes are."""
+    """Return ids for numbers of runs; distinct and unordered, like hashes."""
     return [f"{int(number) * 0x9E3779B97F4A7C15 % 2**64:016x}0000" for number in numbers]
 
 
 def run_table(draw: np.random.Generator, numbers: np.ndarray) -> pa.Table:
-    """Runs by their numbers, from the fastest to the slowest: cell, shape, seed, experiment."""
+    """Return runs by number; the cell varies fastest, then shape, seed and experiment."""
     rest, at = numbers, []
     for choices in (len(BETAS), len(ETAS), len(VARIANTS), len(WIDTHS), len(DEPTHS), SEEDS):
         at.append(rest % choices)
@@ -116,7 +117,7 @@ def run_table(draw: np.random.Generator, numbers: np.ndarray) -> pa.Table:
 
 
 def curve_table(draw: np.random.Generator, runs: pa.Table, points: int) -> pa.Table:
-    """A curve of so many points for each of the runs."""
+    """Return a curve of `points` points for each run."""
     count = runs.num_rows * points
     each = np.repeat(np.arange(runs.num_rows), points)
     step = np.tile(20 * np.arange(1, points + 1), runs.num_rows)
@@ -134,7 +135,7 @@ def curve_table(draw: np.random.Generator, runs: pa.Table, points: int) -> pa.Ta
 
 
 def copies(runs: pa.Table) -> pa.Table:
-    """Some of the runs, as those of another experiment that wanted them too."""
+    """Return some of the runs as rows of a second experiment."""
     some = runs.take(np.arange(0, runs.num_rows, SHARED))
     place = some.schema.get_field_index("experiment")
     names = pa.array([f"{name}-again" for name in some["experiment"].to_pylist()])
@@ -142,7 +143,7 @@ def copies(runs: pa.Table) -> pa.Table:
 
 
 def table_of(name: str, count: int, **columns: Any) -> pa.Table:
-    """A table of the ledger from columns, or the one value of a column; null what is not given."""
+    """Return a table of the ledger from columns or constants; columns not given are null."""
 
     def column(field: pa.Field) -> pa.Array | pa.ChunkedArray:
         values = columns.get(field.name)
@@ -155,6 +156,6 @@ def table_of(name: str, count: int, **columns: Any) -> pa.Table:
 
 
 def publish(ledger: Ledger, name: str, rows: pa.Table) -> None:
-    """Write rows as `Ledger.append` and `compact` do, without rows of Python on the way."""
+    """Write rows as `Ledger.append` and `compact` do, without Python rows."""
     file, data = encode(TABLES[name], in_order(TABLES[name], rows))
     ledger._folder.publish(file.path, data)

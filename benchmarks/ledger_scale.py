@@ -1,13 +1,13 @@
-"""The ledger at scale: a million runs and 20 million points of curves, asked and compacted.
+"""The ledger at scale: queries and compaction of a million runs and 20 million curve points.
 
     python benchmarks/ledger_scale.py [FOLDER] [--runs 1000000] [--points 20] [--json]
 
 Builds a ledger (`invented_ledger.py`) in FOLDER, a temporary one by default, unless it is there
-already: 200 files as compactions leave them and 1,000 of one group each; and one of 10,000 small
-files. Asks the first, compacts copies of both, and asks the compacted one again. Every question has
-a process and a ledger that has just been opened of its own. Columns: what came back (rows, names,
-damaged files, or files fewer), wall-clock seconds, the processor's seconds, and the most memory
-that the process ever had, its libraries (the question "nothing") included. For Linux.
+already: 200 compacted files and 1,000 of one group each, and a second ledger of 10,000 small files.
+Queries the first, compacts copies of both, and queries the compacted one again. Every query runs in
+a process of its own on a newly opened ledger. Columns: results found (rows, names, damaged files,
+or files fewer), wall-clock seconds, processor seconds, and the peak memory of the process including
+its libraries (the query "nothing"). For Linux.
 """
 
 import argparse
@@ -29,17 +29,15 @@ from report import Report
 import results
 from results import Ledger
 
-MERGED, SMALL = 200, 1_000  # files of the ledger that is asked
-MANY = 10_000  # small files of the one that is only compacted
 SHAPE: dict[str, Any] = {"variant": "mupc", "width": 128, "depth": 32}
 IN_ONE: dict[str, Any] = {"experiment": "experiment-00", **SHAPE}
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a question took: seconds and bytes; `found` counts what came back."""
+class Cost:
+    """Cost of a query in seconds and bytes; `found` counts its results."""
 
-    question: str
+    query: str
     state: str
     found: int
     wall: float
@@ -48,7 +46,7 @@ class Answer:
 
 
 def optima(ledger: Ledger) -> int:
-    """The best cell of every variant and shape: mean final loss over seeds, all of them trained."""
+    """Count best cells by variant and shape: least mean final loss of fully trained cells."""
     runs = ledger.runs([*SHAPE, "weight_lr", "activity_lr", "final_train_loss"])
     cells = runs.groupby([*SHAPE, "weight_lr", "activity_lr"])["final_train_loss"]
     found = cells.agg(["mean", "count", "size"])
@@ -57,7 +55,7 @@ def optima(ledger: Ledger) -> int:
 
 
 def resume(ledger: Ledger) -> int:
-    """All runs of an experiment that is done, as a driver looks them up; JAX is loaded too."""
+    """Look up all runs of a finished experiment, as a driver does; this loads JAX too."""
     from transfer.engine.scheduler import TUNE, Scheduler
 
     pool: Any = None  # trains nothing
@@ -71,7 +69,7 @@ def resume(ledger: Ledger) -> int:
 
 
 def append(ledger: Ledger) -> int:
-    """One group with its curves."""
+    """Append one group with its curves."""
     ids = [f"new-{number}" for number in range(invented.LANES)]
     row = {"experiment": "new", "phase": "tune", "outcome": "trained", **SHAPE}
     points = [{"run_id": i, "step": k, "train_loss": 0.1} for i in ids for k in range(20)]
@@ -80,7 +78,7 @@ def append(ledger: Ledger) -> int:
 
 
 ONE_RUN = {"run_id": invented.run_ids([77])}
-QUESTIONS: dict[str, Callable[[Ledger], int]] = {
+QUERIES: dict[str, Callable[[Ledger], int]] = {
     "nothing": lambda ledger: 0,
     "runs of a shape": lambda ledger: len(ledger.runs(**SHAPE)),
     "runs of a shape, one experiment": lambda ledger: len(ledger.runs(**IN_ONE)),
@@ -99,17 +97,17 @@ COMPACT = "compact"
 
 def main() -> None:
     if not sys.platform.startswith("linux"):
-        sys.exit("ledger_scale.py reads the memory of a process as only Linux tells it")
+        sys.exit("ledger_scale.py reads the memory of a process from /proc: it needs Linux")
     options = parse()
-    if options.ask:
-        print(json.dumps(measure(*options.ask)))
+    if options.query:
+        print(json.dumps(measure(*options.query)))
         return
     with tempfile.TemporaryDirectory() as temporary:
-        answers = survey(options, options.folder or Path(temporary))
+        costs = survey(options, options.folder or Path(temporary))
     if options.json:
-        print(json.dumps([asdict(answer) for answer in answers], indent=1))
+        print(json.dumps([asdict(cost) for cost in costs], indent=1))
     else:
-        publish(answers, options)
+        publish(costs, options)
 
 
 def parse() -> argparse.Namespace:
@@ -117,46 +115,56 @@ def parse() -> argparse.Namespace:
     found.add_argument("folder", type=Path, nargs="?", help="of the ledgers (default: temporary)")
     found.add_argument("--runs", type=int, default=1_000_000, help="default 1,000,000")
     found.add_argument("--points", type=int, default=20, help="of every curve (default 20)")
+    found.add_argument("--merged", type=int, default=200, help="files left by compactions (200)")
+    found.add_argument("--small", type=int, default=1_000, help="files of one group (1,000)")
+    found.add_argument(
+        "--many", type=int, default=10_000, help="files of the second ledger (10,000)"
+    )
     found.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    found.add_argument("--log", action="store_true", help="append the table to docs/log.md")
-    found.add_argument("--ask", nargs=2, help=argparse.SUPPRESS)  # a question and its ledger
+    found.add_argument(
+        "--log", action="store_true", help="append the table to docs/decisions/benchmarks.md"
+    )
+    found.add_argument("--query", nargs=2, help=argparse.SUPPRESS)  # a query and its ledger
     return found.parse_args()
 
 
-def survey(options: argparse.Namespace, folder: Path) -> list[Answer]:
-    """Build what is not there yet, and ask it everything."""
+def survey(options: argparse.Namespace, folder: Path) -> list[Cost]:
+    """Build missing ledgers and run every query."""
     files, many, copy = folder / "files", folder / "many", folder / "copy"
     for place, runs, merged, small in (
-        (files, options.runs, MERGED, SMALL),
-        (many, MANY * invented.LANES, 0, MANY),
+        (files, options.runs, options.merged, options.small),
+        (many, options.many * invented.LANES, 0, options.many),
     ):
         if not place.exists():
-            say(f"building {place}")
+            log(f"building {place}")
             invented.build(place, runs, options.points, merged, small)
-    answers = []
-    for place, state in ((many, f"{MANY:,} files"), (files, f"{MERGED + SMALL:,} files")):
+    costs = []
+    for place, state in (
+        (many, f"{options.many:,} files"),
+        (files, f"{options.merged + options.small:,} files"),
+    ):
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(place, copy)
         if place == files:
-            answers += [asked(question, state, copy) for question in QUESTIONS]
-        answers.append(asked(COMPACT, state, copy))
-    return answers + [asked(question, "compacted", copy) for question in [*QUESTIONS, COMPACT]]
+            costs += [run_query(query, state, copy) for query in QUERIES]
+        costs.append(run_query(COMPACT, state, copy))
+    return costs + [run_query(query, "compacted", copy) for query in [*QUERIES, COMPACT]]
 
 
-def asked(question: str, state: str, ledger: Path) -> Answer:
-    """The answer of a process of its own."""
-    command = [sys.executable, __file__, "--ask", question, str(ledger)]
+def run_query(query: str, state: str, ledger: Path) -> Cost:
+    """Run a query in a process of its own."""
+    command = [sys.executable, __file__, "--query", query, str(ledger)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    answer = Answer(question, state, **json.loads(done.stdout))
-    say(f"{state}: {question}: {answer.wall:.2f} s")
-    return answer
+    cost = Cost(query, state, **json.loads(done.stdout))
+    log(f"{state}: {query}: {cost.wall:.2f} s")
+    return cost
 
 
-def measure(question: str, place: str) -> dict[str, float]:
-    """What a question takes in this process, the opening of the ledger included."""
-    ask = Ledger.compact if question == COMPACT else QUESTIONS[question]
+def measure(query: str, place: str) -> dict[str, float]:
+    """Measure a query in this process, opening the ledger included."""
+    call = Ledger.compact if query == COMPACT else QUERIES[query]
     start = time.perf_counter(), time.process_time()
-    found = ask(results.open(place))
+    found = call(results.open(place))
     return {
         "found": found,
         "wall": time.perf_counter() - start[0],
@@ -166,28 +174,29 @@ def measure(question: str, place: str) -> dict[str, float]:
 
 
 def peak_memory() -> float:
-    """The most bytes of memory that this process ever had."""
+    """Return the peak memory of this process in bytes."""
     status = Path("/proc/self/status").read_text()
     return 1024.0 * int(status.partition("VmHWM:")[2].split()[0])
 
 
-def say(text: str) -> None:
-    """On the error stream, so that the table can be piped."""
+def log(text: str) -> None:
+    """Print to the error stream, so that the table can be piped."""
     print(text, file=sys.stderr, flush=True)
 
 
-def publish(answers: list[Answer], options: argparse.Namespace) -> None:
+def publish(costs: list[Cost], options: argparse.Namespace) -> None:
     report = Report(
         "The ledger at scale",
-        ["ledger", "question", "found", "wall, s", "processor, s", "memory, MB"],
+        ["ledger", "query", "found", "wall, s", "processor, s", "memory, MB"],
         notes=[
             f"{options.runs:,} runs, each with a curve of {options.points} points; the ledger of "
-            f"{MANY:,} files has {MANY * invented.LANES:,}. Each question in a process of its own."
+            f"{options.many:,} files has {options.many * invented.LANES:,}. Each query "
+            "in a process of its own."
         ],
     )
-    for each in answers:
+    for each in costs:
         seconds = [f"{each.wall:.2f}", f"{each.processor:.2f}"]
-        cells = [each.state, each.question, f"{each.found:,}", *seconds]
+        cells = [each.state, each.query, f"{each.found:,}", *seconds]
         report.rows.append([*cells, f"{each.memory / 1e6:,.0f}"])
     report.publish(options)
 

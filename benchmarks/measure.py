@@ -1,7 +1,7 @@
-"""What the benchmarks share: options, clocks, shapes, and the machine's own speed.
+"""Shared parts of the benchmarks: options, clocks, shapes, and the machine's own speed.
 
-The machine is shared: candidates are measured in turns in one run, the best of several counts, and
-what is believed is a ratio of two of them.
+The machine may be shared with other work. Candidates are therefore measured in turns in one run,
+the best of several measurements counts, and only ratios of two candidates are compared.
 """
 
 import argparse
@@ -26,16 +26,18 @@ Shape = tuple[int, int]
 
 
 def parser(purpose: str) -> argparse.ArgumentParser:
-    """The options that every benchmark has."""
+    """Return a parser with the options that every benchmark has."""
     found = argparse.ArgumentParser(description=purpose.strip().splitlines()[0])
     found.add_argument("--repeats", type=int, default=5, help="turns; the best counts (default 5)")
-    found.add_argument("--log", action="store_true", help="append the table to docs/log.md")
+    found.add_argument(
+        "--log", action="store_true", help="append the table to docs/decisions/benchmarks.md"
+    )
     found.add_argument("--json", action="store_true", help="print the ratios only, as JSON")
     return found
 
 
 def shapes(text: str) -> list[Shape]:
-    """Depths and widths of "8x64,128x512" (H x N, as everywhere here)."""
+    """Parse "8x64,128x512" into depths H and widths N."""
     found = []
     for part in text.split(","):
         depth, _, width = part.strip().partition("x")
@@ -46,18 +48,18 @@ def shapes(text: str) -> list[Shape]:
 
 
 def label(shape: Shape) -> str:
-    """How a shape is written."""
+    """Return a shape as "HxN"."""
     return f"{shape[0]}x{shape[1]}"
 
 
 def cap_threads(threads: int) -> None:
-    """Bound the threads of arithmetic. JAX must not have been imported yet."""
-    # XLA's own thread flags do not cap JAX 0.10 (docs/log.md); this does.
+    """Limit the threads of arithmetic. JAX must not have been imported yet."""
+    # XLA's own thread flags do not limit JAX 0.10; this does.
     os.environ["PJRT_NPROC"] = str(threads)
 
 
 def usable_cpus() -> list[int]:
-    """The cores that this process may run on."""
+    """Return the cores that this process may run on."""
     return sorted(os.sched_getaffinity(0))
 
 
@@ -67,13 +69,13 @@ def in_turns(
     budget: float = 60.0,
     clock: Clock = time.perf_counter,
 ) -> dict[str, float]:
-    """The best time of each candidate, measured in turns so that they share the machine's moods.
+    """Return the best time of each candidate, measured in turns under the same load.
 
     Args:
-        candidates: each measures itself once and returns seconds.
+        candidates: functions that measure once and return seconds.
         repeats: turns.
-        budget: seconds after which no further turn begins; there are two in any case.
-        clock: tells the seconds spent.
+        budget: seconds after which no further turn begins; two turns always run.
+        clock: returns seconds.
     """
     best = dict.fromkeys(candidates, float("inf"))
     start = clock()
@@ -86,7 +88,7 @@ def in_turns(
 
 
 def best_time_per_flop(repeats: int, clock: Clock = time.perf_counter) -> float:
-    """Seconds per floating-point operation of the fastest square matrix multiplication."""
+    """Return seconds per floating-point operation of the fastest square matrix multiplication."""
     import jax
     import jax.numpy as jnp
 
@@ -103,11 +105,11 @@ def best_time_per_flop(repeats: int, clock: Clock = time.perf_counter) -> float:
 
 
 def naive_flops(shape: Shape, batch: int = BATCH) -> float:
-    """Floating-point operations of a training step when no layer is ever skipped (T = H).
+    """Return the operations of a training step that computes every layer in every step (T = H).
 
-    A product of a batch with a weight matrix takes 2 B operations a weight. The forward pass does
-    one with every matrix; each inference step two (prediction, feedback) with all but the first;
-    learning computes the errors once more and one outer product per matrix.
+    A product of a batch with a weight matrix takes 2 B operations per weight. The forward pass
+    takes one with every matrix. Each inference step takes two (prediction, feedback) with all but
+    the first. Learning computes the errors once more and one outer product per matrix.
     """
     depth, width = shape
     above_first = (depth - 1) * width**2 + OUTPUTS * width
@@ -117,7 +119,7 @@ def naive_flops(shape: Shape, batch: int = BATCH) -> float:
 
 
 def network(shape: Shape, activation: str = "relu") -> "pccore.NetworkConfig":
-    """A network for MNIST's sizes."""
+    """Return a network for MNIST's sizes."""
     import pccore
 
     depth, width = shape
@@ -127,7 +129,7 @@ def network(shape: Shape, activation: str = "relu") -> "pccore.NetworkConfig":
 def training(
     shape: Shape, steps: int, eval_every: int = 300, activation: str = "relu"
 ) -> "pccore.TrainingConfig":
-    """A training of `steps` weight updates with T = H, as at tuning size, in the rule's layout."""
+    """Return a training of `steps` weight updates with T = H in the default layout."""
     import jax
 
     import pccore
@@ -142,7 +144,7 @@ def training(
 
 
 def made_up(train: int = 60_000, test: int = 10_000, seed: int = 0) -> "pccore.data.Dataset":
-    """A data set with MNIST's sizes and types, by default also its numbers of samples."""
+    """Return random data with MNIST's sizes and types, by default with as many samples."""
     import numpy as np
 
     import pccore
@@ -158,8 +160,6 @@ def made_up(train: int = 60_000, test: int = 10_000, seed: int = 0) -> "pccore.d
 
 
 def mnist_folder() -> str | None:
-    """The folder of MNIST's files: `MUPC_DATA`, else ../shared/data; None where neither has it."""
-    for folder in (os.environ.get("MUPC_DATA"), str(ROOT.parent / "shared" / "data")):
-        if folder and (Path(folder) / "mnist").is_dir():
-            return folder
-    return None
+    """Return the folder of MNIST's files, `MUPC_DATA`; None where it is not there."""
+    folder = os.environ.get("MUPC_DATA")
+    return folder if folder and (Path(folder) / "mnist").is_dir() else None

@@ -1,4 +1,4 @@
-"""Memory of a training step by depth and width, beside the estimate that decides about lanes.
+"""Memory of a training step by depth and width, compared with the estimate used for lanes.
 
     python benchmarks/memory.py [--shapes 8x64,8x128,...] [--lanes 1] [--no-runs]
 
@@ -55,7 +55,7 @@ def parse() -> argparse.Namespace:
 
 
 def program_bytes(shape: Shape, lanes: int) -> int:
-    """Bytes that the compiled training step of `lanes` networks needs."""
+    """Return the bytes that the compiled training step of `lanes` networks needs."""
     import jax
     from steps import adam_step, batch, closed_form
 
@@ -80,7 +80,7 @@ def program_bytes(shape: Shape, lanes: int) -> int:
 
 
 def in_fresh_process(shape: Shape, lanes: int) -> float:
-    """`process_bytes`, measured where nothing else has been done before."""
+    """Return `process_bytes` of a fresh process."""
     command = [sys.executable, Path(__file__), "--child"]
     command += ["--shapes", label(shape), "--lanes", str(lanes)]
     result = subprocess.run(command, check=True, stdout=subprocess.PIPE)
@@ -88,7 +88,7 @@ def in_fresh_process(shape: Shape, lanes: int) -> float:
 
 
 def process_bytes(shape: Shape, lanes: int) -> float:
-    """Bytes by which the peak grows while `lanes` networks train two steps."""
+    """Return the bytes by which the peak grows while `lanes` networks train two steps."""
     import jax
 
     import pccore
@@ -102,13 +102,13 @@ def process_bytes(shape: Shape, lanes: int) -> float:
 
 
 def peak_bytes(device: object) -> float:
-    """The most that was ever in use: on the device where it says, else in this process."""
+    """Return the peak use of the device where it is reported, else of this process."""
     statistics = device.memory_stats() or {}
     return statistics.get("peak_bytes_in_use") or resident_peak()
 
 
 def resident_peak() -> float:
-    """Of this process. (`ru_maxrss` would begin at what the parent process had used.)"""
+    """Return the peak of this process. `ru_maxrss` would start at the parent's peak."""
     status = Path("/proc/self/status").read_text()
     return 1024.0 * int(status.partition("VmHWM:")[2].split()[0])
 

@@ -1,4 +1,4 @@
-"""What the service costs: a whole sweep on the local pool, beside the compiled training in it.
+"""Overhead of the service: a whole sweep on the local pool, compared with the training in it.
 
     python benchmarks/overhead.py [--steps 200] [--seeds 2]
 
@@ -24,26 +24,20 @@ from pathlib import Path
 from typing import Any
 
 from compilation import watched
-from measure import parser
+from measure import label, parser, shapes
 from report import Report
 
 THREADS = "tf_XLA"  # how the names of XLA's threads begin
 SPEC: dict[str, Any] = {
     "dataset": "digits",
     "training": {"batch_size": 64, "eval_every": 50},
-    "tune": {
-        "width": 64,
-        "depth": 8,
-        "weight_lr": [0.1, 0.05, 0.02, 0.01],
-        "activity_lr": [10, 5, 1],
-    },
-    "transfer": {"depths": [16]},
 }
+RATES = {"weight_lr": [0.1, 0.05, 0.02, 0.01], "activity_lr": [10, 5, 1]}
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep took, in seconds; `busy` and `slots` count per slot."""
+    """Seconds of a sweep; `busy` is the sum over slots."""
 
     runs: int
     slots: int
@@ -55,23 +49,23 @@ class Sweep:
 
     @property
     def slots_busy(self) -> float:
-        """Share of the slots' time in which a group was training."""
+        """Share of the slots' time spent on training groups."""
         return self.busy / (self.slots * self.wall)
 
     @property
     def compiled(self) -> float:
-        """Share of the processor time that XLA's threads took."""
+        """Share of the processor time used by XLA's threads."""
         return self.xla / self.processor
 
     @property
     def overhead(self) -> float:
-        """Share of the slots' time that XLA's threads did not spend on a processor."""
+        """Share of the slots' time in which XLA's threads were not on a processor."""
         return 1 - self.xla / (self.slots * self.wall)
 
 
 def main() -> None:
     if not sys.platform.startswith("linux"):
-        sys.exit("overhead.py reads the times of threads as only Linux tells them")
+        sys.exit("overhead.py reads the times of threads from /proc: it needs Linux")
     options = parse()
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # the first sweep compiles everything
     from jobs import LocalPool
@@ -88,18 +82,25 @@ def parse() -> argparse.Namespace:
     found = parser(__doc__)
     found.add_argument("--steps", type=int, default=200, help="of each run (default 200)")
     found.add_argument("--seeds", type=int, default=2, help="of each cell (default 2)")
+    found.add_argument("--shape", type=shapes, default="8x64", help="HxN to tune at (8x64)")
     found.set_defaults(repeats=3)
     return found.parse_args()
 
 
 def sweep(pool: Any, folder: Path, turn: int, options: argparse.Namespace) -> Sweep:
-    """Run the experiment with seeds that no other turn has, into a ledger of its own."""
+    """Run the experiment into a new ledger with seeds that no other turn has."""
     import results
     import transfer
 
-    spec = SPEC | {"name": f"sweep-{turn}", "training": SPEC["training"] | {"steps": options.steps}}
+    depth, width = options.shape[0]
     first = turn * options.seeds
-    spec["tune"] = SPEC["tune"] | {"seeds": list(range(first, first + options.seeds))}
+    seeds = list(range(first, first + options.seeds))
+    spec = SPEC | {
+        "name": f"sweep-{turn}",
+        "training": SPEC["training"] | {"steps": options.steps},
+        "tune": RATES | {"width": width, "depth": depth, "seeds": seeds},
+        "transfer": {"depths": [2 * depth]},
+    }
     experiment = transfer.Experiment.from_dict(spec)
     start = time.perf_counter(), time.process_time(), thread_seconds()
     with watched() as compilations:
@@ -119,7 +120,7 @@ def sweep(pool: Any, folder: Path, turn: int, options: argparse.Namespace) -> Sw
 
 
 def thread_seconds(prefix: str = THREADS) -> float:
-    """Processor seconds so far of this process' threads whose name begins with `prefix`."""
+    """Return the processor seconds of this process' threads whose name begins with `prefix`."""
     ticks = 0
     for task in Path("/proc/self/task").iterdir():
         name, _, numbers = (task / "stat").read_text().partition("(")[2].rpartition(")")
@@ -130,15 +131,16 @@ def thread_seconds(prefix: str = THREADS) -> float:
 
 
 def publish(sweeps: list[Sweep], options: argparse.Namespace) -> None:
-    """The table: the first sweep, and the best of the others."""
+    """Publish the first sweep and the best of the others."""
     best = min(sweeps[1:], key=lambda sweep: sweep.overhead)
     report = Report(
         "Service overhead of a sweep",
         ["sweep", "wall, s", "slots busy", "processor, s", "compiled", "compiling, s", "at most"],
         notes=[
-            f"Digits, tuned at 8 x 64 on 12 cells, transferred to 16 x 64: {best.runs} runs of "
-            f"{options.steps} steps, {best.slots} slots. The overhead is about 1 - slots busy x "
-            "share in compiled code (compiled_share.py), and at most what is in the last column."
+            f"Digits, tuned at {label(options.shape[0])} on 12 cells, transferred to twice the "
+            f"depth: {best.runs} runs of {options.steps} steps, {best.slots} slots. The "
+            "overhead is about 1 - slots busy x share in compiled code (compiled_share.py), and at "
+            "most what is in the last column."
         ],
     )
     for name, found in (("nothing compiled", sweeps[0]), ("all compiled", best)):

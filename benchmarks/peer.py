@@ -1,4 +1,4 @@
-"""The peer libraries, when they can be imported. Nothing else here knows them.
+"""The peer libraries, when they can be imported; only this module uses them.
 
 python benchmarks/peer.py HxN prints the seconds from the start of the process to its first step.
 """
@@ -16,7 +16,7 @@ STARTED = "MUPC_BENCH_STARTED"  # time.monotonic() of the parent when it started
 
 
 def jpc_step(shape: Shape, activation: str = "relu") -> Callable[[], None]:
-    """A training step as JPC's own muPC experiments take it."""
+    """Return a training step as in JPC's own muPC experiments."""
     import equinox as eqx
     import jax
     import jax.numpy as jnp
@@ -49,7 +49,7 @@ def jpc_step(shape: Shape, activation: str = "relu") -> Callable[[], None]:
 
 
 def jpc_model(shape: Shape, activation: str) -> tuple[Any, Any]:
-    """Its network and its skip connections."""
+    """Return JPC's network and skip connections."""
     import jax
     import jpc
 
@@ -68,7 +68,7 @@ def jpc_model(shape: Shape, activation: str) -> tuple[Any, Any]:
 
 
 def jpc_timed(shape: Shape, activation: str = "relu") -> Callable[[], float]:
-    """A function that takes steps for about a fifth of a second; returns seconds per step."""
+    """Return a function that steps for about a fifth of a second and returns seconds per step."""
     step = jpc_step(shape, activation)
     step()
     start = time.perf_counter()
@@ -85,7 +85,7 @@ def jpc_timed(shape: Shape, activation: str = "relu") -> Callable[[], float]:
 
 
 def first_step(shape: Shape) -> dict[str, float]:
-    """Seconds since this process started: after the imports, and after the first step."""
+    """Return the seconds from the start of this process to its imports and its first step."""
     start = float(os.environ[STARTED])
     import jpc  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""What a benchmark found: a table for people, ratios for `make bench`, an entry in docs/log.md."""
+"""Results of a benchmark: a table, ratios for `make bench`, an entry for the record."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from measure import ROOT, usable_cpus
 
-LOG = ROOT / "docs" / "log.md"
+LOG = ROOT / "docs" / "decisions" / "benchmarks.md"
 WIDTH = 120  # of the log's lines
 
 
@@ -25,8 +25,8 @@ class Report:
         title: what was measured.
         columns: headings of the table.
         rows: its cells, as text.
-        notes: sentences that one must know to read the table.
-        ratios: by name, numbers that another machine would give too; of each, more is better.
+        notes: sentences needed to read the table.
+        ratios: numbers by name that another machine would reproduce; larger is better.
     """
 
     title: str
@@ -37,12 +37,12 @@ class Report:
 
     @property
     def table(self) -> str:
-        """The table in Markdown."""
+        """Return the table in Markdown."""
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
     def publish(self, options: argparse.Namespace) -> None:
-        """Print it, as the options ask, and append it to the log if they ask."""
+        """Print the table or the ratios; append the table to the log with --log."""
         if options.json:
             print(json.dumps(self.ratios))
         else:
@@ -52,28 +52,28 @@ class Report:
             append(self.entry(command()), LOG, date.today())
 
     def entry(self, how: str) -> str:
-        """The table as the log states it, with `how` it was measured."""
+        """Return the table as an entry of the record; `how` says how it was measured."""
         text = " ".join([f"**{self.title}** ({how}).", *self.notes])
         return f"{textwrap.fill(text, WIDTH, break_on_hyphens=False)}\n\n{self.table}\n"
 
 
 def command() -> str:
-    """How this process was started, on what."""
-    said = " ".join([f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]).replace(" --log", "")
+    """Return the command of this process, the commit, the JAX version and the cores."""
+    text = " ".join([f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]).replace(" --log", "")
     cores = len(usable_cpus())
-    return f"`{said}`, commit {commit()}, JAX {version('jax')}, cores: {cores}"
+    return f"`{text}`, commit {commit()}, JAX {version('jax')}, cores: {cores}"
 
 
 def commit() -> str:
-    """The commit that was measured, "-dirty" where the files differ from it."""
-    asked = ["git", "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
-    found = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
+    """Return the commit that is measured, with "-dirty" where files differ from it."""
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
+    found = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True)
     return found.stdout.strip() or "unknown"
 
 
 def append(entry: str, log: Path, today: date) -> None:
-    """Append an entry under today's heading of benchmarks, which is added when it is not last."""
-    text = log.read_text()
+    """Append an entry under today's heading of benchmarks; add the heading if needed."""
+    text = log.read_text() if log.exists() else "# Benchmarks\n"
     heading = f"## {today}: benchmarks"
     last = [line for line in text.splitlines() if line.startswith("## ")][-1:]
     parts = [text.rstrip("\n"), *([] if last == [heading] else [heading]), entry.rstrip("\n")]

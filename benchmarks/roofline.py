@@ -1,4 +1,4 @@
-"""What to expect of a GPU: a roofline of one training step, beside the measurement if there is one.
+"""Roofline of one training step on a GPU, compared with the measurement where there is one.
 
     python benchmarks/roofline.py [--gpu H100] [--cases 8x64x132,8x128x132,128x512x1]
 
@@ -59,19 +59,19 @@ GPUS = {
 
 @dataclass(frozen=True)
 class Phase:
-    """What one phase of a step needs: operations, bytes of traffic, kernels in a row."""
+    """Operations, bytes of traffic and sequential kernels of one phase of a step."""
 
     flops: float
     bytes: float
     kernels: float
 
     def seconds(self, peak: float, bandwidth: float, launch: float) -> float:
-        """The longest of the three."""
+        """Return the longest of arithmetic, traffic and launches."""
         return max(self.flops / peak, self.bytes / bandwidth, self.kernels * launch)
 
 
 def wave_share(depth: int, blocks: int = BLOCKS) -> float:
-    """Layers that T = H inference steps compute, as a share of H x H: 9/16 with eight blocks.
+    """Return the share of H x H layers that T = H inference steps compute: 9/16 with eight blocks.
 
     The block of moving layers grows by a stride; a step computes the smallest that holds what an
     error can have reached, one layer more a step.
@@ -82,7 +82,7 @@ def wave_share(depth: int, blocks: int = BLOCKS) -> float:
 
 
 def phases(shape: Shape, lanes: int, batch: int = BATCH) -> dict[str, Phase]:
-    """The three phases of a training step of `lanes` networks, T = H."""
+    """Return the three phases of a training step of `lanes` networks, T = H."""
     depth, width = shape
     hidden, last = (depth - 1) * width**2, OUTPUTS * width
     weights = hidden + last + INPUTS * width
@@ -109,7 +109,7 @@ def phases(shape: Shape, lanes: int, batch: int = BATCH) -> dict[str, Phase]:
 
 
 def predicted(shape: Shape, lanes: int, peak: float, bandwidth: float, launch: float) -> float:
-    """Seconds of a training step."""
+    """Return the predicted seconds of a training step."""
     found = phases(shape, lanes).values()
     return sum(phase.seconds(peak, bandwidth, launch) for phase in found)
 
@@ -140,7 +140,7 @@ def parse() -> argparse.Namespace:
 
 
 def cases(text: str) -> list[tuple[int, int, int]]:
-    """Depth, width and lanes of "8x128x132,128x512x1"."""
+    """Parse "8x128x132,128x512x1" into depths, widths and lanes."""
     found = []
     for part in text.split(","):
         shape, _, lanes = part.strip().rpartition("x")
@@ -153,7 +153,7 @@ def cases(text: str) -> list[tuple[int, int, int]]:
 
 
 def add(report: Report, shape: Shape, lanes: int, gpu: Gpu, seconds: float | None) -> None:
-    """One line of the table."""
+    """Add one line to the table."""
     found = phases(shape, lanes).values()
     flops, traffic = sum(p.flops for p in found), sum(p.bytes for p in found)
     kernels = sum(p.kernels for p in found)
@@ -183,7 +183,7 @@ def add(report: Report, shape: Shape, lanes: int, gpu: Gpu, seconds: float | Non
 
 
 def measured(shape: Shape, lanes: int, repeats: int) -> float | None:
-    """Seconds of a training step where JAX has a GPU, else None."""
+    """Return the seconds of a training step where JAX has a GPU, else None."""
     import jax
 
     if jax.default_backend() != "gpu":

@@ -4,11 +4,11 @@
 
 Every measurement is a fresh process. The way "pool" is a worker's: imports, a LocalPool, the data
 set (MNIST where its files are found, else as many made-up samples), compilation, one step and its
-evaluation; the way "command" is that of `mupc run`, which reads a spec, the digest of the data and
-a ledger first. "Cold" begins with an empty compilation cache, "warm" with the one that cold left.
-For scale, a process that imports JAX and compiles x + 1; ratios to it are of processor time. The
-peer's first step is measured once, without a cache, at the deepest shape, and given up after
---limit seconds.
+evaluation; the way "run" is that of `mupc run`, which reads a spec, computes the digest of the
+data and opens a ledger first. "Cold" begins with an empty compilation cache, "warm" with the one
+that cold left. For scale, a process that imports JAX and compiles x + 1; ratios to it are of
+processor time. The peer's first step is measured once, without a cache, at the deepest shape, and
+given up after --limit seconds.
 """
 
 import argparse
@@ -21,14 +21,18 @@ import tempfile
 import time
 from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import peer
 from compilation import watched
 from measure import EPOCH, PEERS, Shape, label, made_up, mnist_folder, parser, shapes, training
 from report import Report
 
+if TYPE_CHECKING:
+    from jobs import LocalPool
+
 STAGES = ["imports", "pool", "data", "trace", "lower", "compile", "rest", "first step"]
-PROCESSOR = "processor"  # seconds of it that a child took, which other work hardly lengthens
+PROCESSOR = "processor"  # seconds that a child used, which other work hardly changes
 SPEC = """\
 name: startup
 dataset: mnist
@@ -49,9 +53,9 @@ def main() -> None:
         ["H x N", "cache, way", *STAGES, PROCESSOR],
         notes=[
             "Imports include the interpreter's start; compile includes reading the cache; rest is "
-            "drawing weights, the step itself, its evaluation and, in `mupc run`, all that comes "
-            "before the first group. Processor is what the process took of it. Warm is the best "
-            f"of {options.repeats}, cold is one."
+            'drawing weights, the step itself, its evaluation and, in the way "run", all that '
+            "comes before the first group. Processor is what the process took of it. Warm is the "
+            f"best of {options.repeats}, cold is one."
         ],
     )
     bare = min(add(report, shape, options) for shape in options.shapes)
@@ -74,8 +78,8 @@ def parse() -> argparse.Namespace:
 
 
 def add(report: Report, shape: Shape, options: argparse.Namespace) -> float:
-    """The lines of a shape, and its ratios; returns the bare process' processor seconds."""
-    bare, ways = float("inf"), ["pool", "command"] if mnist_folder() else ["pool"]
+    """Add the lines of a shape and its ratios; return the bare process' processor seconds."""
+    bare, ways = float("inf"), ["pool", "run"] if mnist_folder() else ["pool"]
     found: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as cache:
 
@@ -99,7 +103,7 @@ def add(report: Report, shape: Shape, options: argparse.Namespace) -> float:
 
 
 def add_peer(report: Report, shape: Shape, limit: float) -> None:
-    """The line of the peer at `shape`, which must be in the table, and its ratio."""
+    """Add the line of the peer at `shape`, which must be in the table, and its ratio."""
     place = f"{shape[0]} x {shape[1]}"
     ours = next(row for row in report.rows if row[:2] == [place, "cold"])
     seconds = dict(zip(report.columns[2:], map(float, ours[2:]), strict=True))
@@ -116,15 +120,15 @@ def add_peer(report: Report, shape: Shape, limit: float) -> None:
 
 
 def started(command: list, limit: float | None = None, **variables: str) -> dict[str, float]:
-    """What a child says, told when it was started; and its processor time."""
+    """Return what a child measures since it was started, and its processor time."""
     output, processor = run(command, limit, **variables, **{peer.STARTED: str(time.monotonic())})
     return json.loads(output.splitlines()[-1]) | {PROCESSOR: processor}
 
 
 def run(command: list, limit: float | None = None, **variables: str) -> tuple[str, float]:
-    """What a process prints, and the processor seconds that it takes."""
+    """Return what a process prints, and the processor seconds that it takes."""
     own = os.environ | variables
-    own.pop("JAX_COMPILATION_CACHE_DIR", None)  # the user's own would be warm
+    own.pop("JAX_COMPILATION_CACHE_DIR", None)  # the user's own cache would be warm
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = subprocess.run(
         command, env=own, timeout=limit, check=True, stdout=subprocess.PIPE, text=True
@@ -165,8 +169,8 @@ def child(shape: Shape, way: str) -> None:
         WAYS[way](shape, pool)
 
 
-def by_pool(shape: Shape, pool: object) -> None:
-    """Hand a pool one group: what a worker does."""
+def by_pool(shape: Shape, pool: "LocalPool") -> None:
+    """Give a pool one group, as a driver does."""
     from pccore import Lane
     from transfer.engine.pool import Group
 
@@ -175,21 +179,20 @@ def by_pool(shape: Shape, pool: object) -> None:
     pool.collect()
 
 
-def by_command(shape: Shape, pool: object) -> None:
-    """Run the command: spec, plan, digest of the data and ledger come first."""
-    import jobs.cli.main
-    import jobs.cli.run
+def by_run(shape: Shape, pool: "LocalPool") -> None:
+    """Run an experiment as `mupc run` does: spec, digest of the data and ledger come first."""
+    import results
+    import transfer
 
-    jobs.cli.run.make_pool = lambda options: pool
     depth, width = shape
     folder = Path(tempfile.mkdtemp(dir=os.environ["MUPC_CACHE"]))  # the parent removes it
     spec = folder / "spec.yaml"
     spec.write_text(SPEC.format(depth=depth, width=width))
-    command = ["run", str(spec), "--ledger", f"{folder}/runs", "--report", f"{folder}/report"]
-    jobs.cli.main.app([*command, "--data-dir", mnist_folder()], standalone_mode=False)
+    ledger = results.open(folder / "runs", create=True)
+    transfer.run(transfer.load(spec), ledger, pool, data_dir=mnist_folder())
 
 
-WAYS = {"pool": by_pool, "command": by_command}
+WAYS = {"pool": by_pool, "run": by_run}
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ Columns: milliseconds per step (one forward pass, T = H gradient steps on all ac
 update; MNIST's sizes, B = 64); the naive arithmetic rate, which counts every layer in every step,
 as a share of the peak; and how many times faster it is than the same step by automatic
 differentiation of the general energy, and than the peer library's (each where it compiles in
-reasonable time). Everything is measured in one process, in turns; believe the ratios, not the
-milliseconds.
+reasonable time). Everything is measured in one process, in turns; the ratios are reliable, the
+milliseconds are not.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def parse() -> argparse.Namespace:
 
 
 def measured(shape: Shape, peak: float, options: argparse.Namespace) -> dict[str, float]:
-    """Seconds per step of "ours" and, where they are asked for, "reference" and "peer"."""
+    """Return seconds per step of "ours" and, where requested, "reference" and "peer"."""
     import steps
 
     count, clock = steps_per_stretch(shape, peak), CLOCKS[options.clock]
@@ -108,12 +108,12 @@ def measured(shape: Shape, peak: float, options: argparse.Namespace) -> dict[str
 
 
 def steps_per_stretch(shape: Shape, time_per_flop: float) -> int:
-    """Steps in one measurement: many small ones, few large ones."""
+    """Return the steps of one measurement: many for small networks, few for large ones."""
     return max(1, min(MOST_STEPS, int(STRETCH / (naive_flops(shape) * time_per_flop))))
 
 
 def add(report: Report, shape: Shape, times: dict[str, float], peak: float) -> None:
-    """One line of the table, and its ratios."""
+    """Add one line to the table, and its ratios."""
     rate = naive_flops(shape) * peak / times["ours"]
     report.ratios[f"naive rate / peak, {label(shape)}"] = rate
     cells = [f"{shape[0]} x {shape[1]}", f"{1e3 * times['ours']:.2f}", f"{rate:.0%}"]

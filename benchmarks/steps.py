@@ -16,18 +16,18 @@ Timed = Callable[[], float]
 
 
 def batch() -> tuple[jax.Array, jax.Array]:
-    """Inputs and one-hot targets of a batch."""
+    """Return the inputs and one-hot targets of a batch."""
     x = jax.random.normal(jax.random.key(1), (BATCH, INPUTS))
     return x, jax.nn.one_hot(jnp.arange(BATCH) % OUTPUTS, OUTPUTS)
 
 
 def closed_form(shape: Shape) -> Gradients:
-    """Weight gradients by the learning rule that trains."""
+    """Return a function for weight gradients by the learning rule that trains."""
     return by_rule(training(shape, 1).rule)
 
 
 def by_rule(rule: pccore.LearningRule) -> Gradients:
-    """Weight gradients by any learning rule; beta is 1."""
+    """Return a function for weight gradients by any learning rule; beta is 1."""
     key = jax.random.key(0)
 
     def gradients(net: pccore.Network, x: jax.Array, y: jax.Array) -> pccore.Network:
@@ -37,7 +37,7 @@ def by_rule(rule: pccore.LearningRule) -> Gradients:
 
 
 def differentiated(shape: Shape) -> Gradients:
-    """Weight gradients by automatic differentiation of the general energy."""
+    """Return a function for weight gradients by automatic differentiation of the energy."""
 
     def energy(net: pccore.Network, z: list, x: jax.Array, y: jax.Array) -> jax.Array:
         return pccore.energy(net.layers(), z, x, y)
@@ -54,7 +54,7 @@ def differentiated(shape: Shape) -> Gradients:
 
 
 def adam_step(gradients: Gradients, x: jax.Array, y: jax.Array) -> Callable[[Any, Any], Any]:
-    """The weight update: (weights, Adam's state) -> the same, one step later."""
+    """Return the weight update: (weights, Adam's state) -> the same, one step later."""
     adam = pccore.Adam().transformation()
 
     def step(net: pccore.Network, state: Any) -> tuple[pccore.Network, Any]:
@@ -71,7 +71,7 @@ def stepper(
     count: int,
     clock: Clock = time.perf_counter,
 ) -> Timed:
-    """A function that takes `count` steps in one compiled loop; returns seconds per step.
+    """Return a function that takes `count` steps in one compiled loop and returns seconds per step.
 
     Weights and Adam's state are donated: at 128 x 512 every copy of them is 400 MB.
     """
@@ -102,7 +102,7 @@ def fits(
     lanes: int = 1,
     clock: Clock = time.perf_counter,
 ) -> dict[str, Timed]:
-    """Trainings by `pccore.fit_many` of `count` and of three times as many steps, in seconds.
+    """Return trainings by `pccore.fit_many` of `count` and of three times as many steps, timed.
 
     Half their difference, over `count`, is what a step costs there: see `per_fit_step`.
     """
@@ -127,5 +127,5 @@ def fits(
 
 
 def per_fit_step(times: dict[str, float], count: int) -> float:
-    """Seconds per step inside `fit`: all that its steps share (initial weights, ...) cancels."""
+    """Return seconds per step inside `fit`; costs that its steps share cancel."""
     return (times["long fit"] - times["fit"]) / (2 * count)

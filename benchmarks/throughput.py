@@ -71,7 +71,7 @@ def parse() -> argparse.Namespace:
 
 
 def measured(shape: Shape, cores: list[int], options: argparse.Namespace) -> tuple[Times, Times]:
-    """Of each side, all cores together: wall-clock and processor seconds per trial."""
+    """Return wall-clock and processor seconds per trial of each side, all cores together."""
     sides = {"ours": [Server("ours", shape, cores)]}
     if options.peer:
         sides["peer"] = [Server(options.peer, shape, [core]) for core in cores]
@@ -93,7 +93,7 @@ def measured(shape: Shape, cores: list[int], options: argparse.Namespace) -> tup
 
 
 def add(report: Report, shape: Shape, wall: Times, processor: Times) -> None:
-    """One line of the table, and its ratios."""
+    """Add one line to the table, and its ratios."""
     hourly = {side: f"{3600 / seconds:.0f}" for side, seconds in wall.items()}
     cells = [f"{shape[0]} x {shape[1]}", hourly["ours"], hourly.get("peer", "-"), "-", "-"]
     if "peer" in wall:
@@ -105,7 +105,7 @@ def add(report: Report, shape: Shape, wall: Times, processor: Times) -> None:
 
 
 class Server:
-    """A process that measures a stretch whenever it is told to.
+    """A process that measures a stretch of training on request.
 
     Args:
         side: "ours" or a peer.
@@ -124,11 +124,11 @@ class Server:
         )
 
     def go(self) -> None:
-        """Begin a stretch."""
+        """Start a stretch."""
         print("go", file=self._process.stdin, flush=True)
 
     def answer(self) -> tuple[float, float]:
-        """Trials that the stretch was worth, and its processor seconds; waits for its end."""
+        """Wait for the end of the stretch; return its trials and processor seconds."""
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"a measured process ended with status {self._process.wait()}")
@@ -142,7 +142,7 @@ class Server:
 
 
 def together(servers: list[Server]) -> tuple[float, float]:
-    """Wall-clock and processor seconds per trial while all `servers` are at work."""
+    """Return wall-clock and processor seconds per trial while all `servers` work."""
     start = time.perf_counter()
     for server in servers:
         server.go()
@@ -151,7 +151,7 @@ def together(servers: list[Server]) -> tuple[float, float]:
 
 
 def serve(side: str, shape: Shape) -> None:
-    """Compile, then train a stretch for every line of the input; say each time what it was."""
+    """Compile, then train a stretch for every line of the input and print its measurements."""
     stretch = (our_stretch if side == "ours" else peer_stretch)(shape)
     stretch()
     print(json.dumps([0, 0]), flush=True)
@@ -162,7 +162,7 @@ def serve(side: str, shape: Shape) -> None:
 
 
 def our_stretch(shape: Shape) -> Callable[[], float]:
-    """Whole trials, as many groups as keep every slot of a local pool busy."""
+    """Return a function that trains whole trials on every slot of a local pool."""
     from jobs import LocalPool, train_group
     from pccore import Lane
     from transfer import Group
@@ -190,7 +190,7 @@ def our_stretch(shape: Shape) -> Callable[[], float]:
 
 
 def peer_stretch(shape: Shape) -> Callable[[], float]:
-    """Training steps for a second; all peers end at the same time, whatever each managed."""
+    """Return a function that trains for a second, so that all peers end at the same time."""
     cap_threads(1)
     step = peer.jpc_step(shape)
     step()

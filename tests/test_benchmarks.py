@@ -1,7 +1,13 @@
-"""The benchmarks' own arithmetic and bookkeeping. What they measure is no business of the tests."""
+"""The benchmarks: their arithmetic, their bookkeeping, and that the smallest form of each runs.
+
+The numbers of a smallest form mean nothing; the tests check that they are there.
+"""
 
 import argparse
 import json
+import math
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -17,7 +23,7 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 @pytest.fixture(autouse=True)
 def on_the_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The scripts import each other from their own folder, and leave nothing behind."""
+    """Let the scripts import each other from their folder, and unload them afterwards."""
     monkeypatch.syspath_prepend(str(FOLDER))
     yield
     for path in FOLDER.glob("*.py"):
@@ -25,11 +31,11 @@ def on_the_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def takes(*seconds: float) -> Callable[[], float]:
-    """A candidate that measures these seconds, one after the other."""
+    """Return a candidate that measures these seconds one after the other."""
     return iter(seconds).__next__
 
 
-def test_the_best_of_each_counts() -> None:
+def test_best_of_each_counts() -> None:
     best = import_module("measure").in_turns({"a": takes(3, 1, 2), "b": takes(5, 6, 4)}, 3)
     assert best == {"a": 1, "b": 4}
 
@@ -41,7 +47,7 @@ def test_candidates_take_turns() -> None:
     assert order == ["a", "b", "a", "b"]
 
 
-def test_a_spent_budget_ends_the_turns_but_for_two() -> None:
+def test_spent_budget_ends_the_turns_after_two() -> None:
     clock = takes(*range(0, 1000, 100))
     best = import_module("measure").in_turns({"a": takes(3, 2, 1)}, 3, budget=50, clock=clock)
     assert best == {"a": 2}
@@ -52,7 +58,7 @@ def test_shapes_are_depth_by_width() -> None:
 
 
 @pytest.mark.parametrize("text", ["8", "8x", "x64", "8x64x2", "", "8x-4"])
-def test_what_is_no_shape_is_named(text: str) -> None:
+def test_rejects_invalid_shape(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="HxN"):
         import_module("measure").shapes(text)
 
@@ -63,14 +69,14 @@ def test_naive_operations_of_the_smallest_network() -> None:
     assert import_module("measure").naive_flops((1, 1), batch=1) == forward + inference + learning
 
 
-def test_naive_operations_of_inference_prevail_in_deep_networks() -> None:
+def test_inference_dominates_the_operations_of_deep_networks() -> None:
     depth, width = 128, 512
     inference = depth * 4 * (depth - 1) * width**2 * 64
     found = import_module("measure").naive_flops((depth, width))
     assert inference < found < 1.02 * inference
 
 
-def test_a_covered_time_counts_once() -> None:
+def test_overlapping_times_count_once() -> None:
     covered = import_module("compilation").covered
     assert covered([]) == 0
     assert covered([(5, 6), (0, 2), (1, 3), (1, 2)]) == 3 + 1
@@ -84,7 +90,7 @@ def test_eight_blocks_compute_nine_sixteenths() -> None:
     assert share(1) == 1
 
 
-def test_the_roofline_does_no_more_arithmetic_than_the_naive_count() -> None:
+def test_roofline_counts_no_more_arithmetic_than_the_naive_count() -> None:
     measure, roofline = import_module("measure"), import_module("roofline")
     for shape in ((8, 64), (128, 128), (128, 512)):
         flops = sum(phase.flops for phase in roofline.phases(shape, 1).values())
@@ -92,7 +98,7 @@ def test_the_roofline_does_no_more_arithmetic_than_the_naive_count() -> None:
         assert flops == pytest.approx(measure.naive_flops(shape) - 7 / 16 * inference)
 
 
-def test_a_phase_takes_as_long_as_its_scarcest_means() -> None:
+def test_phase_takes_as_long_as_its_scarcest_resource() -> None:
     phase = import_module("roofline").Phase(flops=10, bytes=20, kernels=30)
     assert phase.seconds(peak=1, bandwidth=100, launch=0.1) == 10
     assert phase.seconds(peak=100, bandwidth=1, launch=0.1) == 20
@@ -114,11 +120,11 @@ def report() -> Any:
     return found
 
 
-def test_a_table_is_markdown() -> None:
+def test_table_is_markdown() -> None:
     assert report().table == "| H | s |\n| --- | --- |\n| 8 | 1.0 |"
 
 
-def test_json_is_ratios_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_ratios_only(capsys: pytest.CaptureFixture[str]) -> None:
     found = report()
     found.ratios["a / b"] = 2.0
     found.publish(SimpleNamespace(json=True, log=False))
@@ -142,7 +148,7 @@ def test_entries_of_a_day_share_a_heading(tmp_path: Path) -> None:
     assert text.endswith("| 8 | 1.0 |\n")
 
 
-def test_a_ratio_may_fall_by_a_fifth_and_no_further() -> None:
+def test_ratio_may_fall_by_a_fifth() -> None:
     failing = import_module("bench").failing
     record = {"a": 1.0, "b": 10.0}
     assert failing({"a": 0.81, "b": 8.1, "new": 0.01}, record) == []
@@ -150,7 +156,7 @@ def test_a_ratio_may_fall_by_a_fifth_and_no_further() -> None:
     assert str(failure) == "a: 0.790 is below 0.800 (the record is 1.000)"
 
 
-def test_a_bar_holds_whatever_the_record() -> None:
+def test_bar_holds_whatever_the_record() -> None:
     bench = import_module("bench")
     (name, bar), *_ = bench.BARS.items()
     (failure,) = bench.failing({name: 0.9 * bar}, {name: 0.9 * bar})
@@ -160,7 +166,7 @@ def test_a_bar_holds_whatever_the_record() -> None:
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """`bench`, with a plan of one command and a record of its own."""
+    """Return `bench` with a plan of one command and its own record."""
     module = import_module("bench")
     monkeypatch.setattr(module, "PLAN", ["script.py"])
     monkeypatch.setattr(module, "read_record", lambda: {"a": 1.0})
@@ -169,7 +175,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 def status(bench: Any, *values: float, monkeypatch: pytest.MonkeyPatch) -> int:
-    """The exit status of `bench` when its command measures these values in turn."""
+    """Return the exit status of `bench` when its command measures these values in turn."""
     remaining = iter(values)
     monkeypatch.setattr(bench, "measured", lambda command: {"a": next(remaining)})
     with pytest.raises(SystemExit) as end:
@@ -182,7 +188,7 @@ def status(bench: Any, *values: float, monkeypatch: pytest.MonkeyPatch) -> int:
     ("values", "expected"),
     [((1.0,), 0), ((0.5, 0.9), 0), ((0.5, 0.6, 0.9), 0), ((0.5, 0.7, 0.6), 1)],
 )
-def test_a_low_ratio_is_measured_again_before_it_fails(
+def test_low_ratio_is_measured_again_before_it_fails(
     bench: Any,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -194,7 +200,7 @@ def test_a_low_ratio_is_measured_again_before_it_fails(
     assert (failed in capsys.readouterr().out) == bool(expected)
 
 
-def test_the_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_record_round_trip(tmp_path: Path) -> None:
     bench, path = import_module("bench"), tmp_path / "record.json"
     assert bench.read_record(path) == {}
     bench.write_record({"a / b": 1.23456}, path)
@@ -212,3 +218,114 @@ def test_threads_are_counted_by_name() -> None:
     seconds = import_module("overhead").thread_seconds
     assert seconds("") > 0
     assert seconds("no thread is called this") == 0
+
+
+def test_import_cycles_are_found(tmp_path: Path) -> None:
+    sources = {
+        "p/__init__.py": "",
+        "p/a.py": "from p import b",
+        "p/b.py": "def f():\n    from .a import g",
+        "p/c.py": "import p.a",
+    }
+    (tmp_path / "p").mkdir()
+    for name, text in sources.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.setuptools.packages.find]\ninclude = ["p", "p.*"]\n'
+    )
+    size = import_module("size")
+    found = size.measure(size.shipped(tmp_path), top=1)
+    assert found.cycles == [["p.a", "p.b"]]
+    assert (found.files, found.lines) == (4, 4)
+    assert found.longest_functions == [(2, "p.b:f")]
+    assert "Import cycles: 1" in size.text(found)
+
+
+def test_mutants_differ_in_one_expression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutation = import_module("mutation")
+    monkeypatch.setattr(mutation, "ROOT", tmp_path)
+    (tmp_path / "m.py").write_text("def f(x: int = 1) -> bool:\n    return x < 2 and not x")
+    found = [(mutant.line, mutant.change) for mutant in mutation.mutants("m.py")]
+    assert sorted(found) == [
+        (1, "1 -> 2"),
+        (2, "2 -> 3"),
+        (2, "not x -> x"),
+        (2, "x < 2 -> x <= 2"),
+        (2, "x < 2 and (not x) -> x < 2 or not x"),
+    ]
+    changed = {mutant.source for mutant in mutation.mutants("m.py")}
+    assert len(changed) == 5
+
+
+def test_mutation_targets_exist() -> None:
+    mutation = import_module("mutation")
+    for target in mutation.TARGETS.values():
+        for name in (*target.files, *target.tests):
+            assert (mutation.ROOT / name).is_file(), name
+
+
+IN_PROCESS = {
+    "compiled_share": "--shapes 2x4 --steps 2 --repeats 1",
+    "driver": "--runs 4",
+    "memory": "--shapes 2x4 --no-runs",
+    "overhead": "--steps 2 --seeds 1 --repeats 1 --shape 2x4",
+    "step_time": "--shapes 2x4 --repeats 1 --clock processor",
+}
+IN_A_PROCESS_OF_ITS_OWN = {
+    "chaos": "--kills 1 --nodes 1",
+    "compile_time": "--depths 2,3 --width 4 --repeats 1",
+    "conditioning": "--shapes 2x2",
+    "equilibrium": "--shapes 2x4 --repeats 1 --longest 10 --json",
+    "forecast": "",
+    "ledger_scale": "--runs 40000 --points 1 --merged 2 --small 2 --many 3 --json",
+    "mutation": "--list",
+    "roofline": "--cases 2x4x1 --repeats 1",
+    "size": "--top 3",
+    "startup": "--shapes 1x2 --repeats 1 --json",
+    "throughput": "--shapes 1x2 --repeats 1",
+}
+QUICK = {"mutation", "size"}
+PARTS = {"bench", "compilation", "invented_ledger", "measure", "peer", "report", "steps"}
+
+
+def test_every_benchmark_has_a_smallest_form() -> None:
+    scripts = {path.stem for path in FOLDER.glob("*.py")}
+    assert scripts - PARTS == IN_PROCESS.keys() | IN_A_PROCESS_OF_ITS_OWN.keys()
+
+
+@pytest.mark.parametrize("name", IN_PROCESS)
+def test_smallest_form_measures(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"{name}.py", *IN_PROCESS[name].split(), "--json"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # some bound the threads of arithmetic
+    import_module(name).main()
+    ratios = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert ratios
+    assert all(math.isfinite(value) for value in ratios.values()), ratios
+
+
+def test_way_of_a_run_reaches_its_first_step(tmp_path: Path) -> None:
+    """What `mupc run` does up to its first step, measured in a fresh process."""
+    startup = import_module("startup")
+    if startup.mnist_folder() is None:
+        pytest.skip("MNIST's files are not here")
+    command = [sys.executable, startup.__file__, "--shapes", "1x2", "--child", "run"]
+    stages = startup.started(command, MUPC_CACHE=str(tmp_path))
+    assert stages.keys() == {*startup.STAGES, startup.PROCESSOR}
+    assert stages["first step"] > stages["imports"] > 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name in IN_A_PROCESS_OF_ITS_OWN
+    ],
+)
+def test_smallest_form_runs_by_itself(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(FOLDER / f"{name}.py"), *IN_A_PROCESS_OF_ITS_OWN[name].split()]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
