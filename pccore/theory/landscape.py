@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-Matrices = Sequence[Float[Array, "out into"]]
+Matrices = Sequence[Float[Array, "_out _into"]]
 """W_1 .. W_L."""
 
 MOST_WEIGHTS = 3000

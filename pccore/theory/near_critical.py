@@ -6,14 +6,14 @@ With distance d from the critical point along an eigenvector of eigenvalue lambd
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 
 def descent_trajectory(
     hessian: Float[Array, "n n"],
     departure: Float[Array, " n"],
     weight_lr: float,
-    steps: Float[Array, "*t"],
+    steps: Real[ArrayLike, "*t"],
 ) -> Float[Array, "*t n"]:
     """Return the departure after t steps of gradient descent, for every t in `steps` (A.11)."""
     values, vectors = jnp.linalg.eigh(hessian)
@@ -22,7 +22,7 @@ def descent_trajectory(
 
 
 def flow_trajectory(
-    hessian: Float[Array, "n n"], departure: Float[Array, " n"], times: Float[Array, "*t"]
+    hessian: Float[Array, "n n"], departure: Float[Array, " n"], times: Real[ArrayLike, "*t"]
 ) -> Float[Array, "*t n"]:
     """Return the departure after a time t of gradient flow, for every t in `times` (A.12)."""
     values, vectors = jnp.linalg.eigh(hessian)
@@ -31,7 +31,7 @@ def flow_trajectory(
 
 
 def escape_steps(
-    curvature: Float[Array, ""], weight_lr: float, distance: float, radius: float
+    curvature: Float[ArrayLike, ""], weight_lr: float, distance: float, radius: float
 ) -> Float[Array, ""]:
     """Return the steps in which a distance along a negative curvature grows to a radius.
 

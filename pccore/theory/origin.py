@@ -39,7 +39,7 @@ class Direction(NamedTuple):
     """
 
     curvature: Float[Array, ""]
-    weights: tuple[Float[Array, "out into"], ...]
+    weights: tuple[Float[Array, "_out _into"], ...]
 
 
 class OriginHessian(eqx.Module):

@@ -59,7 +59,7 @@ class ZeroRankHessian(eqx.Module):
         yy: Sigma_yy for the energy, zeros for the loss.
     """
 
-    matrices: tuple[Float[Array, "out into"], ...]
+    matrices: tuple[Float[Array, "_out _into"], ...]
     yx: Float[Array, "K D"]
     yy: Float[Array, "K K"]
 
@@ -83,7 +83,7 @@ class ZeroRankHessian(eqx.Module):
         """Return A."""
         return jnp.sum(jnp.stack([M @ M.T for M in self._above()]), axis=0)
 
-    def product(self, direction: Matrices) -> tuple[Float[Array, "out into"], ...]:
+    def product(self, direction: Matrices) -> tuple[Float[Array, "_out _into"], ...]:
         """Return the Hessian times a direction, at the order of the cost of a forward pass.
 
         Block L is -Sigma_yx dP^T - Sigma_yy dW_L A, block l < L is -M_l^T dW_L^T Sigma_yx Q_l^T.
@@ -168,7 +168,7 @@ class ZeroRankHessian(eqx.Module):
         own = -jnp.kron(self.yy, self.variance())
         return jnp.block([[own, root], [root, jnp.zeros_like(own)]])
 
-    def _above(self) -> list[Float[Array, "N_H out"]]:
+    def _above(self) -> list[Float[Array, "N_H _out"]]:
         """Return M_1 .. M_{L-1}."""
         W = self.matrices[-1]
         products = [jnp.eye(W.shape[1], dtype=W.dtype)]
@@ -176,7 +176,7 @@ class ZeroRankHessian(eqx.Module):
             products.append(products[-1] @ W)
         return products[::-1]
 
-    def _below(self) -> list[Float[Array, "into D"]]:
+    def _below(self) -> list[Float[Array, "_into D"]]:
         """Return Q_1 .. Q_{L-1}."""
         W = self.matrices[0]
         products = [jnp.eye(W.shape[1], dtype=W.dtype)]
