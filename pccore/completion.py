@@ -1,7 +1,7 @@
 """Completion: clamp some nodes or units of a network and infer the others."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from pccore.inference import InferenceScheme
 from pccore.networks.clamping import Clamped, Values, clamp_resolved, resolve
 from pccore.networks.general import SequenceRelaxation
+from pccore.networks.layered import LayeredNetwork
 
 
 class Completion(NamedTuple):
@@ -29,7 +30,7 @@ class Completion(NamedTuple):
 
 
 def complete(
-    network: Any,
+    network: LayeredNetwork,
     values: Values,
     scheme: InferenceScheme,
     activity_lr: float,
@@ -62,7 +63,7 @@ def complete(
 @partial(jax.jit, static_argnames="scheme")
 def _complete(
     scheme: InferenceScheme,
-    network: Any,
+    network: LayeredNetwork,
     values: dict[int, Array],
     free: dict[int, Array | None],
     activity_lr: Float[Array, ""],

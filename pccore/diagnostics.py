@@ -1,13 +1,14 @@
 """Traces of inference: energies, activities and gradients, step by step."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from pccore.inference import InferenceScheme
+from pccore.networks.base import AbstractNetwork
 from pccore.relaxation import Departure, Relaxation
 from pccore.starts import ForwardStart, Start
 
@@ -37,7 +38,7 @@ class Trace(NamedTuple):
 
 def trace(
     scheme: InferenceScheme,
-    network: Any,
+    network: AbstractNetwork,
     x: Float[Array, "B *D"],
     y: Float[Array, "B K"],
     activity_lr: float | Float[Array, ""],
@@ -89,7 +90,7 @@ def trace_relaxation(
 def _trace(
     scheme: InferenceScheme,
     start: Start,
-    network: Any,
+    network: AbstractNetwork,
     x: Array,
     y: Array,
     activity_lr: Array,
@@ -99,12 +100,12 @@ def _trace(
     return trace_relaxation(scheme, relaxation, activity_lr, start.departure(relaxation, key))
 
 
-def _layer_norms(activities: Any, batch: int) -> Float[Array, " H"]:
+def _layer_norms(activities: PyTree[Array], batch: int) -> Float[Array, " H"]:
     """Return one norm per entry of the stack, or of the tree."""
     if isinstance(activities, jax.Array):
         return jnp.sqrt(jnp.sum(activities**2, axis=tuple(range(1, activities.ndim))) / batch)
     return jnp.stack([_norm(z, batch) for z in jax.tree.leaves(activities)])
 
 
-def _norm(values: Any, batch: int) -> Float[Array, ""]:
+def _norm(values: PyTree[Array], batch: int) -> Float[Array, ""]:
     return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(values)) / batch)

@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pccore.networks.base import AbstractNetwork
+from pccore.networks.sequence import SequenceNetwork
 from pccore.registry import Registry
 from pccore.validation import PositiveFloat, require_bounds
 
@@ -17,7 +18,7 @@ class Penalty(ABC):
     """A cost of the weights themselves. Subclasses are frozen dataclasses."""
 
     @abstractmethod
-    def __call__(self, network: Any) -> Float[Array, ""]:
+    def __call__(self, network: AbstractNetwork) -> Float[Array, ""]:
         """Return the penalty of a network of any kind."""
 
 
@@ -40,7 +41,7 @@ class WeightDecay(Penalty):
     def __post_init__(self) -> None:
         require_bounds(self)
 
-    def __call__(self, network: Any) -> Float[Array, ""]:
+    def __call__(self, network: AbstractNetwork) -> Float[Array, ""]:
         squares = [jnp.sum(W**2) for W in weights(network)]
         return 0.5 * self.strength * jnp.sum(jnp.stack(squares))
 
@@ -67,7 +68,7 @@ class Orthogonality(Penalty):
     def __post_init__(self) -> None:
         require_bounds(self)
 
-    def __call__(self, network: Any) -> Float[Array, ""]:
+    def __call__(self, network: AbstractNetwork) -> Float[Array, ""]:
         defects = [self._defect(W) for W in weights(network) if W.ndim > 1]
         return 0.5 * self.strength * jnp.sum(jnp.stack(defects))
 
@@ -85,12 +86,12 @@ PENALTIES: Registry[type[Penalty]] = Registry(
 )
 
 
-def weights(network: Any) -> list[Float[Array, "..."]]:
+def weights(network: AbstractNetwork) -> list[Float[Array, "..."]]:
     """Return the weights of a network of any kind: its arrays except those named as biases.
 
-    A network that stores its arrays without their names has `modules()`, which restores the names.
+    A `SequenceNetwork` stores its arrays without names; its `modules()` have them.
     """
-    named = network.modules() if hasattr(network, "modules") else network
+    named = network.modules() if isinstance(network, SequenceNetwork) else network
     arrays = jax.tree_util.tree_leaves_with_path(eqx.filter(named, eqx.is_inexact_array))
     return [array for path, array in arrays if not _BIASES & {_name(key) for key in path}]
 

@@ -10,14 +10,15 @@ are the linear case. The second term can make H_z indefinite. It vanishes for pi
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.linalg import lapack
 from pccore.linalg.blocktridiagonal import BlockTridiagonal
+from pccore.networks.base import AbstractNetwork
 from pccore.networks.linear_solution import tridiagonal
 from pccore.networks.stacked import Network, StackedRelaxation
 from pccore.relaxation import Departure, Relaxation
@@ -44,8 +45,8 @@ def hessian_product(
 
 
 def relaxation_of(
-    network: Any, x: Float[Array, "B *D"] | None, y: Float[Array, "B *K"] | None
-) -> Relaxation[Any]:
+    network: AbstractNetwork, x: Float[Array, "B *D"] | None, y: Float[Array, "B *K"] | None
+) -> Relaxation[PyTree]:
     """Return the relaxation of a batch, or of one blank sample if the Hessian is constant.
 
     Raises:
@@ -68,7 +69,7 @@ def blank_relaxation(network: Network, samples: int = 1) -> StackedRelaxation:
     return network.relaxation(*(jnp.zeros((samples, size), dtype) for size in sizes))
 
 
-def is_quadratic(network: Any) -> bool:
+def is_quadratic(network: AbstractNetwork) -> TypeGuard[Network]:
     """Return whether the energy is known to be quadratic in the activities (constant Hessian)."""
     if not isinstance(network, Network):
         return False

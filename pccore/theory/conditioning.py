@@ -10,13 +10,14 @@ The thesis measures the first sample of a batch, at initialisation at the forwar
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pccore.linalg.lanczos import Extremes, lanczos
+from pccore.networks.base import AbstractNetwork
 from pccore.networks.stacked import Network
 from pccore.theory.activity_hessian import (
     ShiftedInverse,
@@ -48,11 +49,11 @@ class Conditioning(NamedTuple):
 
 
 def conditioning(
-    network: Any,
+    network: AbstractNetwork,
     x: Float[Array, "B *D"] | None = None,
     y: Float[Array, "B *K"] | None = None,
     *,
-    departure: Any = None,
+    departure: PyTree[Array] | None = None,
     steps: int = 128,
     tolerance: float = 1e-3,
 ) -> Conditioning:
@@ -92,7 +93,9 @@ def conditioning(
     return _combined(outer, inner, inverse)
 
 
-def _first_sample(network: Any, departure: Any) -> Any:
+def _first_sample(
+    network: AbstractNetwork, departure: PyTree[Array] | None
+) -> PyTree[Array] | None:
     if departure is None:
         return None
     if isinstance(network, Network):
@@ -124,11 +127,11 @@ def _combined(outer: Extremes, inner: Extremes, inverse: ShiftedInverse) -> Cond
 
 
 def largest_eigenvalue(
-    network: Any,
+    network: AbstractNetwork,
     x: Float[Array, "B *D"] | None = None,
     y: Float[Array, "B *K"] | None = None,
     *,
-    departure: Any = None,
+    departure: PyTree[Array] | None = None,
     steps: int = 128,
     tolerance: float = 1e-3,
 ) -> Float[Array, ""]:
@@ -177,7 +180,7 @@ class ActivityConditioning:
 
     def measure(
         self,
-        network: Any,
+        network: AbstractNetwork,
         x: Float[Array, "B *D"],
         y: Float[Array, "B *K"],
         activity_lr: Float[Array, ""],

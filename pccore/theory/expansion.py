@@ -36,6 +36,8 @@ from jaxtyping import Array, Float, PyTree
 from pccore.inference.gauss_newton_step import direct_step
 from pccore.inference.line_search import LinearisableRelaxation
 from pccore.linalg.blocktridiagonal import BlockTridiagonal
+from pccore.networks.base import AbstractNetwork
+from pccore.networks.sequence import SequenceNetwork
 from pccore.networks.stacked import Network
 
 
@@ -77,12 +79,12 @@ def trust_region_expansion(relaxation: LinearisableRelaxation) -> Expansion:
 class GradientParts(NamedTuple):
     """Two parts whose sum is the weight gradient at the equilibrium, to first order in r."""
 
-    backpropagation: PyTree[Array]
-    trust_region: PyTree[Array]
+    backpropagation: AbstractNetwork
+    trust_region: AbstractNetwork
 
 
 def trust_region_gradient(
-    network: PyTree, x: Float[Array, "B *D"], y: Float[Array, "B K"]
+    network: Network | SequenceNetwork, x: Float[Array, "B *D"], y: Float[Array, "B K"]
 ) -> GradientParts:
     """Return both parts of eq. 3.6, as corrected in the module's docstring.
 

@@ -1,11 +1,12 @@
 """The step size above which gradient descent on the activities diverges (thesis 5.4.1)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from jaxtyping import Array, Float
 
 from pccore.inference import GradientDescent, ToConvergence
+from pccore.networks.base import AbstractNetwork
 from pccore.rules import LearningRule, PredictiveCoding
 from pccore.theory.conditioning import largest_eigenvalue
 
@@ -24,7 +25,7 @@ def has_step_limit(rule: LearningRule) -> bool:
 
 
 def stable_activity_lr(
-    network: Any,
+    network: AbstractNetwork,
     x: Float[Array, "B D"] | None = None,
     y: Float[Array, "B K"] | None = None,
     *,
@@ -85,7 +86,7 @@ class StableActivityLr:
 
     def measure(
         self,
-        network: Any,
+        network: AbstractNetwork,
         x: Float[Array, "B D"],
         y: Float[Array, "B K"],
         activity_lr: Float[Array, ""],

@@ -1,12 +1,13 @@
 """The norm of weight gradients, which vanish near saddles (figure B.5)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 from jaxtyping import Array, Float
 
 from pccore.inference.base import norm
+from pccore.networks.base import AbstractNetwork
 from pccore.rules import LearningRule
 
 
@@ -24,7 +25,7 @@ class WeightGradientNorm:
 
     def measure(
         self,
-        network: Any,
+        network: AbstractNetwork,
         x: Float[Array, "B D"],
         y: Float[Array, "B K"],
         activity_lr: Float[Array, ""],
