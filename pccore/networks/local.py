@@ -173,7 +173,7 @@ class StackEnergy(eqx.Module, Generic[StackT]):
     def sweep(
         self,
         errors: Float[Array, "H B N"],
-        at: Float[Array, "H B N"],
+        at: Float[Array, "H _ N"],  # linear networks may have another batch size here
         respond: Callable[[Array, Array], Array],
     ) -> Float[Array, "H B N"]:
         """Return d_l = e_l + tau d_{l-n} + a_l W_l respond(at_{l-1}, d_{l-1}), bottom-up."""
