@@ -56,7 +56,8 @@ def optima(ledger: Ledger) -> int:
 
 def resume(ledger: Ledger) -> int:
     """Look up all runs of a finished experiment, as a driver does; this loads JAX too."""
-    from transfer.engine.scheduler import TUNE, Scheduler
+    from results.vocabulary import Phase
+    from transfer.engine.scheduler import Scheduler
 
     pool: Any = None  # trains nothing
     scheduler = Scheduler("experiment-00", [invented.DIGEST], ledger, pool)
@@ -64,7 +65,7 @@ def resume(ledger: Ledger) -> int:
         SimpleNamespace(run_id=run_id, variant="mupc")
         for run_id in invented.run_ids(range(invented.PER_EXPERIMENT))
     ]
-    scheduler.request(wanted, TUNE)
+    scheduler.request(wanted, Phase.TUNE)
     return scheduler.done
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from results import Ledger
 
 
-class Verdict(StrEnum):
+class ClaimStatus(StrEnum):
     """What became of a claim."""
 
     REPRODUCED = "reproduced"
@@ -45,7 +45,7 @@ class Line:
     target: str
     tolerance: str
     measured: str
-    verdict: Verdict
+    verdict: ClaimStatus
     seconds: float | None
     note: str = ""
 
@@ -69,10 +69,10 @@ def lines(recipe: Recipe, scale: Scale, ledger: "Ledger", data_dir: Path | None)
         only = claim.scale or scale
         judged = claim.judge(evidence) if only is scale else None
         if judged is None:
-            measured, verdict = needed(recipe, only, data_dir), Verdict.NOT_RUN
+            measured, verdict = needed(recipe, only, data_dir), ClaimStatus.NOT_RUN
         else:
             measured = judged.measured
-            verdict = Verdict.REPRODUCED if judged.holds else Verdict.NOT_REPRODUCED
+            verdict = ClaimStatus.REPRODUCED if judged.holds else ClaimStatus.NOT_REPRODUCED
         found.append(
             Line(
                 recipe.name,
@@ -83,7 +83,7 @@ def lines(recipe: Recipe, scale: Scale, ledger: "Ledger", data_dir: Path | None)
                 measured,
                 verdict,
                 evidence.seconds or None,
-                claim.note if verdict is Verdict.NOT_REPRODUCED else "",
+                claim.note if verdict is ClaimStatus.NOT_REPRODUCED else "",
             )
         )
     return found
@@ -112,7 +112,9 @@ def as_markdown(card: Sequence[Line]) -> str:
         parts += [f"### {name}", "", _row(COLUMNS), _row(["---"] * len(COLUMNS))]
         for line in own:
             seconds = "" if line.seconds is None else f"{line.seconds:.0f}"
-            verdict = line.verdict if line.verdict is Verdict.REPRODUCED else f"**{line.verdict}**"
+            verdict = (
+                line.verdict if line.verdict is ClaimStatus.REPRODUCED else f"**{line.verdict}**"
+            )
             cells = (line.claim, line.source, line.target, line.tolerance, line.measured)
             parts.append(_row([*cells, verdict, seconds]))
         parts.append("")

@@ -9,7 +9,7 @@ print(result.summary)
 
 Layers, from the bottom; a module imports from its own layer and those below:
     space           the learning rates that a variant may take
-    judge           landscapes, optima, laws, verdicts
+    judge           intervals, refined optima, laws, verdicts
     search          samplers
     spec            experiments as written in YAML or Python
     engine          plans, runs, scheduling

@@ -1,17 +1,19 @@
 """The search space: the learning rates that a variant may take, and the neighbours of a cell."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal, Protocol
 
 from results.landscape import Cell
+from results.vocabulary import RATE_NAMES, RATES
 
 Side = Literal["lowest", "highest"]
 
 DIGITS = 4
-"""Significant digits of computed rates. Rates determine run ids, and the last bit of a fit may
-differ between machines."""
+"""Significant digits of computed rates. Rates determine run ids, and two machines may differ in the
+last bit of a fit."""
 
 
 class Rates(Protocol):
@@ -20,18 +22,18 @@ class Rates(Protocol):
     def near(self, value: float, reach: int) -> tuple[float, ...]:
         """Return `value` and its neighbours up to `reach` places away on either side, ascending.
 
-        The neighbours of a predicted value that was not searched need not be searchable either.
+        A predicted value need not be among the values searched, and neither need its neighbours.
         """
         ...
 
     def most_near(self, reach: int) -> int:
-        """Return the largest number of values that `near` returns."""
+        """Return an upper bound on the number of values that `near` returns."""
         ...
 
     def edge(self, value: float) -> Side | None:
         """Return the side on which `value` has no neighbour.
 
-        None inside, where there is only one value, and for a value that was not searched.
+        None if it has neighbours on both sides, is the only value, or was not searched.
         """
         ...
 
@@ -40,7 +42,7 @@ class Rates(Protocol):
 class Grid:
     """A list of rates, ascending.
 
-    Off the list a place is the list's mean ratio: the geometric mean of the steps between values.
+    Neighbours of a value off the list are apart by the geometric mean of the list's ratios.
     """
 
     values: tuple[float, ...]
@@ -69,7 +71,7 @@ class Grid:
 class Range:
     """All rates from `low` to `high`, searched on a logarithmic scale if `log`.
 
-    Neighbours are an octave apart: a range has no grid of its own.
+    Neighbours are an octave apart, as a range has no grid.
     """
 
     low: float
@@ -95,7 +97,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Space:
-    """The cells that a variant may take.
+    """The learning rates that a variant may take.
 
     Attributes:
         weight_lr: eta.
@@ -107,18 +109,18 @@ class Space:
 
     @property
     def searched(self) -> dict[str, Grid | Range]:
-        """The rates by name, without a rate that the variant does not have."""
-        rates = {"weight_lr": self.weight_lr, "activity_lr": self.activity_lr}
+        """The rates of the variant by name."""
+        rates = {name: getattr(self, name) for name in RATES}
         return {name: values for name, values in rates.items() if values is not None}
 
     @property
     def enumerable(self) -> bool:
-        """True if all rates are lists, so that `cells` exists."""
+        """Whether all rates are lists, so that `cells` exists."""
         return all(isinstance(values, Grid) for values in self.searched.values())
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """Every cell of a space of lists, once.
+        """Every cell of a space of lists.
 
         Raises:
             ValueError: a rate is a range.
@@ -129,19 +131,24 @@ class Space:
         return _cells(*grids)
 
     def near(self, cell: Cell, reach: int) -> tuple[Cell, ...]:
-        """Return `cell` and every cell up to `reach` places away in each rate."""
+        """Return `cell` and all cells up to `reach` places away in each rate."""
         return _cells(
             *(values.near(getattr(cell, name), reach) for name, values in self.searched.items())
         )
 
     def most_near(self, reach: int) -> int:
-        """Return the largest number of cells that `near` returns."""
+        """Return an upper bound on the number of cells that `near` returns."""
         return math.prod(values.most_near(reach) for values in self.searched.values())
 
     def edges(self, cell: Cell) -> dict[str, Side]:
-        """Return the rates in which `cell` lies on the edge of the space, each with its side."""
+        """Return the rates in which `cell` lies on the edge of the space, and the sides."""
         sides = {name: rates.edge(getattr(cell, name)) for name, rates in self.searched.items()}
         return {name: side for name, side in sides.items() if side is not None}
+
+
+def describe_edges(edges: Mapping[str, Side]) -> str:
+    """Return what `Space.edges` returned in words: "lowest eta and highest beta searched"."""
+    return " and ".join(f"{side} {RATE_NAMES[rate]}" for rate, side in edges.items()) + " searched"
 
 
 def rounded(rate: float) -> float:
@@ -150,8 +157,8 @@ def rounded(rate: float) -> float:
 
 
 def _geometric(value: float, ratio: float, reach: int) -> tuple[float, ...]:
-    beside = {rounded(value * ratio**k) for k in range(-reach, reach + 1) if k}
-    return tuple(sorted({value, *beside}))
+    others = {rounded(value * ratio**k) for k in range(-reach, reach + 1) if k}
+    return tuple(sorted({value, *others}))
 
 
 def _cells(

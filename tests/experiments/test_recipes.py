@@ -8,7 +8,7 @@ import results
 from experiments import RECIPES, gather
 from experiments.cost import cost, missing
 from experiments.scale import Scale
-from experiments.scorecard import Verdict, lines
+from experiments.scorecard import ClaimStatus, lines
 from transfer.spec.building import trace
 
 MOST_SMALL_SECONDS = 600  # of one core
@@ -35,7 +35,7 @@ def test_a_recipe_says_what_it_does_and_where_it_is_from(name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_nothing_run_is_nothing_claimed(name, empty):
     for line in lines(RECIPES[name], Scale.SMALL, empty, None):
-        assert line.verdict is Verdict.NOT_RUN
+        assert line.verdict is ClaimStatus.NOT_RUN
         assert line.measured.startswith("needs ")
     assert gather(empty, RECIPES[name].experiment(Scale.SMALL)).seconds == 0
 

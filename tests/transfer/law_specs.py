@@ -10,7 +10,7 @@ EQUILIBRIUM = {"training": {"inference": "equilibrium"}}
 
 
 def law_spec(*rules: Any, tune: Any = None, transfer: Any = None, **changes: Any) -> dict[str, Any]:
-    """Return a spec tuned at H = 7, hence L = 8, with a target of H = 31, hence L = 32."""
+    """Return a spec that tunes at H = 7 (L = 8) and transfers to H = 31 (L = 32)."""
     values = spec(
         tune={"depth": 7, "weight_lr": ETAS, "activity_lr": None, **(tune or {})},
         transfer={"depths": [31], "rules": list(rules), **(transfer or {})},

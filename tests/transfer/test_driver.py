@@ -1,4 +1,4 @@
-"""The whole road with a formula for a network: what is trained, in which order, what is found."""
+"""`transfer.run` with a formula in place of training: the runs, their order, the verdicts."""
 
 import math
 from collections import Counter
@@ -17,7 +17,7 @@ AT_CHANCE = Outcome(Status.AT_CHANCE, 2.3, 2.2, 2.3, 0.1, steps=10)
 
 
 def bowl(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
-    """A loss with its optimum at eta 0.1 and beta 10 at every shape; eta 1 diverges."""
+    """Return a loss with its optimum at eta 0.1 and beta 10 at every shape; eta 1 diverges."""
     if cell.weight_lr >= 1:
         return DIVERGED
     away = abs(math.log10(cell.weight_lr / 0.1)) + abs(math.log10((cell.activity_lr or 10) / 10))
@@ -25,12 +25,12 @@ def bowl(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
 
 
 def drifting(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
-    """The optimal beta is divided by ten with every doubling of depth above 2."""
+    """Return a loss whose optimal beta falls tenfold with every doubling of depth above 2."""
     shift = 10 ** math.log2(config.network.depth / 2)
     return bowl(config, Cell(cell.weight_lr, (cell.activity_lr or 10) * shift), seed)
 
 
-def carry_out(
+def run_formula(
     values: dict[str, Any],
     response: Response = bowl,
     ledger: MemoryLedger | None = None,
@@ -41,13 +41,13 @@ def carry_out(
     return run(Experiment.from_dict(values), ledger, formula), formula, ledger
 
 
-def judged(result: TransferResult) -> list[dict[str, Any]]:
-    """The verdicts without the time at which they were made."""
+def without_times(result: TransferResult) -> list[dict[str, Any]]:
+    """Return the verdicts without the time of their creation."""
     return [{k: v for k, v in row.items() if k != "created"} for row in result.verdicts]
 
 
-def test_every_cell_of_the_grid_is_trained_exactly_once() -> None:
-    _, pool, ledger = carry_out(spec())
+def test_trains_every_cell_of_the_grid_once() -> None:
+    _, pool, ledger = run_formula(spec())
     tuned = [row for row in ledger.appended if row["phase"] == "tune"]
     cells = Counter((row["weight_lr"], row["activity_lr"], row["seed"]) for row in tuned)
     expected = {
@@ -58,8 +58,8 @@ def test_every_cell_of_the_grid_is_trained_exactly_once() -> None:
     assert len(pool.trained) == len(set(pool.trained))
 
 
-def test_the_optimum_and_its_neighbourhood_run_at_every_target() -> None:
-    result, _, ledger = carry_out(spec())
+def test_runs_the_neighbourhood_of_the_optimum_at_every_target() -> None:
+    result, _, ledger = run_formula(spec())
     assert result.optima["mupc"].cell == Cell(0.1, 10)
     assert result.optima["mupc"].loss == pytest.approx(0.1 * 1.01)
     for depth in (4, 8):
@@ -71,8 +71,8 @@ def test_the_optimum_and_its_neighbourhood_run_at_every_target() -> None:
     assert [(row["depth"], row["verdict"]) for row in result.verdicts] == [(4, "held"), (8, "held")]
 
 
-def test_a_drifting_optimum_is_found_out() -> None:
-    result, _, _ = carry_out(spec(transfer={"depths": [4], "neighbourhood": "all"}), drifting)
+def test_detects_a_drifting_optimum() -> None:
+    result, _, _ = run_formula(spec(transfer={"depths": [4], "neighbourhood": "all"}), drifting)
     (row,) = result.verdicts
     assert row["verdict"] == "drifted"
     assert row["drift_activity_lr"] == pytest.approx(-math.log2(10))
@@ -80,14 +80,14 @@ def test_a_drifting_optimum_is_found_out() -> None:
     assert row["regret"] == pytest.approx(math.log(1.1 / 0.1))
 
 
-def test_every_slot_has_a_group_to_train_and_one_waiting_and_no_more() -> None:
-    _, pool, _ = carry_out(spec(), slots=3, lanes=4)
+def test_submits_two_groups_per_slot() -> None:
+    _, pool, _ = run_formula(spec(), slots=3, lanes=4)
     assert pool.most_in_flight == 2 * 3
     assert max(len(group.lanes) for group in pool.submitted) == 4
 
 
 def test_groups_share_a_config() -> None:
-    _, pool, ledger = carry_out(spec(variants=["mupc", "sp", "bp"]))
+    _, pool, ledger = run_formula(spec(variants=["mupc", "sp", "bp"]))
     by_id = {row["run_id"]: row for row in ledger.appended}
     for group in pool.submitted:
         network = group.config.network
@@ -100,15 +100,15 @@ def test_groups_share_a_config() -> None:
             assert (row["weight_lr"], row["seed"]) == (lane.weight_lr, lane.seed)
 
 
-def test_deeper_targets_are_sent_first() -> None:
-    _, pool, _ = carry_out(spec(transfer={"depths": [4, 32, 8]}), slots=1, lanes=100)
+def test_submits_deeper_targets_first() -> None:
+    _, pool, _ = run_formula(spec(transfer={"depths": [4, 32, 8]}), slots=1, lanes=100)
     assert [group.config.network.depth for group in pool.submitted] == [2, 32, 8, 4]
 
 
-def test_no_slot_waits_for_another_variant_to_be_tuned() -> None:
-    """With more slots than one variant's search can fill, targets run beside the other's search."""
+def test_transfers_one_variant_while_another_is_tuned() -> None:
+    """Slots that one variant's search cannot fill train the targets of another."""
     values = spec(variants=["bp", "mupc"], transfer={"depths": [4]})
-    _, _, ledger = carry_out(values, slots=2, lanes=3)
+    _, _, ledger = run_formula(values, slots=2, lanes=3)
     phases = [row["phase"] for row in ledger.appended]
     assert "transfer" in phases[: len(phases) - phases[::-1].index("tune")]
 
@@ -121,34 +121,34 @@ def test_no_slot_waits_for_another_variant_to_be_tuned() -> None:
     ],
     ids=["grid", "tpe"],
 )
-def test_a_job_killed_anywhere_continues_to_the_same_verdict(changes: dict[str, Any]) -> None:
+def test_killed_job_resumes_to_the_same_verdict(changes: dict[str, Any]) -> None:
     values = spec(**changes)
-    whole, pool, _ = carry_out(values)
+    whole, pool, _ = run_formula(values)
     for results in range(len(pool.submitted)):
         ledger = MemoryLedger()
         with pytest.raises(Killed):
-            carry_out(values, ledger=ledger, results=results)
+            run_formula(values, ledger=ledger, results=results)
         before = [row["run_id"] for row in ledger.appended]
-        # Another pool, another order: neither may matter.
-        resumed, rest, _ = carry_out(values, ledger=ledger, slots=1, lanes=5)
+        # The result must not depend on the pool or on the order of results.
+        resumed, rest, _ = run_formula(values, ledger=ledger, slots=1, lanes=5)
         assert Counter(before + rest.trained) == Counter(pool.trained)
-        assert judged(resumed) == judged(whole)
+        assert without_times(resumed) == without_times(whole)
         assert resumed.optima == whole.optima
 
 
-def test_a_finished_experiment_trains_nothing_again() -> None:
-    first, _, ledger = carry_out(spec())
+def test_finished_experiment_trains_nothing_again() -> None:
+    first, _, ledger = run_formula(spec())
     rows = len(ledger.appended)
-    second, pool, _ = carry_out(spec(), ledger=ledger)
+    second, pool, _ = run_formula(spec(), ledger=ledger)
     assert pool.trained == []
     assert len(ledger.appended) == rows
-    assert judged(second) == judged(first)
+    assert without_times(second) == without_times(first)
 
 
-def test_runs_of_another_experiment_are_copied_under_this_name() -> None:
-    _, _, ledger = carry_out(spec(name="first"))
+def test_copies_runs_of_another_experiment() -> None:
+    _, _, ledger = run_formula(spec(name="first"))
     rows = {row["run_id"]: row for row in ledger.appended}
-    _, pool, _ = carry_out(spec(name="second", transfer={"depths": [4]}), ledger=ledger)
+    _, pool, _ = run_formula(spec(name="second", transfer={"depths": [4]}), ledger=ledger)
     assert pool.trained == []
     copies = [row for row in ledger.appended if row["experiment"] == "second"]
     assert Counter(row["run_id"] for row in copies) == Counter(
@@ -158,8 +158,8 @@ def test_runs_of_another_experiment_are_copied_under_this_name() -> None:
         assert copy == {**rows[copy["run_id"]], "experiment": "second"}
 
 
-def test_another_setting_is_another_run() -> None:
-    _, _, ledger = carry_out(spec())
+def test_changed_setting_makes_new_runs() -> None:
+    _, _, ledger = run_formula(spec())
     for changes in (
         {"training": {"steps": 11}},
         {"training": {"optimiser": {"name": "adam", "eps": 1e-6}}},
@@ -169,11 +169,11 @@ def test_another_setting_is_another_run() -> None:
         {"dataset": "mnist1d"},
         {"tune": {"seeds": [3, 4, 5]}},
     ):
-        _, pool, _ = carry_out(spec(**changes), ledger=ledger)
+        _, pool, _ = run_formula(spec(**changes), ledger=ledger)
         assert len(pool.trained) == (12 + 2 * 9) * 3, changes
 
 
-def test_diverged_and_chance_level_runs_are_never_averaged_in() -> None:
+def test_losses_average_trained_runs_only() -> None:
     def response(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
         if cell == Cell(0.01, 1) and seed == 0:
             return DIVERGED  # its other seeds are the best of all
@@ -185,15 +185,15 @@ def test_diverged_and_chance_level_runs_are_never_averaged_in() -> None:
             return Outcome(Status.TRAINED, math.nan, math.nan, math.nan, math.nan, steps=10)
         return bowl(config, cell, seed)
 
-    result, _, _ = carry_out(spec(), response)
+    result, _, _ = run_formula(spec(), response)
     assert result.optima["mupc"].cell == Cell(0.1, 10)
     assert result.verdicts[0]["loss"] == pytest.approx(0.1 * 1.01)
     assert result.verdicts[0]["runs_at_chance"] == 3
     assert result.verdicts[0]["runs_diverged"] == 9 + 1 + 3
 
 
-def test_nothing_trains_at_the_tuned_shape() -> None:
-    result, pool, _ = carry_out(spec(), lambda *_: DIVERGED)
+def test_verdict_if_nothing_trains_at_the_tuned_shape() -> None:
+    result, pool, _ = run_formula(spec(), lambda *_: DIVERGED)
     assert len(pool.trained) == 36
     assert result.optima["mupc"].cell is None
     assert [row["verdict"] for row in result.verdicts] == ["inconclusive", "inconclusive"]
@@ -201,23 +201,23 @@ def test_nothing_trains_at_the_tuned_shape() -> None:
     assert result.verdicts[0]["loss"] is None
 
 
-def test_failed_runs_are_retried_by_the_next_process_only() -> None:
+def test_only_the_next_process_retries_failed_runs() -> None:
     def broken(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
         if config.network.depth == 8:
-            return Outcome.failed("the machine caught fire")
+            return Outcome.failed("out of memory")
         return bowl(config, cell, seed)
 
-    first, _, ledger = carry_out(spec(), broken)
+    first, _, ledger = run_formula(spec(), broken)
     assert [row["verdict"] for row in first.verdicts] == ["held", "inconclusive"]
     assert first.verdicts[1]["runs_failed"] == 27
-    second, pool, _ = carry_out(spec(), ledger=ledger)
+    second, pool, _ = run_formula(spec(), ledger=ledger)
     assert len(pool.trained) == 27
     assert [row["verdict"] for row in second.verdicts] == ["held", "held"]
 
 
-def test_backpropagation_has_no_activity_rate() -> None:
+def test_backpropagation_has_no_activity_lr() -> None:
     values = spec(variants=["bp"], tune={"activity_lr": None})
-    result, _, ledger = carry_out(values)
+    result, _, ledger = run_formula(values)
     assert {row["activity_lr"] for row in ledger.appended} == {None}
     assert {(row["rule"], row["inference"], row["inference_steps"]) for row in ledger.appended} == {
         ("bp", None, None)
@@ -226,8 +226,8 @@ def test_backpropagation_has_no_activity_rate() -> None:
     assert result.verdicts[0]["drift_activity_lr"] is None
 
 
-def test_inference_takes_as_many_steps_as_hidden_layers() -> None:
-    _, _, ledger = carry_out(spec())
+def test_inference_steps_equal_depth_by_default() -> None:
+    _, _, ledger = run_formula(spec())
     assert {(row["depth"], row["inference_steps"]) for row in ledger.appended} == {
         (2, 2),
         (4, 4),
@@ -235,8 +235,8 @@ def test_inference_takes_as_many_steps_as_hidden_layers() -> None:
     }
 
 
-def test_every_activation_is_tuned_by_itself() -> None:
-    result, _, ledger = carry_out(spec(network={"activation": ["relu", "tanh"]}))
+def test_tunes_every_activation_separately() -> None:
+    result, _, ledger = run_formula(spec(network={"activation": ["relu", "tanh"]}))
     assert set(result.optima) == {"mupc relu", "mupc tanh"}
     assert Counter(row["activation"] for row in ledger.appended) == {"relu": 90, "tanh": 90}
     assert [(row["activation"], row["depth"]) for row in result.verdicts] == [
@@ -247,14 +247,14 @@ def test_every_activation_is_tuned_by_itself() -> None:
     ]
 
 
-def test_a_range_runs_octaves_at_the_target() -> None:
+def test_range_has_octave_neighbours_at_the_target() -> None:
     tune = {
         "sampler": "random",
         "trials": 20,
         "weight_lr": {"low": 1e-3, "high": 0.5},
         "activity_lr": {"low": 1e-2, "high": 1e3},
     }
-    result, _, ledger = carry_out(spec(tune=tune, transfer={"depths": [4]}))
+    result, _, ledger = run_formula(spec(tune=tune, transfer={"depths": [4]}))
     cell = result.optima["mupc"].cell
     assert cell is not None
     at_target = {row["weight_lr"] for row in ledger.appended if row["depth"] == 4}
@@ -262,12 +262,12 @@ def test_a_range_runs_octaves_at_the_target() -> None:
 
 
 @dataclass
-class Listener(Progress):
-    """Keeps what it was told."""
+class Recorder(Progress):
+    """Keeps the events that it receives."""
 
     phases: list[tuple[str, int, int]] = field(default_factory=list)
     works: list[tuple[float, float]] = field(default_factory=list)
-    heard: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
 
     def phase(self, name: str, total_runs: int, already_done: int) -> None:
         self.phases.append((name, total_runs, already_done))
@@ -276,35 +276,35 @@ class Listener(Progress):
         self.works.append((done, total))
 
     def finished(self, *_: Any) -> None:
-        self.heard["finished"] += 1
+        self.events["finished"] += 1
 
     def optimum(self, *_: Any) -> None:
-        self.heard["optimum"] += 1
+        self.events["optimum"] += 1
 
     def verdict(self, *_: Any) -> None:
-        self.heard["verdict"] += 1
+        self.events["verdict"] += 1
 
 
-def test_progress_hears_of_everything() -> None:
-    listener, ledger = Listener(), MemoryLedger()
+def test_progress_receives_every_event() -> None:
+    recorder, ledger = Recorder(), MemoryLedger()
     experiment = Experiment.from_dict(spec(variants=["mupc", "bp"]))
-    run(experiment, ledger, FormulaPool(bowl), progress=listener)
+    run(experiment, ledger, FormulaPool(bowl), progress=recorder)
     total = (12 + 2 * 9 + 3 + 2 * 3) * 3
-    assert listener.heard == {"finished": total, "optimum": 2, "verdict": 4}
-    assert listener.phases[0] == ("tune", total, 0)  # the bound is exact away from edges
-    assert listener.phases[-1] == ("transfer", total, total)
-    done = [done for _, _, done in listener.phases]
+    assert recorder.events == {"finished": total, "optimum": 2, "verdict": 4}
+    assert recorder.phases[0] == ("tune", total, 0)  # the bound is exact away from edges
+    assert recorder.phases[-1] == ("transfer", total, total)
+    done = [done for _, _, done in recorder.phases]
     assert done == sorted(done)
-    assert listener.works[-1][0] == listener.works[-1][1] > 0
+    assert recorder.works[-1][0] == recorder.works[-1][1] > 0
 
-    again = Listener()
+    again = Recorder()
     run(experiment, ledger, FormulaPool(bowl), progress=again)
-    assert again.heard == {"optimum": 2, "verdict": 4}
+    assert again.events == {"optimum": 2, "verdict": 4}
     assert again.phases == [("transfer", total, total)]
     assert again.works == [(0, 0)]
 
 
-def test_a_mistake_shows_before_anything_is_trained_or_written(tmp_path: Any) -> None:
+def test_missing_data_raises_before_training(tmp_path: Any) -> None:
     ledger, pool = MemoryLedger(), FormulaPool(bowl)
     experiment = Experiment.from_dict(spec(dataset="mnist"))
     with pytest.raises(ValueError, match="mnist"):
@@ -313,7 +313,7 @@ def test_a_mistake_shows_before_anything_is_trained_or_written(tmp_path: Any) ->
     assert ledger.appended == []
 
 
-def test_the_ledger_gets_curves_with_their_runs() -> None:
+def test_records_curves_with_their_runs() -> None:
     ledger = MemoryLedger()
 
     def with_curve(config: TrainingConfig, cell: Cell, seed: int) -> Outcome:

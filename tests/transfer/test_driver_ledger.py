@@ -1,4 +1,4 @@
-"""The road of a trial on the real ledger: what is written is what is read, and continued from."""
+"""`transfer.run` on a ledger on disk: recording, reading back, resuming."""
 
 import json
 import warnings
@@ -16,11 +16,11 @@ from transfer import Cell, Experiment, run
 
 
 def response(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
-    """Some of everything; the numbers have no short decimal form."""
+    """Return outcomes of every kind; the losses have no short decimal form."""
     if cell.weight_lr >= 1:
         return Outcome(Status.DIVERGED, steps=3, diverged_step=3)
     if cell == Cell(0.01, 100) and config.network.depth == 4:
-        return Outcome.failed("the machine caught fire")
+        return Outcome.failed("out of memory")
     if cell == Cell(0.01, 0.1):
         return Outcome(Status.AT_CHANCE, 2.3, 2.2, 2.3, 0.1, steps=10)
     return (1 + seed / 7) / (3 if cell == Cell(0.1, 10) else 1.3)
@@ -31,7 +31,7 @@ def without_time(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("sampler", [{}, {"sampler": "tpe", "trials": 10}], ids=["grid", "tpe"])
-def test_a_killed_job_continues_from_the_files(tmp_path: Path, sampler: dict[str, Any]) -> None:
+def test_killed_job_resumes_from_the_files(tmp_path: Path, sampler: dict[str, Any]) -> None:
     experiment = Experiment.from_dict(spec(tune=sampler, variants=["mupc", "bp"]))
     pool = FormulaPool(response)
     whole = run(experiment, results.open(tmp_path / "whole", create=True), pool)
@@ -51,7 +51,7 @@ def test_a_killed_job_continues_from_the_files(tmp_path: Path, sampler: dict[str
     assert without_time(resumed.verdicts) == without_time(whole.verdicts)
 
 
-def test_verdicts_and_runs_come_back_as_they_were(tmp_path: Path) -> None:
+def test_ledger_returns_runs_and_verdicts_unchanged(tmp_path: Path) -> None:
     ledger = results.open(tmp_path, create=True)
     experiment = Experiment.from_dict(spec(name="first"))
     judged = run(experiment, ledger, FormulaPool(response)).verdicts
@@ -65,7 +65,7 @@ def test_verdicts_and_runs_come_back_as_they_were(tmp_path: Path) -> None:
     again = FormulaPool(response)
     run(Experiment.from_dict(spec(name="second")), ledger, again)
     first, second = ledger.runs(experiment="first"), ledger.runs(experiment="second")
-    # Only what failed was trained again; the rest is there under both names, once each.
+    # Only the failed runs were trained again; the others are there once under each name.
     assert len(again.trained) == len(first[first["outcome"] == "failed"]) == 3
     assert sorted(first["run_id"]) == sorted(second["run_id"])
     assert len(ledger.runs()) == len(first)
@@ -76,7 +76,7 @@ def test_verdicts_and_runs_come_back_as_they_were(tmp_path: Path) -> None:
         assert done[0][column].sort_index().equals(done[1][column].sort_index())
 
 
-def test_only_what_was_in_a_quarantined_file_is_trained_again(tmp_path: Path) -> None:
+def test_retrains_only_runs_of_a_quarantined_file(tmp_path: Path) -> None:
     experiment = Experiment.from_dict(spec())
     pool = FormulaPool(lambda *_: 0.5)
     whole = run(experiment, results.open(tmp_path, create=True), pool)

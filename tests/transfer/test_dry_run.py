@@ -1,4 +1,4 @@
-"""What is ahead of an experiment is counted as it will be run, and counting changes nothing."""
+"""Dry runs count the runs that follow, and record nothing."""
 
 import copy
 from collections import Counter
@@ -25,12 +25,12 @@ def count(values: dict[str, Any], ledger: MemoryLedger | None = None) -> list[Pl
     return dry_run(plan, ledger or MemoryLedger(), FormulaPool(bowl))
 
 
-def told(demands: list[PlannedRuns]) -> list[tuple[str, str, int, int, int, bool]]:
+def summary(demands: list[PlannedRuns]) -> list[tuple[str, str, int, int, int, bool]]:
     return [(d.arm.label, d.phase, d.shape.depth, d.runs, d.known, d.at_most) for d in demands]
 
 
-def test_before_anything_has_run_the_search_is_exact_and_the_targets_are_bounded() -> None:
-    assert told(count(SEVERAL)) == [
+def test_empty_ledger_gives_exact_search_and_bounded_targets() -> None:
+    assert summary(count(SEVERAL)) == [
         ("mupc", "tune", 2, 3 * 4 * 3, 0, False),
         ("mupc", "transfer", 4, 3 * 3 * 3, 0, True),
         ("mupc", "transfer", 8, 3 * 3 * 3, 0, True),
@@ -43,24 +43,22 @@ def test_before_anything_has_run_the_search_is_exact_and_the_targets_are_bounded
     ]
 
 
-def test_a_rule_that_is_fitted_has_its_surveys_counted() -> None:
-    tuned = [line for line in told(count(FITTED)) if line[1] == "tune"]
+def test_counts_the_searches_of_a_fitted_rule() -> None:
+    tuned = [line for line in summary(count(FITTED)) if line[1] == "tune"]
     assert tuned == [("mupc", "tune", depth, 4 * 3 * 3, 0, False) for depth in (2, 4, 6)]
 
 
-def test_of_another_sampler_trials_count() -> None:
-    """Less those that repeat a cell already asked for, which a range has none of."""
+def test_counts_the_trials_of_a_sampler() -> None:
+    """A range has no cells that repeat an earlier one."""
     ranges = {"weight_lr": {"low": 0.01, "high": 1}, "activity_lr": {"low": 0.1, "high": 100}}
     values = spec(tune=ranges | {"sampler": "random", "trials": 20})
-    assert told(count(values))[0] == ("mupc", "tune", 2, 20 * 3, 0, True)
+    assert summary(count(values))[0] == ("mupc", "tune", 2, 20 * 3, 0, True)
 
 
 @pytest.mark.parametrize("values", [SEVERAL, FITTED, SAMPLED], ids=["several", "fitted", "sampled"])
 @pytest.mark.parametrize("results", [0, 3, 20, None])
-def test_what_is_counted_is_what_is_then_trained(
-    values: dict[str, Any], results: int | None
-) -> None:
-    """After any number of results: no run more than counted, and none less where it is exact."""
+def test_counts_match_the_runs_then_trained(values: dict[str, Any], results: int | None) -> None:
+    """After any number of results, bounds hold and exact counts are exact."""
     ledger = MemoryLedger()
     try:
         run(Experiment.from_dict(values), ledger, FormulaPool(bowl, results=results))
@@ -68,7 +66,7 @@ def test_what_is_counted_is_what_is_then_trained(
         assert results is not None
     before = copy.deepcopy((ledger.appended, ledger.verdicts, ledger.measured))
     demands = count(values, ledger)
-    assert (ledger.appended, ledger.verdicts, ledger.measured) == before  # it only looks
+    assert (ledger.appended, ledger.verdicts, ledger.measured) == before  # nothing was recorded
     known = {row["run_id"] for row in ledger.appended}
     assert sum(demand.known for demand in demands) <= len(known)
 
@@ -88,14 +86,14 @@ def test_what_is_counted_is_what_is_then_trained(
         assert sum(demand.runs for demand in demands) == len(known)
 
 
-def test_work_is_of_what_is_not_known() -> None:
+def test_work_excludes_runs_in_the_ledger() -> None:
     ledger = MemoryLedger()
     run(Experiment.from_dict(SEVERAL), ledger, FormulaPool(bowl))
     assert all(demand.work > 0 for demand in count(SEVERAL))
     assert not any(demand.work for demand in count(SEVERAL, ledger))
 
 
-def test_direct_tuning_is_the_whole_search_at_every_target() -> None:
+def test_direct_tuning_searches_every_target() -> None:
     searches = direct_tuning(Plan.of(Experiment.from_dict(SEVERAL)))
     assert [(d.arm.label, d.shape.depth, d.runs) for d in searches] == [
         ("mupc", 4, 36),

@@ -1,4 +1,4 @@
-"""How runs are cut into groups, and what they are thought to cost."""
+"""The estimated cost of runs, and cutting them into groups."""
 
 from dataclasses import replace
 from functools import partial
@@ -36,7 +36,9 @@ def runs(count: int, shared: TrainingConfig | None = None) -> list[Run]:
 
 
 @given(st.integers(1, 200), st.integers(1, 140), st.floats(0.1, 1000))
-def test_every_run_is_in_one_group_of_the_allowed_size(count: int, most: int, share: float) -> None:
+def test_cut_puts_every_run_in_one_group_of_allowed_size(
+    count: int, most: int, share: float
+) -> None:
     all_runs = runs(count)
     groups = cut(all_runs, most, share * work(all_runs[0].config))
     assert list(chain(*groups)) == all_runs
@@ -49,24 +51,24 @@ def test_every_run_is_in_one_group_of_the_allowed_size(count: int, most: int, sh
     ("count", "most", "slots", "groups"),
     [(132, 200, 1, 1), (27, 64, 2, 2), (3, 64, 8, 3), (17, 4, 2, 5)],
 )
-def test_work_is_spread_over_all_slots(count: int, most: int, slots: int, groups: int) -> None:
+def test_cut_spreads_work_over_all_slots(count: int, most: int, slots: int, groups: int) -> None:
     share = count * work(config()) / slots
     assert len(cut(runs(count), most, share)) == groups
 
 
 @pytest.mark.parametrize(("count", "most", "size"), [(132, 64, 44), (18, 4, 3), (27, 4, 3)])
-def test_groups_are_of_one_size_if_they_can(count: int, most: int, size: int) -> None:
+def test_cut_makes_groups_of_one_size_if_possible(count: int, most: int, size: int) -> None:
     share = count * work(config())
     assert {len(group) for group in cut(runs(count), most, share)} == {size}
 
 
-def test_runs_that_differ_in_rates_and_seeds_share_a_program() -> None:
+def test_runs_of_one_config_train_together() -> None:
     shallow, deep = runs(3), runs(2, config(depth=8))
     assert trained_together([*shallow, *deep]) == [shallow, deep]
 
 
-def test_lanes_of_a_program_learn_the_same_data() -> None:
-    """Two data sets of one shape have the same config."""
+def test_runs_of_different_data_sets_train_apart() -> None:
+    """Data sets of equal sizes lead to the same config."""
     mnist, fashion = (
         [Run(name, digest, "mupc", config(), Lane(0.1, 1.0, seed)) for seed in range(2)]
         for name, digest in (("mnist", "a"), ("fashion_mnist", "b"))
@@ -78,19 +80,21 @@ FIRST, OTHERS, SAMPLES = 10 * 8, 3 * 8 * 8 + 8 * 2, 64 * 5
 
 
 def products(shared: TrainingConfig) -> float:
-    """Weights that a sample is multiplied with."""
+    """Return the weights that a sample is multiplied with."""
     return work(shared) / SAMPLES
 
 
-def test_work_is_what_gradient_descent_multiplies() -> None:
-    """T = H steps move 1 + 2 + ... + H layers, at two products each, none with the first weights;
-    predicting and learning take one each."""
+def test_work_of_gradient_descent() -> None:
+    """T = H steps move 1 + 2 + ... + H layers with two products each, the first layer excluded.
+
+    Prediction and learning take one product each.
+    """
     both = 2 * (FIRST + OTHERS)
     assert products(config()) == pytest.approx(both + 2 * (1 + 2 + 3 + 4) / 4 * OTHERS)
     longer = config(rule=PredictiveCoding(GradientDescent(6)))
     assert products(longer) == pytest.approx(both + 2 * (10 + 2 * 4) / 4 * OTHERS)
     shorter = config(rule=PredictiveCoding(GradientDescent(2)))
-    learned = OTHERS / 2  # of four layers two have moved
+    learned = OTHERS / 2  # two of four layers have moved
     expected = FIRST + OTHERS + learned + 2 * (1 + 2) / 4 * OTHERS
     assert products(shorter) == pytest.approx(expected)
     backpropagation = config(rule=Backpropagation())
@@ -105,14 +109,14 @@ def test_work_is_what_gradient_descent_multiplies() -> None:
         (pccore.ExactSolution(), 1),
     ],
 )
-def test_work_of_other_schemes_is_all_layers_in_every_step(
+def test_work_of_other_schemes_counts_all_layers_in_every_step(
     scheme: pccore.InferenceScheme, steps: int
 ) -> None:
     expected = 2 * (FIRST + OTHERS) + 2 * steps * OTHERS
     assert products(config(rule=PredictiveCoding(scheme))) == pytest.approx(expected)
 
 
-def test_a_step_on_the_errors_takes_all_weights() -> None:
+def test_work_of_error_based_inference_counts_all_weights() -> None:
     found = products(config(rule=PredictiveCoding(pccore.ErrorBased(3))))
     assert found == pytest.approx((2 + 2 * 3) * (FIRST + OTHERS))
 
@@ -126,10 +130,8 @@ def test_a_step_on_the_errors_takes_all_weights() -> None:
         (pccore.GaussNewton(direct_outputs=1, conjugate_steps=2), 2 * 2 + 2),
     ],
 )
-def test_work_of_equilibrium_inference_is_its_sweeps(
-    scheme: pccore.GaussNewton, sweeps: int
-) -> None:
-    """K + 1 downwards, or two a conjugate gradient; two for the line search, however long it takes.
+def test_work_of_linear_solution_counts_its_sweeps(scheme: pccore.GaussNewton, sweeps: int) -> None:
+    """K + 1 sweeps downwards, or two per conjugate gradient step; two for the line search.
 
     The network has K = 2.
     """
@@ -146,16 +148,18 @@ def test_work_of_equilibrium_inference_is_its_sweeps(
         PredictiveCoding(pccore.ErrorBased(3)),
     ],
 )
-def test_work_is_what_xla_counts(rule: pccore.LearningRule) -> None:
-    """Of a weight update whose loops are unrolled: XLA counts the body of a loop once. It counts
-    elementwise arithmetic too, and products that the top of the network does not need."""
+def test_work_agrees_with_xla(rule: pccore.LearningRule) -> None:
+    """XLA counts the body of a loop once, so that the loops of the update are unrolled here.
+
+    XLA also counts elementwise arithmetic, and products that the top of the network does not need.
+    """
     network = NetworkConfig(input_size=784, output_size=10, width=128, depth=8)
     shared = TrainingConfig(network, rule, steps=1)
     assert xla_operations(shared) == pytest.approx(2 * work(shared), rel=0.15)
 
 
 def xla_operations(shared: TrainingConfig) -> float:
-    """Floating-point operations of one gradient, by XLA's analysis of its compiled program."""
+    """Return the floating-point operations of one gradient, counted by XLA."""
     B, D, K = shared.batch_size, shared.network.input_size, shared.network.output_size
     network = shared.network.build(jax.random.key(0))
     leaves, structure = jax.tree.flatten(network)
@@ -172,14 +176,14 @@ def xla_operations(shared: TrainingConfig) -> float:
     return float(compiled.cost_analysis()["flops"])
 
 
-def test_evaluations_are_forward_passes_of_the_test_set() -> None:
+def test_evaluation_work_counts_forward_passes_of_the_test_set() -> None:
     shared = config(steps=5, eval_every=2)
     assert evaluations(shared) == 3
     assert evaluation_work(shared, 100) == 3 * 100 * (FIRST + OTHERS)
     assert evaluations(replace(shared, steps=0)) == 1
 
 
-def test_two_networks_are_the_work_of_each() -> None:
+def test_work_of_two_networks_is_their_sum() -> None:
     alone = config()
     mirrored = pccore.mirror(alone.network)
     both = replace(alone, network=pccore.HybridConfig(alone.network, mirrored))

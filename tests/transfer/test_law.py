@@ -1,4 +1,4 @@
-"""Laws fitted to landscapes whose optima and exponents are known."""
+"""Laws fitted to landscapes with known optima and exponents."""
 
 import math
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def landscape(
     seed: int = 0,
     dead: Mapping[Cell, Status] | None = None,
 ) -> Landscape:
-    """log loss = 0.3 (log rate - its best)^2 summed over rates, and normal noise on every run."""
+    """Return log loss = 0.3 (log rate - its best)^2 summed over rates, plus noise on each run."""
     generator = np.random.default_rng(seed)
     rows = []
     for cell in space.cells:
@@ -60,7 +60,7 @@ def landscape(
 
 
 def best_at(at: Shape, eta: Exponents, start: float = -3.0) -> dict[str, float]:
-    """log eta* = start + q log(L/8) + p log(N/32)."""
+    """Return log eta* = start + q log(L/8) + p log(N/32)."""
     L = math.log((at.depth + 1) / 8)
     return {"weight_lr": start + eta.depth * L + eta.width * math.log(at.width / 32)}
 
@@ -83,8 +83,8 @@ def fitted(
 
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(-4, -2.5), st.floats(0.0, 0.69))
 @settings(max_examples=10)
-def test_exponents_are_found_again(q: float, p: float, start: float, beta: float) -> None:
-    """A parabola in log rate is found exactly, wherever its lowest point is between the cells."""
+def test_fit_recovers_exponents(q: float, p: float, start: float, beta: float) -> None:
+    """A parabola in the log rate is recovered exactly, wherever its minimum lies between cells."""
     generator, optima = np.random.default_rng(1), {}
     for at in SQUARE:
         best = best_at(at, Exponents(q, p), start) | {"activity_lr": -4.0 + beta}
@@ -103,8 +103,8 @@ def test_exponents_are_found_again(q: float, p: float, start: float, beta: float
     assert rate.high == pytest.approx(exact, rel=1e-5)
 
 
-def test_the_optimum_lies_between_the_cells() -> None:
-    """Uneven steps, as in the thesis's grid: the parabola does not care."""
+def test_refine_finds_the_optimum_between_cells() -> None:
+    """The steps of the grid are uneven, as in the thesis."""
     space = Space(Grid((0.01, 0.05, 0.1, 0.5)), None)
     found = refine(landscape(space, {"weight_lr": math.log(0.07)}), space, np.random.default_rng(0))
     assert found is not None
@@ -114,8 +114,8 @@ def test_the_optimum_lies_between_the_cells() -> None:
     assert found.coarse == ()
 
 
-def test_the_interval_covers_the_truth() -> None:
-    """Ten seeds, 100 worlds: nominal 95% percentile intervals over ten seeds cover about 90%."""
+def test_interval_of_a_law_covers_the_truth() -> None:
+    """Nominal 95% percentile intervals over ten seeds cover about 90% of 100 random landscapes."""
     truth = Exponents(-0.6)
     exponents, rates = 0, 0
     exact = math.exp(best_at(shape(64), truth)["weight_lr"])
@@ -137,21 +137,21 @@ def test_noise_widens_the_interval() -> None:
     assert widths[0] > 0
 
 
-def test_compatible_with_zero_shot_transfer_is_said() -> None:
+def test_note_reports_compatibility_with_zero_shot_transfer() -> None:
     still = fitted(LINE, Exponents(), noise=0.05, seeds=10)
     moving = fitted(LINE, Exponents(-0.5), noise=0.01)
     assert compatible_with_zero(still.exponents["weight_lr"]["depth"])
     assert still.note.endswith("compatible with zero-shot transfer across depth")
     assert not compatible_with_zero(moving.exponents["weight_lr"]["depth"])
-    assert moving.note.startswith("eta goes as L^-0.")
+    assert moving.note.startswith("eta scales as L^-0.")
     assert "zero-shot" not in moving.note
 
 
-def test_both_rates_have_a_law_each() -> None:
+def test_fit_gives_each_rate_a_law() -> None:
     law = fitted(SQUARE, Exponents(-0.5, 0.25), Exponents(1.0, 0.0))
     assert law.exponents["activity_lr"]["depth"].value == pytest.approx(1, abs=1e-6)
     assert law.exponents["weight_lr"]["width"].value == pytest.approx(0.25, abs=1e-6)
-    assert law.note.startswith("eta goes as L^-0.50 (95% interval -0.50 to -0.50) N^0.25")
+    assert law.note.startswith("eta scales as L^-0.50 (95% interval -0.50 to -0.50) N^0.25")
 
 
 def test_one_seed_has_no_interval() -> None:
@@ -159,13 +159,13 @@ def test_one_seed_has_no_interval() -> None:
     found = law.exponents["weight_lr"]["depth"]
     assert found.value == pytest.approx(-0.5)
     assert math.isnan(found.low)
-    assert not compatible_with_zero(found)  # nothing is known
-    assert law.note == "eta goes as L^-0.50"
+    assert not compatible_with_zero(found)  # one seed says nothing
+    assert law.note == "eta scales as L^-0.50"
     assert math.isnan(law.predict(shape(64)).rates["weight_lr"].high)
 
 
 @pytest.mark.parametrize("status", [Status.DIVERGED, Status.AT_CHANCE, Status.FAILED])
-def test_beside_what_did_not_train_the_optimum_is_known_to_the_cell_only(status: Status) -> None:
+def test_untrained_neighbour_makes_the_optimum_coarse(status: Status) -> None:
     best = {"weight_lr": math.log(0.25) + 0.1}
     dead = {Cell(eta, None): status for eta in HALVES if eta > 0.25}
     world = landscape(ETA_ONLY, best, dead=dead)
@@ -180,7 +180,7 @@ def test_beside_what_did_not_train_the_optimum_is_known_to_the_cell_only(status:
     assert rate.low < math.exp(best["weight_lr"]) < rate.high
 
 
-def test_what_is_coarse_is_said() -> None:
+def test_note_reports_coarse_optima() -> None:
     optima = {}
     for at in LINE:
         best = best_at(at, Exponents(-1.0))
@@ -195,8 +195,8 @@ def test_what_is_coarse_is_said() -> None:
     assert law.exponents["weight_lr"]["depth"].value == pytest.approx(-1, abs=0.3)
 
 
-def test_an_optimum_on_the_edge_is_left_out_and_said() -> None:
-    """Four depths, of which the shallowest has its optimum beyond the highest rate."""
+def test_fit_leaves_out_optima_on_the_edge() -> None:
+    """The shallowest of four depths has its optimum beyond the highest rate."""
     shapes = [shape(L) for L in (2, 4, 8, 16)]
     space = Space(Grid(tuple(eta for eta in HALVES if eta < 0.3)), None)
     optima = {}
@@ -206,11 +206,11 @@ def test_an_optimum_on_the_edge_is_left_out_and_said() -> None:
     law = fit(ORIGIN, optima)
     assert set(law.optima) == set(shapes[1:])
     assert law.exponents["weight_lr"]["depth"].value == pytest.approx(-1, abs=1e-6)
-    said = "width 32, depth 1 was left out, as its optimum has the highest weight_lr searched"
-    assert said in law.note
+    left_out = "width 32, depth 1 was left out, as its optimum is at the highest eta searched"
+    assert left_out in law.note
 
 
-def test_too_few_optima_make_no_law() -> None:
+def test_fit_rejects_too_few_optima() -> None:
     space = Space(Grid(HALVES[:4]), None)  # far below every optimum
     worlds = {at: landscape(space, best_at(at, Exponents())) for at in LINE}
     worlds[LINE[0]] = landscape(space, {}, dead=dict.fromkeys(space.cells, Status.DIVERGED))
@@ -223,7 +223,7 @@ def test_too_few_optima_make_no_law() -> None:
     assert "depth 15 was left out" in message
 
 
-def test_a_rate_of_one_value_is_kept() -> None:
+def test_fit_keeps_a_rate_with_one_value() -> None:
     space = Space(Grid(HALVES), Grid((5.0,)))
     optima = {
         at: refine(landscape(space, best_at(at, Exponents(-0.5))), space, np.random.default_rng(0))
@@ -234,8 +234,8 @@ def test_a_rate_of_one_value_is_kept() -> None:
     assert law.predict(shape(64)).cell.activity_lr == 5.0
 
 
-def test_prescribed_powers_are_of_matrices_and_width() -> None:
-    """H = 7 to H = 31 is L = 8 to L = 32: at q = -1/2 the rate is halved, and not 0.475 of it."""
+def test_prescribed_law_scales_with_matrices_and_width() -> None:
+    """From L = 8 to L = 32 (H = 7 to 31) q = -1/2 halves the rate; H would give 0.475 of it."""
     base = Cell(0.1, 10.0)
     law = Prescribed(ORIGIN, base, {"weight_lr": Exponents(depth=-0.5, width=1.0)})
     assert law.predict(shape(32)).cell == Cell(0.05, 10.0)
@@ -251,7 +251,7 @@ GRID = Grid((0.01, 0.02, 0.08))
 
 
 @given(st.floats(1e-8, 1e3).filter(lambda rate: rate not in GRID.values), st.integers(0, 3))
-def test_a_predicted_rate_has_neighbours_at_the_ratio_of_the_grid(rate: float, reach: int) -> None:
+def test_neighbours_off_the_grid_have_its_mean_ratio(rate: float, reach: int) -> None:
     near = GRID.near(rate, reach)
     steps = np.diff(np.log(near))
     assert rate in near
@@ -260,5 +260,5 @@ def test_a_predicted_rate_has_neighbours_at_the_ratio_of_the_grid(rate: float, r
 
 
 @given(st.sampled_from(GRID.values))
-def test_a_predicted_rate_on_the_grid_has_the_neighbours_of_the_grid(rate: float) -> None:
+def test_neighbours_on_the_grid_are_grid_values(rate: float) -> None:
     assert GRID.near(rate, len(GRID.values)) == GRID.values

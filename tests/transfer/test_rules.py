@@ -1,4 +1,4 @@
-"""Rules from the spec to the verdict: what runs where, what is predicted, what is refused."""
+"""Transfer rules from the spec to the verdict."""
 
 import math
 from collections import Counter
@@ -24,8 +24,8 @@ from transfer.spec.transfer_rules import (
 )
 
 
-def sinking(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
-    """eta* = 0.1 (L / 8)^-0.8, and a log-parabola around it; far above it runs diverge."""
+def falling(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
+    """Return a log-parabola around eta* = 0.1 (L / 8)^-0.8; runs far above it diverge."""
     L = config.network.depth + 1
     away = math.log(cell.weight_lr / (0.1 * (L / 8) ** -0.8))
     if away > 2:
@@ -33,15 +33,15 @@ def sinking(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
     return 0.1 * math.exp(0.3 * away**2) * (1 + 0.01 * seed)
 
 
-def carry_out(
-    values: dict[str, Any], ledger: Any = None, response: Any = sinking
+def run_formula(
+    values: dict[str, Any], ledger: Any = None, response: Any = falling
 ) -> tuple[TransferResult, FormulaPool, Any]:
     ledger, pool = ledger or MemoryLedger(), FormulaPool(response)
     return run(Experiment.from_dict(values), ledger, pool), pool, ledger
 
 
-def test_rules_are_compared_by_all_cells_that_ran_at_the_target() -> None:
-    result, pool, ledger = carry_out(law_spec("zero_shot", "depth_mup", FITTED))
+def test_compares_rules_by_all_cells_at_the_target() -> None:
+    result, pool, ledger = run_formula(law_spec("zero_shot", "depth_mup", FITTED))
     zero, prescribed, fitted = result.verdicts
     assert [row["rule"] for row in result.verdicts] == ["zero_shot", "depth_mup", "fitted"]
     assert zero["weight_lr"] == 0.1
@@ -63,8 +63,8 @@ def test_rules_are_compared_by_all_cells_that_ran_at_the_target() -> None:
     assert len(pool.trained) == len(set(pool.trained))
 
 
-def test_a_fitted_verdict_has_the_law_with_its_intervals() -> None:
-    result, _, ledger = carry_out(law_spec(FITTED))
+def test_fitted_verdict_records_the_law_with_intervals() -> None:
+    result, _, ledger = run_formula(law_spec(FITTED))
     (row,) = result.verdicts
     assert row["weight_lr_depth_exponent"] == pytest.approx(-0.8, abs=1e-4)
     low, high = (row[f"weight_lr_depth_exponent_{end}"] for end in ("low", "high"))
@@ -73,7 +73,7 @@ def test_a_fitted_verdict_has_the_law_with_its_intervals() -> None:
     assert row["weight_lr"] <= row["weight_lr_high"] * 1.001
     assert row["weight_lr_width_exponent"] is None
     assert row["activity_lr_depth_exponent"] is None
-    assert "; eta goes as L^-0.80 (95% interval -0.80 to -0.80)" in row["reason"]
+    assert "; eta scales as L^-0.80 (95% interval -0.80 to -0.80)" in row["reason"]
     measured = {(m["quantity"], m["depth"]): m["value"] for m in ledger.measured}
     for depth in (3, 7, 15):
         for quantity in ("optimal_weight_lr", "law_weight_lr"):
@@ -83,9 +83,9 @@ def test_a_fitted_verdict_has_the_law_with_its_intervals() -> None:
     assert measured["law_weight_lr_low", 31] <= measured["law_weight_lr", 31]
 
 
-def test_the_search_runs_at_every_shape_that_is_fitted_and_rules_share_it() -> None:
-    alone, pool, ledger = carry_out(law_spec("zero_shot"))
-    _, more, _ = carry_out(law_spec("zero_shot", FITTED), ledger)
+def test_rules_share_the_searches_of_fitted_shapes() -> None:
+    alone, pool, ledger = run_formula(law_spec("zero_shot"))
+    _, more, _ = run_formula(law_spec("zero_shot", FITTED), ledger)
     searched = Counter(r["depth"] for r in ledger.appended if r["phase"] == "tune")
     assert searched == {3: 39, 7: 39, 15: 39}
     assert not set(pool.trained) & set(more.trained)
@@ -94,9 +94,9 @@ def test_the_search_runs_at_every_shape_that_is_fitted_and_rules_share_it() -> N
     assert alone.verdicts[0]["weight_lr"] == 0.1
 
 
-def test_zero_shot_is_what_it_was() -> None:
-    before, pool, _ = carry_out(spec(), response=lambda c, cell, s: 1 / cell.weight_lr)
-    after, again, _ = carry_out(
+def test_default_rule_is_zero_shot() -> None:
+    before, pool, _ = run_formula(spec(), response=lambda c, cell, s: 1 / cell.weight_lr)
+    after, again, _ = run_formula(
         spec(transfer={"rules": ["zero_shot"]}), response=lambda c, cell, s: 1 / cell.weight_lr
     )
     assert pool.trained == again.trained
@@ -104,10 +104,10 @@ def test_zero_shot_is_what_it_was() -> None:
     assert [row["reason"] for row in before.verdicts] == [row["reason"] for row in after.verdicts]
 
 
-def test_verdicts_of_several_rules_come_back_from_the_ledger(tmp_path: Any) -> None:
+def test_ledger_keeps_verdicts_of_several_rules(tmp_path: Any) -> None:
     ledger = results.open(tmp_path, create=True)
-    result, _, _ = carry_out(law_spec("zero_shot", FITTED), ledger)
-    carry_out(law_spec("zero_shot", FITTED), ledger)
+    result, _, _ = run_formula(law_spec("zero_shot", FITTED), ledger)
+    run_formula(law_spec("zero_shot", FITTED), ledger)
     frame = ledger.verdicts().set_index("rule")
     assert sorted(frame.index) == ["fitted", "zero_shot"]
     assert frame.loc["fitted", "weight_lr"] == result.verdicts[1]["weight_lr"]
@@ -115,18 +115,18 @@ def test_verdicts_of_several_rules_come_back_from_the_ledger(tmp_path: Any) -> N
     assert law[31] == pytest.approx(frame.loc["fitted", "weight_lr"], rel=1e-3)
 
 
-def test_a_law_that_cannot_be_fitted_is_inconclusive_and_the_others_go_on() -> None:
+def test_unfitted_law_is_inconclusive_and_other_rules_proceed() -> None:
     values = law_spec("zero_shot", FITTED, tune={"weight_lr": [1e-5, 1e-4, 1e-3]})
-    result, _, _ = carry_out(values)
+    result, _, _ = run_formula(values)
     zero, fitted = result.verdicts
     assert zero["verdict"] == "edge"
     assert (fitted["verdict"], fitted["weight_lr"], fitted["loss"]) == ("inconclusive", None, None)
     assert fitted["reason"].startswith("no law could be fitted: 0 of 3 shapes have an optimum ins")
 
 
-def test_nothing_trains_at_the_tuned_shape() -> None:
+def test_verdict_if_nothing_trains_at_the_tuned_shape() -> None:
     diverged = Outcome(Status.DIVERGED, steps=3, diverged_step=3)
-    result, _, _ = carry_out(law_spec("zero_shot", FITTED), response=lambda *_: diverged)
+    result, _, _ = run_formula(law_spec("zero_shot", FITTED), response=lambda *_: diverged)
     assert [(row["rule"], row["verdict"]) for row in result.verdicts] == [
         ("zero_shot", "inconclusive"),
         ("fitted", "inconclusive"),
@@ -134,15 +134,15 @@ def test_nothing_trains_at_the_tuned_shape() -> None:
     assert all("no cell trained at the tuned shape" in r["reason"] for r in result.verdicts)
 
 
-def test_every_cell_at_the_target_includes_the_predicted_ones() -> None:
-    result, _, ledger = carry_out(law_spec(FITTED, transfer={"neighbourhood": "all"}))
+def test_neighbourhood_all_includes_predicted_cells() -> None:
+    result, _, ledger = run_formula(law_spec(FITTED, transfer={"neighbourhood": "all"}))
     there = {row["weight_lr"] for row in ledger.appended if row["depth"] == 31}
     assert set(ETAS) < there
     assert result.verdicts[0]["weight_lr"] in there
     assert len(there) == len(ETAS) + 3
 
 
-def test_both_rates_are_predicted() -> None:
+def test_fitted_rule_predicts_both_rates() -> None:
     def response(config: TrainingConfig, cell: Cell, seed: int) -> float:
         L = config.network.depth + 1
         eta, beta = 0.1 * (L / 8) ** -0.5, 2 * (L / 8)
@@ -151,7 +151,7 @@ def test_both_rates_are_predicted() -> None:
 
     betas = [0.125 * 2**k for k in range(8)]
     values = law_spec(FITTED, tune={"activity_lr": betas}, training={})
-    result, _, _ = carry_out(values, response=response)
+    result, _, _ = run_formula(values, response=response)
     (row,) = result.verdicts
     assert row["activity_lr"] == pytest.approx(8, rel=1e-3)
     assert row["activity_lr_depth_exponent"] == pytest.approx(1, abs=1e-4)
@@ -160,17 +160,17 @@ def test_both_rates_are_predicted() -> None:
 
 
 @pytest.mark.parametrize(("optimiser", "factor"), [("adam", (4 * 4) ** -0.5), ("sgd", 4.0)])
-def test_depth_mup_prescribes_by_optimiser(optimiser: str, factor: float) -> None:
-    """L from 8 to 32 and N from 8 to 32: Adam (N L)^-1/2, SGD N."""
+def test_depth_mup_depends_on_the_optimiser(optimiser: str, factor: float) -> None:
+    """L and N grow from 8 to 32: Adam scales with (N L)^-1/2, SGD with N."""
     values = law_spec("depth_mup", transfer={"widths": [32]})
     values["training"]["optimiser"] = optimiser
-    (row,) = carry_out(values)[0].verdicts
+    (row,) = run_formula(values)[0].verdicts
     assert row["weight_lr"] == pytest.approx(0.1 * factor)
     assert row["weight_lr_depth_exponent"] == (-0.5 if optimiser == "adam" else 0)
     assert row["weight_lr_depth_exponent_low"] is None
 
 
-def test_a_real_law_is_fitted_to_real_runs() -> None:
+def test_fits_a_law_to_real_runs() -> None:
     values = law_spec(
         {"rule": "fitted", "depths": [1, 2, 3]},
         "zero_shot",
@@ -199,7 +199,7 @@ def name_of(rule: Any) -> str:
 
 
 @given(st.lists(rules, min_size=1, max_size=4, unique_by=name_of))
-def test_rules_survive_being_written_down(given_rules: list[Any]) -> None:
+def test_rules_round_trip_through_yaml(given_rules: list[Any]) -> None:
     experiment = Experiment.from_dict(law_spec(*given_rules))
     assert Experiment.from_yaml(experiment.to_yaml()) == experiment
     assert hash(experiment)
@@ -208,7 +208,7 @@ def test_rules_survive_being_written_down(given_rules: list[Any]) -> None:
     ]
 
 
-def test_python_writes_the_same_rules() -> None:
+def test_rules_given_in_python_equal_yaml() -> None:
     assert Experiment.from_dict(spec()).transfer.rules == (ZeroShot(),)
     experiment = Experiment.from_dict(law_spec(DepthMuP(), FittedExponents(depths=(3, 15))))
     assert experiment == Experiment.from_dict(law_spec("depth_mup", FITTED | {"depths": [3, 15]}))
@@ -218,20 +218,20 @@ def test_python_writes_the_same_rules() -> None:
     assert experiment.tuned == tuple(Shape(width=8, depth=depth) for depth in (7, 3, 15))
 
 
-def test_exponents_of_ones_own() -> None:
+def test_given_exponents_are_used() -> None:
     rule = {"rule": "exponents", "weight_lr": {"depth": -1.0}}
     experiment = Experiment.from_dict(law_spec(rule))
     (read,) = experiment.transfer.rules
     assert isinstance(read, GivenExponents)
-    result, _, _ = carry_out(law_spec(rule))
+    result, _, _ = run_formula(law_spec(rule))
     assert result.verdicts[0]["weight_lr"] == 0.025
     assert result.verdicts[0]["weight_lr_width_exponent"] == 0
 
 
-def test_a_rate_predicted_out_of_a_range_has_neighbours_an_octave_away() -> None:
+def test_prediction_outside_a_range_has_octave_neighbours() -> None:
     tune = {"sampler": "random", "trials": 12, "weight_lr": {"low": 0.02, "high": 0.5}}
     rule = {"rule": "exponents", "weight_lr": {"depth": -2.0}}
-    result, _, ledger = carry_out(law_spec(rule, tune=tune))
+    result, _, ledger = run_formula(law_spec(rule, tune=tune))
     (row,) = result.verdicts
     tuned = result.optima["mupc"].cell
     assert tuned is not None
@@ -242,15 +242,15 @@ def test_a_rate_predicted_out_of_a_range_has_neighbours_an_octave_away() -> None
     assert row["verdict"] == "drifted"
 
 
-def test_progress_counts_the_shapes_that_a_law_needs() -> None:
+def test_progress_counts_the_shapes_of_a_fitted_law() -> None:
     totals = []
 
-    class Listener(Progress):
+    class Recorder(Progress):
         def phase(self, name: str, total_runs: int, already_done: int) -> None:
             totals.append((total_runs, already_done))
 
     experiment = Experiment.from_dict(law_spec("zero_shot", FITTED))
-    run(experiment, MemoryLedger(), FormulaPool(sinking), progress=Listener())
+    run(experiment, MemoryLedger(), FormulaPool(falling), progress=Recorder())
     bound = (3 * len(ETAS) + 2 * 3) * 3
     assert totals[0] == (bound, 0)
     assert totals[-1] == (bound, bound)

@@ -30,14 +30,15 @@ from pccore import (
     mirror,
 )
 from transfer import Cell, Run
+from transfer.engine.runs import SETTINGS
 
 NETWORK = pccore.NetworkConfig(input_size=64, output_size=10, width=8, depth=4)
 CONFIG = TrainingConfig(NETWORK, PredictiveCoding(GradientDescent(4)), steps=10)
 RUN = Run("digits", "abc", "mupc", CONFIG, Lane(0.1, 1.0, 0))
 
 
-def test_an_id_is_the_same_in_every_process() -> None:
-    """It is a hash of names and numbers: Python's own hash would differ with every start."""
+def test_run_id_is_deterministic() -> None:
+    """Run ids hash names and numbers; Python's own hash would differ between processes."""
     assert RUN.run_id == Run("digits", "abc", "mupc", CONFIG, Lane(0.1, 1.0, 0)).run_id
     assert len(RUN.run_id) == 20
     assert int(RUN.run_id, 16) >= 0
@@ -112,26 +113,28 @@ OTHERS = [
 ]
 
 
-def test_whatever_determines_the_result_changes_the_id() -> None:
+def test_every_setting_changes_the_run_id() -> None:
     ids = [RUN.run_id, *(run.run_id for run in OTHERS)]
     assert len(set(ids)) == len(ids) == 46
 
 
-def test_ids_of_usual_runs_are_what_they_always_were() -> None:
-    """Golden, as no theory gives them: computed by commit bca1ef5, the last without the settings
-    that came with schema version 2. Ledgers written before would else train everything again."""
+def test_run_ids_match_golden_values() -> None:
+    """Runs in ledgers written by earlier versions are not trained again.
+
+    The values were computed by commit bca1ef5, the last before the settings of schema version 2.
+    """
     assert RUN.run_id == "4a4fcc14bd6539296c07"
     by_backpropagation = replace(CONFIG, rule=Backpropagation())
     bp = replace(RUN, config=by_backpropagation, lane=Lane(0.1, None, 0))
     assert bp.run_id == "f0260630e0517c850814"
 
 
-def test_how_arithmetic_is_laid_out_does_not_change_the_id() -> None:
+def test_layout_of_arithmetic_keeps_the_run_id() -> None:
     laid_out = replace(CONFIG, network=replace(NETWORK, layers_per_product=2), batch_shards=2)
     assert replace(RUN, config=laid_out).run_id == RUN.run_id
 
 
-def test_every_determinant_is_a_column_of_its_type() -> None:
+def test_every_determinant_has_a_column_of_its_type() -> None:
     columns = {row.name: row.type for row in results.columns("runs").itertuples()}
     types = {"string": str, "int64": int, "float64": float, "bool": bool}
     for run in OTHERS:
@@ -139,7 +142,11 @@ def test_every_determinant_is_a_column_of_its_type() -> None:
             assert value is None or type(value) is types[columns[name]]
 
 
-def test_a_run_of_two_networks_is_described_by_the_one_that_predicts() -> None:
+def test_every_setting_has_a_column() -> None:
+    assert set(SETTINGS) <= set(results.columns("runs")["name"])
+
+
+def test_determinants_describe_the_network_that_predicts() -> None:
     hybrid = replace(CONFIG, network=HybridConfig(NETWORK, mirror(NETWORK)))
     run = replace(RUN, config=hybrid)
     assert run.network is NETWORK
@@ -153,16 +160,16 @@ def test_a_run_of_two_networks_is_described_by_the_one_that_predicts() -> None:
     assert json.loads(run.determinants["network_options"]) == sizes
 
 
-def test_the_version_of_the_numerics_changes_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_version_of_the_numerics_changes_the_run_id(monkeypatch: pytest.MonkeyPatch) -> None:
     before = replace(RUN).run_id
     monkeypatch.setattr(pccore, "CONVENTIONS", pccore.CONVENTIONS + 1)
     assert replace(RUN).run_id != before
 
 
-def test_the_name_of_the_variant_does_not() -> None:
+def test_name_of_the_variant_keeps_the_run_id() -> None:
     assert replace(RUN, variant="other").run_id == RUN.run_id
 
 
-def test_a_cell_reads_well() -> None:
+def test_cell_as_text() -> None:
     assert str(Cell(0.1, 500.0)) == "eta 0.1, beta 500"
     assert str(Cell(0.001, None)) == "eta 0.001"

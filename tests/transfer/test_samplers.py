@@ -1,4 +1,4 @@
-"""Every sampler finds a known optimum with several cells in flight, and survives what diverges."""
+"""Every sampler finds a known optimum, with several cells in flight and others that diverge."""
 
 import logging
 import math
@@ -23,7 +23,7 @@ OTHERS = [name for name in SAMPLERS if name != "grid"]
 
 
 def bowl(cell: Cell) -> float:
-    """Optimum 0.1 at eta 0.01 and beta 1; grows with squared decades; eta above 0.3 diverges."""
+    """Return 0.1 at eta 0.01 and beta 1 plus squared decades from there; eta > 0.3 diverges."""
     if cell.weight_lr > 0.3:
         return WORST_LOSS
     beta = cell.activity_lr if cell.activity_lr is not None else 1.0
@@ -31,7 +31,7 @@ def bowl(cell: Cell) -> float:
 
 
 def search(space: Space, sampler: str, trials: int | None, in_flight: int = 4) -> list[Trial]:
-    """All trials of a search in which `in_flight` cells always wait for their losses."""
+    """Return all trials of a search with `in_flight` cells waiting for their losses."""
     study, asked, waiting = Search(space, sampler, trials), [], deque[Trial]()
     while (trial := study.ask()) is not None:
         asked.append(trial)
@@ -43,7 +43,7 @@ def search(space: Space, sampler: str, trials: int | None, in_flight: int = 4) -
 
 
 @pytest.mark.parametrize("in_flight", [1, 5, 99])
-def test_the_grid_takes_every_cell_once(in_flight: int) -> None:
+def test_grid_takes_every_cell_once(in_flight: int) -> None:
     cells = [trial.cell for trial in search(GRID, "grid", None, in_flight)]
     assert len(cells) == 24
     assert set(cells) == set(GRID.cells)
@@ -51,7 +51,7 @@ def test_the_grid_takes_every_cell_once(in_flight: int) -> None:
 
 @pytest.mark.parametrize("sampler", OTHERS)
 @pytest.mark.parametrize("space", [PLANE, LADDER], ids=["ranges", "list"])
-def test_a_sampler_finds_the_optimum(sampler: str, space: Space) -> None:
+def test_sampler_finds_the_optimum(sampler: str, space: Space) -> None:
     trials = search(space, sampler, 120)
     assert [trial.number for trial in trials] == list(range(120))
     best = min((trial.cell for trial in trials), key=bowl)
@@ -63,15 +63,15 @@ def test_a_sampler_finds_the_optimum(sampler: str, space: Space) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
-def test_a_sampler_learns(sampler: str) -> None:
-    """Its last cells are better than those of a search that draws blindly."""
+def test_sampler_improves_on_random_search(sampler: str) -> None:
+    """Its last cells are better than those of a random search."""
     last = [bowl(trial.cell) for trial in search(PLANE, sampler, 120)[-40:]]
-    blind = [bowl(trial.cell) for trial in search(PLANE, "random", 120)[-40:]]
-    assert np.median(last) < 0.25 * np.median(blind)
+    random = [bowl(trial.cell) for trial in search(PLANE, "random", 120)[-40:]]
+    assert np.median(last) < 0.25 * np.median(random)
 
 
 @pytest.mark.parametrize("sampler", OTHERS)
-def test_one_rate_is_searched_as_well(sampler: str) -> None:
+def test_sampler_searches_one_rate(sampler: str) -> None:
     trials = search(Space(Range(1e-4, 1), None), sampler, 60)
     assert {trial.cell.activity_lr for trial in trials} == {None}
     best = min((trial.cell for trial in trials), key=bowl)
@@ -79,18 +79,18 @@ def test_one_rate_is_searched_as_well(sampler: str) -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_the_same_search_asks_for_the_same_cells(sampler: str) -> None:
+def test_search_is_deterministic(sampler: str) -> None:
     trials = None if sampler == "grid" else 30
     assert search(GRID, sampler, trials) == search(GRID, sampler, trials)
 
 
 @pytest.mark.parametrize("sampler", OTHERS)
-def test_a_list_gives_its_own_values(sampler: str) -> None:
+def test_sampler_draws_values_of_the_list(sampler: str) -> None:
     assert {trial.cell for trial in search(GRID, sampler, 30)} <= set(GRID.cells)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_optuna_is_quiet(sampler: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_optuna_logs_nothing(sampler: str, caplog: pytest.LogCaptureFixture) -> None:
     before = optuna.logging.get_verbosity()
     optuna.logging.enable_propagation()
     try:
@@ -116,7 +116,7 @@ def one_cell(*outcomes: tuple[Status, float | None]) -> Landscape:
     return Landscape.of([Cell(0.1, 1)], [rows])
 
 
-def test_what_a_search_is_told_is_finite_and_ordered() -> None:
+def test_search_loss_is_finite_and_ordered() -> None:
     trained, diverged = (Status.TRAINED, 1.0), (Status.DIVERGED, None)
     losses = [
         search_loss(one_cell(trained, (Status.TRAINED, 2.0), trained)),

@@ -9,7 +9,7 @@ ETAS, BETAS = Grid((0.01, 0.05, 0.1, 0.5)), Grid((0.1, 1.0, 10.0))
 SPACE = Space(ETAS, BETAS)
 
 
-def test_cells_are_the_product() -> None:
+def test_cells_are_the_product_of_the_rates() -> None:
     assert len(SPACE.cells) == len(set(SPACE.cells)) == 12
     assert Space(ETAS, None).cells == tuple(Cell(eta, None) for eta in ETAS.values)
     assert Space(ETAS, None).enumerable
@@ -28,7 +28,7 @@ def test_cells_are_the_product() -> None:
         (Cell(0.5, 0.1), 99, set(ETAS.values), set(BETAS.values)),
     ],
 )
-def test_near_is_a_box_of_places(
+def test_near_returns_a_box_of_cells(
     cell: Cell, reach: int, etas: set[float], betas: set[float]
 ) -> None:
     near = SPACE.near(cell, reach)
@@ -37,7 +37,7 @@ def test_near_is_a_box_of_places(
     assert len(near) <= SPACE.most_near(reach)
 
 
-def test_a_range_has_octaves_for_neighbours() -> None:
+def test_neighbours_in_a_range_are_octaves_apart() -> None:
     rates = Range(1.0, 10.0)
     assert rates.near(3.0, 1) == (1.5, 3.0, 6.0)
     assert rates.near(3.0, 2) == (1.5, 3.0, 6.0)
@@ -58,7 +58,7 @@ def test_a_range_has_octaves_for_neighbours() -> None:
         (Space(Range(1, 10), BETAS), Cell(5.1, 1.0), {"weight_lr": "highest"}),
     ],
 )
-def test_an_edge_is_where_a_neighbour_is_missing(
+def test_edges_are_sides_without_neighbours(
     space: Space, cell: Cell, edges: dict[str, str]
 ) -> None:
     assert space.edges(cell) == edges

@@ -1,4 +1,4 @@
-"""Cells that need not be run: which they are, that they are not run, that no optimum is lost."""
+"""Step limits: which cells are skipped, and that skipping loses no optimum."""
 
 import math
 from pathlib import Path
@@ -26,8 +26,10 @@ def skipping(**changes: Any) -> dict[str, Any]:
 
 
 def limited(stable: dict[int, float | None]) -> Any:
-    """A bowl around eta 0.1 and beta 10; untrained networks have the given limits, by depth, which
-    the seeds share but for a percent."""
+    """Return a formula with its optimum at eta 0.1 and beta 10.
+
+    Untrained networks have the limits `stable` by depth, up to a percent that differs by seed.
+    """
 
     def response(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
         if not config.probes:
@@ -44,7 +46,7 @@ def limited(stable: dict[int, float | None]) -> Any:
     return response
 
 
-def carry_out(values: dict[str, Any], stable: dict[int, float | None], **given: Any) -> Any:
+def run_formula(values: dict[str, Any], stable: dict[int, float | None], **given: Any) -> Any:
     ledger = given.pop("ledger", None) or MemoryLedger()
     pool = FormulaPool(limited(stable), **given)
     return run(Experiment.from_dict(values), ledger, pool), pool, ledger
@@ -59,8 +61,8 @@ def betas(ledger: MemoryLedger, depth: int) -> set[float | None]:
 UNSTABLE = {2: 0.5, 4: 9.0, 8: 9.0}
 
 
-def test_cells_beyond_the_limit_are_not_run() -> None:
-    result, _, ledger = carry_out(skipping(tune={"activity_lr": BETAS}), UNSTABLE)
+def test_skips_cells_beyond_the_limit() -> None:
+    result, _, ledger = run_formula(skipping(tune={"activity_lr": BETAS}), UNSTABLE)
     assert betas(ledger, 2) == {0.1, 1, 10}  # 100 > 158.6 * 0.51
     assert betas(ledger, 4) == {1, 10}  # 100 > 9.39 * 9.18
     assert betas(ledger, 8) == {1, 10}
@@ -71,8 +73,8 @@ def test_cells_beyond_the_limit_are_not_run() -> None:
     assert all(row["steps"] == 10 for row in ledger.appended)
 
 
-def test_the_limits_are_measurements() -> None:
-    _, _, ledger = carry_out(skipping(tune={"activity_lr": BETAS}), UNSTABLE)
+def test_records_limits_as_measurements() -> None:
+    _, _, ledger = run_formula(skipping(tune={"activity_lr": BETAS}), UNSTABLE)
     assert len(ledger.measured) == 9
     for row in ledger.measured:
         assert row["quantity"] == "stable_activity_lr"
@@ -83,35 +85,35 @@ def test_the_limits_are_measurements() -> None:
         assert row["weight_lr"] is row["activity_lr"] is None
 
 
-def test_nothing_is_measured_or_skipped_unless_asked_for() -> None:
-    result, pool, ledger = carry_out(spec(tune={"activity_lr": BETAS}), UNSTABLE)
+def test_measures_and_skips_nothing_by_default() -> None:
+    result, pool, ledger = run_formula(spec(tune={"activity_lr": BETAS}), UNSTABLE)
     assert betas(ledger, 2) == set(BETAS)
     assert ledger.measured == []
     assert result.skipped == {}
     assert not any(group.config.probes for group in pool.submitted)
 
 
-def test_where_the_tuned_shape_is_stable_nothing_is_measured_at_the_targets() -> None:
-    _, _, ledger = carry_out(skipping(), {2: 101.0})
+def test_measures_no_target_if_the_tuned_shape_is_stable() -> None:
+    _, _, ledger = run_formula(skipping(), {2: 101.0})
     assert {row["depth"] for row in ledger.measured} == {2}
     assert betas(ledger, 4) == {1, 10, 100}
 
 
-def test_a_failed_measurement_skips_nothing() -> None:
-    result, _, ledger = carry_out(skipping(), {2: None, 4: None, 8: None})
+def test_failed_measurement_skips_nothing() -> None:
+    result, _, ledger = run_formula(skipping(), {2: None, 4: None, 8: None})
     assert betas(ledger, 2) == {0.1, 1, 10, 100}
     assert result.skipped == {}
 
 
-def test_the_transferred_cell_runs_whatever_its_limit() -> None:
-    _, _, ledger = carry_out(skipping(tune={"activity_lr": BETAS}), {2: 0.5, 4: 1e-3, 8: 1e-3})
+def test_always_runs_the_transferred_cell() -> None:
+    _, _, ledger = run_formula(skipping(tune={"activity_lr": BETAS}), {2: 0.5, 4: 1e-3, 8: 1e-3})
     assert betas(ledger, 4) == {10}
     cells = {row["weight_lr"] for row in ledger.appended if row["depth"] == 4}
     assert cells == {0.1}
 
 
-def test_where_every_cell_is_unstable_the_verdict_says_so() -> None:
-    result, _, ledger = carry_out(skipping(), {2: 1e-9})
+def test_verdict_reports_that_every_cell_was_skipped() -> None:
+    result, _, ledger = run_formula(skipping(), {2: 1e-9})
     assert ledger.appended == []
     assert result.optima["mupc"].cell is None
     assert {row["verdict"] for row in result.verdicts} == {"inconclusive"}
@@ -125,7 +127,7 @@ def test_variants_without_a_limit_run_every_cell() -> None:
         variants=["mupc", "bp", "bidirectional"], tune={"activity_lr": BETAS}, transfer={}
     )
     values["transfer"] = {"depths": [4]}
-    result, _, ledger = carry_out(values, UNSTABLE)
+    result, _, ledger = run_formula(values, UNSTABLE)
     of = {
         name: {r["activity_lr"] for r in ledger.appended if (r["variant"], r["depth"]) == (name, 2)}
         for name in ("bp", "bidirectional")
@@ -135,14 +137,14 @@ def test_variants_without_a_limit_run_every_cell() -> None:
 
 
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if not SAMPLERS[name].exhaustive])
-def test_searches_learn_that_such_cells_are_bad(sampler: str) -> None:
+def test_samplers_are_told_the_worst_loss_of_skipped_cells(sampler: str) -> None:
     tune = {
         "sampler": sampler,
         "trials": 20,
         "activity_lr": {"low": 0.1, "high": 1000},
         "weight_lr": {"low": 0.01, "high": 1},
     }
-    result, _, ledger = carry_out(skipping(tune=tune), {2: 0.05, 4: 1.0, 8: 4.0})
+    result, _, ledger = run_formula(skipping(tune=tune), {2: 0.05, 4: 1.0, 8: 4.0})
     largest = 0.5 * 0.05 * 1.02 * (1 + 1e5**0.5)
     tuned = [row for row in ledger.appended if row["depth"] == 2]
     assert max(row["activity_lr"] for row in tuned) <= largest
@@ -150,10 +152,10 @@ def test_searches_learn_that_such_cells_are_bad(sampler: str) -> None:
     assert 0 < in_tuning <= result.skipped["mupc"]
 
 
-def test_a_continued_job_measures_nothing_again() -> None:
+def test_resumed_job_measures_nothing_again() -> None:
     values, ledger = skipping(tune={"activity_lr": BETAS}), MemoryLedger()
-    first, _, _ = carry_out(values, UNSTABLE, ledger=ledger)
-    again, pool, _ = carry_out(values, UNSTABLE, ledger=ledger)
+    first, _, _ = run_formula(values, UNSTABLE, ledger=ledger)
+    again, pool, _ = run_formula(values, UNSTABLE, ledger=ledger)
     assert pool.trained == []
     assert again.skipped == first.skipped
 
@@ -183,13 +185,13 @@ def test_statistics_count_skipped_runs() -> None:
         ({"variants": ["bidirectional"]}, "tune.skip_unstable must be false: no limit"),
     ],
 )
-def test_a_spec_without_limits_cannot_skip(changes: dict[str, Any], message: str) -> None:
+def test_rejects_skip_unstable_without_limits(changes: dict[str, Any], message: str) -> None:
     values = skipping(**changes)
     with pytest.raises(SpecError, match=message):
         Experiment.from_dict(values)
 
 
-def test_skip_unstable_is_true_or_false() -> None:
+def test_rejects_skip_unstable_that_is_not_boolean() -> None:
     with pytest.raises(SpecError, match=r"tune\.skip_unstable must be true or false, got 'yes'"):
         Experiment.from_dict(spec(tune={"skip_unstable": "yes"}))
 
@@ -202,8 +204,8 @@ def trained_with(values: dict[str, Any], skip: bool, folder: Path) -> Any:
 
 
 @pytest.mark.slow
-def test_no_optimum_is_lost_on_digits(tmp_path: Path) -> None:
-    """Networks that train: the same optimum and verdict with fewer runs."""
+def test_skipping_loses_no_optimum_on_digits(tmp_path: Path) -> None:
+    """Real training finds the same optimum and verdict with fewer runs."""
     values = spec(
         training={"steps": 40},
         tune={"depth": 4, "weight_lr": [0.1], "activity_lr": [1, 10, 1000], "seeds": 2},
@@ -220,14 +222,14 @@ def test_no_optimum_is_lost_on_digits(tmp_path: Path) -> None:
     limits = ledger.measurements(quantity="stable_activity_lr")
     assert set(limits["depth"]) == {4, 6}
     # lambda_max is at least that of skips alone, 4 cos^2(pi / (2 H + 1)), and at most that of
-    # linear layers without end
+    # infinitely many linear layers
     linear = pccore.NetworkConfig(64, 10, 8, 4, activation="linear")
     highest = pccore.theory.deep_edges(linear).high
     assert limits["value"].between(128 / highest, 128 / (4 * math.cos(math.pi / 9) ** 2)).all()
 
 
 @pytest.mark.slow
-def test_no_optimum_is_lost_on_the_digits_example(tmp_path: Path) -> None:
+def test_skipping_loses_no_optimum_on_the_digits_example(tmp_path: Path) -> None:
     import jobs
 
     experiment = transfer.load(EXAMPLE)

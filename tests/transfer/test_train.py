@@ -1,4 +1,4 @@
-"""`transfer.train`: runs that belong to no search, of several data sets, trained once."""
+"""`transfer.train`, for runs that belong to no search."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -18,7 +18,7 @@ DIGITS, TOY = (pccore.data.load(name) for name in ("digits", "toy_sine"))
 
 @dataclass(frozen=True)
 class Norm:
-    """The norm of the first weights, to some power."""
+    """Measures a power of the norm of the first weights."""
 
     power: int = 1
     source: ClassVar[str] = "thesis 5.4.2"
@@ -43,7 +43,7 @@ def run(data: pccore.data.Dataset, depth: int = 2, seed: int = 0, **changes) -> 
     )
 
 
-def test_runs_of_several_data_sets_and_shapes_are_recorded_under_one_name(tmp_path):
+def test_train_records_runs_of_several_data_sets_under_one_name(tmp_path):
     ledger = results.open(tmp_path / "runs", create=True)
     runs = [run(DIGITS), run(DIGITS, depth=3), run(TOY), run(TOY, seed=1)]
     transfer.train("trial", runs, ledger, TrainingPool())
@@ -53,7 +53,7 @@ def test_runs_of_several_data_sets_and_shapes_are_recorded_under_one_name(tmp_pa
     assert set(frame["dataset"]) == {"digits", "toy_sine"}
 
 
-def test_what_the_ledger_has_is_not_trained_again_under_whatever_name(tmp_path):
+def test_train_reuses_runs_of_other_experiments(tmp_path):
     ledger = results.open(tmp_path / "runs", create=True)
     transfer.train("one", [run(DIGITS)], ledger, TrainingPool())
     pool = FormulaPool(lambda *_: 1.0)
@@ -64,7 +64,7 @@ def test_what_the_ledger_has_is_not_trained_again_under_whatever_name(tmp_path):
     assert len(pool.trained) == 1
 
 
-def test_what_probes_measure_are_rows_of_measurements_of_their_run(tmp_path, registered):
+def test_train_records_readings_of_probes(tmp_path, registered):
     ledger = results.open(tmp_path / "runs", create=True)
     probed = run(DIGITS, probes=(Norm(2),))
     transfer.train("trial", [probed], ledger, TrainingPool())
@@ -77,13 +77,13 @@ def test_what_probes_measure_are_rows_of_measurements_of_their_run(tmp_path, reg
     assert ledger.runs()["probes"].to_list() == ['[{"name": "norm", "power": 2}]']
 
 
-def test_a_probed_run_is_another_run_and_others_keep_their_id(registered):
+def test_probes_change_the_run_id(registered):
     plain, once, twice = run(DIGITS), run(DIGITS, probes=(Norm(),)), run(DIGITS, probes=(Norm(2),))
     assert len({plain.run_id, once.run_id, twice.run_id}) == 3
     assert "probes" not in plain.determinants
 
 
-def test_weights_drawn_near_a_saddle_make_another_run():
+def test_initial_std_changes_the_run_id():
     near = run(DIGITS)
     network = replace(near.config.network, initial_std=5e-3)
     near = replace(near, config=replace(near.config, network=network))

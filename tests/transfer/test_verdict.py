@@ -1,4 +1,4 @@
-"""Regret, drift and the four words on landscapes whose truth is known."""
+"""Regret, drift and verdict labels on known landscapes."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 from pccore import Status
 from results.landscape import Landscape, optimum, rank
 from transfer import Cell, VerdictLabel
-from transfer.judge.verdict import Judgement, judge, without_optimum
+from transfer.judge.verdict import Verdict, judge, without_optimum
 from transfer.space import Grid, Range, Space
 
 ETAS, BETAS = (0.01, 0.1, 1.0, 10.0), (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -28,7 +28,7 @@ def landscape(
     curvature: float = 1.0,
     changes: dict[tuple[Cell, int], Any] | None = None,
 ) -> Landscape:
-    """exp(curvature x squared distance in decades from `best`), a seed's own noise on each loss.
+    """Return exp(curvature x squared distance in decades from `best`), with noise per seed.
 
     `changes` replaces the loss, or the status, of single runs.
     """
@@ -47,7 +47,7 @@ def landscape(
 
 
 def run(value: Any) -> dict[str, Any]:
-    """A row of the runs table: of a trained run with this loss, or of one with this status."""
+    """Return a row of `runs` for a trained run with this loss, or a run with this status."""
     if isinstance(value, Status):
         loss, accuracy = (2.3, 0.1) if value is Status.AT_CHANCE else (None, None)
         return {
@@ -68,7 +68,7 @@ def everywhere(status: Status, *cells: Cell, seeds: tuple[int, ...] = (0, 1, 2))
     return {(cell, seed): status for cell in cells for seed in seeds}
 
 
-def verdict(target: Landscape, tuned: Landscape | None = None, space: Space = SPACE) -> Judgement:
+def verdict(target: Landscape, tuned: Landscape | None = None, space: Space = SPACE) -> Verdict:
     tuned = tuned or landscape()
     cell = optimum(tuned)
     assert cell is not None
@@ -78,7 +78,7 @@ def verdict(target: Landscape, tuned: Landscape | None = None, space: Space = SP
 NEAR = SPACE.near(CENTRE, 1)
 
 
-def test_an_optimum_that_stays_has_held() -> None:
+def test_unmoved_optimum_has_held() -> None:
     found = verdict(landscape())
     assert found.label is VerdictLabel.HELD
     assert found.regret is not None
@@ -97,7 +97,7 @@ def test_an_optimum_that_stays_has_held() -> None:
 @pytest.mark.parametrize(
     ("eta", "beta"), [(0.1, 4.0), (0.1, 1.0), (1.0, 2.0), (1.0, 4.0), (1.0, 1.0)]
 )
-def test_drift_is_the_shift_in_octaves(eta: float, beta: float) -> None:
+def test_drift_is_measured_in_octaves(eta: float, beta: float) -> None:
     found = verdict(landscape(Cell(eta, beta), curvature=2.0))
     distance = LOG(eta / 0.1) ** 2 + LOG(beta / 2) ** 2
     assert found.regret is not None
@@ -112,8 +112,8 @@ def test_drift_is_the_shift_in_octaves(eta: float, beta: float) -> None:
     )
 
 
-def test_a_shift_within_the_tolerance_has_held() -> None:
-    """An octave of beta is 0.3 decades: the loss there is exp(0.09) = 1.095 times the best."""
+def test_shift_within_the_tolerance_has_held() -> None:
+    """An octave of beta is 0.3 decades, where the loss is exp(0.09) = 1.095 times the best."""
     found = verdict(landscape(Cell(0.1, 4.0)))
     assert found.label is VerdictLabel.HELD
     assert found.best == Cell(0.1, 4.0)
@@ -123,10 +123,10 @@ def test_a_shift_within_the_tolerance_has_held() -> None:
     assert "outermost" not in found.reason
     near = verdict(landscape(Cell(0.1, 4.0), NEAR))
     assert near.label is VerdictLabel.HELD
-    assert near.reason.endswith("the best, eta 0.1, beta 4, is among the outermost cells run")
+    assert near.reason.endswith("the best cell, eta 0.1, beta 4, is among the outermost that ran")
 
 
-def test_noise_as_large_as_the_difference_is_inconclusive() -> None:
+def test_noise_as_large_as_the_regret_is_inconclusive() -> None:
     found = verdict(landscape(noise=0.3, curvature=0.1))
     assert found.label is VerdictLabel.INCONCLUSIVE
     assert found.regret is not None
@@ -136,18 +136,18 @@ def test_noise_as_large_as_the_difference_is_inconclusive() -> None:
 @pytest.mark.parametrize(
     ("best", "text"),
     [
-        (Cell(0.01, 2.0), "the tuned optimum, eta 0.01, beta 2, has the lowest weight_lr"),
-        (Cell(0.1, 8.0), "highest activity_lr"),
-        (Cell(10.0, 0.5), "the highest weight_lr and the lowest activity_lr"),
+        (Cell(0.01, 2.0), "the tuned optimum, eta 0.01, beta 2, is at the lowest eta searched"),
+        (Cell(0.1, 8.0), "highest beta"),
+        (Cell(10.0, 0.5), "highest eta and lowest beta"),
     ],
 )
-def test_an_optimum_on_the_edge_is_no_evidence(best: Cell, text: str) -> None:
+def test_tuned_optimum_on_the_edge(best: Cell, text: str) -> None:
     found = verdict(landscape(best), landscape(best))
     assert found.label is VerdictLabel.EDGE
     assert text in found.reason
 
 
-def test_an_optimum_that_moves_to_the_edge() -> None:
+def test_optimum_that_moves_to_the_edge() -> None:
     tuned = landscape(Cell(0.1, 4.0))
     within = verdict(landscape(Cell(0.1, 8.0)), tuned)
     assert within.label is VerdictLabel.EDGE  # exp(0.09), within the tolerance
@@ -157,7 +157,7 @@ def test_an_optimum_that_moves_to_the_edge() -> None:
 
 @pytest.mark.parametrize("status", [Status.DIVERGED, Status.AT_CHANCE])
 @pytest.mark.parametrize("seeds", [(0, 1), (0, 1, 2)])
-def test_a_transferred_cell_that_does_not_train_has_drifted(
+def test_transferred_cell_that_does_not_train_has_drifted(
     status: Status, seeds: tuple[int, ...]
 ) -> None:
     found = verdict(landscape(changes=everywhere(status, CENTRE, seeds=seeds)))
@@ -166,18 +166,18 @@ def test_a_transferred_cell_that_does_not_train_has_drifted(
     assert f"{3 - len(seeds)} of 3 seeds trained at eta 0.1, beta 2" in found.reason
     assert found.best is not None
     assert found.best != CENTRE
-    # Of chance level, never mixed with what trained.
+    # The accuracy of runs at chance level is not mixed with that of trained runs.
     assert found.accuracy == (pytest.approx(0.1) if status is Status.AT_CHANCE else None)
 
 
-def test_one_seed_that_does_not_train_is_inconclusive() -> None:
+def test_one_untrained_seed_is_inconclusive() -> None:
     found = verdict(landscape(changes=everywhere(Status.DIVERGED, CENTRE, seeds=(1,))))
     assert found.label is VerdictLabel.INCONCLUSIVE
     assert "only 2 of 3 seeds trained" in found.reason
     assert found.loss == pytest.approx(1, abs=0.01)
 
 
-def test_a_cell_with_untrained_seeds_is_never_the_best() -> None:
+def test_cell_with_untrained_seeds_is_never_the_best() -> None:
     cheat = {
         (Cell(0.1, 4.0), 0): 1e-9,
         (Cell(0.1, 4.0), 1): 1e-9,
@@ -189,7 +189,7 @@ def test_a_cell_with_untrained_seeds_is_never_the_best() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.DIVERGED, Status.AT_CHANCE, Status.FAILED])
-def test_nothing_trains_at_the_target(status: Status) -> None:
+def test_verdict_if_nothing_trains_at_the_target(status: Status) -> None:
     found = verdict(landscape(changes=everywhere(status, *SPACE.cells)))
     assert found.label is VerdictLabel.INCONCLUSIVE
     assert (found.loss, found.best, found.best_loss, found.regret) == (None, None, None, None)
@@ -205,15 +205,15 @@ def test_failed_runs_are_no_evidence() -> None:
     assert "failed" in transferred.reason
 
 
-def test_nothing_trains_at_the_tuned_shape() -> None:
+def test_verdict_if_nothing_trains_at_the_tuned_shape() -> None:
     tuned = landscape(changes=everywhere(Status.DIVERGED, *SPACE.cells))
     assert optimum(tuned) is None
     found = without_optimum(tuned)
     assert found.label is VerdictLabel.INCONCLUSIVE
-    assert "of 60 runs 0 trained, 0 at chance, 60 diverged, 0 failed" in found.reason
+    assert "0 trained, 0 at chance, 60 diverged, 0 failed of 60 runs" in found.reason
 
 
-def test_one_cell_or_one_seed_proves_nothing() -> None:
+def test_one_cell_or_one_seed_is_inconclusive() -> None:
     alone = verdict(landscape(cells=(CENTRE,)))
     assert (alone.label, alone.regret) == (VerdictLabel.INCONCLUSIVE, None)
     single = verdict(landscape(seeds=1), landscape(seeds=1))
@@ -223,7 +223,7 @@ def test_one_cell_or_one_seed_proves_nothing() -> None:
     assert math.isnan(single.regret.high)
 
 
-def test_backpropagation_is_judged_by_its_one_rate() -> None:
+def test_judges_backpropagation_by_its_one_rate() -> None:
     space = Space(Grid(ETAS), None)
     tuned, moved = landscape(Cell(0.1, None), space.cells), landscape(Cell(1.0, None), space.cells)
     found = verdict(moved, tuned, space)
@@ -233,7 +233,7 @@ def test_backpropagation_is_judged_by_its_one_rate() -> None:
     assert found.drift["weight_lr"].value == pytest.approx(math.log2(10))
 
 
-def test_a_range_has_an_edge_an_octave_wide() -> None:
+def test_edge_of_a_range_is_an_octave_wide() -> None:
     space = Space(Range(0.01, 10), Range(1.5, 100))
     assert verdict(landscape(), space=space).label is VerdictLabel.EDGE
     assert (
@@ -241,7 +241,7 @@ def test_a_range_has_an_edge_an_octave_wide() -> None:
     )
 
 
-def test_a_loss_of_zero_has_a_regret() -> None:
+def test_zero_loss_has_a_regret() -> None:
     zero = {(CENTRE, seed): 0.0 for seed in range(3)}
     found = verdict(landscape(changes=zero))
     assert found.label is VerdictLabel.HELD
@@ -249,11 +249,11 @@ def test_a_loss_of_zero_has_a_regret() -> None:
     assert found.regret.value == 0
 
 
-def test_the_same_runs_are_judged_the_same() -> None:
+def test_verdict_is_deterministic() -> None:
     assert verdict(landscape(noise=0.2)) == verdict(landscape(noise=0.2))
 
 
-def test_a_resample_compares_the_seeds_it_holds() -> None:
+def test_rank_compares_the_seeds_of_a_resample() -> None:
     losses = {(cell, s): 1.0 + s for cell in SPACE.cells for s in range(3)}
     losses[Cell(1.0, 1.0), 2] = 0.5
     ranking = rank(landscape(changes=losses), np.array([[3, 0, 0], [0, 0, 3], [1, 1, 1]]))
@@ -264,7 +264,7 @@ def test_a_resample_compares_the_seeds_it_holds() -> None:
 
 
 @pytest.mark.parametrize("true_regret", [0.1, 0.5])
-def test_the_bootstrap_interval_covers_the_truth(true_regret: float) -> None:
+def test_bootstrap_interval_covers_the_truth(true_regret: float) -> None:
     """Two cells, ten seeds: the mean of a seed's log-normal losses is known in closed form.
 
     The ratio of the two expectations is exp(true_regret). A nominal 95% percentile interval over

@@ -1,4 +1,4 @@
-"""A ledger in memory, and a pool that computes losses by formula, to test the road of a trial."""
+"""A ledger in memory and a pool that computes losses by formula."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,11 +20,11 @@ COLUMNS = list(TABLES["runs"].named)
 
 
 class Killed(BaseException):
-    """Stands for a process that ends there and then."""
+    """Stands for the death of the process."""
 
 
 class NoCheckpoints:
-    """Knows of no group that was begun."""
+    """Has no checkpoint of any group."""
 
     def groups(self) -> list[tuple[str, ...]]:
         return []
@@ -33,7 +33,7 @@ class NoCheckpoints:
 
 
 class MemoryLedger:
-    """Keeps rows like `results.Ledger`: one per run and experiment, what failed is replaced."""
+    """Keeps rows in memory and answers like `results.Ledger`."""
 
     def __init__(self) -> None:
         self.checkpoints = NoCheckpoints()
@@ -68,7 +68,7 @@ class MemoryLedger:
 
 
 class FormulaPool:
-    """Trains by formula. Finishes the newest group first, so that results come out of order.
+    """Computes outcomes by formula. The newest group ends first, so that results are out of order.
 
     Attributes:
         trained: run id of every run trained, in order of finishing.
@@ -119,7 +119,7 @@ class FormulaPool:
 
 
 class TrainingPool(FormulaPool):
-    """Trains for real, in this process."""
+    """Trains networks in this process."""
 
     def __init__(self) -> None:
         super().__init__(lambda *_: 0.0, slots=1, lanes=100)
@@ -130,7 +130,7 @@ class TrainingPool(FormulaPool):
 
 
 def outcome(value: Outcome | float) -> Outcome:
-    """`value` as an outcome."""
+    """Return `value` as an outcome."""
     if isinstance(value, Outcome):
         return value
     return Outcome(
@@ -144,7 +144,7 @@ def outcome(value: Outcome | float) -> Outcome:
 
 
 def spec(**changes: Mapping[str, Any] | Any) -> dict[str, Any]:
-    """A small valid experiment; `tune={...}` changes keys of a section, other values replace."""
+    """Return a small valid spec; `tune={...}` changes keys of a section, other values replace."""
     values: dict[str, Any] = {
         "name": "test",
         "dataset": "digits",

@@ -9,18 +9,18 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from pccore import Status
 from results.landscape import Cell, Landscape, mean, optimum
 from results.shapes import Shape
+from results.vocabulary import OutcomeLabel, Phase
 from transfer.engine.plan import Arm, Plan, PlannedRuns
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
 from transfer.engine.runs import Run
-from transfer.engine.scheduler import TRANSFER, TUNE, Scheduler
+from transfer.engine.scheduler import Scheduler
 from transfer.engine.step_limits import StepLimits
 from transfer.engine.verdict_rows import law_rows, verdict_row
 from transfer.judge.law import RulePredictions, UnfittedError
-from transfer.judge.verdict import Judgement, judge, without_optimum
+from transfer.judge.verdict import Verdict, judge, without_optimum
 from transfer.search.samplers import WORST_LOSS, Search, Trial
 from transfer.spec.transfer_rules import TRANSFER_RULES, Tuned
 
@@ -99,7 +99,7 @@ class ArmWorkflow:
         requested = {}
         for shape in self._plan.experiment.tuned[1:]:
             requested[shape] = self._without_unstable(shape, self._arm.space.cells)
-            self._scheduler.request(self._plan.runs(self._arm, shape, requested[shape]), TUNE)
+            self._scheduler.request(self._plan.runs(self._arm, shape, requested[shape]), Phase.TUNE)
         return requested
 
     def _tune(self) -> Steps[Landscape]:
@@ -136,7 +136,7 @@ class ArmWorkflow:
             if not self._limits.beyond(trial.cell, self._plan.experiment.tune.shape):
                 new += self._runs(trial)
         if new:  # in one request: looking runs up one by one costs a hundred times as much
-            self._scheduler.request(new, TUNE)
+            self._scheduler.request(new, Phase.TUNE)
 
     def _runs(self, trial: Trial) -> list[Run]:
         return self._plan.runs(self._arm, self._plan.experiment.tune.shape, [trial.cell])
@@ -178,25 +178,25 @@ class ArmWorkflow:
             for shape in targets
         }
         for shape, cells in requested.items():
-            self._scheduler.request(plan.runs(arm, shape, cells), TRANSFER)
+            self._scheduler.request(plan.runs(arm, shape, cells), Phase.TRANSFER)
         if not rules:
             reason = without_optimum(tuned).reason
             names = [TRANSFER_RULES.name_of(rule) for rule in plan.experiment.transfer.rules]
             rules = [RulePredictions(name, None, {}, reason) for name in names]
-        verdicts = []
+        rows = []
         for shape, cells in requested.items():
             target = yield from self._landscape(shape, cells)
             for rule in rules:
-                judgement = self._judge(tuned, target, shape, rule)
-                verdicts.append(verdict_row(plan, arm, shape, rule, judgement, target))
-                self._progress.verdict(verdicts[-1])
-        return verdicts
+                verdict = self._judge(tuned, target, shape, rule)
+                rows.append(verdict_row(plan, arm, shape, rule, verdict, target))
+                self._progress.verdict(rows[-1])
+        return rows
 
     def _judge(
         self, tuned: Landscape, target: Landscape, shape: Shape, rule: RulePredictions
-    ) -> Judgement:
+    ) -> Verdict:
         if rule.law is None:
-            return Judgement(reason=rule.note)
+            return Verdict(reason=rule.note)
         cell, tolerance = rule.predicted[shape].cell, self._plan.experiment.transfer.tolerance
         found = judge(tuned, target, cell, self._arm.space, tolerance, rule.law.base)
         return replace(found, reason="; ".join(filter(None, (found.reason, rule.note))))
@@ -230,5 +230,5 @@ def search_loss(cell: Landscape) -> float:
     It is the mean loss if all seeds trained, `WORST_LOSS` if none did, and in between, regardless
     of their losses, if only some did.
     """
-    trained = cell.count(Status.TRAINED)
+    trained = cell.count(OutcomeLabel.TRAINED)
     return (1 - trained / cell.seeds) * WORST_LOSS + (mean(cell.losses) or 0.0)

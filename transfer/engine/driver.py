@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from results.vocabulary import Phase
 from transfer.engine.arm import ArmWorkflow, Optimum
 from transfer.engine.plan import Plan
 from transfer.engine.pool import Pool
 from transfer.engine.progress import Progress
 from transfer.engine.runs import Run
-from transfer.engine.scheduler import REPRODUCE, TRANSFER, TUNE, Scheduler
+from transfer.engine.scheduler import Scheduler
 from transfer.engine.verdict_rows import summary
 from transfer.spec.model import Experiment
 
@@ -105,11 +106,11 @@ def train(
     folder = None if data_dir is None else Path(data_dir)
     scheduler = Scheduler(name, {run.digest for run in runs}, ledger, pool, folder)
     scheduler.remove_stale_checkpoints()
-    scheduler.request(runs, REPRODUCE)
+    scheduler.request(runs, Phase.REPRODUCE)
     with _recorded_usage(scheduler):
         while True:
             scheduler.submit()
-            progress.phase(REPRODUCE, scheduler.requested, scheduler.done)
+            progress.phase(Phase.REPRODUCE, scheduler.requested, scheduler.done)
             progress.workload(scheduler.work_done, scheduler.work_requested)
             if scheduler.all_done(runs):
                 return
@@ -152,7 +153,7 @@ class Workflows:
         """Report to the progress callbacks how much is done and how much is expected."""
         scheduler = self._scheduler
         remaining = [planned for arm in self.arms for planned in arm.remaining()]
-        phase = TUNE if any(arm.optimum is None for arm in self.arms) else TRANSFER
+        phase = Phase.TUNE if any(arm.optimum is None for arm in self.arms) else Phase.TRANSFER
         total = scheduler.requested + sum(planned.runs for planned in remaining)
         self._progress.phase(phase, total, scheduler.done)
         work = scheduler.work_requested + sum(planned.work for planned in remaining)

@@ -5,13 +5,14 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from results.vocabulary import Phase
 from transfer.engine.driver import Workflows
 from transfer.engine.plan import Plan, PlannedRuns
 from transfer.engine.pool import Pool
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
 from transfer.engine.runs import Run
-from transfer.engine.scheduler import MEASURE, TUNE, Request, Scheduler
+from transfer.engine.scheduler import MEASURE, Request, Scheduler
 
 if TYPE_CHECKING:
     from results import Ledger
@@ -36,7 +37,7 @@ def dry_run(plan: Plan, ledger: "Ledger", pool: Pool) -> list[PlannedRuns]:
 
     def place(planned: PlannedRuns) -> tuple[int, bool, int, int]:
         shape = planned.shape
-        return places[planned.arm.label], planned.phase != TUNE, shape.width, shape.depth
+        return places[planned.arm.label], planned.phase != Phase.TUNE, shape.width, shape.depth
 
     remaining = [planned for arm in workflows.arms for planned in arm.remaining()]
     counted = sorted(scheduler.planned_runs() + remaining, key=place)
@@ -46,7 +47,7 @@ def dry_run(plan: Plan, ledger: "Ledger", pool: Pool) -> list[PlannedRuns]:
 def direct_tuning(plan: Plan) -> list[PlannedRuns]:
     """Return the runs of the alternative to transfer: every arm is tuned at every target."""
     return [
-        replace(search, phase=TUNE, shape=shape, config=plan.config(arm, shape))
+        replace(search, phase=Phase.TUNE, shape=shape, config=plan.config(arm, shape))
         for arm in plan.arms
         for search in plan.remaining(arm, plan.trials(arm), ())[:1]
         for shape in plan.experiment.targets

@@ -9,9 +9,9 @@ from typing import Self
 import pccore
 from results.landscape import Cell
 from results.shapes import Shape
+from results.vocabulary import Phase
 from transfer.engine.grouping import work
 from transfer.engine.runs import Run
-from transfer.engine.scheduler import TRANSFER, TUNE
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Space
 from transfer.spec.building import trace, training_config
@@ -180,11 +180,11 @@ class Plan:
                 default all that rules are fitted to.
         """
         experiment, tune = self.experiment, self.experiment.tune
-        cells = [(TUNE, tune.shape, trials)]
+        cells = [(Phase.TUNE, tune.shape, trials)]
         for shape in experiment.tuned[1:] if other_shapes is None else other_shapes:
-            cells.append((TUNE, shape, len(arm.space.cells)))
+            cells.append((Phase.TUNE, shape, len(arm.space.cells)))
         at_target = self.most_neighbours(arm)
-        cells += [(TRANSFER, target, at_target) for target in experiment.targets]
+        cells += [(Phase.TRANSFER, target, at_target) for target in experiment.targets]
         return [
             PlannedRuns(
                 arm,
@@ -192,7 +192,7 @@ class Plan:
                 shape,
                 self.config(arm, shape),
                 runs=count * len(self.seeds),
-                at_most=phase == TRANSFER or tune.skip_unstable or self.in_flight is not None,
+                at_most=phase == Phase.TRANSFER or tune.skip_unstable or self.in_flight is not None,
             )
             for phase, shape, count in cells
             if count

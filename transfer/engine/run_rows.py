@@ -9,12 +9,17 @@ from importlib.metadata import version
 
 import jax
 
-import pccore
 from pccore import Outcome
 from transfer.engine.pool import GroupResult
 from transfer.engine.runs import Run
 
 Row = dict[str, object]
+
+MEASURED_SETTINGS = (
+    *("dataset", "activation", "residual", "parameterisation", "width", "depth", "batch_size"),
+    *("weight_lr", "activity_lr", "seed", "conventions"),
+)
+"""The settings of a run that its measurements repeat."""
 
 
 def run_row(run: Run, outcome: Outcome, result: GroupResult, experiment: str, phase: str) -> Row:
@@ -43,22 +48,11 @@ def run_row(run: Run, outcome: Outcome, result: GroupResult, experiment: str, ph
 
 def measurement_rows(run: Run, outcome: Outcome, experiment: str) -> list[Row]:
     """Return the rows of the `measurements` table that hold the readings of the run's probes."""
-    network, lane = run.network, run.lane
     known = {
         "experiment": experiment,
         "run_id": run.run_id,
         "variant": run.variant,
-        "dataset": run.dataset,
-        "activation": network.activation,
-        "residual": network.residual,
-        "parameterisation": network.parameterisation,
-        "width": network.width,
-        "depth": network.depth,
-        "batch_size": run.config.batch_size,
-        "weight_lr": lane.weight_lr,
-        "activity_lr": lane.activity_lr,
-        "seed": lane.seed,
-        "conventions": pccore.CONVENTIONS,
+        **{setting: run.determinants[setting] for setting in MEASURED_SETTINGS},
         "created": datetime.now(UTC),
         **versions(),
     }

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pccore
 from pccore import Lane, NetworkConfig, TrainingConfig
@@ -13,6 +13,8 @@ from pccore.theory.probe_registry import PROBES
 from results.landscape import Cell
 from transfer.spec.networks import NETWORKS, distinguishing, stacks
 from transfer.spec.variants import LEARNING_RULES
+
+T = TypeVar("T")
 
 ID_LENGTH = 20
 """Hexadecimal digits of a run id: 80 bits, so that a clash among 10^9 runs has odds below 10^-6."""
@@ -47,24 +49,25 @@ class Run:
         """Its point of the search space."""
         return Cell(self.lane.weight_lr, self.lane.activity_lr)
 
-    @property
+    @cached_property
     def network(self) -> NetworkConfig:
         """The stack of layers that predicts; for most networks, the whole network."""
         return stacks(self.config.network)[0]
 
     @cached_property
-    def determinants(self) -> dict[str, Any]:
+    def determinants(self) -> dict[str, object]:
         """The columns of the `runs` table that determine the others (`SETTINGS`).
 
         The variant is not among them, as it stands for a parameterisation and a rule. The layout of
         the arithmetic is not either, as it does not change the result.
         """
-        values = {column: setting.value(self) for column, setting in SETTINGS.items()}
-        return {
-            column: json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
-            for column, value in values.items()
-            if SETTINGS[column].usual is ALWAYS or value != SETTINGS[column].usual
-        }
+        found = {}
+        for column, setting in SETTINGS.items():
+            value = setting.value(self)
+            if setting.usual is ALWAYS or value != setting.usual:
+                stored = isinstance(value, dict | list)
+                found[column] = json.dumps(value, sort_keys=True) if stored else value
+        return found
 
 
 ALWAYS: Final = object()
@@ -94,15 +97,11 @@ def _options(thing: Any, *columns: str) -> dict[str, object]:
     return {} if thing is None else {k: v for k, v in asdict(thing).items() if k not in columns}
 
 
-def _inference_options(run: Run) -> dict[str, object]:
-    return _options(run.config.rule.inference, "steps")
-
-
-def _name(registry: pccore.Registry[Any], thing: object) -> str | None:
+def _name(registry: pccore.Registry[T], thing: object) -> str | None:
     return None if thing is None else registry.name_of(type(thing))
 
 
-def _all(registry: pccore.Registry[Any], things: Sequence[Any]) -> list[dict[str, object]]:
+def _all(registry: pccore.Registry[T], things: Sequence[Any]) -> list[dict[str, object]]:
     """Return the names of penalties or probes with their options."""
     return [{"name": registry.name_of(type(thing)), **asdict(thing)} for thing in things]
 

@@ -20,7 +20,6 @@ from transfer.engine.usage import Usage
 if TYPE_CHECKING:
     from results import Ledger
 
-TUNE, TRANSFER, REPRODUCE = Phase.TUNE, Phase.TRANSFER, Phase.REPRODUCE
 MEASURE = "measure"
 """The phase of untrained networks that are measured: rows of `measurements`, not of `runs`."""
 
@@ -197,7 +196,7 @@ class Scheduler:
             if left:
                 groups += cut(left, self.pool.lanes(config), share)
             for place, group in enumerate(groups):
-                later = self._new[group[0].run_id].phase not in (MEASURE, TUNE)
+                later = self._new[group[0].run_id].phase not in (MEASURE, Phase.TUNE)
                 priority = later, place > 0, -work(config), next(self._order)
                 heapq.heappush(self._ready, (priority, self._as_group(group)))
         self._training |= self._new

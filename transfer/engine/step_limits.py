@@ -1,9 +1,8 @@
-"""Cells that need not be run: their beta is beyond what gradient descent survives (thesis 5.4.1).
+"""Cells that are not run because gradient descent does not survive their beta (thesis 5.4.1).
 
-The stable limit 2 B / lambda_max is measured on the experiment's networks before they are trained,
-one per seed, by the pool. With few steps of inference a beta beyond it need not do harm, so that a
-cell is left out only where T steps would throw activities off by a factor of 10^5, whatever the
-seed. Measured in docs/theory.md.
+The stable limit 2 B / lambda_max is measured before training, on one untrained network per seed.
+With few steps of inference a beta beyond it may do no harm. A cell is therefore left out only if T
+steps would amplify activities by a factor of 10^5 for every seed; see docs/theory.md.
 """
 
 import math
@@ -22,12 +21,12 @@ QUANTITY = "stable_activity_lr"
 
 
 class StepLimits:
-    """Which cells of an arm to skip, shape by shape; none unless the experiment asks for it.
+    """The step limits of an arm; none unless the experiment sets `tune.skip_unstable`.
 
     Args:
-        plan: of the experiment.
-        arm: whose cells are meant.
-        scheduler: has the networks measured.
+        plan: the plan of the experiment.
+        arm: the arm.
+        scheduler: measures the untrained networks.
     """
 
     def __init__(self, plan: Plan, arm: Arm, scheduler: Scheduler) -> None:
@@ -39,43 +38,39 @@ class StepLimits:
     def measure(
         self, shapes: Sequence[Shape], cells: Sequence[Cell] | None = None
     ) -> Generator[Sequence[Run], None, None]:
-        """Have the limits at `shapes` measured; yields the runs it waits for.
+        """Measure the limits at `shapes`; yield the runs that this waits for.
 
         Args:
-            shapes: all are measured at the same time.
-            cells: those that may run there. Where the tuned shape was stable with all of them,
-                nothing is measured, and nothing skipped.
+            shapes: the shapes, which are measured at the same time.
+            cells: the cells that may run there. If all of them are stable at the tuned shape,
+                nothing is measured and no cell is beyond the limit.
         """
-        if not self._applies or (cells is not None and not self._doubtful(cells)):
+        if not self._applies or (cells is not None and self._stable_when_tuned(cells)):
             return
-        wanted = {shape: self._untrained(shape) for shape in shapes}
-        runs = [run for of_shape in wanted.values() for run in of_shape]
+        networks = {shape: self._untrained(shape) for shape in shapes}
+        runs = [run for untrained in networks.values() for run in untrained]
         self._scheduler.request(runs, MEASURE)
         yield runs
-        for shape, of_shape in wanted.items():
-            measured = self._scheduler.measured(of_shape)
-            limits = [values.get(QUANTITY, math.nan) for values in measured]
-            # nothing is known of a network that could not be measured
+        for shape, untrained in networks.items():
+            measured = self._scheduler.measured(untrained)
+            limits = [readings.get(QUANTITY, math.nan) for readings in measured]
+            # A network that could not be measured gives no reason to skip anything.
             self._stable[shape] = max(limits) if all(map(math.isfinite, limits)) else math.inf
 
     def beyond(self, cell: Cell, shape: Shape) -> bool:
-        """Whether to skip `cell` at `shape`."""
+        """Return whether `cell` is beyond the limit at `shape`."""
         if cell.activity_lr is None or shape not in self._stable:
             return False
-        largest = blow_up_activity_lr(self._stable[shape], self._steps(shape))
-        return cell.activity_lr > largest
-
-    def _doubtful(self, cells: Sequence[Cell]) -> bool:
-        stable = self._stable[self._plan.experiment.tune.shape]
-        return any(cell.activity_lr is not None and cell.activity_lr > stable for cell in cells)
-
-    def _steps(self, shape: Shape) -> int:
-        """T, at most, of the schemes that have a step limit."""
         inference = self._plan.config(self._arm, shape).rule.inference
-        return inference.step_limit if inference else 1
+        steps = 1 if inference is None else inference.step_limit
+        return cell.activity_lr > blow_up_activity_lr(self._stable[shape], steps)
+
+    def _stable_when_tuned(self, cells: Sequence[Cell]) -> bool:
+        stable = self._stable[self._plan.experiment.tune.shape]
+        return all(cell.activity_lr is None or cell.activity_lr <= stable for cell in cells)
 
     def _untrained(self, shape: Shape) -> list[Run]:
-        """A network per seed. Learning rates, which it never uses, are 1."""
+        """Return one untrained network per seed. It never uses its learning rates, which are 1."""
         runs = self._plan.runs(self._arm, shape, [Cell(1.0, 1.0)])
         return [
             replace(run, config=replace(run.config, steps=0, probes=(StableActivityLr(),)))

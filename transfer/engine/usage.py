@@ -1,14 +1,13 @@
-"""How busy the slots of a pool were, interval by interval: rows of the `measurements` table.
+"""Usage of a pool's slots: rows of the `measurements` table.
 
-An interval is one process that runs an experiment, from its start to its end. Of every slot it
-leaves `worker_busy_seconds`, in which it had a group, `worker_idle_seconds`, in which it had none,
-and `worker_operations`, the floating-point operations of the updates that it made (as
-`transfer.engine.grouping.work` counts them); `settings` say the interval and the slot. Operations
-over busy seconds, beside what the device can do, say how well it was used.
+A driver process records, for every slot, `worker_busy_seconds` with a group, `worker_idle_seconds`
+without one, and `worker_operations`, the floating-point operations of the updates made there (as
+counted by `transfer.engine.grouping.work`). Operations over busy seconds, compared with the peak of
+the device, show how well it was used. `settings` identifies the process's interval and the slot.
 
 A process that continues an experiment has an interval of its own, so that sums over all rows are
-right however often it was stopped. While it runs the rows are written again every few minutes,
-under the same key: the newest counts, and one that is killed loses what came after.
+right however often the experiment was interrupted. The rows are written again every few minutes
+under the same key; the newest count, and a killed process loses what came after them.
 """
 
 import json
@@ -17,21 +16,21 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from transfer.engine.grouping import OPERATIONS, work
 from transfer.engine.pool import GroupResult, Worker
-from transfer.engine.run_rows import versions
+from transfer.engine.run_rows import Row, versions
 
 BUSY, IDLE, DONE = "worker_busy_seconds", "worker_idle_seconds", "worker_operations"
 QUANTITIES = (BUSY, IDLE, DONE)
 RECORDED_EVERY = timedelta(minutes=5)
-_OVERLAP = timedelta(seconds=0.1)  # of two groups of one thread, by clocks that are set meanwhile
+_OVERLAP = timedelta(seconds=0.1)
+"""By how much two groups of one thread may overlap, because a clock was adjusted."""
 
 
 @dataclass
 class _Slot:
-    """A place in the pool, whose worker may be lost and replaced."""
+    """A slot of the pool, whose worker may be lost and replaced."""
 
     since: datetime
     end: datetime
@@ -41,12 +40,12 @@ class _Slot:
 
 
 class Usage:
-    """Adds up what the groups of one interval took.
+    """Adds up the time and operations of the groups of one interval.
 
-    A process may have several slots: that a group is of another one shows when it overlaps.
+    A worker process may have several slots; groups that overlap belong to different ones.
 
     Args:
-        clock: the time (UTC).
+        clock: returns the time (UTC).
     """
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -55,14 +54,14 @@ class Usage:
         self._slots: list[_Slot] = []
 
     def add(self, result: GroupResult, slots: int) -> None:
-        """Count a group that a pool of so many slots has just finished.
+        """Count a group that a pool of `slots` slots has just finished.
 
-        What an earlier process spent on it, before a checkpoint, is that one's.
+        Time that an earlier process spent on it, before a checkpoint, is not counted.
         """
         now = self._clock()
         opened = self._since if not self._slots else now
         self._slots += [_Slot(opened, opened) for _ in range(slots - len(self._slots))]
-        if not result.seconds:  # no worker had it
+        if not result.seconds:  # it failed before a worker had it
             return
         began = min(max(result.started, self._since), now)
         busy = min(timedelta(seconds=result.seconds), now - began)
@@ -74,19 +73,19 @@ class Usage:
 
     @property
     def due(self) -> bool:
-        """Whether it is time to record it again."""
+        """Whether it is time to record the usage again."""
         return bool(self._slots) and self._clock() - self._recorded >= RECORDED_EVERY
 
-    def rows(self, experiment: str, *, over: bool) -> list[dict[str, Any]]:
-        """Rows of `measurements`; none where no group was finished.
+    def rows(self, experiment: str, *, over: bool) -> list[Row]:
+        """Return rows of `measurements`; none if no group was finished.
 
         Args:
-            experiment: its name.
-            over: whether the slots have nothing left, so that they have been idle since their last
-                groups; else they may be busy, and only the time before is counted.
+            experiment: name of the experiment.
+            over: whether no group is left. Slots then count as idle since their last groups;
+                otherwise they may be busy, and only the time before is counted.
         """
         now = self._recorded = self._clock()
-        rows = []
+        rows: list[Row] = []
         for place, slot in enumerate(self._slots):
             whole = (now if over else slot.end) - slot.since
             interval = {
@@ -113,7 +112,7 @@ class Usage:
         return rows
 
     def _slot(self, worker: Worker, began: datetime) -> _Slot:
-        """The slot that had a group, given in the order in which groups end."""
+        """Return the slot of a group; groups must come in the order in which they end."""
         own = [
             slot for slot in self._slots if slot.worker == worker and slot.end <= began + _OVERLAP
         ]
@@ -124,7 +123,7 @@ class Usage:
 
 
 def _operations(result: GroupResult) -> float:
-    """Of the updates that its lanes made."""
+    """Return the operations of the updates that its lanes made."""
     config = result.group.config
     updates = sum(outcome.steps for outcome in result.outcomes)
     return OPERATIONS * work(config) * updates / max(config.steps, 1)

@@ -1,41 +1,46 @@
-"""Judgements as rows of the `verdicts` table."""
+"""Verdicts as rows of the `verdicts` table, fitted laws as rows of `measurements`."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
 
-from pccore import CONVENTIONS, Status
+from pccore import CONVENTIONS
 from results.landscape import Cell, Landscape
 from results.shapes import Shape
-from results.vocabulary import RATES, SIZES, ZERO_SHOT
+from results.vocabulary import RATES, SIZES, ZERO_SHOT, OutcomeLabel
 from transfer.engine.plan import Arm, Plan
+from transfer.engine.run_rows import Row
 from transfer.judge.bootstrap import Estimate
 from transfer.judge.law import Fitted, Law, RulePredictions
-from transfer.judge.verdict import Judgement
+from transfer.judge.verdict import Verdict
 
 
 def verdict_row(
     plan: Plan,
     arm: Arm,
     shape: Shape,
-    route: RulePredictions,
-    judgement: Judgement,
+    rule: RulePredictions,
+    verdict: Verdict,
     target: Landscape,
-) -> dict[str, Any]:
-    """The row of `arm` at `shape` by one rule.
+) -> Row:
+    """Return the row of `arm` at `shape` by one rule.
 
-    A regret without bound is null, like one that does not exist: the reason tells them apart.
+    An infinite regret is null, like one that does not exist; the reason tells them apart.
 
     Args:
-        target: the runs at the target, by all rules.
+        plan: the plan of the experiment.
+        arm: the arm.
+        shape: the target.
+        rule: the predictions of the rule.
+        verdict: the verdict.
+        target: the runs at the target, those of all rules.
     """
     tune = plan.experiment.tune
-    drift = judgement.drift or {}
-    predicted = route.predicted[shape].rates if shape in route.predicted else {}
-    exponents = route.law.exponents if route.law else {}
+    drift = verdict.drift or {}
+    predicted = rule.predicted[shape].rates if shape in rule.predicted else {}
+    exponents = rule.law.exponents if rule.law else {}
     return {
         "experiment": plan.experiment.name,
         "variant": arm.variant.name,
@@ -45,29 +50,32 @@ def verdict_row(
         "tune_depth": tune.depth,
         "width": shape.width,
         "depth": shape.depth,
-        **_cell("", judgement.cell),
-        "loss": judgement.loss,
-        "accuracy": judgement.accuracy,
-        "accuracy_std": judgement.accuracy_std,
-        **_cell("best_", judgement.best),
-        "best_loss": judgement.best_loss,
-        **_estimate("regret", judgement.regret),
-        **_estimate("drift_weight_lr", drift.get("weight_lr")),
-        **_estimate("drift_activity_lr", drift.get("activity_lr")),
-        "min_train_loss": judgement.minimum,
+        **_cell("", verdict.cell),
+        "loss": verdict.loss,
+        "accuracy": verdict.accuracy,
+        "accuracy_std": verdict.accuracy_std,
+        **_cell("best_", verdict.best),
+        "best_loss": verdict.best_loss,
+        **_estimate("regret", verdict.regret),
+        **{
+            name: value
+            for rate in RATES
+            for name, value in _estimate(f"drift_{rate}", drift.get(rate)).items()
+        },
+        "min_train_loss": verdict.minimum,
         "seeds": len(plan.seeds),
         "cells": len(target.cells),
-        **{f"runs_{status}": target.count(status) for status in Status},
-        "verdict": str(judgement.label),
-        "reason": judgement.reason,
+        **{f"runs_{outcome}": target.count(outcome) for outcome in OutcomeLabel},
+        "verdict": str(verdict.label),
+        "reason": verdict.reason,
         "created": datetime.now(UTC),
         "spec": json.dumps(plan.experiment.to_dict(), sort_keys=True),
-        "rule": route.rule,
+        "rule": rule.rule,
         **{
             name: value
             for rate in RATES
             for name, value in _estimate(rate, predicted.get(rate)).items()
-            if name != rate  # the rate that ran, which is rounded, is above
+            if name != rate  # the rounded rate, which ran, is above
         },
         **{
             name: value
@@ -80,9 +88,12 @@ def verdict_row(
     }
 
 
-def law_rows(plan: Plan, arm: Arm, law: Law | None) -> list[dict[str, Any]]:
-    """Rows of `measurements` of a fitted law: the optima it was fitted to, and what it says there
-    and at the targets, each with its bounds."""
+def law_rows(plan: Plan, arm: Arm, law: Law | None) -> list[Row]:
+    """Return the rows of `measurements` of a fitted law.
+
+    They are the optima that it was fitted to, and its rates at their shapes and at the targets,
+    each with its bounds.
+    """
     if not isinstance(law, Fitted):
         return []
     shapes = dict.fromkeys((*plan.experiment.tuned, *plan.experiment.targets))
@@ -116,10 +127,7 @@ def law_rows(plan: Plan, arm: Arm, law: Law | None) -> list[dict[str, Any]]:
 
 
 def _cell(prefix: str, cell: Cell | None) -> dict[str, float | None]:
-    return {
-        f"{prefix}weight_lr": cell.weight_lr if cell else None,
-        f"{prefix}activity_lr": cell.activity_lr if cell else None,
-    }
+    return {f"{prefix}{rate}": getattr(cell, rate, None) for rate in RATES}
 
 
 def _estimate(name: str, estimate: Estimate | None) -> dict[str, float | None]:
@@ -134,13 +142,13 @@ def _estimate(name: str, estimate: Estimate | None) -> dict[str, float | None]:
     }
 
 
-def summary(rows: Sequence[Mapping[str, Any]], skipped: Mapping[str, int]) -> str:
-    """Verdicts in plain text, a line each, and one for each arm of which runs were skipped."""
-    alone = {row["rule"] for row in rows} <= {ZERO_SHOT}
-    lines = [
-        f"{row['variant']} {row['activation']}, width {row['width']}, depth {row['depth']}"
-        f"{'' if alone else ', ' + row['rule']}: {row['verdict']}: {row['reason']}"
-        for row in rows
-    ]
+def summary(rows: Sequence[Row], skipped: Mapping[str, int]) -> str:
+    """Return verdicts in plain text, a line each, and a line for each arm with skipped runs."""
+    several_rules = any(row["rule"] != ZERO_SHOT for row in rows)
+    lines = []
+    for row in rows:
+        rule = f", {row['rule']}" if several_rules else ""
+        target = f"{row['variant']} {row['activation']}, width {row['width']}, depth {row['depth']}"
+        lines.append(f"{target}{rule}: {row['verdict']}: {row['reason']}")
     lines += [f"{arm}: {runs} runs skipped as unstable" for arm, runs in skipped.items()]
     return "\n".join(lines)

@@ -1,1 +1,1 @@
-"""Judge a transfer: landscapes of losses, laws, intervals, verdicts."""
+"""Judge a transfer: intervals, refined optima, laws, verdicts."""

@@ -1,9 +1,10 @@
-"""Estimates with their 95% bootstrap intervals over seeds: pure functions.
+"""Estimates with 95% bootstrap intervals over seeds: pure functions.
 
-Seeds are resampled as a whole: at one shape a seed is the same draw for every cell. At two shapes
-it is not, so that shapes are resampled independently. With three seeds an interval spans about the
-three values, and covers less than it says: fitted exponents 84% of the time, 88% with five seeds
-and 92% with ten (three shapes, 300 synthetic landscapes each).
+Seeds are resampled as a whole, as a seed is the same draw for every cell of one shape. Shapes are
+resampled independently, as a seed is not the same draw at two shapes. With three seeds an interval
+spans about the three values and covers less than its nominal 95%: intervals of fitted exponents
+cover 84% with three seeds, 88% with five and 92% with ten (three shapes, 300 synthetic landscapes
+each).
 """
 
 import math
@@ -18,7 +19,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its bootstrap interval, whose bounds are NaN where there is none."""
+    """A number with its bootstrap interval; the bounds are NaN if there is none."""
 
     value: float
     low: float = math.nan
@@ -26,25 +27,25 @@ class Estimate:
 
     @property
     def bounded(self) -> bool:
-        """Whether it has an interval."""
+        """Whether there is an interval."""
         return not (math.isnan(self.low) or math.isnan(self.high))
 
 
 def resample(generator: np.random.Generator, seeds: int) -> ndarray:
-    """How often each seed is drawn in each resample (R, S); a single seed has no resamples."""
+    """Return how often each resample draws each seed (R, S); R is 0 for a single seed."""
     size = RESAMPLES if seeds > 1 else 0
     return generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=size)
 
 
 def estimate(value: float, resampled: ndarray) -> Estimate:
-    """The value with the interval that its resamples (R,) span; those that are NaN do not count."""
+    """Return the value with the interval that its resamples (R,) span, NaN excluded."""
     resampled = resampled[~np.isnan(resampled)]
     if resampled.size == 0:
         return Estimate(float(value))
     tail = (1 - LEVEL) / 2
     return Estimate(
         float(value),
-        # Neither bound is interpolated: some resamples may be infinite.
+        # No interpolation: resamples may be infinite.
         float(np.quantile(resampled, tail, method="lower")),
         float(np.quantile(resampled, 1 - tail, method="higher")),
     )

@@ -1,9 +1,10 @@
-"""Power laws by which learning rates go from tuned shapes to others: pure functions.
+"""Power laws that take learning rates from tuned shapes to others: pure functions.
 
     rate(N, L) = rate(N0, L0) (L / L0)^q (N / N0)^p,   L = H + 1 weight matrices
 
 (N0, L0) is the tuned shape. The exponents q and p have the sign of powers: with q = -1/2 the rate
-falls as 1 / sqrt(L). L, not H, because it is L by which muPC scales its layers (thesis table 5.1).
+falls as 1 / sqrt(L). The laws use L rather than H because muPC scales its layers by L (thesis
+table 5.1).
 """
 
 import math
@@ -19,16 +20,16 @@ from results.shapes import Shape
 from results.vocabulary import RATE_NAMES, SIZE_SYMBOLS, SIZES
 from transfer.judge.bootstrap import LEVEL, Estimate, estimate
 from transfer.judge.refine import RefinedOptimum
-from transfer.space import rounded
+from transfer.space import describe_edges, rounded
 
 
 class UnfittedError(ValueError):
-    """A law that the runs do not determine; the message says why."""
+    """The runs do not determine a law; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Exponents:
-    """Powers of L / L0 and of N / N0 that a rate goes with.
+    """The exponents of L / L0 and of N / N0 in the law of one rate.
 
     Attributes:
         depth: q.
@@ -41,11 +42,11 @@ class Exponents:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The learning rates for a shape.
+    """The learning rates that a law predicts for a shape.
 
     Attributes:
-        cell: the rates; those that changed have four significant digits.
-        rates: by name, those that have an interval.
+        cell: the rates; those that the law changes are rounded to four significant digits.
+        rates: the rates that have an interval, by name, not rounded.
     """
 
     cell: Cell
@@ -53,36 +54,37 @@ class Prediction:
 
 
 class Law(Protocol):
-    """What a rule says of one arm."""
+    """The law that a transfer rule makes for one arm."""
 
     @property
     def base(self) -> Cell | None:
-        """The tuned optimum that everything follows from; None where a fit replaces it."""
+        """The tuned optimum that predictions start from; None if a fit replaces it."""
         ...
 
     @property
     def exponents(self) -> Mapping[str, Mapping[str, Estimate]]:
-        """By rate and size ("depth", "width"), where the law has them."""
+        """The exponents by rate and size ("depth", "width"), as far as the law has them."""
         ...
 
     @property
     def note(self) -> str:
-        """What to add to the reason of a verdict."""
+        """Text to add to the reason of a verdict."""
         ...
 
     def predict(self, shape: Shape) -> Prediction:
-        """The rates for a shape."""
+        """Return the rates for a shape."""
         ...
 
 
 @dataclass(frozen=True)
 class Prescribed:
-    """A law whose exponents were known before anything ran.
+    """A law with prescribed exponents.
 
     Attributes:
         origin: the tuned shape.
         base: the best cell there.
-        powers: by rate; a rate that is not there stays as it is.
+        powers: the exponents by rate; a rate without exponents stays.
+        note: text to add to the reason of a verdict.
     """
 
     origin: Shape
@@ -99,7 +101,7 @@ class Prescribed:
         }
 
     def predict(self, shape: Shape) -> Prediction:
-        """The rates of the tuned optimum times (L / L0)^q (N / N0)^p."""
+        """Return the rates of the tuned optimum times (L / L0)^q (N / N0)^p."""
         depth, width = _log_sizes(self.origin, shape)
         cell = self.base
         for name, powers in self.powers.items():
@@ -113,18 +115,18 @@ class Prescribed:
 class Fitted:
     """A law fitted by least squares to the logarithms of optima at several shapes.
 
-    Its intervals are over the seeds at these shapes. Whether the law holds beyond them they do not
-    say: the runs at the target do.
+    Its intervals cover the variation over seeds at these shapes. They do not cover deviations from
+    the law beyond the shapes, which the runs at the target reveal.
 
     Attributes:
         origin: the tuned shape.
-        base: None: no single optimum decides.
-        kept: a cell with the rates that have one value, or none.
-        coefficients: by rate of several values, the logarithm of the rate at `origin` and the
-            exponents of depth and width, first of the fit to all seeds, then of R resamples
-            (1 + R, 3); an exponent is NaN where the shapes do not differ in that size.
-        optima: what it was fitted to.
-        note: what to add to the reason of a verdict.
+        base: None, as no single optimum decides.
+        kept: a cell with the rates that were searched at one value only, or not at all.
+        coefficients: for each rate with several values, the logarithm of the rate at `origin` and
+            the exponents of depth and width: first of the fit to all seeds, then of R resamples
+            (1 + R, 3). The exponent of a size in which the shapes do not differ is NaN.
+        optima: the optima that it was fitted to.
+        note: text to add to the reason of a verdict.
     """
 
     origin: Shape
@@ -139,28 +141,28 @@ class Fitted:
         return {rate: _exponents(values) for rate, values in self.coefficients.items()}
 
     def predict(self, shape: Shape) -> Prediction:
-        """The law's rates, each with its interval."""
+        """Return the rates of the law, each with its interval."""
         at = {name: self.rate(name, shape) for name in self.coefficients}
         return Prediction(replace(self.kept, **{n: rounded(r.value) for n, r in at.items()}), at)
 
     def rate(self, name: str, shape: Shape) -> Estimate:
-        """What the law says of one rate at a shape, not rounded."""
+        """Return one rate at a shape, not rounded."""
         values = self.coefficients[name]
         sizes = np.array([1.0, *_log_sizes(self.origin, shape)])
-        used = sizes != 0  # an exponent that was not fitted must not be asked for
+        used = sizes != 0  # exponents that were not fitted are NaN
         rates = np.exp(values[:, used] @ sizes[used])
         return estimate(rates[0], rates[1:])
 
 
 @dataclass(frozen=True)
 class RulePredictions:
-    """Where a rule takes one arm.
+    """The predictions of one transfer rule for one arm.
 
     Attributes:
         rule: a name in `transfer.spec.transfer_rules.TRANSFER_RULES`.
-        law: what it makes of the search; None where the runs do not determine it.
+        law: the law that the rule makes of the search; None if the runs do not determine it.
         predicted: learning rates by target; empty without a law.
-        note: what the law, or the lack of it, adds to the reason of a verdict.
+        note: text that the law, or its absence, adds to the reason of a verdict.
     """
 
     rule: str
@@ -170,14 +172,14 @@ class RulePredictions:
 
 
 def fit(origin: Shape, optima: Mapping[Shape, RefinedOptimum | None]) -> Fitted:
-    """The law that goes through the optima of several shapes, as nearly as it can.
+    """Return the law fitted by least squares to the optima of several shapes.
 
-    A shape whose best cell lies on the edge of the grid gives no estimate, and is left out for both
-    rates, as the optimum in one depends on the other.
+    A shape whose best cell lies on the edge of the grid is left out for both rates, as the optimal
+    value of one depends on the other.
 
     Args:
         origin: the tuned shape.
-        optima: of every shape that was searched; None where nothing trained.
+        optima: the optimum of every shape that was searched; None if nothing trained there.
 
     Raises:
         UnfittedError: too few shapes are left.
@@ -199,32 +201,34 @@ def fit(origin: Shape, optima: Mapping[Shape, RefinedOptimum | None]) -> Fitted:
         coefficients[name] = np.full((observed.shape[1], 3), np.nan)
         coefficients[name][:, columns] = (solve @ observed).T
     law = Fitted(origin, some.cell, coefficients, usable)
-    said = [describe(rate, exponents) for rate, exponents in law.exponents.items()]
-    return replace(law, note="; ".join([*said, *remarks]))
+    laws = [describe(rate, exponents) for rate, exponents in law.exponents.items()]
+    return replace(law, note="; ".join([*laws, *remarks]))
 
 
 def varied_sizes(shapes: Sequence[Shape]) -> list[str]:
-    """The sizes in which the shapes differ."""
+    """Return the sizes in which the shapes differ."""
     return [size for size in SIZES if len({getattr(shape, size) for shape in shapes}) > 1]
 
 
 def needed(varied: Sequence[str]) -> int:
-    """How many shapes a fit needs: one more than unknowns, as it goes through fewer whatever they
-    say."""
+    """Return the number of shapes that a fit needs: one more than it has unknowns.
+
+    With fewer shapes the fit passes through all optima and cannot fail.
+    """
     return 2 + len(varied)
 
 
 def compatible_with_zero(exponent: Estimate) -> bool:
-    """Whether its interval contains 0, so that the rate may as well stay."""
+    """Return whether the interval contains 0, which means that the rate may stay."""
     return exponent.bounded and exponent.low <= 0 <= exponent.high
 
 
 def describe(rate: str, exponents: Mapping[str, Estimate]) -> str:
-    """A fitted law of one rate in words."""
+    """Return the fitted law of one rate in words."""
     powers = " ".join(f"{SIZE_SYMBOLS[size]}^{_interval(e)}" for size, e in exponents.items())
     across = " and ".join(size for size, e in exponents.items() if compatible_with_zero(e))
     zero = f", compatible with zero-shot transfer across {across}" if across else ""
-    return f"{RATE_NAMES[rate]} goes as {powers}{zero}"
+    return f"{RATE_NAMES[rate]} scales as {powers}{zero}"
 
 
 def _interval(exponent: Estimate) -> str:
@@ -234,7 +238,7 @@ def _interval(exponent: Estimate) -> str:
 
 
 def _exponents(coefficients: ndarray) -> dict[str, Estimate]:
-    """Those of a rate that were fitted."""
+    """Return the fitted exponents of one rate."""
     columns = {size: coefficients[:, 1 + place] for place, size in enumerate(SIZES)}
     return {
         size: estimate(values[0], values[1:])
@@ -244,7 +248,7 @@ def _exponents(coefficients: ndarray) -> dict[str, Estimate]:
 
 
 def _log_sizes(origin: Shape, shape: Shape) -> tuple[float, float]:
-    """log(L / L0) and log(N / N0)."""
+    """Return log(L / L0) and log(N / N0)."""
     return (
         math.log((shape.depth + 1) / (origin.depth + 1)),
         math.log(shape.width / origin.width),
@@ -256,12 +260,11 @@ def _left_out(optima: Mapping[Shape, RefinedOptimum | None]) -> Iterator[str]:
         if best is None:
             yield f"nothing trained at {shape}"
         elif best.edges:
-            edges = " and the ".join(f"{side} {rate}" for rate, side in best.edges.items())
-            yield f"{shape} was left out, as its optimum has the {edges} searched"
+            yield f"{shape} was left out, as its optimum is at the {describe_edges(best.edges)}"
 
 
 def _coarse(usable: Mapping[Shape, RefinedOptimum]) -> Iterator[str]:
     shapes = [str(shape) for shape, best in usable.items() if best.coarse]
     if shapes:
         where = " and ".join(f"({shape})" for shape in shapes)
-        yield f"at {where} a neighbour of the optimum did not train: it is known to the cell only"
+        yield f"at {where} a neighbour of the optimum did not train: only its cell is known"

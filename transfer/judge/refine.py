@@ -1,8 +1,8 @@
-"""The optimum of one shape, finer than the grid that was searched: pure functions.
+"""The optimum of one shape, resolved between the cells of the grid: pure functions.
 
-Along each rate a parabola goes through the logarithms of the mean losses of the best cell and its
-two neighbours, over the logarithm of the rate; its lowest point is the optimum. With a minimum in
-the middle that point is at most half-way to a neighbour, so that nothing is extrapolated.
+Along each rate, a parabola is drawn through the logarithms of the mean losses of the best cell and
+its two neighbours, over the logarithm of the rate. Its lowest point is the optimum. As the loss in
+the middle is the lowest, that point is at most half-way to a neighbour: nothing is extrapolated.
 """
 
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ from transfer.space import Grid, Side, Space
 
 @dataclass(frozen=True)
 class RefinedOptimum:
-    """Where the loss is lowest at one shape.
+    """The optimum of one shape, between the cells of the grid.
 
     Attributes:
         cell: the best cell of the grid.
-        log_rates: by rate of which there are several values, the natural logarithm of the optimum,
-            first for the seeds as they are, then in each of R resamples of them (1 + R,); NaN in
-            resamples without a trained cell.
-        edges: the rates in which `cell` lies on the edge of the grid, and on which side: then
-            there is no estimate, as a better cell may lie beyond.
-        coarse: the rates in which a neighbour did not train (or failed, or was not run), so that
-            there is no parabola: the optimum is `cell`, and in resamples anywhere up to half-way
-            to its neighbours, as that is all that is known.
+        log_rates: natural logarithm of the optimal rate, for each rate with several values: first
+            for the seeds as they are, then for R resamples of them (1 + R,); NaN in resamples
+            without a trained cell.
+        edges: the rates in which `cell` lies on the edge of the grid, and on which side. There is
+            no estimate then, as a better cell may lie beyond.
+        coarse: the rates without a parabola, because a neighbour did not train, failed or was not
+            run. The optimum is `cell`, and in resamples a random point up to half-way to its
+            neighbours, which is all that the runs determine.
     """
 
     cell: Cell
@@ -38,7 +38,7 @@ class RefinedOptimum:
     coarse: tuple[str, ...]
 
     def rate(self, name: str) -> Estimate:
-        """The optimal rate with its interval."""
+        """Return the optimal rate with its interval."""
         rates = np.exp(self.log_rates[name])
         return estimate(rates[0], rates[1:])
 
@@ -46,7 +46,7 @@ class RefinedOptimum:
 def refine(
     landscape: Landscape, space: Space, generator: np.random.Generator
 ) -> RefinedOptimum | None:
-    """The optimum of a landscape over a space of lists; None where no cell trained."""
+    """Return the optimum of a landscape over a space of lists; None if no cell trained."""
     best = optimum(landscape)
     if best is None:
         return None
@@ -76,7 +76,7 @@ def refine(
 
 
 def _neighbours(cells: tuple[Cell, ...], name: str, rates: Grid, side: int) -> ndarray:
-    """Of every cell the index of the one next to it along a rate, -1 where there is none (C,)."""
+    """Return the index of every cell's neighbour along a rate, -1 if there is none (C,)."""
     places = {cell: place for place, cell in enumerate(cells)}
 
     def find(cell: Cell) -> int:
@@ -89,7 +89,7 @@ def _neighbours(cells: tuple[Cell, ...], name: str, rates: Grid, side: int) -> n
 
 
 def _lowest(x: ndarray, y: ndarray, lower: ndarray, best: ndarray, upper: ndarray) -> ndarray:
-    """The lowest point of the parabola through three cells, in each resample (R,).
+    """Return the lowest point of the parabola through three cells in each resample (R,).
 
     Args:
         x: logarithm of the rate of every cell (C,).
@@ -98,7 +98,7 @@ def _lowest(x: ndarray, y: ndarray, lower: ndarray, best: ndarray, upper: ndarra
     """
     rows = np.arange(len(best))
     left, right = x[best] - x[lower], x[upper] - x[best]
-    with np.errstate(divide="ignore", invalid="ignore"):  # where there are no neighbours
+    with np.errstate(divide="ignore", invalid="ignore"):  # cells without neighbours
         down = (y[rows, lower] - y[rows, best]) / left
         up = (y[rows, upper] - y[rows, best]) / right
         shift = (down * right - up * left) / (2 * (down + up))
@@ -106,9 +106,9 @@ def _lowest(x: ndarray, y: ndarray, lower: ndarray, best: ndarray, upper: ndarra
 
 
 def _within(rates: Grid, x: ndarray, generator: np.random.Generator) -> ndarray:
-    """Anywhere up to half-way from each x (R,), a logarithm of a rate, to the grid's neighbours."""
+    """Return a random point up to half-way from each log rate x (R,) to its neighbours."""
     grid = np.log(rates.values)
-    ends = [2 * grid[0] - grid[1], *grid, 2 * grid[-1] - grid[-2]]  # an edge is like its other side
+    ends = [2 * grid[0] - grid[1], *grid, 2 * grid[-1] - grid[-2]]  # beyond an edge as before it
     halves = np.diff(ends) / 2
     place = np.abs(x[:, None] - grid).argmin(axis=1)
     return generator.uniform(x - halves[place], x + halves[place + 1])

@@ -1,1 +1,1 @@
-"""Search the learning rates of one shape: spaces, samplers, step limits."""
+"""Search the learning rates of one shape: samplers."""

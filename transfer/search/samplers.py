@@ -1,12 +1,13 @@
-"""Searches: an Optuna study in memory that is asked for cells and told their losses.
+"""Searches: Optuna studies in memory, with its ask-and-tell interface.
 
-The only module that uses Optuna, imported when a search starts. A study is never stored: a job that
-starts again asks and tells it the same things in the same order, the losses now coming from the
-ledger, and so arrives where it was.
+This is the only module that uses Optuna; it imports it when a search starts. Studies are never
+stored. A restarted job asks for the same cells in the same order and tells the study the losses
+that the ledger has, which restores its state.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pccore import Registry
 from results.landscape import Cell
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     import optuna
 
 SEED = 0
-"""Seed of every sampler: the same spec asks for the same cells."""
+"""Seed of every sampler, so that the same spec leads to the same cells."""
 
 WORST_LOSS = 1e30
-"""What Optuna is told for a cell of which no seed trained. It must be finite: Optuna drops NaN, and
-lets -inf win; the samplers offered here rank losses, so its size does not matter."""
+"""The loss that Optuna is told for a cell of which no seed trained. It must be finite, as Optuna
+drops NaN and lets -inf win. These samplers only rank losses, so that its size does not matter."""
 
 
 class Sampler(Protocol):
@@ -28,18 +29,18 @@ class Sampler(Protocol):
 
     @property
     def exhaustive(self) -> bool:
-        """Whether it takes every cell of a list exactly once, rather than as many as are asked."""
+        """Whether it takes every cell of a list exactly once, rather than a number of trials."""
         ...
 
     def build(self) -> "optuna.samplers.BaseSampler":
-        """The Optuna sampler."""
+        """Return the Optuna sampler."""
         ...
 
 
 class GridSearch:
     """Every cell exactly once.
 
-    The cells are enqueued; Optuna's own GridSampler repeats cells when several are in flight.
+    `Search` lists the cells: Optuna's own GridSampler repeats cells when several are in flight.
     """
 
     exhaustive = True
@@ -71,7 +72,7 @@ class TreeParzen:
 
 
 class CovarianceAdaptation:
-    """CMA-ES. It needs two rates: a variant that has one is searched by TPE instead."""
+    """CMA-ES. It needs two rates; a variant with one rate is searched by TPE."""
 
     exhaustive = False
 
@@ -98,22 +99,23 @@ SAMPLERS: Registry[Sampler] = Registry(
 
 @dataclass(frozen=True)
 class Trial:
-    """A cell that a search asked for; `number` is its place in the study."""
+    """A cell of a search, and its number in the study."""
 
     number: int
     cell: Cell
 
 
 class Search:
-    """Asks for cells of a space, one at a time, any number of them before their losses are told.
+    """A search for the best cell of a space.
 
-    Optuna is asked which cell comes next. A whole grid has an order of its own, and Optuna, which
-    looks through all cells that wait each time that it is asked, is only told what came out.
+    Any number of cells may be asked for before their losses are told. Optuna chooses the next cell,
+    except in a grid: its cells come in their own order, and Optuna is only told the losses, because
+    its time per question grows with the number of waiting cells.
 
     Args:
-        space: where to search.
+        space: the space to search.
         sampler: a name in `SAMPLERS`.
-        trials: how many cells to ask for; None means every cell of a space of lists.
+        trials: the number of cells; None means every cell of a space of lists.
     """
 
     def __init__(self, space: Space, sampler: str, trials: int | None) -> None:
@@ -130,7 +132,7 @@ class Search:
         self.asked = 0
 
     def ask(self) -> Trial | None:
-        """The next cell; None when all have been asked for."""
+        """Return the next cell; None after the last."""
         if self.asked == self.trials:
             return None
         self.asked += 1
@@ -140,7 +142,7 @@ class Search:
         return Trial(trial.number, self._cell(trial.params))
 
     def tell(self, trial: Trial, loss: float) -> None:
-        """Report the loss of a cell that was asked for. It must be finite: see `WORST_LOSS`."""
+        """Report the loss of a trial, which must be finite: see `WORST_LOSS`."""
         if not self._cells:
             self._study.tell(trial.number, loss)
             return
@@ -151,19 +153,19 @@ class Search:
             for name, rates in self._rates.items()
             if isinstance(rates, Grid)
         }
-        trial_told = create_trial(params=places, distributions=self._distributions, value=loss)
-        self._study.add_trial(trial_told)
+        finished = create_trial(params=places, distributions=self._distributions, value=loss)
+        self._study.add_trial(finished)
 
-    def _cell(self, parameters: dict[str, Any]) -> Cell:
-        rates = {
-            name: values.values[parameters[name]] if isinstance(values, Grid) else parameters[name]
-            for name, values in self._rates.items()
-        }
-        return Cell(rates["weight_lr"], rates.get("activity_lr"))
+    def _cell(self, parameters: Mapping[str, float]) -> Cell:
+        def rate(name: str, values: Grid | Range) -> float:
+            value = parameters[name]
+            return values.values[int(value)] if isinstance(values, Grid) else value
+
+        return Cell(**{name: rate(name, values) for name, values in self._rates.items()})
 
 
 def _distribution(rates: Grid | Range) -> "optuna.distributions.BaseDistribution":
-    """Lists are searched by place, which keeps their order; ranges by value."""
+    """Return the Optuna distribution: lists are searched by index, ranges by value."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
     if isinstance(rates, Grid):
