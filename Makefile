@@ -2,9 +2,11 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Processes take a file at a time, so that the tests of a file share its fixtures. NumPy and SciPy
-# get one thread each: two processes that share the same cores take twenty times as long.
-PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+# pccore checks its annotations at run time. Processes take a file at a time, so that the tests of a
+# file share its fixtures. NumPy and SciPy get one thread each: two processes that share the same
+# cores take twenty times as long.
+PYTEST := MUPC_CHECK_TYPES=1 OPENBLAS_NUM_THREADS=1 \
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 # test-fast leaves out files whose tests start processes or clusters, or compile for long.
 FAST := tests/test_layers.py tests/test_systems.py tests/results tests/transfer \
