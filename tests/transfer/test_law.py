@@ -21,7 +21,7 @@ from transfer.judge.law import (
     compatible_with_zero,
     fit,
 )
-from transfer.judge.refine import refine
+from transfer.judge.refine import RefinedOptimum, refine
 from transfer.space import Grid, Space
 
 HALVES = tuple(2.0**k for k in range(-14, 3))
@@ -221,6 +221,23 @@ def test_fit_rejects_too_few_optima() -> None:
     assert "no law could be fitted: 0 of 3 shapes have an optimum inside the grid" in message
     assert "nothing trained at width 32, depth 3" in message
     assert "depth 15 was left out" in message
+
+
+@pytest.mark.parametrize(
+    ("shapes", "missing"),
+    [
+        pytest.param(LINE, 1, id="two optima for two unknowns"),
+        pytest.param([shape(L, 4 * L) for L in (4, 8, 16, 32)], 0, id="width follows depth"),
+    ],
+)
+def test_shapes_that_do_not_determine_a_law_make_none(shapes: list[Shape], missing: int) -> None:
+    optima: dict[Shape, RefinedOptimum | None] = dict.fromkeys(shapes[:missing])
+    for at in shapes[missing:]:
+        world = landscape(ETA_ONLY, best_at(at, Exponents()))
+        optima[at] = refine(world, ETA_ONLY, np.random.default_rng(0))
+    inside = f"{len(shapes) - missing} of {len(shapes)} shapes have an optimum inside the grid"
+    with pytest.raises(UnfittedError, match=inside):
+        fit(ORIGIN, optima)
 
 
 def test_fit_keeps_a_rate_with_one_value() -> None:
