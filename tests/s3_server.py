@@ -10,7 +10,7 @@ BUCKET = "s3://bucket"
 
 @contextmanager
 def s3_server() -> Iterator[dict[str, str]]:
-    """Start it; gives the environment variables with which Arrow finds it, keys included."""
+    """Start the server; yield the environment variables, keys included, by which Arrow finds it."""
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line per request

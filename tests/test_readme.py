@@ -1,4 +1,4 @@
-"""The README's examples run as they stand, in the README's order, in one empty folder."""
+"""The README's examples, run unchanged and in order in one folder."""
 
 import os
 import re
@@ -26,10 +26,10 @@ class Block:
     """A fenced block of a document.
 
     Attributes:
-        language: the word after the fence.
-        text: what stands between the fences.
+        language: the word after the opening fence.
+        text: the lines between the fences.
         line: the line of the opening fence.
-        reason: why it is not run, from a comment `<!-- not run: reason -->` above; "" if it is.
+        reason: the reason in a comment `<!-- not run: reason -->` above the block; "" if it is run.
     """
 
     language: str
@@ -38,7 +38,7 @@ class Block:
     reason: str
 
     def commands(self) -> list[str]:
-        """The commands of a console block: what follows a "$ ", with its continuation lines."""
+        """Return the commands of a console block: lines after "$ " with their continuations."""
         joined = self.text.replace("\\\n", " ")
         return [line[2:].strip() for line in joined.splitlines() if line.startswith("$ ")]
 
@@ -54,7 +54,7 @@ def readme() -> list[Block]:
 
 
 def run(block: Block, folder: Path) -> None:
-    """Run a block's code in a fresh process, or its commands in one shell each."""
+    """Run Python code in a fresh process, or each console command in a shell."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     }
@@ -72,7 +72,7 @@ def run(block: Block, folder: Path) -> None:
         )
 
 
-def test_the_readmes_examples_run(tmp_path: Path) -> None:
+def test_examples_run(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     examples = [block for block in readme() if block.language in RUNNABLE and not block.reason]
     assert {block.language for block in examples} == set(RUNNABLE)
@@ -80,8 +80,8 @@ def test_the_readmes_examples_run(tmp_path: Path) -> None:
         run(block, tmp_path)
 
 
-def test_every_block_is_run_or_says_why_not() -> None:
-    """A block without a language, or of shell lines without "$ ", would be skipped unseen."""
+def test_every_block_is_run_or_has_a_reason_not_to_be() -> None:
+    """Without a language or "$ " a block would be skipped silently."""
     for block in readme():
         assert block.language not in ("", "sh", "bash", "shell", "py"), f"README.md:{block.line}"
         if block.language == "console":
@@ -106,12 +106,12 @@ name: x
 """
 
 
-def test_blocks_are_found_with_their_lines_and_reasons() -> None:
+def test_finds_blocks_with_lines_and_reasons() -> None:
     found = [(block.language, block.line, block.reason) for block in blocks(DOCUMENT)]
     assert found == [("python", 2, ""), ("console", 7, "needs a cluster"), ("yaml", 13, "")]
 
 
-def test_commands_are_told_from_their_output() -> None:
+def test_separates_commands_from_output() -> None:
     console = next(block for block in blocks(DOCUMENT) if block.language == "console")
     assert [command.split() for command in console.commands()] == [
         ["mupc", "run", "a.yaml", "--pool", "ray"],
@@ -122,6 +122,6 @@ def test_commands_are_told_from_their_output() -> None:
 @pytest.mark.parametrize(
     "block", [Block("python", "1 / 0", 3, ""), Block("console", "$ true\n$ false\n", 3, "")]
 )
-def test_a_failing_example_fails(block: Block, tmp_path: Path) -> None:
+def test_failing_example_fails_the_test(block: Block, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"README\.md:3: (example.py|false) failed"):
         run(block, tmp_path)

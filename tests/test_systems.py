@@ -1,4 +1,4 @@
-"""docs/systems.md names only what exists: classes, names in a spec, tests; and leaves none out."""
+"""docs/systems.md: every class, spec name and test that it lists exists, and none is missing."""
 
 import re
 from functools import reduce
@@ -28,7 +28,7 @@ def cells(row):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: cells(row)[0])
-def test_what_a_row_names_exists(row):
+def test_names_in_a_row_exist(row):
     *_, things, proof = cells(row)
     outside, _, inside = things.partition("[")
     for name in re.findall(r"`([\w.]+)`", outside):
@@ -45,5 +45,5 @@ def test_every_registered_name_has_a_row(registry):
     assert set(registry) <= listed
 
 
-def test_a_page_is_read():
+def test_page_has_rows():
     assert len(ROWS) > 35
