@@ -38,8 +38,8 @@ check: lint types test  ## what must hold before a commit: lint, types, layer ru
 
 # Compiled with the optimisations that users have (tests/conftest.py).
 check-all: export JAX_DISABLE_MOST_OPTIMIZATIONS = 0
-check-all: lint types  ## the same with the tests that take minutes, on optimised programs
-	$(PYTEST)
+check-all: lint types  ## the same with slow tests, optimised programs and new random examples
+	$(PYTEST) --hypothesis-profile new
 
 lint: $(READY)  ## ruff's rules and formatting, and who may import whom
 	$(BIN)/ruff check
