@@ -66,7 +66,7 @@ class Attack:
             self.driver = subprocess.Popen(
                 [*MUPC, "run", "spec.yaml", *where, "--checkpoint-minutes", "0.01"],
                 cwd=self.folder,
-                env={**os.environ, "MUPC_LAYOUTS": "default", **self.nodes.variables()},
+                env={**os.environ, **self.nodes.variables()},
                 stdout=output,
                 stderr=output,
             )
@@ -184,8 +184,7 @@ def undisturbed_verdicts(folder: Path) -> pd.DataFrame:
     """Return the verdicts of an undisturbed run."""
     (folder / "spec.yaml").write_text(yaml.safe_dump({"name": "undisturbed", **SPEC}))
     command = [*MUPC, "run", "spec.yaml", "--ledger", "undisturbed"]
-    variables = {**os.environ, "MUPC_LAYOUTS": "default"}
-    subprocess.run(command, cwd=folder, env=variables, capture_output=True, check=True)
+    subprocess.run(command, cwd=folder, capture_output=True, check=True)
     return results.open(folder / "undisturbed").verdicts()[DECIDED]
 
 

@@ -4,7 +4,7 @@
 
 "Program" is what XLA plans for one compiled step of one lane: arguments, outputs and temporaries,
 less what is shared (weights and Adam's state are donated, as in training). "Estimate" is
-`jobs.pools.lanes.lane_bytes`. "Process" is by how much the largest resident size of a fresh
+`jobs.pools.layouts.lane_bytes`. "Process" is by how much the largest resident size of a fresh
 process grows while it trains two steps, compilation included; on a GPU it is the device's peak use
 instead.
 """
@@ -28,7 +28,7 @@ def main() -> None:
     if options.child:
         print(json.dumps(process_bytes(options.shapes[0], options.lanes)))
         return
-    from jobs.pools.lanes import lane_bytes
+    from jobs.pools.layouts import lane_bytes
 
     report = Report(
         "Memory of a training step, in MiB",

@@ -17,7 +17,7 @@ from jobs.cli.progress import display
 from jobs.cli.statistics import RunStatistics
 from jobs.cli.tables import plain_table, screen
 from jobs.errors import CommandError
-from jobs.pools.layout_policy import layout_policy
+from jobs.pools.settings import layout_policy
 from results.durations import duration
 
 if TYPE_CHECKING:

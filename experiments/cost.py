@@ -6,17 +6,15 @@ from pathlib import Path
 import pccore
 from experiments.recipe import Setting
 from experiments.settings import digest
+from jobs.pools.timing import COMPILE_SECONDS, PEAK_RATES
 from transfer.engine.grouping import work
 from transfer.engine.plan import Plan
 
-CORE_RATE = 1e11
-"""Multiply-adds a second of training on one CPU core (docs/log.md)."""
+CORE_RATE = PEAK_RATES["cpu"]
+"""Multiply-adds per second of training on one CPU core."""
 
 GPU_RATE = 1e13
 """The same on an H100, as the roofline of docs/performance.md predicts; not measured."""
-
-COMPILE_SECONDS = 4.0
-"""On one core, a program (docs/log.md)."""
 
 
 @dataclass(frozen=True)

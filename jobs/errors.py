@@ -1,7 +1,7 @@
 """Errors of the package, and the distinction between user errors and bugs."""
 
 OURS = ("pccore", "results", "transfer", "jobs")
-LONGEST_CAUSE = 300  # characters
+MAX_CAUSE = 300  # characters of an error's text that are kept
 
 
 class PoolError(RuntimeError):
@@ -9,7 +9,7 @@ class PoolError(RuntimeError):
 
 
 class CommandError(ValueError):
-    """The arguments of a command are invalid."""
+    """A command with options that contradict each other or the files they name."""
 
 
 class SubmissionError(ValueError):
@@ -17,11 +17,11 @@ class SubmissionError(ValueError):
 
 
 class TokenError(SubmissionError):
-    """A cluster requires no token, or there is no valid token for it."""
+    """A cluster is not used: a token is missing or wrong, or the cluster requires none."""
 
 
 class MeasuringError(RuntimeError):
-    """Nothing could be measured."""
+    """A layout cannot be measured, or its measurement cannot be stored."""
 
 
 class SettingError(ValueError):
@@ -29,16 +29,16 @@ class SettingError(ValueError):
 
 
 def is_users(error: Exception) -> bool:
-    """Return whether an error is one of the user: its class belongs to this project.
+    """Return whether an error is the user's: its class is one of the project's.
 
-    The text of such an error is one sentence for the user. Every other error is a bug and keeps its
-    traceback.
+    Their text is one sentence for the user. Python's own classes are bugs, whose traceback must not
+    be hidden.
     """
     return type(error).__module__.partition(".")[0] in OURS
 
 
 def one_sentence(error: BaseException) -> str:
-    """Return the class of an error and the first line of its text, cut to `LONGEST_CAUSE`."""
+    """Return an error's class and the first line of its text, shortened to fit into a table."""
     lines = str(error).strip().splitlines()
     text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return text if len(text) <= LONGEST_CAUSE else text[: LONGEST_CAUSE - 3] + "..."
+    return text if len(text) <= MAX_CAUSE else text[: MAX_CAUSE - 3] + "..."

@@ -1,44 +1,58 @@
-"""`mupc layouts`: how the arithmetic of every shape is laid out on this machine, and why."""
+"""`mupc layouts`: the layout of every shape of an experiment on this machine, or a measurement."""
 
 import json
 import sys
 import time
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 
 import pccore
 import transfer
 from jobs.cli.tables import number, plain_table, screen
-from jobs.pools import environment, layout_memory
-from jobs.pools.devices import Device, describe, shared_out
-from jobs.pools.layout_choice import Choice, Source, known_layout, measured_layout, wants_measuring
-from jobs.pools.layout_memory import Trial
-from jobs.pools.layouts import has_choice
+from jobs.errors import MeasuringError
+from jobs.pools import environment
+from jobs.pools.devices import Device, describe, share
+from jobs.pools.layout_measurement import Candidate, has_candidates, measure_layout
+from jobs.pools.layouts import (
+    Layout,
+    choose_layout,
+    layout_folder,
+    load_layout,
+    save_layout,
+    speed_key,
+)
 from jobs.pools.local import slots_of
+from jobs.pools.settings import LAYOUTS_VARIABLE, LayoutPolicy, layout_policy
 from transfer.engine.plan import Plan
 from transfer.spec.networks import stacks
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 KNOBS = ("lanes", "layers per product", "batch shards")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A shape of an experiment.
+    """The layout of one shape of an experiment.
 
     Attributes:
         config: its training.
-        variants: the names of those that share it.
-        choice: its layout.
-        waits: whether `mupc run` would measure it before it trains.
+        variants: names of the variants that share it.
+        layout: its layout.
+        source: the policy by which the layout was chosen.
+        candidates: the layouts that were timed now; empty without a measurement.
     """
 
     config: pccore.TrainingConfig
     variants: tuple[str, ...]
-    choice: Choice
-    waits: bool
+    layout: Layout
+    source: LayoutPolicy
+    candidates: tuple[Candidate, ...] = ()
 
     @property
     def network(self) -> pccore.NetworkConfig:
@@ -52,109 +66,131 @@ class Entry:
 
 
 def list_layouts(spec: Path, *, measure: bool, workers: int | None, as_json: bool) -> None:
-    """Show the layout of every shape, and with `measure` what it was chosen from."""
+    """Print the layout of every shape; with `measure`, time the candidates and store the fastest.
+
+    Raises:
+        MeasuringError: no layout of a shape could be trained, or the result cannot be stored.
+        SettingError: `MUPC_LAYOUTS` sets an unknown policy.
+    """
     plan = _plan(transfer.load(spec))
     device = this_device(workers)
-    entries = [
-        _entry(config, variants, device, measure)
-        for config, variants in shapes(plan, device).items()
-    ]
+    make = _measured if measure else _chosen
+    entries = [make(config, variants, device) for config, variants in shapes(plan)]
     if as_json:
-        facts = [_facts(entry) for entry in entries]
-        cache, about = str(layout_memory.folder()), asdict(device)
-        print(json.dumps({"cache": cache, "device": about, "layouts": facts}, indent=2))
+        facts = {
+            "cache": str(layout_folder()),
+            "device": asdict(device),
+            "layouts": [_facts(entry) for entry in entries],
+        }
+        print(json.dumps(facts, indent=2))
         return
-    _show(entries, trials=measure)
+    _show(entries)
 
 
 def this_device(workers: int | None) -> Device:
-    """The device as the local pool's threads have it."""
-    environment.prepare()  # one program at a time, with the one core that it has in a busy pool
+    """Return the device of a local pool's threads."""
+    environment.prepare()  # one program at a time, on the one core that it has in a busy pool
     devices = jax.local_devices()
     device = describe(devices[0])
-    return shared_out(device, devices, workers or slots_of(device, devices))
+    return share(device, devices, workers or slots_of(device, devices))
 
 
-def shapes(plan: Plan, device: Device) -> dict[pccore.TrainingConfig, tuple[str, ...]]:
-    """Every training whose layout is decided by itself, and the variants that share it."""
-    found: dict[Path, tuple[pccore.TrainingConfig, tuple[str, ...]]] = {}
+def shapes(plan: Plan) -> list[tuple[pccore.TrainingConfig, tuple[str, ...]]]:
+    """Return the trainings that differ in speed, each with the variants that share it."""
+    found: dict[Hashable, tuple[pccore.TrainingConfig, tuple[str, ...]]] = {}
     for shape in dict.fromkeys((plan.experiment.tune.shape, *plan.experiment.targets)):
         for arm in plan.arms:
             config, name = plan.config(arm, shape), arm.variant.name
-            first, names = found.get(layout_memory.place(config, device), (config, ()))
-            found[layout_memory.place(config, device)] = first, (*names, name)
-    return dict(found.values())
+            first, names = found.get(speed_key(config), (config, ()))
+            found[speed_key(config)] = first, (*names, name)
+    return list(found.values())
 
 
 def _plan(experiment: transfer.Experiment) -> Plan:
-    """The plan, without its data: layouts need the sizes only, which are known without a file."""
+    """Return the plan without data: layouts need sizes only, which are known without a file."""
     plan = Plan(experiment, pccore.data.info(experiment.dataset), digest="")
     plan.check()
     return plan
 
 
-def _entry(
-    config: pccore.TrainingConfig, variants: tuple[str, ...], device: Device, measure: bool
-) -> Entry:
-    if measure and has_choice(config, device):
-        network = stacks(config.network)[0]
-        size = f"{network.depth} x {network.width} ({', '.join(variants)})"
-        print(f"measuring {size}", file=sys.stderr, flush=True)
-        alone = device.kind == "cpu" and device.count == 1
-        clock = time.process_time if alone else time.perf_counter
-        return Entry(config, variants, measured_layout(config, device, clock=clock), waits=False)
-    choice = known_layout(config, device)
-    waits = choice.source is Source.DEFAULT
-    waits = waits and wants_measuring(config, device, choice.layout.lanes)
-    return Entry(config, variants, choice, waits)
+def _chosen(config: pccore.TrainingConfig, variants: tuple[str, ...], device: Device) -> Entry:
+    layout = choose_layout(config, device)
+    measured = layout_policy() is LayoutPolicy.MEASURED and has_candidates(config, device)
+    stored = measured and load_layout(config, device) is not None
+    source = LayoutPolicy.MEASURED if stored else LayoutPolicy.DEFAULT
+    return Entry(config, variants, layout, source)
 
 
-def _facts(entry: Entry) -> dict[str, Any]:
-    measurement = entry.choice.measurement
-    trials = None if measurement is None else [_trial_facts(t) for t in measurement.trials]
+def _measured(config: pccore.TrainingConfig, variants: tuple[str, ...], device: Device) -> Entry:
+    """Time the candidates of a training and store the fastest; the rule decides if there are none.
+
+    Raises:
+        MeasuringError: no layout could be trained, or the result cannot be stored.
+    """
+    if not has_candidates(config, device):
+        return _chosen(config, variants, device)
+    network = stacks(config.network)[0]
+    size = f"{network.depth} x {network.width} ({', '.join(variants)})"
+    print(f"measuring {size}", file=sys.stderr, flush=True)
+    one_core = device.kind == "cpu" and device.count == 1
+    clock = time.process_time if one_core else time.perf_counter
+    found = measure_layout(config, device, clock)
+    try:
+        save_layout(config, device, found.layout)
+    except OSError as error:
+        raise MeasuringError(
+            f"the measured layout cannot be stored in {layout_folder()} ({error}): "
+            "set MUPC_CACHE to a folder that can be written"
+        ) from None
+    return Entry(config, variants, found.layout, LayoutPolicy.MEASURED, found.candidates)
+
+
+def _facts(entry: Entry) -> dict[str, object]:
     return {
         "depth": entry.network.depth,
         "width": entry.network.width,
         "activation": entry.network.activation,
         "variants": list(entry.variants),
-        "layout": asdict(entry.choice.layout),
-        "source": str(entry.choice.source),
-        "run_measures": entry.waits,
-        "trials": trials,
+        "layout": asdict(entry.layout),
+        "source": str(entry.source),
+        "candidates": [
+            {"knob": c.knob, **asdict(c.layout), "seconds_per_step": c.seconds}
+            for c in entry.candidates
+        ],
     }
 
 
-def _trial_facts(trial: Trial) -> dict[str, Any]:
-    return {"knob": trial.knob, **asdict(trial.layout), "seconds_per_step": trial.seconds}
-
-
-def _show(entries: list[Entry], *, trials: bool) -> None:
+def _show(entries: list[Entry]) -> None:
     names = ("H x N", "activation", "variants", *KNOBS, "from")
     table = plain_table(names, text=("H x N", "activation", "variants", "from"))
     for entry in entries:
-        source = str(entry.choice.source)
-        values = (str(value) for value in asdict(entry.choice.layout).values())
+        values = (str(value) for value in asdict(entry.layout).values())
         variants = ", ".join(entry.variants)
-        source += " (mupc run measures it first)" if entry.waits else ""
-        table.add_row(entry.size, entry.network.activation, variants, *values, source)
+        table.add_row(entry.size, entry.network.activation, variants, *values, str(entry.source))
     console = screen()
     console.print(table)
     for entry in entries:
-        if trials and entry.choice.measurement is not None:
-            console.print(f"\n{entry.size}, {', '.join(entry.variants)}: ms a step and lane")
-            console.print(_trial_table(entry.choice.measurement.trials))
-    console.print(f"\nmeasured layouts are kept in {layout_memory.folder()}", soft_wrap=True)
+        if entry.candidates:
+            console.print(f"\n{entry.size}, {', '.join(entry.variants)}: ms per step and lane")
+            console.print(_candidate_table(entry.candidates))
+    if any(entry.candidates for entry in entries):
+        console.print(
+            f"\nstored in {layout_folder()}; mupc run uses measured layouts with "
+            f"--layouts measured (or {LAYOUTS_VARIABLE}=measured)",
+            soft_wrap=True,
+        )
 
 
-def _trial_table(trials: tuple[Trial, ...]) -> Any:
-    """A line per trial; its speed is relative to the first of its knob, in turns with it."""
+def _candidate_table(candidates: tuple[Candidate, ...]) -> "Table":
+    """Return a table of candidates, with their speed relative to the first of the same knob."""
     table = plain_table(("knob", *KNOBS, "ms", "speed"), text=("knob",))
     first: dict[str, float | None] = {}
-    for trial in trials:
-        before = first.setdefault(trial.knob, trial.seconds)
-        speed = before / trial.seconds if before and trial.seconds else None
-        milliseconds = None if trial.seconds is None else 1e3 * trial.seconds
-        values = (str(value) for value in asdict(trial.layout).values())
-        knob = trial.knob.replace("_", " ")
+    for candidate in candidates:
+        seconds = candidate.seconds
+        reference = first.setdefault(candidate.knob, seconds)
+        speed = reference / seconds if reference and seconds else None
+        milliseconds = None if seconds is None else 1e3 * seconds
+        values = (str(value) for value in asdict(candidate.layout).values())
+        knob = candidate.knob.replace("_", " ")
         table.add_row(knob, *values, number(milliseconds), number(speed))
     return table

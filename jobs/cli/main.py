@@ -19,15 +19,13 @@ from jobs.cli.arguments import (
 from jobs.cli.cluster_commands import cluster
 from jobs.cli.entry import run_command
 from jobs.cli.options import (
-    CHECKPOINT_MINUTES,
     PlanOptions,
     PoolKind,
     ResultsOptions,
     RunOptions,
     TableName,
 )
-from jobs.pools.layout_policy import VARIABLE as LAYOUTS
-from jobs.pools.layout_policy import LayoutPolicy
+from jobs.pools.settings import CHECKPOINT_MINUTES, LAYOUTS_VARIABLE, LayoutPolicy
 
 app = typer.Typer(
     help="Tune learning rates on small predictive-coding networks, transfer them to deep ones, "
@@ -64,8 +62,12 @@ def run(
     address: Address = None,
     data_dir: DataDir = None,
     layouts: Annotated[
-        LayoutPolicy, typer.Option(envvar=LAYOUTS, help="How the arithmetic is laid out.")
-    ] = LayoutPolicy.AUTO,
+        LayoutPolicy,
+        typer.Option(
+            envvar=LAYOUTS_VARIABLE,
+            help="Layout of arithmetic: by the rule, or as measured by mupc layouts --measure.",
+        ),
+    ] = LayoutPolicy.DEFAULT,
     checkpoint_minutes: CheckpointMinutes = CHECKPOINT_MINUTES,
     as_json: Json = False,
 ) -> None:
@@ -196,11 +198,11 @@ def datasets(
 @app.command()
 def layouts(
     spec: Spec,
-    measure: Annotated[bool, typer.Option("--measure", help="Measure every shape now.")] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure and store now.")] = False,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Say how the arithmetic of every shape of an experiment is laid out here, and why."""
+    """Show or measure the layout of arithmetic of every shape of an experiment."""
     from jobs.cli.layouts import list_layouts
 
     list_layouts(spec, measure=measure, workers=workers, as_json=as_json)

@@ -4,10 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from jobs.pools.layout_policy import LayoutPolicy
-
-CHECKPOINT_MINUTES = 5.0
-"""How often a group of runs that takes longer is saved: what a lost worker costs."""
+from jobs.pools.settings import LayoutPolicy
 
 
 class PoolKind(StrEnum):

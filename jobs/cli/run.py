@@ -19,7 +19,7 @@ from jobs.cli.tables import (
     several_rules,
     verdict_table,
 )
-from jobs.pools import layout_policy
+from jobs.pools.settings import LAYOUTS_VARIABLE
 from results.durations import duration
 from transfer.engine.plan import Plan
 
@@ -35,7 +35,7 @@ def run_experiment(options: RunOptions) -> int:
     experiment = transfer.load(options.spec)
     report = options.report or Path("report") / experiment.name
     _check(options, experiment, report)
-    os.environ[layout_policy.VARIABLE] = options.layouts  # for threads and workers alike
+    os.environ[LAYOUTS_VARIABLE] = options.layouts  # for threads and workers alike
     ledger = results.open(options.ledger, create=True)
     progress = RunStatistics(experiment)
 

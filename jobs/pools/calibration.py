@@ -1,104 +1,89 @@
-"""How long training takes on a pool, from a few steps that it trains there itself."""
+"""Calibration of a pool: what a few steps of training take there, shape by shape."""
 
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from statistics import fmean
-from typing import Any
 
 import jax
 import numpy as np
 
-import pccore
-from jobs.pools.layout_tuner import ACTIVITY_LR, FASTEST, WEIGHT_LR
+from jobs.pools.timing import (
+    COMPILE_SECONDS,
+    PEAK_RATES,
+    Timing,
+    for_timing,
+    step_work,
+    time_training,
+    timing_lanes,
+)
 from jobs.pools.worker import Loader, load_dataset, this_worker
-from pccore import Lane, Outcome, Status, TrainingConfig
+from pccore import Outcome, Status, TrainingConfig
 from pccore.training.probe import Reading
 from transfer.engine.grouping import work
 from transfer.engine.pool import Group, GroupResult, Pool
 from transfer.spec.networks import stacks
 
 TIMED_SECONDS = 0.5  # of training that a timing should last at least
-MOST_STEPS = 200  # that it takes
-START_SECONDS = 3.0  # of compiling and drawing weights, about
-CAUTIOUS = 10  # times slower than the fastest: what is believed of a pool before it is known
+SLOWDOWN = 10  # of an unknown pool, against the peak rate
 QUANTITIES = ("step", "evaluation", "start")
 
 
-@dataclass(frozen=True)
-class Timing:
-    """What a group of lanes took, in seconds.
-
-    Attributes:
-        lanes: of the group.
-        step: a weight update, per lane.
-        evaluation: an evaluation on the test set, per lane.
-        start: compiling, and drawing the weights, of the group.
-    """
-
-    lanes: int
-    step: float
-    evaluation: float
-    start: float
-
-
 def calibrate(pool: Pool, groups: Iterable[Group], kind: str, seconds: float) -> dict[int, Timing]:
-    """Time groups on a pool, with all its slots busy.
+    """Time groups on a pool while all its slots are busy.
 
-    GPUs take a group each. The cores of a CPU share caches and memory, and a program that is
-    compiled on one would slow down another: they take the same group at the same time.
+    GPUs train a group each. The cores of a CPU share caches and memory, and a compilation on one
+    slows down the others: they train the same group at the same time.
 
     Args:
         pool: made with `train=timed_group`.
-        groups: those to be trained, the most telling first.
-        kind: of the pool's device.
-        seconds: after which no other group is begun, nor one that would surely not be done then.
+        groups: the groups, in the order of their importance.
+        kind: of the pool's device, "cpu" or "gpu".
+        seconds: after which no other group is started, nor one that would end later.
 
     Returns:
-        What was found, by the place of the group; what failed or was left out is missing.
+        The timings, by the group's index; groups that failed or were left out are missing.
     """
     waiting = deque(enumerate(groups))
     copies = pool.slots if kind == "cpu" else 1
-    flying: dict[int, list[Timing | None]] = {}
+    running: dict[int, list[Timing | None]] = {}
     found: dict[int, Timing] = {}
     deadline = time.monotonic() + seconds
-    rate, start = FASTEST[kind] / CAUTIOUS, START_SECONDS
-    while waiting or flying:
-        while waiting and len(flying) * copies < pool.slots:
-            place, group = waiting.popleft()
-            timed = replace(short(group, rate), run_ids=(str(place),) * len(group.lanes))
+    rate, start = PEAK_RATES[kind] / SLOWDOWN, COMPILE_SECONDS
+    while waiting or running:
+        while waiting and len(running) * copies < pool.slots:
+            index, group = waiting.popleft()
+            timed = replace(short(group, rate), run_ids=(str(index),) * len(group.lanes))
             needed = start + len(timed.lanes) * work(timed.config) / rate
             if time.monotonic() + needed < deadline:
-                flying[place] = []
+                running[index] = []
                 for _ in range(copies):
                     pool.submit(timed)
-        for result in pool.collect() if flying else ():
-            place = int(result.group.run_ids[0])
-            flying[place].append(_read(result))
-            if len(flying[place]) == copies:
-                timing = _together(flying.pop(place))
+        for result in pool.collect() if running else ():
+            index = int(result.group.run_ids[0])
+            running[index].append(_read(result))
+            if len(running[index]) == copies:
+                timing = _mean(running.pop(index))
                 if timing is not None:
-                    found[place] = timing
-                    rate = min(rate, _step(result.group.config) / timing.step)
+                    found[index] = timing
+                    rate = min(rate, step_work(result.group.config) / timing.step)
                     start = max(start, timing.start)
     return found
 
 
 def short(group: Group, rate: float) -> Group:
-    """The group with a few steps, evaluated twice in between and once after the last.
+    """Return the group with as few weight updates as can be timed.
 
     Args:
         group: the group.
-        rate: multiply-adds a second that are expected.
+        rate: expected multiply-adds per second.
     """
-    step = len(group.lanes) * _step(group.config) / rate
-    steps = min(MOST_STEPS, max(2, math.ceil(TIMED_SECONDS / step)))
-    config = replace(group.config, steps=2 * steps + 1, eval_every=steps)
-    lanes = tuple(Lane(WEIGHT_LR, ACTIVITY_LR, seed) for seed in range(len(group.lanes)))
-    return replace(group, config=config, lanes=lanes)
+    count = len(group.lanes)
+    config = for_timing(group.config, count, rate, TIMED_SECONDS)
+    return replace(group, config=config, lanes=timing_lanes(count))
 
 
 def timed_group(
@@ -106,55 +91,41 @@ def timed_group(
     *,
     load: Loader = load_dataset,
     on_progress: Callable[[int], None] | None = None,
-    **_: Any,
+    **_: object,
 ) -> GroupResult:
-    """Train a `short` group; what it took are readings of its outcomes.
+    """Train a `short` group, and return its timing as readings of the outcomes.
 
-    Of marks after k, 2 k and 2 k + 1 updates and an evaluation each, the last two intervals tell a
-    step from an evaluation, and the first one what came before. From here on, the process keeps
-    no compiled program on disk: the next calibration must not find one.
+    From the first call on, the process stores no compiled program on disk: the next calibration
+    must not find one.
     """
-    dataset, config = load(group.dataset, group.data_dir), group.config
-    marks: list[float] = []
-
-    def evaluated(steps_done: int) -> None:
-        marks.append(time.perf_counter())
-        if on_progress is not None:
-            on_progress(steps_done)
-
+    dataset = load(group.dataset, group.data_dir)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
     started = datetime.now(UTC)
-    begun = time.perf_counter()
-    pccore.fit_many(config, dataset, group.lanes, on_progress=evaluated)
-    first, many, one = np.diff([begun, *marks])
-    k = config.eval_every
-    step = max((many - one) / (k - 1), 0.0)
-    values = (step, max(one - step, 0.0), max(first - k * step, 0.0))
+    begin = time.perf_counter()
+    timing = time_training(group.config, dataset, group.lanes, on_progress)
     readings = tuple(
-        Reading(0, quantity, float(value), __name__)
-        for quantity, value in zip(QUANTITIES, values, strict=True)
+        Reading(0, quantity, getattr(timing, quantity), __name__) for quantity in QUANTITIES
     )
-    outcome = Outcome(Status.TRAINED, steps=config.steps, readings=readings)
+    outcome = Outcome(Status.TRAINED, steps=group.config.steps, readings=readings)
     return GroupResult(
         group,
         (outcome,) * len(group.lanes),
-        seconds=time.perf_counter() - begun,
+        seconds=time.perf_counter() - begin,
         started=started,
         worker=this_worker(),
     )
 
 
 def _read(result: GroupResult) -> Timing | None:
-    """None where the group failed, or diverged before it could be timed."""
+    """Return the timing of a group, None if it failed or was too short for the clock."""
     values = {reading.quantity: reading.value for reading in result.outcomes[0].readings}
     if not values.get("step"):
         return None
-    lanes = len(result.group.lanes)
-    return Timing(lanes, values["step"] / lanes, values["evaluation"] / lanes, values["start"])
+    return Timing(len(result.group.lanes), **values)
 
 
-def _together(timings: Sequence[Timing | None]) -> Timing | None:
-    """The mean of what was found at the same time; None if any is missing."""
+def _mean(timings: Sequence[Timing | None]) -> Timing | None:
+    """Return the mean of timings that were taken at the same time; None if any is missing."""
     found = [timing for timing in timings if timing is not None]
     if len(found) < len(timings):
         return None
@@ -165,34 +136,29 @@ def _together(timings: Sequence[Timing | None]) -> Timing | None:
 
 
 def interpolated(config: TrainingConfig, known: Sequence[tuple[TrainingConfig, Timing]]) -> Timing:
-    """The timing of a shape that was not measured, from those that were, of its rule if possible.
+    """Interpolate the timing of a shape between those that were measured, of its rule if possible.
 
-    Seconds a multiply-add, and seconds of starting, over the logarithm of a step's multiply-adds;
-    constant beyond either end.
+    Seconds per multiply-add and seconds of the start are linear in the logarithm of a step's
+    multiply-adds, and constant beyond either end.
 
     Args:
         config: of the shape.
-        known: at least one.
+        known: at least one measured shape.
     """
     alike = [pair for pair in known if _kind(pair[0]) == _kind(config)] or known
-    alike = sorted(alike, key=lambda pair: _step(pair[0]))
-    places = [math.log(_step(shape)) for shape, _ in alike]
+    alike = sorted(alike, key=lambda pair: step_work(pair[0]))
+    positions = [math.log(step_work(shape)) for shape, _ in alike]
 
     def at(values: list[float]) -> float:
-        return float(np.interp(math.log(_step(config)), places, values))
+        return float(np.interp(math.log(step_work(config)), positions, values))
 
     return Timing(
         lanes=round(at([timing.lanes for _, timing in alike])),
-        step=_step(config) * at([timing.step / _step(shape) for shape, timing in alike]),
+        step=step_work(config) * at([timing.step / step_work(shape) for shape, timing in alike]),
         evaluation=_weights(config)
         * at([timing.evaluation / _weights(shape) for shape, timing in alike]),
         start=at([timing.start for _, timing in alike]),
     )
-
-
-def _step(config: TrainingConfig) -> float:
-    """Multiply-adds of a weight update."""
-    return work(replace(config, steps=1))
 
 
 def _weights(config: TrainingConfig) -> int:

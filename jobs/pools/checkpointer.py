@@ -1,4 +1,4 @@
-"""Between one group's training and the pool: checkpoints now and then, and word to stop."""
+"""Checkpoints of one group's training, and the exception that stops it."""
 
 import struct
 import threading
@@ -7,8 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from jobs.cli.options import CHECKPOINT_MINUTES
-from jobs.pools.worker import Stopped
+from jobs.pools.settings import CHECKPOINT_MINUTES
 
 if TYPE_CHECKING:
     from results import Checkpoints
@@ -19,57 +18,64 @@ CHECKPOINT_SECONDS = 60 * CHECKPOINT_MINUTES
 _SECONDS = struct.Struct("<d")
 
 
-class Keeper:
-    """Watches the training of one group (`pccore.Snapshots`).
+class Stopped(BaseException):
+    """Raised inside a group's training when its worker must stop; the group has not failed.
 
-    A checkpoint is a snapshot with the seconds that it took to get there.
+    Like KeyboardInterrupt it is no `Exception`, so that no handler in between takes it for a fault.
+    """
+
+
+class Checkpointer:
+    """Saves the training of one group at intervals, and restores it (`pccore.Snapshots`).
+
+    A checkpoint is a snapshot, preceded by the seconds of training that led to it.
 
     Args:
-        checkpoint: the one to go on from; None to begin at the beginning.
-        keep: what to do with a new one; None where nothing is kept.
-        every: seconds between two.
-        stopping: set when the worker is to give up its group, which is then saved first.
+        checkpoint: where to continue; None starts from the beginning.
+        save: called with every new checkpoint; None saves nothing.
+        interval: seconds between two checkpoints.
+        stop: set to stop the training, which is saved first.
 
     Attributes:
-        seconds: that earlier workers spent on the group, up to the checkpoint.
+        seconds: training time that earlier workers spent, up to the checkpoint.
     """
 
     def __init__(
         self,
         checkpoint: bytes | None,
-        keep: Callable[[bytes], None] | None,
-        every: float,
-        stopping: threading.Event,
+        save: Callable[[bytes], None] | None,
+        interval: float,
+        stop: threading.Event,
     ) -> None:
         self.seconds = 0.0
         self._snapshot: bytes | None = None
         if checkpoint is not None and len(checkpoint) >= _SECONDS.size:
             (self.seconds,) = _SECONDS.unpack_from(checkpoint)
             self._snapshot = checkpoint[_SECONDS.size :]
-        self._keep, self._every, self._stopping = keep, every, stopping
-        self._begun = self._last = time.monotonic()
+        self._save, self._interval, self._stop = save, interval, stop
+        self._started = self._saved = time.monotonic()
 
     def load(self) -> bytes | None:
-        """The snapshot to go on from."""
+        """Return the snapshot to continue from, if there is one."""
         return self._snapshot
 
     def offer(self, take: Callable[[], bytes]) -> None:
-        """Save the training if it is time to, or if it must stop.
+        """Save the training if the interval is over or the worker must stop.
 
         Raises:
-            Stopped: it must.
+            Stopped: the worker must stop.
         """
-        stopping, now = self._stopping.is_set(), time.monotonic()
-        if self._keep is not None and (stopping or now - self._last >= self._every):
-            spent = self.seconds + now - self._begun
-            self._keep(_SECONDS.pack(spent) + take())
-            self._last = time.monotonic()
+        stopping, now = self._stop.is_set(), time.monotonic()
+        if self._save is not None and (stopping or now - self._saved >= self._interval):
+            spent = self.seconds + now - self._started
+            self._save(_SECONDS.pack(spent) + take())
+            self._saved = time.monotonic()
         if stopping:
             raise Stopped
 
 
-def save(checkpoints: "Checkpoints", group: "Group", checkpoint: bytes) -> None:
-    """Keep a group's checkpoint. A ledger that cannot take it is warned of: training goes on."""
+def save_checkpoint(checkpoints: "Checkpoints", group: "Group", checkpoint: bytes) -> None:
+    """Store a group's checkpoint; warn, and let the training continue, if the ledger cannot."""
     from results import LedgerError
 
     try:

@@ -1,7 +1,7 @@
-"""Where compiled programs are kept between runs, shared by the workers of a node.
+"""The cache of compiled programs, which the workers of a node share and later runs reuse.
 
-JAX writes an entry in place, so a process killed while writing leaves a torn one, which JAX never
-replaces: it warns and compiles again, every time. Torn entries are therefore removed at start.
+JAX writes an entry in place, so a process killed while writing leaves a truncated one. JAX never
+replaces it, but warns and compiles again, every time. Truncated entries are removed at start.
 """
 
 import os
@@ -12,11 +12,11 @@ from pathlib import Path
 from jobs.pools.machine import cpu_features
 
 _ZLIB_MAGIC = b"\x78"
-_STAMP = "checked"  # its modification time says up to when entries were found whole
+_STAMP = "checked"  # entries older than this file are complete
 
 
 def user_cache() -> Path:
-    """The project's cache folder: `MUPC_CACHE`, else `XDG_CACHE_HOME`/mupc, else ~/.cache/mupc."""
+    """Return the cache folder: `MUPC_CACHE`, else `XDG_CACHE_HOME`/mupc, else ~/.cache/mupc."""
     if own := os.environ.get("MUPC_CACHE"):
         return Path(own)
     home = os.environ.get("XDG_CACHE_HOME")
@@ -24,58 +24,58 @@ def user_cache() -> Path:
 
 
 def folder() -> Path:
-    """The compilation cache of machines like this one.
+    """Return the compilation cache of machines like this one.
 
-    Programs for the CPU use the instructions of the CPU that compiled them: a home folder shared by
-    different machines must not hand them around.
+    Programs use the instructions of the CPU that compiled them, so different machines that share a
+    home folder need caches of their own.
     """
     return user_cache() / "xla" / cpu_features()
 
 
 def open_folder() -> Path | None:
-    """Create the folder and remove its torn entries. None where it cannot be written."""
+    """Create the folder and remove its truncated entries. None where it is not writable."""
     path = folder()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        remove_torn(path)
+        remove_truncated(path)
     except OSError:
         return None
     return path if os.access(path, os.W_OK) else None
 
 
-def remove_torn(path: Path) -> list[str]:
-    """Remove the entries in `path` that cannot be unpacked; returns their names.
+def remove_truncated(path: Path) -> list[str]:
+    """Remove the entries in `path` that cannot be decompressed, and return their names.
 
-    Only entries written since the last call are read. One that another process is writing at this
-    moment may go too: it will be compiled again.
+    Only entries written since the last call are read. An entry that another process is writing at
+    this moment may be removed too: its program will be compiled again.
     """
     stamp = path / _STAMP
     since = stamp.stat().st_mtime if stamp.exists() else 0.0
     stamp.touch()
-    torn = []
+    removed = []
     for entry in path.glob("*-cache"):
         try:
-            if entry.stat().st_mtime >= since and not _whole(entry.read_bytes()):
+            if entry.stat().st_mtime >= since and not _is_complete(entry.read_bytes()):
                 entry.unlink(missing_ok=True)
-                torn.append(entry.name)
+                removed.append(entry.name)
         except FileNotFoundError:  # another process removed it first
             continue
-    return torn
+    return removed
 
 
-def _whole(data: bytes) -> bool:
+def _is_complete(data: bytes) -> bool:
     try:
         if data.startswith(_ZLIB_MAGIC):
             zlib.decompress(data)
         else:
             _zstd_decompress(data)
-    except Exception:  # each codec has its own error class; all mean that JAX cannot read it either
+    except Exception:  # each codec has an error class of its own
         return False
     return True
 
 
 def _zstd_decompress(data: bytes) -> None:
-    """Unpack with the codec that JAX would use: Python 3.14's, else the package zstandard."""
+    """Decompress with JAX's codec: Python 3.14's, else the package zstandard."""
     try:
         import_module("compression.zstd").decompress(data)
     except ImportError:

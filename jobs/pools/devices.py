@@ -1,4 +1,4 @@
-"""What groups train on, as far as choosing their layout depends on it."""
+"""The devices that groups train on, as far as the choice of a layout depends on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +15,10 @@ class Device:
 
     Attributes:
         kind: "cpu" or "gpu".
-        name: its model, as JAX names it.
-        memory: bytes that JAX may use, None where the platform does not say.
-        machine: the CPU's model and features, of which JAX's name says nothing; "" for others.
-        count: how many such devices one group may split its batches over.
+        name: JAX's name of its model.
+        memory: bytes that JAX may use, None where the platform does not report it.
+        machine: the CPU's model and features, which JAX's name lacks; "" for other devices.
+        count: number of such devices over which one group may split its batches.
     """
 
     kind: str
@@ -29,12 +29,12 @@ class Device:
 
 
 def default_device() -> jax.Device:
-    """The device on which this thread's arrays are placed."""
+    """Return the device on which JAX places this thread's arrays."""
     return next(iter(jnp.zeros(()).devices()))
 
 
 def describe(device: jax.Device) -> Device:
-    """What kind of device it is, its model and its memory."""
+    """Return a device's kind, model and memory."""
     statistics = device.memory_stats() or {}
     memory = statistics.get("bytes_limit")
     if device.platform == "cpu":
@@ -42,10 +42,10 @@ def describe(device: jax.Device) -> Device:
     return Device("gpu", device.device_kind, memory)
 
 
-def shared_out(device: Device, devices: Sequence[jax.Device], slots: int) -> Device:
-    """`device` with the parts of a CPU that each of `slots` groups can have when all train at once.
+def share(device: Device, devices: Sequence[jax.Device], slots: int) -> Device:
+    """Return `device` with the count that each of `slots` groups gets when all train at once.
 
-    A CPU has several parts where `JAX_NUM_CPU_DEVICES` says so. A group has one GPU.
+    `JAX_NUM_CPU_DEVICES` makes a CPU several devices. A group gets one GPU.
     """
     count = max(1, len(devices) // slots) if device.kind == "cpu" else 1
     return replace(device, count=count)

@@ -1,26 +1,27 @@
-"""What must be set before JAX starts: for the command line, both pools and Ray's workers.
+"""Environment variables to set before JAX starts, in the command line, pools and Ray workers.
 
 Each group trains on one core: without a cap, XLA gives every program a thread per core, and
-programs that share a machine slow each other down. Whatever the user has set already is kept.
+programs that share a machine slow each other down. Variables that the user has set are kept.
 """
 
 import os
 import sys
 from pathlib import Path
 
-from jobs.pools import compile_cache, layout_policy
+from jobs.pools import compile_cache
+from jobs.pools.settings import LAYOUTS_VARIABLE
 
 EIGEN_FLAG = "--xla_cpu_multi_thread_eigen"
-SHORTEST_CACHED_COMPILATION = 0.1  # seconds; a shorter one is not worth a file
+MIN_CACHED_SECONDS = 0.1  # a shorter compilation is not worth a file
 
 
 def thread_caps(programs: int) -> dict[str, str]:
-    """Environment variables for a process that runs `programs` JAX programs at the same time.
+    """Return the variables of a process that runs `programs` JAX programs at the same time.
 
-    `PJRT_NPROC` bounds the threads that XLA's CPU device has in all. The flag alone does not: in
-    JAX 0.10 large matrix products still spread over every core. A program that has one thread to
-    itself also costs a quarter less processor time than one with others to share out to (measured
-    at N = 128, H = 8). The user's own `XLA_FLAGS` come first, and win.
+    `PJRT_NPROC` bounds the number of threads of XLA's CPU device. The flag alone does not: in JAX
+    0.10 large matrix products still spread over every core. A program that has one thread also
+    costs a quarter less processor time than one that shares its work with other threads (measured
+    at N = 128, H = 8). The user's own `XLA_FLAGS` take precedence.
     """
     flags = os.environ.get("XLA_FLAGS", "").split()
     if not any(flag.partition("=")[0] == EIGEN_FLAG for flag in flags):
@@ -33,16 +34,16 @@ def thread_caps(programs: int) -> dict[str, str]:
 
 
 def worker_variables(*, gpu: bool) -> dict[str, str]:
-    """Environment variables of a worker process, to be set before its Python starts.
+    """Return the variables of a worker process, to be set before its Python starts.
 
-    The compilation cache is not among them: its folder belongs to the node that the worker runs on,
-    which calls `prepare` itself.
+    The compilation cache is not among them: its folder belongs to the worker's node, where the
+    worker calls `prepare` itself.
 
     Args:
-        gpu: False keeps the worker's JAX off accelerators that other workers own.
+        gpu: False keeps the worker's JAX off accelerators, which belong to other workers.
     """
     variables = thread_caps(programs=1)
-    for name in ("MUPC_CACHE", "XDG_CACHE_HOME", layout_policy.VARIABLE):
+    for name in ("MUPC_CACHE", "XDG_CACHE_HOME", LAYOUTS_VARIABLE):
         if name in os.environ:
             variables[name] = os.environ[name]
     if not gpu:
@@ -51,13 +52,13 @@ def worker_variables(*, gpu: bool) -> dict[str, str]:
 
 
 def prepare(programs: int = 1) -> None:
-    """Cap this process' threads and give JAX its compilation cache. Idempotent.
+    """Cap this process's threads and set JAX's compilation cache. Idempotent.
 
-    The caps take effect if JAX has not touched a device yet; the cache does at any time before the
-    first compilation.
+    The caps take effect if JAX has not used a device yet, the cache at any time before the first
+    compilation.
 
     Args:
-        programs: how many will run at the same time.
+        programs: number of programs that will run at the same time.
     """
     os.environ.update(thread_caps(programs))
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
@@ -69,10 +70,8 @@ def prepare(programs: int = 1) -> None:
 
 def _use_cache(folder: Path) -> None:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
-    os.environ.setdefault(
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", str(SHORTEST_CACHED_COMPILATION)
-    )
-    if "jax" in sys.modules:  # it has read its environment already
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", str(MIN_CACHED_SECONDS))
+    if "jax" in sys.modules:  # which reads its environment once
         import jax
 
         shortest = float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"])

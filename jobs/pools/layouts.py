@@ -1,20 +1,39 @@
-"""How the arithmetic of a group is laid out: what changes its speed, and its rounding, only.
+"""The layout of arithmetic, which changes the speed of a group but not its results.
 
-A layout has three knobs. `default_layout` sets them by a rule, `KNOBS` says which values are worth
-measuring (`jobs.pools.layout_tuner`). docs/layout.md has the figures behind both.
+`choose_layout` applies the rule, `default_layout`, unless the user has measured the shape and
+selects that (`LayoutPolicy`). docs/layout.md explains the rule and its figures.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass, fields, replace
+from importlib.metadata import version
+from pathlib import Path
 
 import pccore
+from jobs.pools.compile_cache import user_cache
 from jobs.pools.devices import Device
-from jobs.pools.lanes import FLOAT_BYTES, SMALL_WEIGHTS, hidden_weights, most_lanes
+from jobs.pools.settings import LayoutPolicy, layout_policy
 from pccore import NetworkConfig, TrainingConfig
 from transfer.spec.networks import stacks
 
-LARGE_WEIGHTS = 6 * 2**20  # bytes of hidden weights from which a CPU gains from small groups
+MAX_LANES = 132  # 4 x 11 learning rates and 3 seeds, the thesis's grid, in one program
+SMALL_CPU_LANES = 4
+SMALL_WEIGHTS = 32 * 32 * 8  # hidden weights up to which several lanes pay on a CPU
+LARGE_BYTES = 6 * 2**20  # of hidden weights from which few layers per product pay on a CPU
 LAYERS_OF_LARGE = 2
+
+UNKNOWN_MEMORY = 8 * 2**30
+USABLE_MEMORY = 0.6  # share of the memory for lanes; the data set and XLA's scratch need the rest
+FLOAT_BYTES = 4
+WEIGHT_COPIES = 5  # weights, their gradient, Adam's two moments, the update
+ACTIVITY_COPIES = 6  # activities, errors, predictions, gradients, and two while they are updated
+
+# Settings of a network that its speed does not depend on, or that a layout sets.
+IMMATERIAL = ("parameterisation", "output", "layers_per_product")
 
 
 @dataclass(frozen=True)
@@ -22,17 +41,26 @@ class Layout:
     """How a group is trained.
 
     Attributes:
-        lanes: runs in one program, at most.
+        lanes: largest number of runs in one program.
         layers_per_product: of `pccore.NetworkConfig`; 0 takes all moving layers at once.
         batch_shards: of `pccore.TrainingConfig`: devices over which a batch is split.
+
+    Raises:
+        ValueError: a value is no whole number, or is too small.
     """
 
     lanes: int = 1
     layers_per_product: int = 0
     batch_shards: int = 1
 
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            least = 0 if name == "layers_per_product" else 1
+            if type(value) is not int or value < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, got {value}")
+
     def apply(self, config: TrainingConfig) -> TrainingConfig:
-        """The same training in this layout; how many lanes there are is the group's business.
+        """Return the same training in this layout. The number of lanes is up to the group.
 
         Raises:
             ValueError: the layout does not suit the training.
@@ -47,31 +75,50 @@ class Layout:
         return replace(config, batch_shards=self.batch_shards)
 
 
-def given_layout(config: TrainingConfig) -> Layout | None:
-    """The layout that a config states itself, None where it leaves all knobs as they are."""
+def choose_layout(config: TrainingConfig, device: Device) -> Layout:
+    """Return the layout of a training on a device.
+
+    A config that sets `layers_per_product` or `batch_shards` keeps them.
+
+    Raises:
+        SettingError: `MUPC_LAYOUTS` sets an unknown policy.
+    """
+    policy, default = layout_policy(), default_layout(config, device)
     network = config.network
     layers = network.layers_per_product if isinstance(network, NetworkConfig) else 0
-    if not layers and config.batch_shards == 1:
-        return None
-    return Layout(1, layers, config.batch_shards)
+    if layers or config.batch_shards != 1:
+        return Layout(default.lanes, layers, config.batch_shards)
+    if policy is LayoutPolicy.MEASURED and isinstance(config.network, NetworkConfig):
+        return load_layout(config, device) or default
+    return default
 
 
 def default_layout(config: TrainingConfig, device: Device) -> Layout:
-    """The layout by rule, from what was measured on one machine."""
-    if not stacks(config.network):  # of other kinds of layers
+    """Return the layout by the rule.
+
+    Lanes: small networks on a CPU share the cost of launching operations, large ones train one at a
+    time; a GPU takes as many as fit into its memory. Layers per product: two for a large network on
+    a CPU, so that they stay in its cache. Batches are never split.
+    """
+    if not stacks(config.network):  # other kinds of layers
         return Layout()
-    large = FLOAT_BYTES * hidden_weights(config) > LARGE_WEIGHTS
-    few = (
+    weights = hidden_weights(config)
+    if device.kind == "cpu":
+        lanes = SMALL_CPU_LANES if weights <= SMALL_WEIGHTS else 1
+    else:
+        memory = USABLE_MEMORY * (device.memory or UNKNOWN_MEMORY)
+        lanes = max(1, min(MAX_LANES, int(memory) // lane_bytes(config)))
+    few_layers = (
         device.kind == "cpu"
-        and large
-        and takes_layers_in_groups(config)
+        and FLOAT_BYTES * weights > LARGE_BYTES
+        and groups_layers(config)
         and stacks(config.network)[0].depth % LAYERS_OF_LARGE == 0
     )
-    return Layout(most_lanes(config, device), LAYERS_OF_LARGE if few else 0)
+    return Layout(lanes, LAYERS_OF_LARGE if few_layers else 0)
 
 
-def takes_layers_in_groups(config: TrainingConfig) -> bool:
-    """Whether `layers_per_product` matters: gradient descent from a forward pass, skips of one."""
+def groups_layers(config: TrainingConfig) -> bool:
+    """Return whether `layers_per_product` matters: gradient descent from a forward pass, skip 1."""
     return (
         isinstance(config.rule.inference, pccore.GradientDescent)
         and config.rule.splits_batches
@@ -80,43 +127,70 @@ def takes_layers_in_groups(config: TrainingConfig) -> bool:
     )
 
 
-def layers_worth_trying(config: TrainingConfig, device: Device) -> tuple[int, ...]:
-    """All layers in a product, or few: 2 or 4 on a CPU, 8 or 16 on a GPU."""
-    few = (2, 4) if device.kind == "cpu" else (8, 16)
-    if not takes_layers_in_groups(config):
-        return (0,)
-    depth = stacks(config.network)[0].depth
-    return (0, *(size for size in few if size < depth and depth % size == 0))
+def hidden_weights(config: TrainingConfig) -> int:
+    """Return the number of weights between hidden layers, up to one layer, of all stacks."""
+    return sum(network.width**2 * network.depth for network in stacks(config.network))
 
 
-def lanes_worth_trying(config: TrainingConfig, device: Device) -> tuple[int, ...]:
-    """On a CPU core company for small networks; on a GPU all that fit, a half, or a quarter."""
-    if device.kind == "cpu":
-        return (1, 4, 12) if hidden_weights(config) <= 4 * SMALL_WEIGHTS else (1,)
-    most = most_lanes(config, device)
-    return tuple(sorted({max(1, most // 4), max(1, most // 2), most}))
+def lane_bytes(config: TrainingConfig) -> int:
+    """Estimate the device memory of one lane in training, in bytes."""
+    return sum(_stack_bytes(network, config.batch_size) for network in stacks(config.network))
 
 
-def shards_worth_trying(config: TrainingConfig, device: Device) -> tuple[int, ...]:
-    """A batch on one device, or on all that a group may have, where these are parts of a CPU."""
-    splits = config.rule.splits_batches and config.batch_size % device.count == 0
-    return (1, device.count) if device.kind == "cpu" and device.count > 1 and splits else (1,)
+def _stack_bytes(network: NetworkConfig, batch: int) -> int:
+    N, H = network.width, network.depth
+    weights = network.input_size * N + (H - 1) * N * N + N * network.output_size
+    activities = batch * (H * N + network.input_size + network.output_size)
+    return FLOAT_BYTES * (WEIGHT_COPIES * weights + ACTIVITY_COPIES * activities)
 
 
-# Every field of `Layout`, in the order of measuring.
-KNOBS: Mapping[str, Callable[[TrainingConfig, Device], tuple[int, ...]]] = {
-    "layers_per_product": layers_worth_trying,
-    "lanes": lanes_worth_trying,
-    "batch_shards": shards_worth_trying,
-}
-
-
-def has_choice(config: TrainingConfig, device: Device) -> bool:
-    """Whether there is anything to measure: a known network and rule, and a knob with two values.
-
-    Rules that iterate until they are content, and networks of other kinds, take the default.
-    """
-    known = isinstance(config.network, NetworkConfig) and (
-        not config.rule.infers or takes_layers_in_groups(config)
+def speed_key(config: TrainingConfig) -> Hashable:
+    """Return everything that the speed of a weight update depends on, except its layout."""
+    network = config.network
+    settings = tuple(
+        (field.name, getattr(network, field.name))
+        for field in fields(network)
+        if field.name not in IMMATERIAL
     )
-    return known and any(len(values(config, device)) > 1 for values in KNOBS.values())
+    return type(network).__name__, settings, config.batch_size, config.rule
+
+
+def layout_folder() -> Path:
+    """Return the folder of measured layouts, one JSON file per training and device."""
+    return user_cache() / "layouts"
+
+
+def layout_file(config: TrainingConfig, device: Device) -> Path:
+    """Return the file of a measured layout; its name holds a digest of all that determines it."""
+    gib = None if device.memory is None else round(device.memory / 2**30)
+    facts = (speed_key(config), replace(device, memory=gib), version("jax"))
+    digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+    network = stacks(config.network)[0]
+    return layout_folder() / f"{network.depth}x{network.width}-{digest}.json"
+
+
+def load_layout(config: TrainingConfig, device: Device) -> Layout | None:
+    """Return the measured layout; None if there is none, or if its file is invalid (a warning)."""
+    path = layout_file(config, device)
+    try:
+        layout = Layout(**json.loads(path.read_text())["layout"])
+        layout.apply(config)
+        if layout.batch_shards > device.count:
+            raise ValueError(f"batch_shards {layout.batch_shards} needs as many devices")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        warnings.warn(f"the measured layout in {path} is ignored ({reason})", stacklevel=2)
+        return None
+    return layout
+
+
+def save_layout(config: TrainingConfig, device: Device, layout: Layout) -> Path:
+    """Store a measured layout for later runs, and return its file. Raises `OSError`."""
+    path = layout_file(config, device)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps({"layout": asdict(layout)}, indent=2) + "\n")
+    unfinished.replace(path)
+    return path

@@ -14,11 +14,16 @@ import jax
 import pccore
 from jobs.errors import one_sentence
 from jobs.pools import environment
-from jobs.pools.checkpointer import CHECKPOINT_SECONDS, Keeper, save
-from jobs.pools.devices import Device, describe, shared_out
-from jobs.pools.layout_choice import choose
-from jobs.pools.layout_policy import layout_policy
-from jobs.pools.worker import Stopped, failed_group, train_group
+from jobs.pools.checkpointer import (
+    CHECKPOINT_SECONDS,
+    Checkpointer,
+    Stopped,
+    save_checkpoint,
+)
+from jobs.pools.devices import Device, describe, share
+from jobs.pools.layouts import choose_layout
+from jobs.pools.settings import layout_policy
+from jobs.pools.worker import failed_group, train_group
 from transfer.engine.pool import Group, GroupResult
 
 if TYPE_CHECKING:
@@ -29,7 +34,7 @@ LocalTrainer = Callable[..., GroupResult]
 
 @dataclass
 class _Shared:
-    """What the threads see. They must not hold the pool itself, or it would never be collected."""
+    """State of the threads, which must not refer to the pool, or it would never be collected."""
 
     train: LocalTrainer
     checkpoints: "Checkpoints | None"
@@ -43,17 +48,16 @@ class LocalPool:
     """Trains groups in threads of this process (`transfer.Pool`).
 
     XLA computes outside Python's lock, so threads keep all cores busy and share one copy of the
-    data set and of every compiled program. They use one core each, provided that nothing has
-    touched a JAX device before the first pool is made.
+    data set and of every compiled program. Each uses one core, provided that no JAX device was used
+    before the first pool is made.
 
     Args:
         workers: threads; by default one per CPU core that this process may use, or one per GPU.
-        train: what a thread does with a group, called as
-            train(group, on_progress=..., keeper=...); by default `train_group`, in the layout that
-            suits the device.
+        train: trains a group, called as train(group, on_progress=..., checkpointer=...); by default
+            `train_group`.
         checkpoints: of the ledger, where groups are saved while they train and when the pool is
-            closed, and from which they go on; None saves nothing.
-        checkpoint_seconds: between two checkpoints of a group.
+            closed, and from which they continue; None saves nothing.
+        checkpoint_seconds: interval between two checkpoints of a group.
 
     Raises:
         ValueError: fewer than one worker, or an unknown policy in `MUPC_LAYOUTS`.
@@ -74,7 +78,7 @@ class LocalPool:
         devices = jax.local_devices()
         device = describe(devices[0])
         self.slots = workers or slots_of(device, devices)
-        self.device = shared_out(device, devices, self.slots)
+        self.device = share(device, devices, self.slots)
         self._pending = 0
         self._shared = _Shared(
             train or partial(train_group, device=self.device), checkpoints, checkpoint_seconds
@@ -90,16 +94,13 @@ class LocalPool:
         ]
         for thread in threads:
             thread.start()
-        # Runs at close, when the pool is forgotten, or before the interpreter ends: a thread that
-        # is still inside XLA while Python shuts down would abort the process.
+        # Runs at close, at garbage collection, or before the interpreter ends: a thread that is
+        # still inside XLA while Python shuts down would abort the process.
         self._finalizer = weakref.finalize(self, _stop, self._shared, threads)
 
     def lanes(self, config: pccore.TrainingConfig) -> int:
-        """The most lanes a group of this shape should have here.
-
-        Where the policy is to measure everything, an unknown shape is measured first.
-        """
-        return choose(config, self.device).layout.lanes
+        """Return the largest number of lanes that a group of this shape should have."""
+        return choose_layout(config, self.device).lanes
 
     def submit(self, group: Group) -> None:
         """Queue a group. Raises `ValueError` on a closed pool."""
@@ -109,9 +110,9 @@ class LocalPool:
         self._shared.waiting.put(group)
 
     def collect(self, timeout: float | None = None) -> list[GroupResult]:
-        """Wait until a group is done and return all that are.
+        """Wait until a group is done, and return all results there are.
 
-        Returns an empty list after `timeout` seconds, or at once when nothing is pending.
+        The list is empty after `timeout` seconds, and when nothing is pending.
         """
         if not self._pending:
             return []
@@ -137,12 +138,12 @@ class LocalPool:
 
 
 def usable_cpus() -> int:
-    """CPU cores that this process may run on."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def slots_of(device: Device, devices: Sequence[jax.Device]) -> int:
-    """How many groups train at the same time unless it is said: one a core, or one a GPU."""
+    """Return how many groups train at the same time by default: one per core, or one per GPU."""
     return usable_cpus() if device.kind == "cpu" else len(devices)
 
 
@@ -154,8 +155,8 @@ def _work(shared: _Shared, device: jax.Device) -> None:
     with jax.default_device(device):
         while (group := shared.waiting.get()) is not None and not shared.closing.is_set():
             try:
-                keeper = _keeper(shared, group)
-                result = shared.train(group, on_progress=on_progress, keeper=keeper)
+                checkpointer = _checkpointer(shared, group)
+                result = shared.train(group, on_progress=on_progress, checkpointer=checkpointer)
             except Stopped:
                 return
             except Exception as error:
@@ -163,12 +164,12 @@ def _work(shared: _Shared, device: jax.Device) -> None:
             shared.finished.put(result)
 
 
-def _keeper(shared: _Shared, group: Group) -> Keeper:
-    kept = shared.checkpoints
-    if kept is None:
-        return Keeper(None, None, shared.checkpoint_seconds, shared.closing)
-    checkpoint = kept.load(group.run_ids)
-    return Keeper(checkpoint, partial(save, kept, group), shared.checkpoint_seconds, shared.closing)
+def _checkpointer(shared: _Shared, group: Group) -> Checkpointer:
+    checkpoint, save = None, None
+    if shared.checkpoints is not None:
+        checkpoint = shared.checkpoints.load(group.run_ids)
+        save = partial(save_checkpoint, shared.checkpoints, group)
+    return Checkpointer(checkpoint, save, shared.checkpoint_seconds, shared.closing)
 
 
 def _stop(shared: _Shared, threads: list[threading.Thread]) -> None:

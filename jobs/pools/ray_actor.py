@@ -1,61 +1,61 @@
-"""The actor that trains groups on a Ray cluster, and the driver's view of one."""
+"""The actor that trains groups on a Ray cluster, and the driver's record of it."""
 
 import queue
 import signal
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ray
 
 from jobs.pools import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from jobs.pools.devices import Device
-    from jobs.pools.retries import Part
+    from jobs.pools.retries import Attempt
     from pccore.data import Dataset
     from transfer.engine.pool import Group, GroupResult
 
+ActorHandle: TypeAlias = Any  # Ray makes its methods at run time
 
-ALIVE = b""  # in place of a checkpoint, where there is nothing else to say
-_CONTROL = "control"  # calls that do not wait for those before them
+HEARTBEAT = b""  # sent in place of a checkpoint
+_CONTROL = "control"  # concurrency group of calls that overtake the one that is running
 
 
 class Trainer:
-    """One worker process: one CPU core or one GPU, with its own JAX.
+    """One worker process with one CPU core or one GPU, and its own JAX.
 
-    The module imports JAX only inside methods: a worker's environment comes first. On SIGTERM, the
-    notice that it is about to be taken away, the group is saved and given up (`halt`).
+    JAX is imported only inside methods, because the worker's environment has to be set first. On
+    SIGTERM, which announces that the process will be taken away, it saves its group and stops.
 
     Args:
-        train: what to do with a group, called as train(group, load=..., keeper=...).
-        checkpoint_seconds: between two checkpoints of a group.
-        pulse_seconds: at most between two words to the driver.
+        train: trains a group, called as train(group, load=..., checkpointer=...).
+        checkpoint_seconds: interval between two checkpoints of a group.
+        heartbeat_seconds: longest interval between two messages to the driver.
     """
 
     def __init__(
         self,
         train: "Callable[..., GroupResult]",
         checkpoint_seconds: float,
-        pulse_seconds: float,
+        heartbeat_seconds: float,
     ) -> None:
         environment.prepare()
         self._train, self._checkpoint_seconds = train, checkpoint_seconds
-        self._pulse_seconds = pulse_seconds
+        self._heartbeat_seconds = heartbeat_seconds
         self._datasets: dict[tuple[str, str | None], Dataset] = {}
-        self._stopping = threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: self._stopping.set())
+        self._stop = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
 
     @ray.method(concurrency_group=_CONTROL)
-    def halt(self) -> None:
-        """Have the group saved and given up, beside the `run` that trains it."""
-        self._stopping.set()
+    def stop(self) -> None:
+        """Save the group that `run` trains at this moment, and end its training."""
+        self._stop.set()
 
-    def hello(self) -> "Device":
-        """Start JAX and describe the device."""
+    def device(self) -> "Device":
+        """Start JAX and return the device."""
         from jobs.pools.devices import default_device, describe
 
         return describe(default_device())
@@ -66,19 +66,18 @@ class Trainer:
         dataset: "list[ray.ObjectRef]",
         checkpoint: "list[ray.ObjectRef]",
     ) -> "Iterator[GroupResult | bytes | None]":
-        """Train a group: gives its checkpoints as they come, and then its result.
+        """Train a group: yield checkpoints and heartbeats, and last the result.
 
-        In between it gives signs of life. None in place of the result says that this worker must
-        stop, and that another should go on from the last checkpoint.
+        None in place of the result means that this worker must stop, and that another one should
+        continue from the last checkpoint.
 
         Args:
             group: the group.
             dataset: one reference to its data set, in a list because Ray would resolve a bare one
                 with every call. The node keeps one copy, which its workers map read-only.
-            checkpoint: likewise, the checkpoint to go on from; empty if there is none.
+            checkpoint: one reference to the checkpoint to continue from, or none.
         """
-        from jobs.pools.checkpointer import Keeper
-        from jobs.pools.worker import Stopped
+        from jobs.pools.checkpointer import Checkpointer, Stopped
 
         def load(name: str, data_dir: str | None) -> "Dataset":
             key = (name, data_dir)
@@ -86,62 +85,68 @@ class Trainer:
                 self._datasets[key] = ray.get(dataset[0])
             return self._datasets[key]
 
-        said: queue.SimpleQueue[GroupResult | bytes | Exception | None] = queue.SimpleQueue()
-        begun = ray.get(checkpoint[0]) if checkpoint else None
-        keeper = Keeper(begun, said.put, self._checkpoint_seconds, self._stopping)
+        messages: queue.SimpleQueue[GroupResult | bytes | Exception | None] = queue.SimpleQueue()
+        start = ray.get(checkpoint[0]) if checkpoint else None
+        checkpointer = Checkpointer(start, messages.put, self._checkpoint_seconds, self._stop)
 
         def train() -> None:
             try:
-                said.put(self._train(group, load=load, keeper=keeper))
+                messages.put(self._train(group, load=load, checkpointer=checkpointer))
             except Stopped:
-                said.put(None)
+                messages.put(None)
             except Exception as error:
-                said.put(error)
+                messages.put(error)
 
-        # Aside, so that this thread can hand out what it says meanwhile.
+        # In a thread of its own, so that this one can send messages meanwhile.
         threading.Thread(target=train, daemon=True).start()
-        while isinstance(word := self._heard(said), bytes):
-            yield word
-        if isinstance(word, Exception):
-            raise word
-        yield word
-
-    def _heard(self, said: "queue.SimpleQueue[Any]") -> Any:
-        try:
-            return said.get(timeout=self._pulse_seconds)
-        except queue.Empty:
-            return ALIVE
+        while True:
+            try:
+                message = messages.get(timeout=self._heartbeat_seconds)
+            except queue.Empty:
+                message = HEARTBEAT
+            if isinstance(message, Exception):
+                raise message
+            yield message
+            if not isinstance(message, bytes):
+                return
 
 
 @dataclass(eq=False)
 class Slot:
-    """One place for a worker: the actor that fills it now, and what it has been given, in order.
+    """The driver's record of one worker: its actor, and the attempts that it was given.
 
     Attributes:
         actor: handle of the Ray actor.
-        greeting: reference to its `hello`, None once it has answered.
-        parts: what it runs (first) and has queued, each with what the worker says of it.
-        heard: when it last had a word from the worker, or was given its first part.
+        starting: reference to its device; None once it has started.
+        attempts: the running attempt and the queued ones, each with the stream of its messages.
+        last_heartbeat: time of the worker's last message, or of its first attempt's dispatch.
     """
 
-    actor: Any
-    greeting: "ray.ObjectRef | None"
-    parts: "deque[tuple[ray.ObjectRefGenerator, Part]]" = field(default_factory=deque)
-    heard: float = 0.0
+    actor: ActorHandle
+    starting: "ray.ObjectRef | None"
+    attempts: "deque[tuple[ray.ObjectRefGenerator, Attempt]]" = field(default_factory=deque)
+    last_heartbeat: float = 0.0
 
     @property
     def references(self) -> "list[ray.ObjectRef | ray.ObjectRefGenerator]":
-        """What this slot owes the driver next."""
-        return [self.greeting] if self.greeting is not None else [said for said, _ in self.parts]
+        """What Ray can wait for: the start, or the messages of every attempt."""
+        if self.starting is not None:
+            return [self.starting]
+        return [messages for messages, _ in self.attempts]
 
 
-def start(*settings: Any, gpu: bool) -> Slot:
-    """Start a `Trainer` with these settings on a CPU core or a GPU of the cluster.
+def start_worker(
+    train: "Callable[..., GroupResult]",
+    checkpoint_seconds: float,
+    heartbeat_seconds: float,
+    *,
+    gpu: bool,
+) -> Slot:
+    """Start a `Trainer` on a CPU core or a GPU of the cluster, without waiting for it.
 
-    Does not wait for it. The driver owns retries: an actor that Ray restarted by itself would run a
-    group twice.
+    The driver retries: an actor that Ray restarted by itself would run a group twice.
     """
-    remote: Any = ray.remote  # whose types do not know groups
+    remote: Any = ray.remote  # its annotations lack concurrency groups
     actor = (
         remote(concurrency_groups={_CONTROL: 1})(Trainer)
         .options(
@@ -151,6 +156,6 @@ def start(*settings: Any, gpu: bool) -> Slot:
             max_task_retries=0,
             runtime_env={"env_vars": environment.worker_variables(gpu=gpu)},
         )
-        .remote(*settings)
+        .remote(train, checkpoint_seconds, heartbeat_seconds)
     )
-    return Slot(actor, actor.hello.remote())
+    return Slot(actor, actor.device.remote())

@@ -1,6 +1,6 @@
-"""A pool of Ray actors: one per CPU core or per GPU, on this machine or on a cluster.
+"""A pool of Ray actors, one per CPU core or per GPU, on this machine or on a cluster.
 
-The driver owns all retries: a dead worker is replaced, and what it had is run again by another
+The driver owns all retries: a dead worker is replaced, and another one trains what it had
 (`jobs.pools.retries`).
 """
 
@@ -16,26 +16,25 @@ from ray.exceptions import RayError, RayTaskError
 
 import pccore
 from jobs.errors import PoolError, one_sentence
-from jobs.pools import ray_actor
-from jobs.pools.checkpointer import CHECKPOINT_SECONDS, save
+from jobs.pools.checkpointer import CHECKPOINT_SECONDS, save_checkpoint
 from jobs.pools.devices import Device
-from jobs.pools.layout_choice import known_layout
-from jobs.pools.layout_policy import layout_policy
-from jobs.pools.ray_access import connect
-from jobs.pools.ray_actor import ALIVE, Slot
-from jobs.pools.retries import Part, Ticket, lost_together
+from jobs.pools.layouts import choose_layout
+from jobs.pools.ray_actor import HEARTBEAT, Slot, start_worker
+from jobs.pools.ray_cluster import connect
+from jobs.pools.retries import Attempt, PendingGroup, requeue
+from jobs.pools.settings import layout_policy
 from jobs.pools.worker import failed_group, load_dataset, train_group
 from transfer.engine.pool import Group, GroupResult
 
 if TYPE_CHECKING:
     from results import Checkpoints
 
-GREETING_SECONDS = 10.0  # after which it is said that the first worker is waited for
-LOOK_SECONDS = 5.0  # between two looks at whether machines have joined, or workers fallen silent
-SILENCE_SECONDS = 300.0  # after which a worker is given up
-PULSES = 10  # signs of life that it should have given by then
-FAREWELL_SECONDS = 1.0  # that a pool gives its workers to save what they train
-MOST_FAILED_STARTS = 5  # per slot, in a row, of workers that die before they answer
+START_NOTICE_SECONDS = 10.0  # after which a wait for the first worker is announced
+MONITOR_SECONDS = 5.0  # interval between two checks for new machines and silent workers
+HEARTBEAT_TIMEOUT = 300.0  # seconds of silence after which a worker counts as lost
+HEARTBEATS_PER_TIMEOUT = 10
+CLOSE_SECONDS = 1.0  # that a closing pool waits for checkpoints
+MAX_FAILED_STARTS = 5  # per slot, in a row
 
 
 def _announce(sentence: str) -> None:
@@ -45,26 +44,26 @@ def _announce(sentence: str) -> None:
 class RayPool:
     """Trains groups in Ray actors (`transfer.Pool`).
 
-    Data sets are read once, here, and reach every node once through Ray's object store.
+    Data sets are read once, in this process, and Ray's object store sends them to every node once.
 
     Args:
         address: "local" (or None) starts a cluster on this machine, without dashboard; "auto" or an
-            address joins one. A Ray that this process has started already is used as it is.
-        workers: actors; by default one per GPU of the cluster, or per CPU core if it has none when
-            the pool is made, and more as machines join.
-        train: what a worker does with a group, called as train(group, load=..., keeper=...).
-        checkpoints: of the ledger, which the driver keeps for its workers: from there a group goes
-            on whose worker was lost; None saves nothing.
-        checkpoint_seconds: between two checkpoints of a group.
-        silence_seconds: after which a worker is given up that trains and gives no sign of life,
-            though its node is alive.
-        announce: told what is being waited for (starting Ray takes many seconds), and which workers
-            were lost.
+            address joins one. A Ray that this process has already started is used as it is.
+        workers: actors; by default one per GPU of the cluster, or per CPU core if it has no GPU
+            when the pool is made, and more as machines join.
+        train: trains a group, called as train(group, load=..., checkpointer=...).
+        checkpoints: of the ledger, where this process stores the workers' checkpoints, so that the
+            group of a lost worker continues; None saves nothing.
+        checkpoint_seconds: interval between two checkpoints of a group.
+        heartbeat_timeout: seconds without a heartbeat after which a worker that trains counts as
+            lost, though its node is alive.
+        announce: called with a sentence when the pool waits (starting Ray takes many seconds) and
+            when a worker is lost.
 
     Raises:
         ValueError: fewer than one worker, or an unknown policy in `MUPC_LAYOUTS`.
         PoolError: no cluster at `address`, or no worker starts on it.
-        TokenError: a cluster of several machines that asks for no token, or a token's file that
+        TokenError: a cluster of several machines that requires no token, or a token file that
             others can read.
     """
 
@@ -76,7 +75,7 @@ class RayPool:
         train: Callable[..., GroupResult] = train_group,
         checkpoints: "Checkpoints | None" = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
-        silence_seconds: float = SILENCE_SECONDS,
+        heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
         announce: Callable[[str], None] = _announce,
     ) -> None:
         if workers is not None and workers < 1:
@@ -85,29 +84,26 @@ class RayPool:
         self._train, self._checkpoints = train, checkpoints
         self._announce = announce
         self._checkpoint_seconds = checkpoint_seconds if checkpoints is not None else math.inf
-        self._silence_seconds = silence_seconds
+        self._heartbeat_timeout = heartbeat_timeout
         self._owns_ray = not ray.is_initialized()
         self._closed = False
         if self._owns_ray:
             connect(address or "local", workers, announce)
         self._gpu = ray.cluster_resources().get("GPU", 0) >= 1
-        self._follows, self._looked = workers is None, time.monotonic()
-        self.slots = workers or max(1, self._places())
-        self._waiting: deque[Part] = deque()
+        self._clock = time.monotonic  # of heartbeats
+        self._autoscale, self._monitored = workers is None, self._clock()
+        self.slots = workers or max(1, self._capacity())
+        self._waiting: deque[Attempt] = deque()
         self._finished: list[GroupResult] = []
         self._pending = 0
         self._failed_starts = 0
         self._datasets: dict[tuple[str, str | None], ray.ObjectRef] = {}
-        self._slots = [self._start() for _ in range(self.slots)]
+        self._slots = [self._start_worker() for _ in range(self.slots)]
         self.device = self._first_device()
 
     def lanes(self, config: pccore.TrainingConfig) -> int:
-        """The most lanes a group of this shape should have on a worker.
-
-        Workers measure, the driver never does: it knows the rule, and what its own cache remembers
-        of devices like the workers'.
-        """
-        return known_layout(config, self.device).layout.lanes
+        """Return the largest number of lanes that a group of this shape should have on a worker."""
+        return choose_layout(config, self.device).lanes
 
     def submit(self, group: Group) -> None:
         """Queue a group. Raises `ValueError` on a closed pool."""
@@ -115,33 +111,31 @@ class RayPool:
             raise ValueError("the pool is closed")
         self._pending += 1
         try:
-            self._share(group)
+            self._put_dataset(group)
         except Exception as error:  # an unreadable data set is the group's fault, not the pool's
             self._finished.append(failed_group(group, one_sentence(error)))
             return
-        self._waiting.append(Ticket(group).whole())
+        self._waiting.append(PendingGroup(group).attempt())
         self._dispatch()
 
     def collect(self, timeout: float | None = None) -> list[GroupResult]:
-        """Wait until a group is done and return all that are.
+        """Wait until a group is done, and return all results there are.
 
-        Returns an empty list after `timeout` seconds, at once when nothing is pending, and when
-        machines have joined, so that there is more to submit.
+        The list is empty after `timeout` seconds, when nothing is pending, and when machines have
+        joined, so that more can be submitted.
 
         Raises:
             PoolError: workers no longer start.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while self._pending > len(self._finished):
-            slots = {ref: slot for slot in self._slots for ref in slot.references}
+            slots = self._slots_by_reference()
             left = 0.0 if self._finished else max(0.0, deadline - time.monotonic())
-            ready, _ = ray.wait(list(slots), num_returns=1, timeout=min(left, LOOK_SECONDS))
+            ready, _ = ray.wait(list(slots), num_returns=1, timeout=min(left, MONITOR_SECONDS))
             if ready:
-                self._answer(slots[ready[0]])
+                self._receive(slots[ready[0]])
                 self._dispatch()
-            elif left <= LOOK_SECONDS:
-                break
-            if self._look():
+            if self._monitor() or (not ready and left <= MONITOR_SECONDS):
                 break
         results, self._finished = self._finished, []
         self._pending -= len(results)
@@ -150,7 +144,7 @@ class RayPool:
     def close(self) -> None:
         """Drop pending groups, end the workers, and Ray if this pool started it.
 
-        Groups in training are saved first, as far as that takes no longer than `FAREWELL_SECONDS`.
+        Groups in training are saved first, if that takes no longer than `CLOSE_SECONDS`.
         """
         if self._closed:
             return
@@ -169,162 +163,167 @@ class RayPool:
         self.close()
 
     def _save_running(self) -> None:
-        """Have workers save what they train, and wait for it."""
+        """Stop all workers, and store the checkpoints that arrive within `CLOSE_SECONDS`."""
         if self._checkpoints is None:
             return
-        running = {slot.parts[0][0]: slot for slot in self._slots if slot.parts}
+        running = {slot.attempts[0][0]: slot for slot in self._slots if slot.attempts}
         for slot in running.values():
-            slot.actor.halt.remote()
-        deadline = time.monotonic() + FAREWELL_SECONDS
+            slot.actor.stop.remote()
+        deadline = time.monotonic() + CLOSE_SECONDS
         while running and (left := deadline - time.monotonic()) > 0:
             ready, _ = ray.wait(list(running), num_returns=1, timeout=left)
             if not ready:
                 return
-            words, part = running[ready[0]].parts[0]
+            messages, attempt = running[ready[0]].attempts[0]
             try:
-                word = ray.get(next(words))
+                message = ray.get(next(messages))
             except (RayError, StopIteration):
-                word = None
-            if not isinstance(word, bytes):
-                del running[words]
-            elif word != ALIVE:
-                save(self._checkpoints, part.group, word)
+                message = None
+            if not isinstance(message, bytes):
+                del running[messages]
+            elif message != HEARTBEAT:
+                save_checkpoint(self._checkpoints, attempt.group, message)
 
-    def _places(self) -> int:
-        """How many workers the cluster has room for now."""
+    def _slots_by_reference(self) -> "dict[ray.ObjectRef | ray.ObjectRefGenerator, Slot]":
+        return {reference: slot for slot in self._slots for reference in slot.references}
+
+    def _capacity(self) -> int:
+        """Return the number of workers for which the cluster has room now."""
         return int(ray.cluster_resources().get("GPU" if self._gpu else "CPU", 0))
 
-    def _look(self) -> bool:
-        """Every few seconds: give up silent workers, and take up new places; whether any came."""
-        if time.monotonic() < self._looked + LOOK_SECONDS:
+    def _monitor(self) -> bool:
+        """Every few seconds, replace silent workers and add new ones; return whether any came."""
+        now = self._clock()
+        if now < self._monitored + MONITOR_SECONDS:
             return False
-        self._looked = time.monotonic()
+        self._monitored = now
         for slot in list(self._slots):
-            if slot.parts and self._looked > slot.heard + self._silence_seconds:
-                self._doubt(slot)
-        return self._follows and self._grow()
+            if slot.attempts and now > slot.last_heartbeat + self._heartbeat_timeout:
+                self._replace_if_silent(slot)
+        return self._autoscale and self._add_workers()
 
-    def _doubt(self, slot: Slot) -> None:
-        """Give up a worker, unless it has spoken and the driver has not listened yet."""
-        words, _ = slot.parts[0]
-        if not ray.wait([words], timeout=0)[0]:
-            self._bury(slot, f"no sign of life for {self._silence_seconds:g} s")
+    def _replace_if_silent(self, slot: Slot) -> None:
+        """Replace a worker, unless the driver has not read its last messages yet."""
+        messages, _ = slot.attempts[0]
+        if not ray.wait([messages], timeout=0)[0]:
+            self._handle_death(slot, f"no heartbeat for {self._heartbeat_timeout:g} s")
             self._dispatch()
 
-    def _grow(self) -> bool:
-        """Start a worker for each place that has come since; whether there is any.
+    def _add_workers(self) -> bool:
+        """Start a worker for each new place in the cluster; return whether there is any.
 
-        A place that goes takes its worker with it, whose successor waits for the next to come.
+        When a place goes, its worker dies, and the replacement waits for another place.
         """
-        more = self._places() - len(self._slots)
-        self._slots += [self._start() for _ in range(more)]
+        more = self._capacity() - len(self._slots)
+        self._slots += [self._start_worker() for _ in range(more)]
         self.slots = len(self._slots)
         return more > 0
 
-    def _start(self) -> Slot:
-        pulse = self._silence_seconds / PULSES
-        return ray_actor.start(self._train, self._checkpoint_seconds, pulse, gpu=self._gpu)
+    def _start_worker(self) -> Slot:
+        heartbeat_seconds = self._heartbeat_timeout / HEARTBEATS_PER_TIMEOUT
+        return start_worker(self._train, self._checkpoint_seconds, heartbeat_seconds, gpu=self._gpu)
 
     def _first_device(self) -> Device:
+        """Wait for the first worker, and return its device."""
         while True:
-            slots = {ref: slot for slot in self._slots for ref in slot.references}
-            ready, _ = ray.wait(list(slots), num_returns=1, timeout=GREETING_SECONDS)
+            slots = self._slots_by_reference()
+            ready, _ = ray.wait(list(slots), num_returns=1, timeout=START_NOTICE_SECONDS)
             if not ready:
                 self._announce("waiting for the cluster's first worker")
                 continue
-            device = self._greet(slots[ready[0]], ready[0])
+            device = self._finish_start(slots[ready[0]], ready[0])
             if device is not None:
                 return device
 
-    def _share(self, group: Group) -> None:
+    def _put_dataset(self, group: Group) -> None:
         key = (group.dataset, group.data_dir)
         if key not in self._datasets:
             self._datasets[key] = ray.put(load_dataset(*key))
 
     def _dispatch(self) -> None:
-        """Give waiting parts to idle workers, then queue one behind each running part.
+        """Give waiting attempts to idle workers, then queue one behind each running attempt.
 
-        The latter only while more wait than there are workers: near the end a part could be stuck
-        behind a slow one while another worker idles. Suspects share a worker with nobody.
+        The latter only while more are waiting than there are workers: near the end an attempt could
+        be stuck behind a slow one while another worker idles.
         """
-        alive = [slot for slot in self._slots if slot.greeting is None]
-        for slot in alive:
-            if self._waiting and not slot.parts:
-                self._give(slot)
-        for slot in alive:
-            if len(self._waiting) <= self.slots or len(slot.parts) != 1:
+        started = [slot for slot in self._slots if slot.starting is None]
+        for slot in started:
+            if self._waiting and not slot.attempts:
+                self._assign(slot)
+        for slot in started:
+            if len(self._waiting) <= self.slots or len(slot.attempts) != 1:
                 continue
-            if not (self._waiting[0].suspect or slot.parts[0][1].suspect):
-                self._give(slot)
+            if not (self._waiting[0].exclusive or slot.attempts[0][1].exclusive):
+                self._assign(slot)
 
-    def _give(self, slot: Slot) -> None:
-        part = self._waiting.popleft()
-        group = part.group
+    def _assign(self, slot: Slot) -> None:
+        attempt = self._waiting.popleft()
+        group = attempt.group
         dataset = self._datasets[group.dataset, group.data_dir]
-        kept = None if self._checkpoints is None else self._checkpoints.load(group.run_ids)
-        checkpoint = [] if kept is None else [ray.put(kept)]
+        saved = None if self._checkpoints is None else self._checkpoints.load(group.run_ids)
+        checkpoint = [] if saved is None else [ray.put(saved)]
         run = slot.actor.run.options(num_returns="streaming")
-        if not slot.parts:
-            slot.heard = time.monotonic()
-        slot.parts.append((run.remote(group, [dataset], checkpoint), part))
+        if not slot.attempts:
+            slot.last_heartbeat = self._clock()
+        slot.attempts.append((run.remote(group, [dataset], checkpoint), attempt))
 
-    def _answer(self, slot: Slot) -> None:
-        """Take what the slot's worker has to say: its greeting, a checkpoint or the result of its
-        oldest part, that it must stop, or its death."""
-        if slot.greeting is not None:
-            self._greet(slot, slot.greeting)
+    def _receive(self, slot: Slot) -> None:
+        """Handle the next message of a slot's worker: that it has started, a heartbeat, a
+        checkpoint or the result of its oldest attempt, that it must stop, or its death."""
+        if slot.starting is not None:
+            self._finish_start(slot, slot.starting)
             return
-        words, part = slot.parts[0]
+        messages, attempt = slot.attempts[0]
         try:
-            word = ray.get(next(words))
+            message = ray.get(next(messages))
         except RayTaskError as error:
-            word = failed_group(part.group, one_sentence(error.cause or error))
+            message = failed_group(attempt.group, one_sentence(error.cause or error))
         except RayError as error:
-            self._bury(slot, one_sentence(error))
+            self._handle_death(slot, one_sentence(error))
             return
-        slot.heard = time.monotonic()
-        if isinstance(word, bytes):
-            if word != ALIVE and self._checkpoints is not None:
-                save(self._checkpoints, part.group, word)
-        elif word is None:
+        slot.last_heartbeat = self._clock()
+        if isinstance(message, bytes):
+            if message != HEARTBEAT and self._checkpoints is not None:
+                save_checkpoint(self._checkpoints, attempt.group, message)
+        elif message is None:
             self._announce("a worker has to stop, and is replaced")
-            self._waiting.extendleft(part for _, part in reversed(slot.parts))
+            self._waiting.extendleft(attempt for _, attempt in reversed(slot.attempts))
             self._replace(slot)
         else:
-            slot.parts.popleft()
-            self._settle(part, word)
+            slot.attempts.popleft()
+            self._record(attempt, message)
 
-    def _greet(self, slot: Slot, greeting: ray.ObjectRef) -> Device | None:
-        """Open the slot for work, or replace its worker if that died at start."""
+    def _finish_start(self, slot: Slot, starting: ray.ObjectRef) -> Device | None:
+        """Open a slot whose worker has started, or replace the worker if it died at start."""
         try:
-            device: Device = ray.get(greeting)
+            device: Device = ray.get(starting)
         except RayError as error:
             self._failed_starts += 1
-            if self._failed_starts >= MOST_FAILED_STARTS * len(self._slots):
+            if self._failed_starts >= MAX_FAILED_STARTS * len(self._slots):
                 self.close()
                 raise PoolError(f"no Ray worker starts: {one_sentence(error)}") from None
             self._replace(slot)
             return None
         self._failed_starts = 0
-        slot.greeting = None
+        slot.starting = None
         return device
 
-    def _bury(self, slot: Slot, cause: str) -> None:
-        """A worker died: decide what becomes of what it had, and start another."""
+    def _handle_death(self, slot: Slot, cause: str) -> None:
+        """Requeue or fail the dead worker's groups, then start a replacement."""
         self._announce(f"a worker was lost, and is replaced: {cause}")
-        again = lost_together([part for _, part in slot.parts])
+        again = requeue([attempt for _, attempt in slot.attempts])
         if not again:
-            part = slot.parts[0][1]
-            sentence = f"its worker died {part.losses} times, last of {cause}"
-            self._settle(part, failed_group(part.group, sentence))
+            attempt = slot.attempts[0][1]
+            sentence = f"its worker died {attempt.deaths} times, last of {cause}"
+            self._record(attempt, failed_group(attempt.group, sentence))
         self._waiting.extendleft(reversed(again))
         self._replace(slot)
 
     def _replace(self, slot: Slot) -> None:
         ray.kill(slot.actor)  # unreachable is not dead: a late result must have nowhere to go
-        self._slots[self._slots.index(slot)] = self._start()
+        self._slots[self._slots.index(slot)] = self._start_worker()
 
-    def _settle(self, part: Part, result: GroupResult) -> None:
-        whole = part.settle(result)
+    def _record(self, attempt: Attempt, result: GroupResult) -> None:
+        whole = attempt.record(result)
         if whole is not None:
             self._finished.append(whole)

@@ -1,4 +1,4 @@
-"""What becomes of a group whose worker died: again, then in halves, then failed. No Ray in here."""
+"""Retries of groups whose worker died: again, then in halves, then failed. Independent of Ray."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -6,14 +6,14 @@ from datetime import datetime
 from pccore import Outcome
 from transfer.engine.pool import Group, GroupResult
 
-MOST_LOSSES = 3  # workers that a part may cost before it is halved, or failed if it is one run
+MAX_DEATHS = 3  # workers that may die with the same lanes before these are halved, or fail
 
 
 @dataclass
-class Ticket:
-    """A submitted group and the outcomes of its lanes so far.
+class PendingGroup:
+    """A submitted group, and the outcomes of its lanes so far.
 
-    The parts that it is split into report here one by one; the last one completes it.
+    The attempts that it is split into record their results in it; the last one completes it.
     """
 
     group: Group
@@ -24,75 +24,76 @@ class Ticket:
     def __post_init__(self) -> None:
         self.outcomes = [None] * len(self.group.lanes)
 
-    def whole(self) -> "Part":
-        """The group as one part that nobody has tried yet."""
-        return Part(self, 0, len(self.group.lanes))
+    def attempt(self) -> "Attempt":
+        """Return a first attempt at the whole group."""
+        return Attempt(self, 0, len(self.group.lanes))
 
 
 @dataclass(eq=False)
-class Part:
-    """Lanes `start` to `stop` of a ticket.
+class Attempt:
+    """Lanes `start` to `stop` of a pending group, as one worker trains them.
 
     Attributes:
-        suspect: a worker died that had it: from now on it must have a worker to itself.
-        losses: how many workers died that had nothing else.
+        exclusive: needs a worker to itself, because one died that had these lanes.
+        deaths: number of workers that died while they had nothing else.
     """
 
-    ticket: Ticket
+    pending: PendingGroup
     start: int
     stop: int
-    suspect: bool = False
-    losses: int = 0
+    exclusive: bool = False
+    deaths: int = 0
 
     @property
     def group(self) -> Group:
-        """The group that a worker is given."""
-        whole = self.ticket.group
+        """The group that a worker receives."""
+        whole = self.pending.group
         lanes = slice(self.start, self.stop)
         return replace(whole, lanes=whole.lanes[lanes], run_ids=whole.run_ids[lanes])
 
-    def settle(self, result: GroupResult) -> GroupResult | None:
-        """Note a part's result; returns the group's result once every lane has its outcome."""
-        ticket = self.ticket
-        ticket.outcomes[self.start : self.stop] = result.outcomes
-        ticket.seconds += result.seconds
-        ticket.started = min(ticket.started or result.started, result.started)
-        outcomes = tuple(outcome for outcome in ticket.outcomes if outcome is not None)
-        if len(outcomes) < len(ticket.outcomes):
+    def record(self, result: GroupResult) -> GroupResult | None:
+        """Record the attempt's result; return the group's result once it is complete."""
+        pending = self.pending
+        pending.outcomes[self.start : self.stop] = result.outcomes
+        pending.seconds += result.seconds
+        pending.started = min(pending.started or result.started, result.started)
+        outcomes = tuple(outcome for outcome in pending.outcomes if outcome is not None)
+        if len(outcomes) < len(pending.outcomes):
             return None
         return replace(
             result,
-            group=ticket.group,
+            group=pending.group,
             outcomes=outcomes,
-            seconds=ticket.seconds,
-            started=ticket.started,
+            seconds=pending.seconds,
+            started=pending.started,
         )
 
-    def lost_alone(self) -> list["Part"]:
-        """Note that a worker died with nothing but this part; returns what to run instead.
+    def retry(self) -> list["Attempt"]:
+        """Count the death of a worker that had only this attempt; return what to run instead.
 
-        The same part until it has cost `MOST_LOSSES` workers, then its halves. An empty list means
-        that the one run left is guilty.
+        That is the same attempt until `MAX_DEATHS` workers have died, then its halves. A single run
+        that has cost as many is not retried: the list is empty.
         """
-        self.suspect = True
-        self.losses += 1
-        if self.losses < MOST_LOSSES:
+        self.exclusive = True
+        self.deaths += 1
+        if self.deaths < MAX_DEATHS:
             return [self]
         if self.stop - self.start == 1:
             return []
         middle = (self.start + self.stop) // 2
         bounds = ((self.start, middle), (middle, self.stop))
-        return [Part(self.ticket, start, stop, suspect=True) for start, stop in bounds]
+        return [Attempt(self.pending, start, stop, exclusive=True) for start, stop in bounds]
 
 
-def lost_together(parts: list[Part]) -> list[Part]:
-    """What to run again of all that a dead worker had; empty if its one run is guilty.
+def requeue(attempts: list[Attempt]) -> list[Attempt]:
+    """Return what to run after the death of a worker that had these attempts.
 
-    A worker may die of its second part before the result of its first has left it. So with several
-    nobody is blamed: each is run again by itself.
+    The result is empty if the worker had a single run that has cost too many workers. A worker may
+    die in its second attempt before the result of its first has been sent. If it had several,
+    no death is counted: each is retried on a worker of its own.
     """
-    if len(parts) == 1:
-        return parts[0].lost_alone()
-    for part in parts:
-        part.suspect = True
-    return parts
+    if len(attempts) == 1:
+        return attempts[0].retry()
+    for attempt in attempts:
+        attempt.exclusive = True
+    return attempts

@@ -1,4 +1,4 @@
-"""What a worker does with a group: load its data, train its lanes, turn faults into outcomes."""
+"""Training of one group in a worker: its data, its layout, its lanes; faults become outcomes."""
 
 import os
 import socket
@@ -8,33 +8,22 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import pccore
 from jobs.errors import one_sentence
+from jobs.pools.checkpointer import Checkpointer
 from jobs.pools.devices import Device, default_device, describe
-from jobs.pools.layout_choice import choose
+from jobs.pools.layouts import choose_layout
 from pccore.data import Dataset
 from transfer.engine.pool import Group, GroupResult, Worker
 
-if TYPE_CHECKING:
-    from jobs.pools.checkpointer import Keeper
-
 Loader = Callable[[str, str | None], Dataset]
-
-
-class Stopped(BaseException):
-    """Raised in a group's training when its worker must stop: it is given up, not failed.
-
-    Like KeyboardInterrupt it is no `Exception`, so nothing between takes it for a fault.
-    """
-
 
 _loading = Lock()
 
 
 def load_dataset(name: str, data_dir: str | None) -> Dataset:
-    """Load a data set once per process, however many threads ask. Raises `DatasetError`."""
+    """Load a data set, once per process and for all its threads. Raises `DatasetError`."""
     with _loading:
         return _load(name, data_dir)
 
@@ -50,46 +39,44 @@ def train_group(
     load: Loader = load_dataset,
     on_progress: Callable[[int], None] | None = None,
     device: Device | None = None,
-    keeper: "Keeper | None" = None,
+    checkpointer: Checkpointer | None = None,
 ) -> GroupResult:
     """Train a group on this thread's default device, in the layout that suits it there.
 
-    Whatever goes wrong with the group becomes outcomes: a group of several lanes that fails is
-    halved and trained again, until the memory suffices or the guilty lane stands alone.
+    Faults become outcomes: a group of several lanes that fails is halved and trained again, until
+    the memory suffices or the faulty lane is alone.
 
     Args:
         group: what to train.
-        load: how to obtain its data set.
-        on_progress: called with the steps done at each evaluation, and with 0 while the layout is
-            being measured; it may raise `Stopped`.
-        device: what this thread's default device is, None to look.
-        keeper: where the group's checkpoint comes from and goes to.
+        load: returns its data set.
+        on_progress: called with the weight updates done at each evaluation; it may raise `Stopped`.
+        device: this thread's default device, None to look it up.
+        checkpointer: restores the group's checkpoint and saves new ones.
 
     Raises:
-        Stopped: `on_progress` or the keeper said so.
+        Stopped: `on_progress` or the checkpointer raised it.
     """
     started = datetime.now(UTC)
     clock = time.perf_counter()
     try:
         dataset = load(group.dataset, group.data_dir)
-    except Exception as error:  # a worker must outlive whatever a file does to it
+    except Exception as error:  # a worker must survive any damaged file
         outcomes = [pccore.Outcome.failed(one_sentence(error))] * len(group.lanes)
     else:
-        device = device or describe(default_device())
-        layout = choose(group.config, device, len(group.lanes), on_progress).layout
+        layout = choose_layout(group.config, device or describe(default_device()))
         config = layout.apply(group.config)
-        outcomes = _train_lanes(config, dataset, group.lanes, on_progress, keeper)
+        outcomes = _train_lanes(config, dataset, group.lanes, on_progress, checkpointer)
     return GroupResult(
         group=group,
         outcomes=tuple(outcomes),
-        seconds=time.perf_counter() - clock + (keeper.seconds if keeper else 0.0),
+        seconds=time.perf_counter() - clock + (checkpointer.seconds if checkpointer else 0.0),
         started=started,
         worker=this_worker(),
     )
 
 
 def failed_group(group: Group, cause: str, *, worker: Worker | None = None) -> GroupResult:
-    """The result of a group that never trained: every lane failed with `cause`."""
+    """Return the result of a group that never trained: every lane failed with `cause`."""
     return GroupResult(
         group=group,
         outcomes=(pccore.Outcome.failed(cause),) * len(group.lanes),
@@ -100,7 +87,7 @@ def failed_group(group: Group, cause: str, *, worker: Worker | None = None) -> G
 
 
 def this_worker() -> Worker:
-    """The process and device that are training, as they are recorded with each run."""
+    """Return this process and its device, as they are recorded with each run."""
     return Worker(device=default_device().device_kind, host=socket.gethostname(), pid=os.getpid())
 
 

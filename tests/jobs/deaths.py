@@ -8,6 +8,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pool_trainers import PATIENCE
+
 import jobs.cli.main
 import jobs.pools.local
 import results
@@ -16,7 +18,7 @@ from results.storage import folder
 from results.storage.checkpoints import Checkpoints
 from transfer.search.samplers import Search
 
-# Forked from a process that has loaded what takes seconds, and touched no device.
+# Forked from a process that has loaded slow modules, and used no device.
 _context = get_context("forkserver")
 _context.set_forkserver_preload(
     ["jobs.cli.run", "jobs.pools.local", "optuna.samplers", "results.ledger", "sklearn.datasets"]
@@ -24,7 +26,7 @@ _context.set_forkserver_preload(
 
 
 class Death(NamedTuple):
-    """The process dies at the n-th call of an attribute, before it or when it is done."""
+    """Death of the process at the n-th call of an attribute, before it or after it."""
 
     holder: Any
     name: str
@@ -36,8 +38,8 @@ class Death(NamedTuple):
 DEATHS: dict[str, Death] = {
     "before the ledger is opened": Death(results, "open", 1),
     "after the ledger is opened": Death(results, "open", 1, after=True),
-    "before a cell is asked for": Death(Search, "ask", 3),
-    "after a cell is asked for": Death(Search, "ask", 3, after=True),
+    "before a cell is requested": Death(Search, "ask", 3),
+    "after a cell is requested": Death(Search, "ask", 3, after=True),
     "before a group is dispatched": Death(jobs.pools.local.LocalPool, "submit", 2),
     "after a group is dispatched": Death(jobs.pools.local.LocalPool, "submit", 2, after=True),
     "before the first checkpoint": Death(Checkpoints, "save", 1),
@@ -53,8 +55,8 @@ DEATHS: dict[str, Death] = {
     "after rows are appended": Death(Ledger, "append", 1, after=True),
     "before a checkpoint is removed": Death(Checkpoints, "remove", 1),
     "after a checkpoint is removed": Death(Checkpoints, "remove", 1, after=True),
-    "before a loss is told": Death(Search, "tell", 2),
-    "after a loss is told": Death(Search, "tell", 2, after=True),
+    "before a loss is reported": Death(Search, "tell", 2),
+    "after a loss is reported": Death(Search, "tell", 2, after=True),
     "before the verdicts are written": Death(Ledger, "append_verdicts", 1),
     "after the verdicts are written": Death(Ledger, "append_verdicts", 1, after=True),
     "before the ledger is compacted": Death(Ledger, "compact", 1),
@@ -64,10 +66,10 @@ DEATHS: dict[str, Death] = {
 
 
 def run(place: Path, death: str | None = None) -> int:
-    """`mupc run spec.yaml` in a folder, saving all the time; the exit status. Draws no report."""
+    """Run `mupc run spec.yaml` in a folder, saving at every chance; return the exit status."""
     process = _context.Process(target=_run, args=(place, death))
     process.start()
-    process.join(120)
+    process.join(PATIENCE)
     process.kill()
     process.join()
     return int(process.exitcode or 0)
@@ -75,10 +77,12 @@ def run(place: Path, death: str | None = None) -> int:
 
 def _run(place: Path, death: str | None) -> None:
     os.chdir(place)
-    with Path("said").open("a") as said:
-        os.dup2(said.fileno(), 1)
-        os.dup2(said.fileno(), 2)
-    results.report = lambda ledger, folder, experiment: folder  # takes longer than all the rest
+    with Path("output").open("a") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    results.report = lambda ledger, folder, experiment: (
+        folder
+    )  # which takes longer than everything else
     if death is not None:
         _arm(DEATHS[death])
     always = "0.000001"

@@ -1,8 +1,8 @@
-"""Drivers of a pool on a cluster of several nodes, for test_nodes.py, in a process of their own.
+"""Drivers of a pool on a cluster of several nodes, which test_nodes.py runs as processes.
 
-    python pool_on_nodes.py late|hungry ADDRESS FOLDER
+    python pool_on_nodes.py late|memory ADDRESS FOLDER
 
-Each prints, as JSON, the first run id, status and cause of every result that came.
+A driver prints, as JSON, the first run id, status and cause of every result it collects.
 """
 
 import json
@@ -15,18 +15,23 @@ from typing import Any
 
 import pool_trainers
 import ray
-from pool_trainers import KILLER, collect_all, echo, group
+from pool_trainers import KILLER, PATIENCE, collect_all, echo, group
 
 from jobs import RayPool
 from transfer.engine.pool import Group, GroupResult
 
-BEGUN, AWAY, GO, LATE = "begun", "away", "go", "late"  # files by which those involved wait
-DUPLICATE_SECONDS = 5.0  # in which a late result would have come
-MEAL, MEALS = 100 * 2**20, 80  # bytes at a time, and how often at most
+BEGUN, AWAY, GO, LATE = (
+    "begun",
+    "away",
+    "go",
+    "late",
+)  # files that serve as signals
+DUPLICATE_SECONDS = 5.0  # in which a late result would have arrived
+BLOCK, BLOCKS = 100 * 2**20, 80  # bytes allocated at a time, and how often at most
 
 
 def late(pool: Any, folder: Path) -> list[GroupResult]:
-    """A group that another worker finishes before the first does; then one more."""
+    """Run a group that a second worker finishes before the first one does, then another group."""
     pool.submit(group("first", scratch=folder))
     results: list[GroupResult] = pool.collect()
     (folder / AWAY).touch()
@@ -40,8 +45,8 @@ def late(pool: Any, folder: Path) -> list[GroupResult]:
     return results
 
 
-def dawdles(group: Group, **_: object) -> GroupResult:
-    """Whoever has a group with a folder first waits for a sign; the second does it at once."""
+def first_attempt_waits(group: Group, **_: object) -> GroupResult:
+    """At a group with a folder, let the first attempt wait for a file; the second succeeds."""
     if group.data_dir is None:
         return echo(group)
     folder = Path(group.data_dir)
@@ -56,27 +61,28 @@ def dawdles(group: Group, **_: object) -> GroupResult:
     return echo(group)
 
 
-def hungry(pool: Any, folder: Path) -> list[GroupResult]:
-    """A group that takes all memory, between others."""
-    groups = [group("one"), group("hungry", (KILLER,)), group("two"), group("three")]
+def memory(pool: Any, folder: Path) -> list[GroupResult]:
+    """Run a group that takes all memory, between others."""
+    groups = [group("one"), group("killer", (KILLER,)), group("two"), group("three")]
     for each in groups:
         pool.submit(each)
     return collect_all(pool, len(groups))
 
 
-def eats(group: Group, **_: object) -> GroupResult:
-    """Takes memory until it is killed, where a lane has the seed KILLER."""
+def takes_memory(group: Group, **_: object) -> GroupResult:
+    """Take memory until killed, if a lane has the seed KILLER."""
     if any(lane.seed == KILLER for lane in group.lanes):
         taken = []
-        for _ in range(MEALS):
-            taken.append(b"x" * MEAL)
+        for _ in range(BLOCKS):
+            taken.append(b"x" * BLOCK)
             time.sleep(0.05)
+        time.sleep(PATIENCE)
     return echo(group)
 
 
 SCENES: dict[str, tuple[Callable[[Any, Path], list[GroupResult]], Callable[..., GroupResult]]] = {
-    "late": (late, dawdles),
-    "hungry": (hungry, eats),
+    "late": (late, first_attempt_waits),
+    "memory": (memory, takes_memory),
 }
 
 

@@ -1,4 +1,4 @@
-"""What the pool tests let workers do instead of training: same signature as `jobs.train_group`."""
+"""Stand-ins for `jobs.train_group` that pool tests run in workers, and other helpers."""
 
 import json
 import os
@@ -20,14 +20,24 @@ SMALL = pccore.TrainingConfig(
     eval_every=2,
 )
 KILLER = 666  # a seed whose lane kills its worker, every time
+GO = "go"  # file for which `waits_for_file` waits
+PATIENCE = 600.0  # seconds, also for machines on which other programs keep all cores busy
 MakePool = Callable[..., Any]
 
 
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
 def collect_all(pool: Any, expected: int) -> list[GroupResult]:
-    """The results of everything that is pending, which must be so many and no more."""
+    """Return the results of all pending groups, of which there must be exactly `expected`."""
     results: list[GroupResult] = []
     while len(results) < expected:
-        more = pool.collect(timeout=60)
+        more = pool.collect(timeout=PATIENCE)
         assert more, f"{len(results)} of {expected} groups came back"
         results += more
     assert pool.collect(timeout=0) == []
@@ -41,7 +51,7 @@ def group(
     dataset: str = "digits",
     scratch: Path | None = None,
 ) -> Group:
-    """A group with one lane per seed; `scratch` is where trainers leave files for each other."""
+    """Return a group with one lane per seed; trainers leave files for each other in `scratch`."""
     return Group(
         dataset=dataset,
         data_dir=str(scratch) if scratch else None,
@@ -52,58 +62,67 @@ def group(
 
 
 def result(group: Group, outcome: Callable[[pccore.Lane], pccore.Outcome]) -> GroupResult:
-    """A result with `outcome(lane)` for each lane."""
+    """Return a result with `outcome(lane)` for each lane."""
     return GroupResult(
         group, tuple(map(outcome, group.lanes)), 0.5, datetime.now(UTC), Worker("cpu", "h", 1)
     )
 
 
-def told(facts: object) -> pccore.Outcome:
-    """An outcome that carries facts from a worker to the test."""
+def outcome_with(facts: object) -> pccore.Outcome:
+    """Return an outcome that carries facts from a worker to the test."""
     return pccore.Outcome(pccore.Status.TRAINED, cause=json.dumps(facts))
 
 
 def facts_of(outcome: pccore.Outcome) -> Any:
-    """What `told` was given."""
+    """Return the facts that `outcome_with` packed."""
     return json.loads(outcome.cause or "null")
 
 
 def echo(group: Group, **_: object) -> GroupResult:
-    """Each lane's outcome carries its seed; groups with small first seeds take longer."""
+    """Return each lane's seed; groups with small first seeds take longer."""
     time.sleep(0.02 / (1 + group.lanes[0].seed))
-    return result(group, lambda lane: told(lane.seed))
+    return result(group, lambda lane: outcome_with(lane.seed))
 
 
 def fails(group: Group, **_: object) -> GroupResult:
-    """A fault in the trainer itself."""
+    """Raise an error."""
     raise RuntimeError("boom\nand more")
 
 
 def meets_another(group: Group, **_: object) -> GroupResult:
-    """Trained only if another group runs at the same time as this one."""
+    """Succeed only if another group runs at the same time as this one."""
     scratch = Path(group.data_dir or "")
     (scratch / group.run_ids[0]).touch()
-    patience = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while len(list(scratch.iterdir())) < 2:
-        if time.monotonic() > patience:
+        if time.monotonic() > deadline:
             return result(group, lambda _: pccore.Outcome.failed("alone"))
         time.sleep(0.01)
     return echo(group)
 
 
+def waits_for_file(group: Group, **_: object) -> GroupResult:
+    """Leave a file with the name of the run in the scratch folder, and wait for the file GO."""
+    scratch = Path(group.data_dir or "")
+    (scratch / group.run_ids[0]).touch()
+    wait_for(lambda: (scratch / GO).exists())
+    return echo(group)
+
+
 def naps(group: Group, **_: object) -> GroupResult:
-    """Takes half a second."""
+    """Leave a file with the name of the run in the scratch folder, and sleep."""
+    (Path(group.data_dir or "") / group.run_ids[0]).touch()
     time.sleep(0.5)
     return echo(group)
 
 
 def kills_worker_once(group: Group, **_: object) -> GroupResult:
-    """Dies the first time it is asked to run a group with a scratch folder."""
+    """Die at the first group with a scratch folder."""
     return _once(signal.SIGKILL, group)
 
 
 def freezes_worker_once(group: Group, **_: object) -> GroupResult:
-    """The process stops without ending, the first time a group has a scratch folder."""
+    """Freeze the process at the first group with a scratch folder."""
     return _once(signal.SIGSTOP, group)
 
 
@@ -116,21 +135,15 @@ def _once(number: signal.Signals, group: Group) -> GroupResult:
     return echo(group)
 
 
-def takes_long(group: Group, **_: object) -> GroupResult:
-    """Says nothing for four seconds."""
-    time.sleep(4.0)
-    return echo(group)
-
-
 def kills_worker(group: Group, **_: object) -> GroupResult:
-    """Dies whenever a lane has the seed KILLER."""
+    """Die whenever a lane has the seed KILLER."""
     if any(lane.seed == KILLER for lane in group.lanes):
         os.kill(os.getpid(), signal.SIGKILL)
     return echo(group)
 
 
 def cores_used(group: Group, **_: object) -> GroupResult:
-    """How many cores a large matrix product keeps busy: processor time over wall-clock time."""
+    """Return how many cores a matrix product uses: processor time over wall-clock time."""
     import jax
     import jax.numpy as jnp
 
@@ -141,23 +154,23 @@ def cores_used(group: Group, **_: object) -> GroupResult:
     for _ in range(5):
         product(x).block_until_ready()
     ratio = (time.process_time() - cpu) / (time.perf_counter() - wall)
-    return result(group, lambda _: told(ratio))
+    return result(group, lambda _: outcome_with(ratio))
 
 
 def describes_dataset(
     group: Group, *, load: Callable[[str, str | None], Any] | None = None, **_: object
 ) -> GroupResult:
-    """Where the data set's largest array lives, and whether the worker may write to it."""
+    """Return the location of the data set's largest array, and whether it can be written."""
     from jobs.pools.worker import load_dataset
 
     array = (load or load_dataset)(group.dataset, group.data_dir).train_x
     address = array.__array_interface__["data"][0]
     facts = {"writeable": bool(array.flags.writeable), "in": _mapping(address), "id": address}
-    return result(group, lambda _: told(facts))
+    return result(group, lambda _: outcome_with(facts))
 
 
 def _mapping(address: int) -> str:
-    """The file (if any) that is mapped at a memory address of this process."""
+    """Return the file (if any) that is mapped at a memory address of this process."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         start, end = (int(x, 16) for x in line.split()[0].split("-"))
         if start <= address < end:

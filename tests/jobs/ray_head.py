@@ -1,4 +1,4 @@
-"""A Ray head with a job server, as a process of its own that a token protects."""
+"""A Ray head with a job server, protected by a token, as a process."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-START_SECONDS = 120.0
+START_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Head:
 
     Attributes:
         address: URL of its job server.
-        token: what it asks for.
+        token: the token that it requires.
     """
 
     address: str
@@ -33,11 +33,11 @@ class Head:
 
 @contextmanager
 def ray_head(log: Path, variables: Mapping[str, str]) -> Iterator[Head]:
-    """Start a head with two CPU slots; its processes end with it, by their own ids.
+    """Start a head with two CPU slots, whose processes end with the block.
 
     Args:
-        log: file for what it prints.
-        variables: environment of the head, and so of the jobs on it.
+        log: file for its output.
+        variables: environment of the head and of its jobs.
     """
     token, dashboard = secrets.token_hex(32), free_port()
     ray = Path(sys.executable).with_name("ray")
@@ -74,12 +74,12 @@ def ray_head(log: Path, variables: Mapping[str, str]) -> Iterator[Head]:
             _await(address, process, log)
             yield Head(address, token)
         finally:
-            process.send_signal(signal.SIGTERM)  # with --block it ends all that it has started
+            process.send_signal(signal.SIGTERM)  # with --block it ends all its processes
             process.wait(60)
 
 
 def free_port() -> int:
-    """A port that nothing listens on now."""
+    """Return a port on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -87,13 +87,13 @@ def free_port() -> int:
 
 
 def drivers(head: Head) -> list[int]:
-    """Ids of the processes that run the head's jobs: those of Ray's job server with `mupc run`."""
+    """Return the ids of the processes that run the head's jobs."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
             variables = (entry / "environ").read_bytes()
-        except OSError:  # it has just ended, or is another user's
+        except OSError:  # the process has ended, or is another user's
             continue
         if b"mupc" in words and head.token.encode() in variables:
             found.append(int(entry.name))

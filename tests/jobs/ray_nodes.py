@@ -1,8 +1,7 @@
 """A Ray cluster of several nodes on this machine, whose nodes can be killed, frozen and cut off.
 
-Where one may, every node has a network namespace of its own, joined to the head's by a bridge, so
-that it has its own address and its own cable to be pulled. Elsewhere all share this machine's
-network.
+Where it is allowed, every node has a network namespace with an address and a virtual cable, joined
+to the head's by a bridge. Elsewhere all nodes share this machine's network.
 """
 
 import os
@@ -22,14 +21,14 @@ from pathlib import Path
 from ray_head import free_port
 
 RAY = str(Path(sys.executable).with_name("ray"))
-START_SECONDS = 120.0
+START_SECONDS = 600.0
 DEATH_SECONDS = (
     30.0  # in which a node that does not answer is given up for dead, with room to spare
 )
 _MARK = "MUPC_TEST_NODE"
 
 # A silent node counts as dead after about ten seconds instead of a minute.
-_IMPATIENT = {
+_SHORT_TIMEOUTS = {
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
@@ -42,7 +41,7 @@ class Node:
     """One node.
 
     Attributes:
-        name: of its network namespace, and what marks its processes.
+        name: of its network namespace; it also marks its processes.
         address: its IP address.
     """
 
@@ -50,25 +49,25 @@ class Node:
     address: str
 
     def processes(self) -> list[int]:
-        """The ids of all that runs on it."""
+        """Return the ids of all processes on the node."""
         mark = f"{_MARK}={self.name}".encode()
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it has just ended, or is another user's
+            with suppress(OSError):  # the process has ended, or is another user's
                 if mark in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
         return found
 
     def workers(self) -> list[int]:
-        """The ids of the processes of our actors on it."""
+        """Return the ids of the processes of the pool's actors."""
         return self._running(b"ray::Trainer")
 
     def raylets(self) -> list[int]:
-        """The id of Ray's own process on it, by which the head knows that the node is alive."""
+        """Return the id of Ray's own process, whose health the head checks."""
         return self._running(b"raylet/raylet")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send all of it a signal: SIGKILL is a power cut, SIGSTOP and SIGCONT freeze and thaw."""
+        """Signal all processes: SIGKILL is a power cut, SIGSTOP and SIGCONT freeze and thaw."""
         for process in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(process, number)
@@ -82,7 +81,7 @@ class Node:
         return found
 
     def cable(self, state: str) -> None:
-        """Pull its network cable ("down") or put it in again ("up")."""
+        """Unplug ("down") or plug in ("up") the network cable."""
         _ip("link", "set", f"{self.name}h", state)
 
 
@@ -92,7 +91,7 @@ class Nodes:
 
     Attributes:
         address: of the head, for `--address`.
-        token: what it asks for.
+        token: the token that it requires.
     """
 
     address: str
@@ -123,13 +122,13 @@ class Nodes:
         return node
 
     def variables(self) -> dict[str, str]:
-        """The environment of whoever joins this cluster."""
+        """Return the environment of processes that join this cluster."""
         return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
 
 
 @cache
 def may_make_networks() -> bool:
-    """Whether this process may make network namespaces."""
+    """Return whether this process may make network namespaces."""
     name = f"m{os.getpid() % 10**6}x"
     try:
         _ip("netns", "add", name)
@@ -144,7 +143,7 @@ def ray_nodes(folder: Path) -> Iterator[Nodes]:
     """Start a head; it and all nodes that join it end with the block.
 
     Args:
-        folder: for what they print.
+        folder: for log files.
     """
     port, head = free_port(), Node(f"m{os.getpid() % 10**6}n1", "127.0.0.1")
     bridge = None
@@ -183,7 +182,7 @@ def _ray(
     node: Node, command: list[str], nodes: Nodes, log: Path, variables: dict[str, str]
 ) -> None:
     """Run `ray start`, which returns once the node is up; its processes stay."""
-    environment = os.environ | _IMPATIENT | nodes.variables() | variables
+    environment = os.environ | _SHORT_TIMEOUTS | nodes.variables() | variables
     environment |= {
         _MARK: node.name,
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -214,7 +213,7 @@ def _await(address: str) -> None:
 
 
 def _plug(name: str, bridge: str, number: int) -> str:
-    """Make a namespace with a cable to the bridge; returns its address."""
+    """Make a namespace with a cable to the bridge, and return its address."""
     address = _address(number)
     _ip("netns", "add", name)
     _ip("link", "add", f"{name}h", "type", "veth", "peer", "name", "eth0", "netns", name)
@@ -229,7 +228,7 @@ def _plug(name: str, bridge: str, number: int) -> str:
 
 
 def _address(number: int) -> str:
-    """Of a node: those of another process that tests here are in another network."""
+    """Return the address of a node; each test process has a network of its own."""
     return f"10.199.{os.getpid() % 256}.{number}"
 
 

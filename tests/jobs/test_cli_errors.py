@@ -65,7 +65,7 @@ ARGUMENTS: dict[str, tuple[str, list[str]]] = {
     "address without Ray": ("run {spec} --address auto", ["--address", "--pool ray"]),
     "unknown layouts": (
         "run {spec} --layouts fast",
-        ["--layouts", "fast", "auto", "default", "measure"],
+        ["--layouts", "fast", "default", "measured"],
     ),
     "layouts of no spec": ("layouts nowhere.yaml", ["nowhere.yaml"]),
     "layouts of a bad spec": ("layouts {folder}/empty", ["spec", "mapping"]),

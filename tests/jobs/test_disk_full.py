@@ -1,4 +1,4 @@
-"""A disk that fills up: one sentence, nothing lost, and with room again the command goes on."""
+"""A full disk: one sentence, nothing lost, and the command continues once there is room."""
 
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import results
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 128 kB."""
+    """Mount a file system of 128 kB."""
     place = tmp_path / "disk"
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(place)]
@@ -25,7 +25,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_full_disk_ends_the_job_and_loses_nothing(tmp_path: Path, small_disk: Path) -> None:
+def test_full_disk_ends_the_job_and_loses_nothing(tmp_path: Path, small_disk: Path) -> None:
     write_spec(tmp_path)
     ledger = str(small_disk / "runs")
     results.open(ledger, create=True)

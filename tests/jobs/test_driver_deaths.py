@@ -1,4 +1,4 @@
-"""The driver killed at each point of its work: the same command ends as if nothing had happened."""
+"""A driver killed at any point of its work: the same command completes with equal results."""
 
 import signal
 from collections import Counter
@@ -21,7 +21,7 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> results.Ledger:
-    """The ledger of a run that nobody killed."""
+    """Return the ledger of a run that was not killed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     write_spec(folder, **SMALL)
     assert deaths.run(folder) == 0
@@ -35,12 +35,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> results.Ledger:
         for number, name in enumerate(deaths.DEATHS)
     ],
 )
-def test_killed(death: str, tmp_path: Path, undisturbed: results.Ledger) -> None:
+def test_killed_driver_continues(death: str, tmp_path: Path, undisturbed: results.Ledger) -> None:
     write_spec(tmp_path, **SMALL)
-    said = tmp_path / "said"
-    assert deaths.run(tmp_path, death) == -signal.SIGKILL, said.read_text()
+    output = tmp_path / "output"
+    assert deaths.run(tmp_path, death) == -signal.SIGKILL, output.read_text()
     before = written(tmp_path) if (tmp_path / "runs").exists() else Counter[str]()
-    assert deaths.run(tmp_path) == 0, said.read_text()
+    assert deaths.run(tmp_path) == 0, output.read_text()
     after = written(tmp_path)
     assert before <= after, "a finished run was lost"
     assert set(after.values()) == {1}, "a run was written twice"

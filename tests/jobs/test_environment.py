@@ -1,4 +1,4 @@
-"""What is set before JAX starts: thread caps, and a compilation cache that survives damage."""
+"""Environment of JAX: thread caps, and a compilation cache that survives damage."""
 
 import os
 import subprocess
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pool_trainers as trainers
 import pytest
-from pool_trainers import MakePool, facts_of, group
+from pool_trainers import MakePool, collect_all, facts_of, group
 
 from jobs.pools import compile_cache, environment
 
-# A cap of one thread allows one core's worth of processor time; the rest is noise of the clock.
+# One thread uses one core at most; the rest is noise of the clocks.
 AT_MOST_ONE_CORE = 1.2
 
 
@@ -24,7 +24,7 @@ AT_MOST_ONE_CORE = 1.2
         ("--xla_cpu_multi_thread_eigen=true", "--xla_cpu_multi_thread_eigen=true"),
     ],
 )
-def test_users_flags_are_kept_and_win(
+def test_user_flags_take_precedence(
     monkeypatch: pytest.MonkeyPatch, users: str | None, expected: str
 ) -> None:
     monkeypatch.delenv("XLA_FLAGS", raising=False)
@@ -38,10 +38,10 @@ def test_users_flags_are_kept_and_win(
 
 def test_local_threads_are_capped() -> None:
     script = (
-        "import transfer, jobs, pool_trainers as t\n"  # importing must not start JAX's devices
+        "import transfer, jobs, pool_trainers as t\n"  # imports must not start JAX's devices
         "pool = jobs.LocalPool(workers=1, train=t.cores_used)\n"
         "pool.submit(t.group('g'))\n"
-        "print(t.facts_of(pool.collect(timeout=60)[0].outcomes[0]))\n"
+        "print(t.facts_of(pool.collect()[0].outcomes[0]))\n"
     )
     variables = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PJRT_NPROC")}
     variables["PYTHONPATH"] = str(Path(__file__).parent)
@@ -55,7 +55,7 @@ def test_local_threads_are_capped() -> None:
 def test_ray_workers_are_capped(make_ray_pool: MakePool) -> None:
     pool = make_ray_pool(workers=1, train=trainers.cores_used)
     pool.submit(group("g"))
-    (result,) = pool.collect(timeout=60)
+    (result,) = collect_all(pool, 1)
     assert 0 < facts_of(result.outcomes[0]) < AT_MOST_ONE_CORE
 
 
@@ -69,27 +69,30 @@ def test_cache_folder_follows_the_environment(
     assert compile_cache.user_cache() == tmp_path / "own"
 
 
-def test_only_torn_entries_are_removed(tmp_path: Path) -> None:
+def test_only_truncated_entries_are_removed(tmp_path: Path) -> None:
     whole = zlib.compress(os.urandom(1000))
-    entries = {"whole-cache": whole, "torn-cache": whole[:-5], "empty-cache": b"", "other": b"?"}
+    entries = {
+        "whole-cache": whole,
+        "truncated-cache": whole[:-5],
+        "empty-cache": b"",
+        "other": b"?",
+    }
     for name, data in entries.items():
         (tmp_path / name).write_bytes(data)
-    assert sorted(compile_cache.remove_torn(tmp_path)) == ["empty-cache", "torn-cache"]
+    assert sorted(compile_cache.remove_truncated(tmp_path)) == ["empty-cache", "truncated-cache"]
     assert (tmp_path / "whole-cache").read_bytes() == whole
     assert (tmp_path / "other").exists()
-    assert compile_cache.remove_torn(tmp_path) == []
+    assert compile_cache.remove_truncated(tmp_path) == []
 
 
-def test_an_unwritable_cache_is_done_without(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_unwritable_cache_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("MUPC_CACHE", str(tmp_path / "file" / "cache"))
     assert compile_cache.open_folder() is None
 
 
-def test_a_damaged_entry_is_compiled_again_and_replaced(tmp_path: Path) -> None:
-    """A worker killed while JAX wrote its cache costs the next one a compilation, nothing more."""
+def test_damaged_entry_is_compiled_again_and_replaced(tmp_path: Path) -> None:
+    """A worker killed while JAX writes its cache costs the next one a compilation, nothing else."""
     script = (
         "import jobs, pool_trainers as t\n"
         "with jobs.LocalPool(workers=1) as pool:\n"

@@ -1,4 +1,4 @@
-"""On accelerators LocalPool has one thread per device; two host devices stand for two GPUs."""
+"""LocalPool has one thread per accelerator; two host devices stand for two GPUs."""
 
 import json
 import os
@@ -16,8 +16,8 @@ jobs.pools.local.describe = lambda device: Device("gpu", "pretended", 16 * 2**30
 
 def train(group, **_):
     met = trainers.meets_another(group)
-    device = default_device().id
-    return trainers.result(group, lambda lane: trainers.told([met.outcomes[0].status, device]))
+    facts = [met.outcomes[0].status, default_device().id]
+    return trainers.result(group, lambda lane: trainers.outcome_with(facts))
 
 with jobs.LocalPool(train=train) as pool:
     for name in "ab":
@@ -29,7 +29,7 @@ with jobs.LocalPool(train=train) as pool:
 """
 
 
-def test_every_device_gets_a_thread_of_its_own(tmp_path: Path) -> None:
+def test_every_device_has_its_own_thread(tmp_path: Path) -> None:
     variables = {
         **os.environ,
         "PYTHONPATH": str(Path(__file__).parent),

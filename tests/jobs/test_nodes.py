@@ -1,4 +1,4 @@
-"""A sweep on a cluster whose nodes join, leave, freeze and lose their network while it runs."""
+"""Sweeps on a cluster whose nodes join, leave, freeze and lose their network meanwhile."""
 
 import json
 import os
@@ -15,13 +15,14 @@ import pandas as pd
 import pool_on_nodes
 import pytest
 from command import MUPC, mupc, write_spec
+from pool_trainers import PATIENCE, wait_for
 from ray_nodes import Nodes, may_make_networks, ray_nodes
 
 import results
 
 pytestmark = pytest.mark.ray
 
-# Nine programs of a few seconds each, so that there is always one to be lost.
+# Nine programs of a few seconds each, so that one is always running.
 SWEEP: dict[str, Any] = {
     "name": "sweep",
     "variants": ["mupc", "sp", "bp"],
@@ -30,7 +31,6 @@ SWEEP: dict[str, Any] = {
     "transfer": {"depths": [3, 4]},
 }
 RUNS = 18
-PATIENCE = 180.0
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +41,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The verdicts where nothing happens."""
+    """Return the verdicts of an undisturbed run."""
     folder = tmp_path_factory.mktemp("undisturbed")
     write_spec(folder, **SWEEP)
-    done = mupc(folder, "run", "spec.yaml", MUPC_LAYOUTS="default")
+    done = mupc(folder, "run", "spec.yaml")
     assert done.returncode == 0, done.stderr
     return results.open(folder / "runs").verdicts()
 
@@ -53,20 +53,20 @@ class Sweep:
     """`mupc run` on the cluster, in a folder of its own."""
 
     def __init__(self, cluster: Nodes, folder: Path) -> None:
-        self.folder, self._said = folder, folder / "said"
+        self.folder, self._output = folder, folder / "output"
         write_spec(folder, **SWEEP)
-        with self._said.open("w") as said:
+        with self._output.open("w") as output:
             self.process = subprocess.Popen(
                 [*MUPC, "run", "spec.yaml", "--pool", "ray", "--address", cluster.address],
                 cwd=folder,
-                env={**os.environ, "MUPC_LAYOUTS": "default", **cluster.variables()},
-                stdout=said,
-                stderr=said,
+                env={**os.environ, **cluster.variables()},
+                stdout=output,
+                stderr=output,
             )
 
     def has_lost_a_worker(self) -> bool:
-        """Whether it has said so."""
-        return "a worker was lost, and is replaced" in self._said.read_text()
+        """Return whether the command has reported a lost worker."""
+        return "a worker was lost, and is replaced" in self._output.read_text()
 
     def runs(self) -> pd.DataFrame:
         return results.open(self.folder / "runs", create=True).runs()
@@ -74,13 +74,13 @@ class Sweep:
     def until(self, holds: Callable[[], object]) -> None:
         deadline = time.monotonic() + PATIENCE
         while not holds():
-            assert self.process.poll() is None, self._said.read_text()
+            assert self.process.poll() is None, self._output.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
     def ends_like(self, undisturbed: pd.DataFrame) -> pd.DataFrame:
-        """Wait for its end; its runs, each of which must have been recorded once."""
-        assert self.process.wait(PATIENCE) == 0, self._said.read_text()
+        """Wait for the end; return the runs, each of which must have been recorded once."""
+        assert self.process.wait(PATIENCE) == 0, self._output.read_text()
         assert self.has_lost_a_worker()
         ledger = results.open(self.folder / "runs")
         assert ledger.check() == []
@@ -98,7 +98,7 @@ class Sweep:
 
 @pytest.fixture
 def sweep(cluster: Nodes, tmp_path: Path) -> Iterator[Sweep]:
-    """One that waits for its first node; whatever joins goes with it."""
+    """Start a sweep that waits for its first node; all nodes end with it."""
     begun = Sweep(cluster, tmp_path)
     yield begun
     begun.process.kill()
@@ -107,13 +107,13 @@ def sweep(cluster: Nodes, tmp_path: Path) -> Iterator[Sweep]:
         node.signal(signal.SIGKILL)
 
 
-def test_nodes_join_and_leave_while_it_runs(
+def test_nodes_join_and_leave_during_a_sweep(
     cluster: Nodes, sweep: Sweep, undisturbed: pd.DataFrame
 ) -> None:
     first = cluster.join()
     sweep.until(lambda: len(sweep.runs()) > 0)
     others = [cluster.join(), cluster.join()]
-    sweep.until(lambda: all(node.workers() for node in others))  # though nobody said --workers
+    sweep.until(lambda: all(node.workers() for node in others))  # without --workers, the pool grows
     first.signal(signal.SIGKILL)
     others[0].signal(signal.SIGKILL)
     runs = sweep.ends_like(undisturbed)
@@ -121,12 +121,12 @@ def test_nodes_join_and_leave_while_it_runs(
 
 
 @pytest.mark.slow
-def test_a_node_that_freezes_and_comes_back_late(
+def test_node_freezes_and_returns_late(
     cluster: Nodes, sweep: Sweep, undisturbed: pd.DataFrame
 ) -> None:
-    """Its work has been given away by then; what it still finishes counts for nothing."""
+    """Its work has been requeued by then, and its results are ignored."""
     nodes = [cluster.join(), cluster.join()]
-    sweep.until(lambda: sweep.runs()["pid"].nunique() == 2)  # both have work, and get more
+    sweep.until(lambda: sweep.runs()["pid"].nunique() == 2)  # both have work and will get more
     frozen = nodes[0]
     frozen.signal(signal.SIGSTOP)
     sweep.until(sweep.has_lost_a_worker)
@@ -135,8 +135,8 @@ def test_a_node_that_freezes_and_comes_back_late(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not may_make_networks(), reason="may not make network namespaces")
-def test_a_node_that_is_cut_off_and_returns(
+@pytest.mark.skipif(not may_make_networks(), reason="not allowed to make network namespaces")
+def test_node_is_cut_off_and_returns(
     cluster: Nodes, sweep: Sweep, undisturbed: pd.DataFrame
 ) -> None:
     nodes = [cluster.join(), cluster.join()]
@@ -147,10 +147,8 @@ def test_a_node_that_is_cut_off_and_returns(
     sweep.ends_like(undisturbed)
 
 
-def test_a_result_that_arrives_after_its_group_was_given_away(
-    cluster: Nodes, tmp_path: Path
-) -> None:
-    """Only the node's own process freezes: its worker goes on, and can reach the driver."""
+def test_late_result_of_requeued_group_is_ignored(cluster: Nodes, tmp_path: Path) -> None:
+    """Only the node's own process freezes: its worker continues, and can reach the driver."""
     nodes = [cluster.join(), cluster.join()]
     with on_nodes("late", cluster, tmp_path) as driver:
         worker = int(appeared(tmp_path / pool_on_nodes.BEGUN, text=True))
@@ -163,15 +161,15 @@ def test_a_result_that_arrives_after_its_group_was_given_away(
         assert [run_id for run_id, *_ in results_of(driver)] == ["first-0", "second-0"]
 
 
-def test_a_worker_that_ray_kills_for_its_memory(cluster: Nodes, tmp_path: Path) -> None:
+def test_run_that_exceeds_memory_fails(cluster: Nodes, tmp_path: Path) -> None:
     total, available = memory()
     if available < 8 * 2**30:
         pytest.skip(f"needs 8 GiB of free memory, there are {available / 2**30:.1f}")
     most = (total - available + 3 * 2**30) / total
     cluster.join(2, RAY_memory_usage_threshold=f"{most:.4f}", RAY_memory_monitor_refresh_ms="100")
-    with on_nodes("hungry", cluster, tmp_path) as driver:
+    with on_nodes("memory", cluster, tmp_path) as driver:
         results = {run_id: (status, cause) for run_id, status, cause in results_of(driver)}
-    status, cause = results.pop(f"hungry-{pool_on_nodes.KILLER}")
+    status, cause = results.pop(f"killer-{pool_on_nodes.KILLER}")
     assert status == "failed"
     assert "memory" in cause
     assert [status for status, _ in results.values()] == ["trained"] * 3
@@ -179,7 +177,7 @@ def test_a_worker_that_ray_kills_for_its_memory(cluster: Nodes, tmp_path: Path) 
 
 @contextmanager
 def on_nodes(scene: str, cluster: Nodes, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A driver of `pool_on_nodes`; it and all nodes end with the block."""
+    """Start a driver of `pool_on_nodes`; it and all nodes end with the block."""
     driver = subprocess.Popen(
         [sys.executable, pool_on_nodes.__file__, scene, cluster.address, folder],
         env={**os.environ, **cluster.variables()},
@@ -195,22 +193,19 @@ def on_nodes(scene: str, cluster: Nodes, folder: Path) -> Iterator[subprocess.Po
 
 
 def results_of(driver: subprocess.Popen[str]) -> list[tuple[str, str, str]]:
-    """What it prints at its end."""
-    said, _ = driver.communicate(timeout=PATIENCE)
-    return [tuple(facts) for facts in json.loads(said.splitlines()[-1])]
+    """Return what the driver prints at its end."""
+    output, _ = driver.communicate(timeout=PATIENCE)
+    return [tuple(facts) for facts in json.loads(output.splitlines()[-1])]
 
 
 def appeared(path: Path, *, text: bool = False) -> str:
-    """Wait for a file, or for what it says; that."""
-    deadline = time.monotonic() + PATIENCE
-    while not path.exists() or (text and not path.read_text()):
-        assert time.monotonic() < deadline, path
-        time.sleep(0.05)
+    """Wait for a file, and with `text` for its content; return that."""
+    wait_for(lambda: path.exists() and (not text or path.read_text()))
     return path.read_text()
 
 
 def memory() -> tuple[int, int]:
-    """Of this machine, in bytes: all of it, and what is available."""
+    """Return the total and the available memory of this machine, in bytes."""
     lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
     sizes = {name: int(size) * 1024 for name, size, *_ in lines}
     return sizes["MemTotal:"], sizes["MemAvailable:"]

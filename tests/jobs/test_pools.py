@@ -1,19 +1,18 @@
-"""The contract that every pool keeps, run over both."""
+"""The contract of pools, run over both."""
 
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pool_trainers as trainers
 import pytest
-from pool_trainers import SMALL, MakePool, collect_all, facts_of, group
+from pool_trainers import SMALL, MakePool, collect_all, facts_of, group, wait_for
 
 import pccore
 from transfer.engine.pool import Group
 
 
-def test_every_group_comes_back_once_with_its_lanes_in_order(make_pool: MakePool) -> None:
+def test_returns_every_group_once_with_lanes_in_order(make_pool: MakePool) -> None:
     pool = make_pool(workers=2, train=trainers.echo)
     groups = [group(f"g{i}", tuple(range(i, i + 1 + i % 3))) for i in range(20)]
     for submitted in groups:
@@ -26,7 +25,7 @@ def test_every_group_comes_back_once_with_its_lanes_in_order(make_pool: MakePool
         ]
 
 
-def test_results_do_not_depend_on_the_order_of_submission(make_pool: MakePool) -> None:
+def test_results_do_not_depend_on_order_of_submission(make_pool: MakePool) -> None:
     pool = make_pool(workers=2)
     groups = [group(f"g{i}", (i, i + 10)) for i in range(3)]
 
@@ -42,7 +41,7 @@ def test_results_do_not_depend_on_the_order_of_submission(make_pool: MakePool) -
     assert losses(groups) == losses(groups[::-1])
 
 
-def test_a_pool_trains_as_pccore_does(make_pool: MakePool) -> None:
+def test_trains_like_pccore(make_pool: MakePool) -> None:
     pool = make_pool(workers=1)
     submitted = group("real", (3, 4))
     pool.submit(submitted)
@@ -85,7 +84,7 @@ def test_two_workers_run_at_the_same_time(make_pool: MakePool, tmp_path: Path) -
         assert result.outcomes[0].status is pccore.Status.TRAINED
 
 
-def test_by_default_there_is_a_worker_per_core(make_pool: MakePool) -> None:
+def test_default_is_one_worker_per_core(make_pool: MakePool) -> None:
     from jobs.pools.local import usable_cpus
 
     pool = make_pool(train=trainers.echo)
@@ -93,36 +92,35 @@ def test_by_default_there_is_a_worker_per_core(make_pool: MakePool) -> None:
     assert 1 <= pool.lanes(SMALL) <= 132
 
 
-def test_collect_waits_no_longer_than_it_is_told(make_pool: MakePool) -> None:
-    pool = make_pool(workers=1, train=trainers.naps)
+def test_collect_returns_after_timeout(make_pool: MakePool, tmp_path: Path) -> None:
+    pool = make_pool(workers=1, train=trainers.waits_for_file)
     assert pool.collect() == []  # nothing pending: waiting would never end
-    pool.submit(group("slow"))
-    clock = time.perf_counter()
+    pool.submit(group("slow", scratch=tmp_path))
     assert pool.collect(timeout=0.05) == []
-    assert time.perf_counter() - clock < 0.4
-    assert len(pool.collect()) == 1
+    (tmp_path / trainers.GO).touch()
+    assert len(collect_all(pool, 1)) == 1
 
 
-def test_closing_drops_what_is_pending_and_is_idempotent(make_pool: MakePool) -> None:
+def test_close_drops_pending_groups_and_is_idempotent(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(workers=1, train=trainers.naps)
     for i in range(100):
-        pool.submit(group(f"g{i}"))
-    clock = time.perf_counter()
+        pool.submit(group(f"g{i}", scratch=tmp_path))
+    wait_for(lambda: list(tmp_path.iterdir()))
     pool.close()
     pool.close()
-    assert time.perf_counter() - clock < 5  # one nap, not a hundred
+    assert len(list(tmp_path.iterdir())) < 100
     assert pool.collect() == []
     with pytest.raises(ValueError, match="closed"):
         pool.submit(group("late"))
 
 
 @pytest.mark.parametrize("workers", [0, -1])
-def test_there_must_be_a_worker(make_pool: MakePool, workers: int) -> None:
+def test_rejects_pool_without_workers(make_pool: MakePool, workers: int) -> None:
     with pytest.raises(ValueError, match=f"workers must be at least 1, got {workers}"):
         make_pool(workers=workers)
 
 
-def test_workers_share_one_copy_of_the_data_set(make_pool: MakePool) -> None:
+def test_workers_share_one_copy_of_data_set(make_pool: MakePool) -> None:
     pool = make_pool(workers=2, train=trainers.describes_dataset)
     for i in range(6):
         pool.submit(group(f"g{i}"))

@@ -1,4 +1,4 @@
-"""A lost worker's group goes on from its checkpoint in another, with the same numbers."""
+"""The group of a lost worker continues from its checkpoint in another, with equal numbers."""
 
 import dataclasses
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pool_trainers import SMALL, MakePool, group
+from pool_trainers import PATIENCE, SMALL, MakePool, collect_all, group
 
 import pccore
 from jobs import LocalPool
@@ -20,16 +20,16 @@ from transfer.engine.pool import Group, GroupResult
 
 pytestmark = pytest.mark.ray
 
-# Some six seconds: time to be saved several times, and lost in between.
+# About six seconds on an idle core: long enough for several checkpoints.
 LONG = dataclasses.replace(SMALL, steps=60_000, eval_every=60_000)
 
 
 class Watched(Checkpoints):
-    """The ledger's checkpoints, which note what a pool does with them.
+    """The ledger's checkpoints, with a record of their use.
 
     Attributes:
-        saved: how often one was.
-        loaded: how long each was that was asked for, 0 where there was none.
+        saved: number of saved checkpoints.
+        loaded: size of every loaded checkpoint, 0 if there was none.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,16 +58,16 @@ def long_group() -> Group:
 
 def outcomes_of(pool: Any) -> tuple[pccore.Outcome, ...]:
     pool.submit(long_group())
-    [result] = pool.collect(timeout=120)
+    [result] = collect_all(pool, 1)
     return tuple(result.outcomes)
 
 
 @pytest.fixture(scope="module")
 def unbroken(ray_cluster: None) -> tuple[pccore.Outcome, ...]:
-    """What a worker gives that is left alone.
+    """Return the outcomes of an undisturbed Ray worker.
 
-    This process is another kind of device: what ran in it before decides how many threads share a
-    product, and so the last bits.
+    In this process the last bits may differ: what ran in it before determines how many threads
+    share a product.
     """
     from jobs import RayPool
 
@@ -91,20 +91,20 @@ def same_bits(result: GroupResult, unbroken: tuple[pccore.Outcome, ...]) -> None
 
 
 def until_saved(watched: Watched, times: int, pool: Any) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while watched.saved < times:
         assert pool.collect(timeout=0.1) == []
         assert time.monotonic() < deadline
 
 
 def lose(pool: Any, watched: Watched, number: signal.Signals) -> GroupResult:
-    """Send the worker a signal after its second checkpoint; the result of whoever goes on."""
+    """Signal the worker after its second checkpoint; return the result of its replacement."""
     pid = worker_of(pool)
     pool.submit(long_group())
     until_saved(watched, 2, pool)
     os.kill(pid, number)
-    [result] = pool.collect(timeout=120)
-    assert len(watched.loaded) == 2, "it was given to one more worker"
+    [result] = collect_all(pool, 1)
+    assert len(watched.loaded) == 2, "a third worker had it"
     assert watched.loaded[0] == 0
     assert watched.loaded[1] > 1000
     assert result.worker.pid != pid
@@ -122,7 +122,7 @@ def worker_of(pool: Any) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "preempted"])
-def test_a_lost_workers_group_goes_on(
+def test_group_of_lost_worker_continues(
     make_ray_pool: MakePool,
     watched: Watched,
     unbroken: tuple[pccore.Outcome, ...],
@@ -133,7 +133,7 @@ def test_a_lost_workers_group_goes_on(
     same_bits(result, unbroken)
 
 
-def test_a_preempted_worker_saves_at_once(
+def test_preempted_worker_saves_at_once(
     make_ray_pool: MakePool, watched: Watched, unbroken: tuple[pccore.Outcome, ...]
 ) -> None:
     pool = make_ray_pool(workers=1, checkpoints=watched, checkpoint_seconds=1000)
@@ -142,29 +142,30 @@ def test_a_preempted_worker_saves_at_once(
     assert pool.collect(timeout=1.5) == []
     assert watched.saved == 0
     os.kill(pid, signal.SIGTERM)
-    [result] = pool.collect(timeout=120)
+    [result] = collect_all(pool, 1)
     assert watched.saved == 1
     assert watched.loaded[1] > 1000
     same_bits(result, unbroken)
 
 
-def test_a_closed_pool_has_saved_its_group_and_the_next_goes_on(
-    make_pool: MakePool, watched: Watched
+def test_closed_pool_saves_its_group_and_the_next_continues(
+    make_pool: MakePool, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("jobs.pools.ray_pool.CLOSE_SECONDS", PATIENCE)
     with make_pool(1) as pool:
         unbroken = outcomes_of(pool)
     with make_pool(1, checkpoints=watched, checkpoint_seconds=0.6) as pool:
         pool.submit(long_group())
         until_saved(watched, 2, pool)
-    assert watched.saved == 3
+    assert watched.saved >= 3
     with make_pool(1, checkpoints=watched) as pool:
         pool.submit(long_group())
-        [result] = pool.collect(timeout=120)
+        [result] = collect_all(pool, 1)
     assert watched.loaded[-1] > 1000
     same_bits(result, unbroken)
 
 
-def test_a_corrupt_checkpoint_costs_its_training_only(
+def test_group_with_corrupt_checkpoint_starts_again(
     watched: Watched, tmp_path: Path, unbroken_here: tuple[pccore.Outcome, ...]
 ) -> None:
     with LocalPool(1, checkpoints=watched) as pool:
@@ -177,6 +178,6 @@ def test_a_corrupt_checkpoint_costs_its_training_only(
     with LocalPool(1, checkpoints=watched) as pool:
         pool.submit(long_group())
         with pytest.warns(DamagedFileWarning, match=path.name):
-            [result] = pool.collect(timeout=120)
+            [result] = collect_all(pool, 1)
     assert watched.loaded[-1] == 0
     same_bits(result, unbroken_here)

@@ -149,19 +149,19 @@ def test_reports_missing_token(serve: Serve) -> None:
 def test_pool_leaves_cluster_of_several_machines_without_token(
     monkeypatch: pytest.MonkeyPatch, machines: int, asks: bool, used: bool
 ) -> None:
-    from jobs.pools import ray_access
+    from jobs.pools import ray_cluster
 
     nodes = [{"NodeManagerAddress": f"10.0.0.{n}", "Alive": True} for n in range(machines)]
     nodes += [{"NodeManagerAddress": "10.0.0.99", "Alive": False}, nodes[0]]
     left = []
-    monkeypatch.setattr(ray_access, "is_token_auth_enabled", lambda: asks)
-    monkeypatch.setattr(ray_access.ray, "nodes", lambda: nodes)
-    monkeypatch.setattr(ray_access.ray, "shutdown", lambda: left.append(True))
+    monkeypatch.setattr(ray_cluster, "is_token_auth_enabled", lambda: asks)
+    monkeypatch.setattr(ray_cluster.ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(ray_cluster.ray, "shutdown", lambda: left.append(True))
     if used:
-        ray_access.refuse_open_cluster()
+        ray_cluster.refuse_open_cluster()
     else:
-        with pytest.raises(TokenError, match="spans 2 machines and asks for no token"):
-            ray_access.refuse_open_cluster()
+        with pytest.raises(TokenError, match="spans 2 machines and requires no token"):
+            ray_cluster.refuse_open_cluster()
     assert left == ([] if used else [True])
 
 

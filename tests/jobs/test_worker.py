@@ -1,4 +1,4 @@
-"""A worker outlives whatever a group does to it, and says which run did it."""
+"""A worker survives every fault of a group, and attributes it to the faulty run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,14 +7,15 @@ import pytest
 from pool_trainers import SMALL, group
 
 import pccore
-from jobs.errors import LONGEST_CAUSE, one_sentence
-from jobs.pools.worker import Stopped, load_dataset, train_group
+from jobs.errors import MAX_CAUSE, one_sentence
+from jobs.pools.checkpointer import Stopped
+from jobs.pools.worker import load_dataset, train_group
 
 TRAINED = pccore.Outcome(pccore.Status.TRAINED, final_train_loss=0.5)
 
 
 class Accelerator:
-    """Stands for `pccore.fit_many` on a device that holds so many lanes, and has bad lanes."""
+    """`pccore.fit_many` on a device that holds a number of lanes, and fails at others."""
 
     def __init__(self, holds: int = 1000, bad: Sequence[int] = ()) -> None:
         self.holds = holds
@@ -43,7 +44,7 @@ def test_out_of_memory_halves_the_lanes(
     assert result.outcomes == (TRAINED,) * 8
 
 
-def test_a_single_lane_that_does_not_fit_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_lane_that_does_not_fit_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pccore, "fit_many", Accelerator(holds=0))
     (outcome,) = train_group(group("g")).outcomes
     assert outcome.status is pccore.Status.FAILED
@@ -51,7 +52,7 @@ def test_a_single_lane_that_does_not_fit_fails(monkeypatch: pytest.MonkeyPatch) 
     assert "\n" not in str(outcome.cause)
 
 
-def test_a_fault_is_traced_to_the_guilty_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_is_attributed_to_faulty_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pccore, "fit_many", Accelerator(bad=(2, 5)))
     outcomes = train_group(group("g", tuple(range(7)))).outcomes
     failed = [i for i, outcome in enumerate(outcomes) if outcome.status is pccore.Status.FAILED]
@@ -59,7 +60,7 @@ def test_a_fault_is_traced_to_the_guilty_lanes(monkeypatch: pytest.MonkeyPatch) 
     assert outcomes[2].cause == "FloatingPointError: bad lane"
 
 
-def test_stopping_is_not_a_fault() -> None:
+def test_stop_is_not_a_fault() -> None:
     def stop(steps_done: int) -> None:
         assert 0 < steps_done <= SMALL.steps
         raise Stopped
@@ -68,7 +69,7 @@ def test_stopping_is_not_a_fault() -> None:
         train_group(group("g", (0, 1)), on_progress=stop)
 
 
-def test_a_data_set_is_loaded_once_per_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_set_is_loaded_once_per_process(monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[str] = []
     digits = pccore.data.load("digits")
 
@@ -86,8 +87,8 @@ def test_a_data_set_is_loaded_once_per_process(monkeypatch: pytest.MonkeyPatch) 
     [
         (ValueError("a\nb"), "ValueError: a"),
         (KeyError(), "KeyError"),
-        (ValueError("x" * 1000), "ValueError: " + "x" * (LONGEST_CAUSE - 15) + "..."),
+        (ValueError("x" * 1000), "ValueError: " + "x" * (MAX_CAUSE - 15) + "..."),
     ],
 )
-def test_causes_fit_on_a_line(error: Exception, sentence: str) -> None:
+def test_cause_is_one_short_line(error: Exception, sentence: str) -> None:
     assert one_sentence(error) == sentence

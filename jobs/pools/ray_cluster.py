@@ -1,4 +1,4 @@
-"""Joining a Ray cluster, or starting one here: with a token, and only if others need one too."""
+"""Connection to a Ray cluster, started here or joined; one of several machines needs a token."""
 
 import logging
 import os
@@ -17,21 +17,21 @@ from jobs.errors import PoolError, TokenError, one_sentence
 from jobs.pools.local import usable_cpus
 from jobs.pools.ray_imports import refuse_hidden_packages
 
-ANSWER_SECONDS = 10.0  # after which a cluster counts as absent
+CONNECT_SECONDS = 10.0  # after which a cluster counts as absent
 
 
 def connect(address: str, workers: int | None, announce: Callable[[str], None]) -> None:
-    """Start Ray in this process.
+    """Connect this process to a cluster.
 
     Args:
-        address: "local" for a cluster on this machine, "auto" or another for one that is joined.
-        workers: CPU slots of a cluster that is started here; by default its cores.
-        announce: told what is being waited for.
+        address: "local" starts a cluster on this machine, "auto" or another address joins one.
+        workers: CPU slots of a cluster that is started here; by default one per core.
+        announce: called with a sentence before each wait.
 
     Raises:
-        PoolError: no cluster at `address`, or it does not let us in, or a file in the current
+        PoolError: no cluster at `address`, or it rejects the token, or a file in the current
             folder hides a package from the workers.
-        TokenError: a cluster of several machines that asks for no token, or a token's file that
+        TokenError: a cluster of several machines that requires no token, or a token file that
             others can read.
     """
     refuse_hidden_packages(Path.cwd())
@@ -50,8 +50,8 @@ def connect(address: str, workers: int | None, announce: Callable[[str], None]) 
     announce(f"joining the Ray cluster at {address}")
     try:
         if address != "auto":
-            _knock(address)
-        show_token()
+            _check_address(address)
+        send_token()
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except TokenError:
         raise
@@ -62,39 +62,39 @@ def connect(address: str, workers: int | None, announce: Callable[[str], None]) 
     refuse_open_cluster()
 
 
-def show_token() -> None:
-    """Have Ray show the token that there is, which it does by itself only with address "auto".
+def send_token() -> None:
+    """Make Ray send the user's token, which it does by itself only with address "auto".
 
     Raises:
-        TokenError: the token's file is no good, or others can read it.
+        TokenError: the token file is invalid, or others can read it.
     """
     if find_token() is not None:
         maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def refuse_open_cluster() -> None:
-    """Leave the cluster that was joined if it spans machines and asks for no token.
+    """Disconnect from a cluster of several machines that requires no token.
 
     Raises:
-        TokenError: it does.
+        TokenError: the cluster is one.
     """
     machines = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
     if len(machines) > 1 and not is_token_auth_enabled():
         ray.shutdown()
         raise TokenError(
-            f"this cluster spans {len(machines)} machines and asks for no token, so that whoever "
-            f"reaches it may run code on it, and is not used: {HOW_TO_MAKE}"
+            f"this cluster spans {len(machines)} machines and requires no token, so anyone who "
+            f"reaches it could run code on it; it is not used: {HOW_TO_MAKE}"
         )
 
 
-def _knock(address: str) -> None:
-    """Find out whether anything listens there: Ray itself would try for many minutes.
+def _check_address(address: str) -> None:
+    """Check that something listens at an address, because Ray would retry for many minutes.
 
     Raises:
-        ValueError: not "auto", "host:port" or "ray://host:port".
+        ValueError: it is not "host:port" or "ray://host:port".
         OSError: nothing answers.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
-        raise ValueError("an address is auto, host:port or ray://host:port")
-    socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+        raise ValueError("an address must be auto, host:port or ray://host:port")
+    socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
