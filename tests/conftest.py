@@ -11,7 +11,7 @@ from jaxtyping import install_import_hook
 
 if os.environ.get("MUPC_CHECK_TYPES"):
     # Before pccore is imported: its functions then check their annotations at every call.
-    install_import_hook(["pccore"], "beartype.beartype")
+    install_import_hook(["pccore"], "type_checker.check")
 
 CACHE = Path(__file__).parents[1] / ".cache" / "tests"
 
