@@ -1,11 +1,11 @@
-"""The source documents' experiments as recipes: run through the pools and the ledger, and scored.
+"""Recipes that rerun the source documents' experiments and score their claims.
 
     from experiments import RECIPES
     from experiments import perform
     from experiments import scorecard
 
-Each recipe has a `small` scale, minutes on two cores at which the claim can still fail, and a
-`full` one with the authors' settings.
+Each recipe has a `small` scale, which takes minutes on two cores and at which the claim can still
+fail, and a `full` scale with the authors' settings. Runs go through the pools and the ledger.
 """
 
 from experiments.evidence import Evidence, gather

@@ -1,4 +1,4 @@
-"""Networks trained to classify, and how accurate they are: what chapter 5's recipes share."""
+"""Classifiers and their accuracy, shared by chapter 5's recipes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transfer import Run
 
 CHANCE = 0.1
-"""Accuracy of guessing one of ten classes; what a diverged run counts as."""
+"""Accuracy of guessing one of ten classes; diverged runs count as chance."""
 
 ACTIVATIONS = ("linear", "tanh", "relu")
 CELL = ["weight_lr", "activity_lr"]
@@ -27,14 +27,14 @@ Rates = tuple[Sequence[float], Sequence[float | None]]
 
 @dataclass(frozen=True)
 class Training:
-    """How long networks are trained, and on what.
+    """The length and batches of training.
 
     Attributes:
         steps: weight updates.
         eval_every: weight updates between two evaluations.
         batch_size: B.
         inference_steps: T; None means T = H.
-        seeds: of the weights and the order of the data.
+        seeds: seeds of the weights and the order of the data.
     """
 
     steps: int
@@ -53,16 +53,16 @@ def classifiers(
     data_dir: Path | None,
     **options: Any,
 ) -> "list[Run]":
-    """Residual ReLU networks of a variant, as those of thesis 5.6, trained with Adam.
+    """Return runs of a variant's residual ReLU networks, as in thesis 5.6, trained with Adam.
 
     Args:
         dataset: a name in `pccore.data.DATASETS`.
         variant: "bp" (backpropagation through muPC's network), or else predictive coding by
             gradient descent: "sp" under the standard parameterisation, any other under muPC.
         shape: N and H.
-        rates: eta and beta.
-        training: how long.
-        data_dir: where the files of data sets are.
+        rates: values of eta and beta.
+        training: length and batches of training.
+        data_dir: folder of the data sets.
         **options: further fields of `pccore.NetworkConfig`, such as another activation.
     """
     parameterisation = "sp" if variant == "sp" else "mupc"
@@ -89,12 +89,12 @@ def classifiers(
 
 
 def best_cells(runs: "pd.DataFrame") -> "pd.DataFrame":
-    """Of every kind of network the runs at its most accurate learning rates, with a `percent`.
+    """Return every network's runs at its most accurate learning rates, with accuracy `percent`.
 
-    Diverged runs count as chance. Learning rates that not all of `SEEDS` ran are left out.
+    Diverged runs count as chance. Learning rates that lack some of `SEEDS` are left out.
     """
     scored = runs.assign(percent=100 * runs["test_accuracy"].fillna(CHANCE))
-    scored[CELL] = scored[CELL].fillna(0.0)  # no beta is a value here, or groups would lose it
+    scored[CELL] = scored[CELL].fillna(0.0)  # groupby drops null keys
     kind = ["dataset", "variant", "activation", "width", "depth"]
     groups = scored.groupby([*kind, *CELL])["percent"]
     scored["mean"] = groups.transform("mean").where(groups.transform("size") >= len(SEEDS))
@@ -103,13 +103,13 @@ def best_cells(runs: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def accuracy(evidence: Evidence, **where: object) -> float | None:
-    """Mean test accuracy over seeds at the best learning rates, in %; None if it was not run."""
+    """Return mean test accuracy (%) over seeds at the best learning rates; None if not run."""
     found = best_cells(evidence.trained(**where))
     return float(found["percent"].mean()) if len(found) else None
 
 
 def extremes(evidence: Evidence, column: str) -> tuple[int, int] | None:
-    """The smallest and the largest value of a size that was run; None unless they differ."""
+    """Return the smallest and the largest value of a size that was run; None unless they differ."""
     sizes = evidence.runs[column].dropna()
     if sizes.nunique() < 2:
         return None
@@ -117,7 +117,7 @@ def extremes(evidence: Evidence, column: str) -> tuple[int, int] | None:
 
 
 def judged(numbers: Iterable[tuple[str, float | None, bool]], unit: str = "%") -> Judged | None:
-    """Of numbers with what they are of and whether each is as claimed; None if one is missing."""
+    """Judge (name, number, holds) triples; None if a number is missing."""
     numbers = list(numbers)
     if not numbers or any(number is None for _, number, _ in numbers):
         return None

@@ -29,13 +29,13 @@ class RecipeOptions:
     """Options of the command `run`.
 
     Attributes:
-        names: of the recipes; all if empty.
+        names: names of the recipes; all if empty.
         scale: the size at which they run.
         ledger: folder or URI.
         out: folder of the figures.
         pool: where runs are trained.
-        workers: groups trained at a time; None for all cores.
-        address: of a Ray cluster to join; None for a local one.
+        workers: number of groups trained in parallel; None for all cores.
+        address: address of a Ray cluster to join; None for a local one.
         data_dir: folder of data sets; None for the default place.
         as_json: print the scorecard as JSON.
         checkpoint_minutes: time between two checkpoints of a group.

@@ -1,4 +1,4 @@
-"""What a recipe costs before it is run: multiply-adds, and the time they take here or on a GPU."""
+"""Estimates of a recipe's cost: multiply-adds, and their time on a CPU core or a GPU."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +14,17 @@ CORE_RATE = PEAK_RATES["cpu"]
 """Multiply-adds per second of training on one CPU core."""
 
 GPU_RATE = 1e13
-"""The same on an H100, as the roofline of docs/performance.md predicts; not measured."""
+"""Multiply-adds per second on an H100: predicted by docs/performance.md, not measured."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a recipe takes at one scale.
+    """The estimated cost of a recipe at one scale.
 
     Attributes:
-        runs: networks to train, at most.
-        core_seconds: on one CPU core.
-        gpu_hours: on one H100.
+        runs: upper bound on the number of networks to train.
+        core_seconds: time on one CPU core.
+        gpu_hours: time on one H100.
     """
 
     runs: int
@@ -33,7 +33,7 @@ class Cost:
 
 
 def cost(setting: Setting, data_dir: Path | None) -> Cost:
-    """The cost of a setting; its data sets need not be here."""
+    """Estimate the cost of a setting; its data sets need not be available."""
     runs = list(setting.runs(data_dir))
     count, total = len(runs), sum(work(run.config) for run in runs)
     programs = len({run.config for run in runs})
@@ -53,7 +53,7 @@ def cost(setting: Setting, data_dir: Path | None) -> Cost:
 
 
 def missing(setting: Setting, data_dir: Path | None) -> list[str]:
-    """Names of the data sets that the setting needs and that are not here."""
+    """Return the names of the data sets that the setting needs but that are not available."""
     absent = []
     for name in setting.datasets:
         try:

@@ -1,4 +1,4 @@
-"""What the ledger knows about a recipe: the frames that claims and figures are made from."""
+"""A recipe's frames of the ledger, the input of claims and figures."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from results import Ledger
 
 CALCULATED = "calculation_seconds"
-"""Quantity of the row that says a recipe's calculation is complete, and how long it took."""
+"""Quantity of the row that marks a recipe's calculation as complete, with its duration."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Frames of the ledger, of one recipe at one scale; empty where nothing has been run.
+    """Frames of the ledger for one recipe at one scale; empty where nothing has been run.
 
     Floats that are null in the ledger are NaN.
 
@@ -22,7 +22,7 @@ class Evidence:
         runs: rows of `runs`.
         curves: rows of `curves` of these runs, with the columns `variant`, `width`, `depth`,
             `activation`, `dataset`, `weight_lr`, `activity_lr` and `seed` of their run.
-        measurements: rows of `measurements`: of these runs, and calculated.
+        measurements: rows of `measurements`, of these runs or calculated.
         verdicts: rows of `verdicts`.
     """
 
@@ -33,19 +33,19 @@ class Evidence:
 
     @property
     def seconds(self) -> float:
-        """Time that it all took, summed over workers."""
+        """Return the total duration, summed over workers."""
         calculated = self.measured(CALCULATED)["value"].sum()
         return float(self.runs["seconds"].sum() + calculated)
 
     def measured(self, quantity: str, **where: object) -> "pd.DataFrame":
-        """The measurements of one quantity, whose columns have the values given."""
+        """Return the measurements of one quantity whose columns have the values given."""
         rows = self.measurements[self.measurements["quantity"] == quantity]
         for column, value in where.items():
             rows = rows[rows[column] == value]
         return rows
 
     def trained(self, **where: object) -> "pd.DataFrame":
-        """The runs whose columns have the values given."""
+        """Return the runs whose columns have the values given."""
         rows = self.runs
         for column, value in where.items():
             rows = rows[rows[column] == value]
@@ -58,7 +58,7 @@ OF_RUN = [
 
 
 def gather(ledger: "Ledger", experiment: str) -> Evidence:
-    """What `ledger` has under the name `experiment`, and under names that begin with it and "-"."""
+    """Return what `ledger` has under `experiment` and under names that start with it and "-"."""
     import pandas as pd
 
     from transfer.engine.usage import QUANTITIES
@@ -76,12 +76,12 @@ def gather(ledger: "Ledger", experiment: str) -> Evidence:
     measured = pd.concat(
         [ledger.measurements(run_id=ids), ledger.measurements(experiment=experiment, run_id=None)]
     )
-    measured = measured[~measured["quantity"].isin(QUANTITIES)]  # of workers, not networks
+    measured = measured[~measured["quantity"].isin(QUANTITIES)]  # these describe workers
     verdicts = ledger.verdicts(experiment=names)
     return Evidence(*map(_plain, (runs, curves, measured, verdicts)))
 
 
 def _plain(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """With NumPy's floats, which take part in any arithmetic."""
+    """Convert Arrow doubles to NumPy floats, which support any arithmetic."""
     floats = [name for name, kind in frame.dtypes.items() if str(kind).startswith("double")]
     return frame.astype(dict.fromkeys(floats, float)).reset_index(drop=True)

@@ -1,7 +1,7 @@
-"""The network with one hidden unit, f(x) = w_2 w_1 x, trained: what chapter 3's toys share.
+"""Training of the network with one hidden unit, f(x) = w_2 w_1 x, for chapter 3's recipes.
 
 y = -x with x ~ N(1, 0.1^2), SGD at eta = 0.2 with B = 64, and for predictive coding 20 steps of
-inference at 0.1 of each sample's own gradient, from a forward pass (thesis A.1.1).
+inference at 0.1 of the per-sample gradient, from a forward pass (thesis A.1.1).
 """
 
 import json
@@ -35,12 +35,12 @@ RULES: "Mapping[str, LearningRule]" = {
 
 
 class Trajectories(NamedTuple):
-    """Trainings from as many seeds, one entry a step from the first weights on.
+    """Trainings from several seeds, one entry per step from the initial weights on.
 
     Attributes:
         weights: w_1, w_2.
-        gradients: what the rule descended by, on the batch of that step.
-        test_loss: on the test set.
+        gradients: gradients that the rule descended, on the batch of that step.
+        test_loss: loss on the test set.
     """
 
     weights: "np.ndarray"  # seeds, steps, 2
@@ -48,7 +48,7 @@ class Trajectories(NamedTuple):
     test_loss: "np.ndarray"
 
     def first_below(self, levels: "np.ndarray | float") -> "np.ndarray":
-        """The first step of every seed at which the test loss is below a level; NaN if never."""
+        """Return each seed's first step at which the test loss is below a level; NaN if never."""
         import numpy as np
 
         below = self.test_loss < np.broadcast_to(levels, self.test_loss[:, :1].shape)
@@ -56,12 +56,12 @@ class Trajectories(NamedTuple):
 
 
 def toy() -> pccore.data.Dataset:
-    """The regression."""
+    """Return the regression data."""
     return pccore.data.load("toy_mirror")
 
 
 def chain(precisions: tuple[float, ...] = ()) -> LinearChain:
-    """Both landscapes of the whole training set."""
+    """Return both landscapes of the whole training set."""
     import jax.numpy as jnp
 
     data = toy()
@@ -70,7 +70,7 @@ def chain(precisions: tuple[float, ...] = ()) -> LinearChain:
 
 
 def network(w: Any, precisions: tuple[float, ...] = ()) -> pccore.Network:
-    """f with the weights w."""
+    """Return f with the weights w."""
     import jax.numpy as jnp
 
     first, last = (weight.reshape(1, 1) for weight in w)
@@ -79,7 +79,7 @@ def network(w: Any, precisions: tuple[float, ...] = ()) -> pccore.Network:
 
 
 def pair(network: Any) -> Any:
-    """w_1 and w_2 of a network, or the gradients by them."""
+    """Return w_1 and w_2 of a network, or the gradients by them."""
     import jax.numpy as jnp
 
     return jnp.stack([network.first[0, 0], network.last[0, 0]])
@@ -124,13 +124,13 @@ def train(
 
 
 def row(quantity: str, value: Any, settings: Mapping[str, Any], **columns: Any) -> dict[str, Any]:
-    """A measurement that a few numbers of its own identify."""
+    """Return a measurement identified by `settings`."""
     text = json.dumps(settings, sort_keys=True) if settings else None
     return {"quantity": quantity, "value": float(value), "settings": text, **columns}
 
 
 def unfolded(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Measurements with a column for each of those numbers."""
+    """Return measurements with a column for each of their settings."""
     import pandas as pd
 
     own = pd.DataFrame([json.loads(text) for text in frame["settings"]], index=frame.index)
@@ -138,7 +138,7 @@ def unfolded(frame: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def grid(points: int, reach: float) -> "tuple[np.ndarray, np.ndarray]":
-    """Places (w_1, w_2) of a square map about the origin, and the values along an axis."""
+    """Return points (w_1, w_2) of a square map around the origin, and the values on an axis."""
     import numpy as np
 
     axis = np.linspace(-reach, reach, points)
@@ -148,7 +148,7 @@ def grid(points: int, reach: float) -> "tuple[np.ndarray, np.ndarray]":
 def map_rows(
     quantity: str, places: Iterable[Any], values: Iterable[Any], **columns: Any
 ) -> list[dict[str, Any]]:
-    """A row of a quantity at each place."""
+    """Return a row of a quantity at each point."""
     return [
         row(quantity, value, {"x": float(place[0]), "y": float(place[1])}, **columns)
         for place, value in zip(places, values, strict=True)

@@ -1,4 +1,4 @@
-"""Runs a recipe: what the ledger has is not run again."""
+"""Execution of recipes; runs that the ledger has are not repeated."""
 
 import time
 from datetime import UTC, datetime
@@ -25,19 +25,19 @@ def perform(
     progress: "Progress | None" = None,
     data_dir: Path | None = None,
 ) -> Evidence:
-    """Run or continue a recipe, and return all that the ledger has about it.
+    """Run or continue a recipe, and return its evidence from the ledger.
 
     Args:
-        recipe: what to run.
-        scale: how large.
-        ledger: where every run and measurement goes.
+        recipe: the recipe to run.
+        scale: its scale.
+        ledger: receives every run and measurement.
         pool: trains the networks; it is left open.
-        progress: told what happens.
-        data_dir: where the files of data sets are; None means the default place.
+        progress: receives progress callbacks.
+        data_dir: folder of the data sets; None means the default place.
 
     Raises:
-        pccore.data.DatasetError: a data set that the recipe needs is missing or damaged. Nothing
-            has been run then.
+        pccore.data.DatasetError: a data set that the recipe needs is missing or damaged. It is
+            raised before anything runs.
     """
     setting, name = recipe.at(scale), recipe.experiment(scale)
     for dataset in setting.datasets:
@@ -54,7 +54,7 @@ def perform(
 
 
 def _calculate(setting: Setting, name: str, ledger: "Ledger", data_dir: Path | None) -> None:
-    """Calculate once; all rows are published together, with the time that it took."""
+    """Calculate once; publish all rows together with the duration."""
     if setting.calculate is None:
         return
     stamp = {"experiment": name, "conventions": pccore.CONVENTIONS, "settings": setting.text}

@@ -1,4 +1,4 @@
-"""What a recipe is: an experiment of the documents, what it needs, the claims it puts to test."""
+"""Recipes: an experiment of the documents with its settings and the claims it tests."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +17,11 @@ Rows = Iterable[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Judged:
-    """What was found about a claim.
+    """The result of judging a claim.
 
     Attributes:
-        measured: the numbers, in words.
-        holds: whether they are within the claim's tolerance.
+        measured: the measured numbers as text.
+        holds: True if they are within the claim's tolerance.
     """
 
     measured: str
@@ -34,13 +34,13 @@ class Claim:
 
     Attributes:
         text: the statement.
-        source: where it is made, such as "T fig. 5.1" (the thesis) or "P thm. 3" (the paper).
+        source: the place in the documents, such as "T fig. 5.1" (thesis) or "P thm. 3" (paper).
         target: the value or relation expected.
-        tolerance: by how much the measurement may miss it.
-        judge: from what the ledger has, what was found; None where the ledger does not have enough.
-        note: of a claim that did not hold at `small`: whether the recipe, the size or the claim is
-            the cause, and how that is known.
-        scale: the only one at which it can be judged; None where any will do.
+        tolerance: the accepted distance of the measurement from the target.
+        judge: judges the evidence; returns None if it is insufficient.
+        note: the cause if the claim did not hold at `small` (the recipe, the size or the claim
+            itself), with the measurements that show it.
+        scale: the only scale at which it can be judged; None for any.
     """
 
     text: str
@@ -57,14 +57,15 @@ class Setting:
     """A recipe at one scale.
 
     Attributes:
-        text: what is done, in one sentence with its sizes.
-        runs: networks to train, from the folder of the data sets.
-        experiments: searches with transfer and verdicts, as `mupc run` does them. Their names need
-            not be unique: the recipe's name is put before them.
-        calculate: what needs no training: rows of the `measurements` table, of which `quantity` and
-            `value` are required. Computed where the command runs.
-        datasets: names of the data sets that are needed.
-        seconds: what `calculate` takes on one core, roughly.
+        text: one sentence with the networks, sizes and training. It identifies calculations in
+            the ledger: if it changes, they run again.
+        runs: returns the networks to train, from the folder of the data sets.
+        experiments: searches with transfer and verdicts, as run by `mupc run`. Their names need not
+            be unique: the recipe's name is prefixed.
+        calculate: returns rows of the `measurements` table that need no training (`quantity` and
+            `value` are required). It runs in the process of the command.
+        datasets: names of the required data sets.
+        seconds: rough duration of `calculate` on one core.
     """
 
     text: str
@@ -80,14 +81,14 @@ class Recipe:
     """An experiment of the documents.
 
     Attributes:
-        name: on the command line.
-        title: what it shows, in a few words.
+        name: name on the command line.
+        title: summary of the result in a few words.
         source: section and figures.
-        small: at `Scale.SMALL`.
-        full: at `Scale.FULL`.
-        claims: what it puts to test.
-        figures: by file name (without ending), drawn from what the ledger has.
-        choices: where the documents contradict themselves or leave open: which setting, and why.
+        small: setting at `Scale.SMALL`.
+        full: setting at `Scale.FULL`.
+        claims: claims to test.
+        figures: functions that draw figures, by file name (without suffix).
+        choices: settings that the documents leave open or contradict, with reasons.
     """
 
     name: str
@@ -100,9 +101,9 @@ class Recipe:
     choices: str = ""
 
     def at(self, scale: Scale) -> Setting:
-        """The recipe at a scale."""
+        """Return the setting at a scale."""
         return self.small if scale is Scale.SMALL else self.full
 
     def experiment(self, scale: Scale) -> str:
-        """The name of the experiment in the ledger."""
+        """Return the name of the experiment in the ledger."""
         return f"reproduce-{self.name}-{scale}"

@@ -1,4 +1,4 @@
-"""Scales of the recipes. Light: it is imported for `--help`."""
+"""Scales of the recipes, in a module of their own because `--help` imports them."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""The scorecard: what the documents claim, what was measured here, and whether it agrees."""
+"""The scorecard: the documents' claims, the measurements and the verdicts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ClaimStatus(StrEnum):
-    """What became of a claim."""
+    """The result of a claim on the scorecard."""
 
     REPRODUCED = "reproduced"
     NOT_REPRODUCED = "not reproduced"
@@ -25,18 +25,18 @@ class ClaimStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Line:
-    """One claim of one recipe.
+    """One claim of one recipe on the scorecard.
 
     Attributes:
-        recipe: its name.
+        recipe: name of the recipe.
         claim: the statement.
-        source: where it is made.
-        target: what is expected.
-        tolerance: by how much the measurement may miss it.
-        measured: what was found; of a claim that was not run, what running it needs.
-        verdict: whether they agree.
-        seconds: what the whole recipe took, summed over workers; None if nothing was run.
-        note: where a claim did not hold, what the cause is.
+        source: the place that makes it.
+        target: the expected value or relation.
+        tolerance: the accepted distance of the measurement from the target.
+        measured: the measurement, or the requirements of a claim that was not run.
+        verdict: agreement of target and measurement.
+        seconds: duration of the whole recipe, summed over workers; None if nothing was run.
+        note: the cause if the claim did not hold.
     """
 
     recipe: str
@@ -50,19 +50,19 @@ class Line:
     note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """The line as plain values."""
+        """Return the line as plain values."""
         return asdict(self)
 
 
 def scorecard(
     recipes: Iterable[Recipe], scale: Scale, ledger: "Ledger", data_dir: Path | None = None
 ) -> list[Line]:
-    """Judge every claim of `recipes` by what `ledger` has at `scale`."""
+    """Judge every claim of `recipes` on the rows of `ledger` at `scale`."""
     return [line for recipe in recipes for line in lines(recipe, scale, ledger, data_dir)]
 
 
 def lines(recipe: Recipe, scale: Scale, ledger: "Ledger", data_dir: Path | None) -> list[Line]:
-    """The claims of one recipe, judged."""
+    """Judge the claims of one recipe."""
     evidence = gather(ledger, recipe.experiment(scale))
     found = []
     for claim in recipe.claims:
@@ -90,7 +90,7 @@ def lines(recipe: Recipe, scale: Scale, ledger: "Ledger", data_dir: Path | None)
 
 
 def needed(recipe: Recipe, scale: Scale, data_dir: Path | None) -> str:
-    """What running a recipe needs, in a few words."""
+    """Return the requirements of running a recipe as text."""
     setting = recipe.at(scale)
     absent = missing(setting, data_dir)
     if absent:
@@ -105,7 +105,7 @@ COLUMNS = ("claim", "source", "target", "tolerance", "measured", "verdict", "s")
 
 
 def as_markdown(card: Sequence[Line]) -> str:
-    """The scorecard as a Markdown table for each recipe."""
+    """Return the scorecard as a Markdown table for each recipe."""
     parts = []
     for name in dict.fromkeys(line.recipe for line in card):
         own = [line for line in card if line.recipe == name]

@@ -1,4 +1,4 @@
-"""What most recipes are built from: networks for a data set, and runs over rates and seeds."""
+"""Building blocks of recipes: networks for a data set, runs over rates and seeds, batches."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -12,7 +12,7 @@ SEEDS = (0, 1, 2)
 
 
 def stack(dataset: str, width: int, depth: int, **options: Any) -> pccore.NetworkConfig:
-    """A fully connected network for a data set, which need not be here.
+    """Return a fully connected network for a data set, whose files need not be available.
 
     Args:
         dataset: a name in `pccore.data.DATASETS`.
@@ -25,7 +25,7 @@ def stack(dataset: str, width: int, depth: int, **options: Any) -> pccore.Networ
 
 
 def steps_of(dataset: str, epochs: float, batch_size: int = 64) -> int:
-    """Weight updates of so many epochs."""
+    """Return the number of weight updates in `epochs`."""
     return int(epochs * (pccore.data.info(dataset).train_size // batch_size) + 1e-9)
 
 
@@ -39,16 +39,16 @@ def runs_of(
     activity_lrs: Iterable[float | None] = (None,),
     seeds: Iterable[int] = SEEDS,
 ) -> list[Run]:
-    """One run per pair of learning rates and seed.
+    """Return one run per pair of learning rates and seed.
 
     Args:
         dataset: a name in `pccore.data.DATASETS`.
-        variant: what the recipe calls it; claims and figures find the runs by it.
-        config: what they share.
-        data_dir: where the files of data sets are.
-        weight_lrs: eta.
-        activity_lrs: beta.
-        seeds: of the weights and the order of the data.
+        variant: label by which claims and figures find the runs.
+        config: shared training configuration.
+        data_dir: folder of the data sets.
+        weight_lrs: values of eta.
+        activity_lrs: values of beta.
+        seeds: seeds of the weights and the order of the data.
     """
     betas, numbers = tuple(activity_lrs), tuple(seeds)
     return [
@@ -61,7 +61,7 @@ def runs_of(
 
 @cache
 def digest(dataset: str, data_dir: Path | None) -> str:
-    """SHA-256 of a data set, or "missing" where it is not here, so that costs can be told."""
+    """Return the SHA-256 of a data set, or "missing" so that costs can be estimated without it."""
     try:
         return pccore.data.load(dataset, data_dir).digest
     except pccore.data.DatasetError:
@@ -71,7 +71,7 @@ def digest(dataset: str, data_dir: Path | None) -> str:
 def batch(
     dataset: str, data_dir: Path | None, size: int = 64, part: str = "train"
 ) -> tuple[Any, Any]:
-    """The first samples of a part: standardised inputs (B, D) and targets (B, K), in float64."""
+    """Return a part's first samples: standardised inputs (B, D) and targets (B, K), float64."""
     import numpy as np
 
     data = pccore.data.load(dataset, data_dir)

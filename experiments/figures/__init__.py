@@ -1,1 +1,1 @@
-"""Figures that only the experiments draw."""
+"""Figures of the recipes."""

@@ -34,21 +34,20 @@ def contours(
     names: tuple[str, str] = ("w₁", "w₂"),
     title: str = "",
 ) -> Figure:
-    """A map of `value` for every panel, on one colour scale of equal counts.
+    """Draw a map of `value` for every panel, on one colour scale of equal counts.
 
-    Arrows point down each map, all of one length: its slopes are those of the map itself. Where it
-    is flat there is none.
+    Arrows of equal length point down each map's own slope; flat regions have none.
 
     Args:
         frame: columns `x`, `y`, `value` on a full grid, and `panel`.
-        panel: the column that tells panels apart.
+        panel: the column of panels.
         paths: columns `x`, `y`, `path` and `panel`: a line for each path, in the order of the rows,
-            with a dot where it begins.
+            with a dot at its start.
         panels: the panels in order; empty for all, sorted.
-        columns: panels in a row, at most.
-        label: of the colours.
-        names: of the axes.
-        title: above all panels.
+        columns: maximum number of panels in a row.
+        label: label of the colour bar.
+        names: labels of the axes.
+        title: title above all panels.
     """
     order = list(panels) or sorted(frame[panel].unique())
     across = min(columns, len(order)) or 1
@@ -75,9 +74,9 @@ def contours(
 
 
 def _levels(values: np.ndarray) -> np.ndarray:
-    """Boundaries between which equally many values lie: landscapes are steep at their rims.
+    """Return boundaries of equal counts, since landscapes are steep at their rims.
 
-    Values that differ by rounding count once, lest a plateau take all colours.
+    Values that differ by rounding count once, so that a plateau does not take all colours.
     """
     finite = values[np.isfinite(values)]
     if not len(finite):
@@ -96,7 +95,7 @@ def _map(axes: Axes, rows: pd.DataFrame, levels: np.ndarray) -> QuadContourSet:
     filled = axes.contourf(x, y, z, levels=levels, norm=norm, cmap=style.CMAP, extend="both")
     slope_y, slope_x = np.gradient(z, y, x)
     size = np.hypot(slope_x, slope_y)
-    # of a plateau only rounding has a slope
+    # slopes on a plateau are rounding errors
     plateau = ROUNDING * np.abs(z[np.isfinite(z)]).max(initial=0) / np.ptp(x)
     size = np.where(size > plateau, size, np.nan)
     rows_kept, columns_kept = (

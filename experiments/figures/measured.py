@@ -1,4 +1,4 @@
-"""Figures of reproductions: lines, maps and spectra of any columns, in panels."""
+"""Lines, maps and spectra of any columns, in panels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PANEL = 3.7  # inches
 MOST_TICKS = 8
-CHARACTERS = 36  # that tick labels of one panel have room for
+CHARACTERS = 36  # space for tick labels of one panel
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Axis:
     """One axis of a figure.
 
     Attributes:
-        column: of the frame.
-        label: what it says.
-        log: whether it is logarithmic.
-        limits: its ends; None where the data decide.
+        column: column of the frame.
+        label: label of the axis.
+        log: True for a logarithmic axis.
+        limits: ends of the axis; None for those of the data.
     """
 
     column: str
@@ -48,18 +48,18 @@ def lines(
     columns: int = 3,
     title: str = "",
 ) -> Figure:
-    """Means over all other columns as lines, with bands of one standard deviation.
+    """Draw means over all other columns as lines, with bands of one standard deviation.
 
     Args:
         frame: rows of the ledger; those without `y` are left out.
-        x: across.
-        y: upwards.
-        hue: the column that tells lines apart.
-        panel: the column that tells panels apart.
-        ordered: whether the values of `hue` are an ordered quantity, shown dark to light.
+        x: horizontal axis.
+        y: vertical axis.
+        hue: the column of lines.
+        panel: the column of panels.
+        ordered: True if `hue` is an ordered quantity, shown dark to light.
         dashed: a column of predictions, drawn as thin dashed lines in the colour of their line.
-        columns: panels in a row, at most.
-        title: above all panels.
+        columns: maximum number of panels in a row.
+        title: title above all panels.
     """
     frame = frame.dropna(subset=[x.column, y.column])
     hues = _values(frame, hue)
@@ -90,7 +90,7 @@ def heat(
     columns: int = 3,
     title: str = "",
 ) -> Figure:
-    """Means of `value` as a map over the values of `x` and `y`, one colour scale for all panels."""
+    """Draw means of `value` as a map over `x` and `y`, one colour scale for all panels."""
     from matplotlib.colors import LogNorm, Normalize
 
     xs, ys = sorted(frame[x.column].unique()), sorted(frame[y.column].unique())
@@ -132,7 +132,7 @@ def histogram(
     columns: int = 3,
     title: str = "",
 ) -> Figure:
-    """Densities of a column as stepped outlines, for example of spectra."""
+    """Draw densities of a column as stepped outlines, for example of spectra."""
     frame = frame.dropna(subset=[x.column])
     hues = _values(frame, hue)
     names = [_text(value) for value in hues]
@@ -153,7 +153,7 @@ def histogram(
 
 
 def _values(frame: pd.DataFrame, column: str | None) -> list[Any]:
-    """The different values of a column: numbers by size, names in the order of variants."""
+    """Return the distinct values of a column: sorted numbers, or names in order of variants."""
     if column is None:
         return [""]
     values = list(frame[column].dropna().unique())
@@ -210,7 +210,7 @@ def _scale(axes: Axes, x: Axis, y: Axis) -> None:
         sizes = sorted(
             {float(v) for line in axes.get_lines() for v in np.asarray(line.get_xdata())}
         )
-        few = len(sizes) <= MOST_TICKS  # sizes, such as depths: every one has a tick
+        few = len(sizes) <= MOST_TICKS  # every size, such as a depth, has a tick
         axes.set_xticks(*_log_ticks(*axes.get_xlim(), sizes if few else None))
         axes.xaxis.minorticks_off()
     if y.log:
@@ -221,14 +221,14 @@ def _scale(axes: Axes, x: Axis, y: Axis) -> None:
 def _log_ticks(
     low: float, high: float, values: Sequence[float] | None = None
 ) -> tuple[list[float], list[str]]:
-    """Places and plain numbers: Matplotlib's own are mathematics, which text here never is."""
+    """Return tick positions and plain labels, in place of Matplotlib's math text."""
     ticks = list(values or style.log_ticks(low, high))
     ticks = ticks[:: math.ceil(len(ticks) / MOST_TICKS)]
     return ticks, [style.rate_text(tick) for tick in ticks]
 
 
 def _cell_ticks(values: Sequence[float]) -> tuple[list[float], list[str]]:
-    """Of a map's cells in a row: places by number, and values; round ones on an even scale."""
+    """Return tick positions and labels of a row of cells; round numbers on an even scale."""
     import numpy as np
     from matplotlib.ticker import MaxNLocator
 

@@ -1,4 +1,4 @@
-"""The recipes by name, one module a subject."""
+"""The recipes by name; each module covers one subject."""
 
 from experiments.recipe import Recipe
 from experiments.recipes.activity_decay import ACTIVITY_DECAY

@@ -1,4 +1,4 @@
-"""Thesis C.3.3: activity decay conditions inference, at the cost of performance."""
+"""Thesis C.3.3: activity decay makes inference well conditioned and ruins performance."""
 
 import itertools
 from pathlib import Path
@@ -27,7 +27,7 @@ DECAYS = (0.0, 0.01, 0.1, 1.0)
 
 
 def decayed(data_dir: Path | None, *, width: int, steps: int, T: int, beta: float) -> "list[Run]":
-    """Linear networks of 8 layers, trained with more and more activity decay."""
+    """Return linear networks of 8 layers, trained with increasing activity decay."""
     found = []
     for alpha in DECAYS:
         network = stack(
@@ -44,7 +44,7 @@ def decayed(data_dir: Path | None, *, width: int, steps: int, T: int, beta: floa
 def decayed_grid(
     data_dir: Path | None, widths: tuple[int, ...], depths: tuple[int, ...]
 ) -> "list[Run]":
-    """Networks of every activation with unit decay, measured without training."""
+    """Return networks of every activation with unit decay, measured without training."""
     found = []
     for phi, width, depth in itertools.product(ACTIVATIONS, widths, depths):
         network = stack("mnist", width, depth, activation=phi, activity_decay=1.0, **VARIANTS["sp"])
@@ -72,7 +72,7 @@ def decay_conditions(evidence: Evidence) -> Judged | None:
 
 
 def decay_untrainable(evidence: Evidence) -> Judged | None:
-    """The best accuracy of every run, as the figure shows; a run without any counts as chance."""
+    """Judge the best accuracy of every run, as in the figure; without one it counts as chance."""
     if not len(evidence.curves):
         return None
     best = evidence.curves.groupby(["variant", "seed"])["test_accuracy"].max().fillna(0.1)
@@ -99,7 +99,7 @@ def accuracy_by_decay(evidence: Evidence) -> "Figure":
 ACTIVITY_DECAY = (
     Recipe(
         name="activity-decay",
-        title="activity decay conditions inference at the cost of performance",
+        title="activity decay makes inference well conditioned but ruins performance",
         source="T C.3.3, fig. C.12",
         small=Setting(
             "untrained SP networks with unit decay, N and H of 2, 8 and 32, dense; linear N = 32, "
@@ -129,27 +129,29 @@ ACTIVITY_DECAY = (
             Claim(
                 "unit decay makes inference well-conditioned at any size",
                 "T fig. C.12",
-                "kappa of order 1: 27/4 + 1 for great N and H",
+                "kappa of order 1: 27/4 + 1 for large N and H",
                 "at most 10, every activation",
                 decay_conditions,
             ),
             Claim(
                 "networks with any degree of decay are untrainable",
                 "T fig. C.12",
-                "accuracy at chance for every decay, not without",
+                "accuracy at chance with every decay, above it without",
                 "at most 20% with, at least 50% without",
                 decay_untrainable,
-                "The size is the cause: only decay 0.01 is above 20%, and at the authors' N = 128 "
-                "it has at best 17% in the same 300 steps (14% at the end; read every 100 steps, "
-                "not 50). Length is not: at N = 32 a whole epoch makes it 33%.",
+                "The small size is the cause. Only decay 0.01 exceeds 20%; at the authors' N "
+                "= 128 it reaches at most 17% in the same 300 steps (14% at the end; "
+                "evaluated every 100 steps, not 50). Short training is not the cause: a whole "
+                "epoch at N = 32 gives 33%.",
             ),
         ),
         figures={
             "fig-c.12-decay-conditioning": lambda evidence: maps(evidence, ("sp",), 3),
             "fig-c.12-decay-accuracy": accuracy_by_decay,
         },
-        choices="C.12 names neither the rates nor the strengths: those of C.4's experiments on "
-        "conditioning in training, which have the same networks, and decades. At small, beta T is "
-        "the authors' 0.5 x 500 in a fifth of the steps.",
+        choices="C.12 gives neither learning rates nor decay strengths. The rates are those "
+        "of C.4's experiments on conditioning during training, which use the same networks; "
+        "the strengths are powers of ten. At small, beta T is the authors' 0.5 x 500 in a "
+        "fifth of the steps.",
     ),
 )

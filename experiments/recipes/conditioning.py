@@ -1,4 +1,4 @@
-"""Thesis chapter 5: how ill-conditioned inference is at initialisation."""
+"""Thesis chapter 5: the conditioning of inference at initialisation."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ SIZES = (2, 8, 32)
 def untrained(
     data_dir: Path | None, widths: tuple[int, ...], depths: tuple[int, ...]
 ) -> "list[Run]":
-    """Networks of every kind, measured without training."""
+    """Return networks of every kind, measured without training."""
     found = []
     for (variant, options), phi in itertools.product(VARIANTS.items(), ACTIVATIONS):
         for width, depth in itertools.product(widths, depths):
@@ -51,7 +51,7 @@ def untrained(
 def spectra(
     data_dir: Path | None, variants: tuple[str, ...], **options: Any
 ) -> Iterator[dict[str, Any]]:
-    """The same by dense eigenvalues in float64: no program per network, for small ones only."""
+    """Yield dense eigenvalues in float64; one compiled program per shape, small networks only."""
     import jax
     import numpy as np
 
@@ -76,17 +76,17 @@ def spectra(
 
 
 def geometric_mean(values: "pd.Series") -> float:
-    """exp of the mean logarithm."""
+    """Return exp of the mean logarithm."""
     import numpy as np
 
     return float(np.exp(np.log(values).mean()))
 
 
-# what claims look at: kappa as a table of depths (down) by widths (across), or one of its corners
+# claims read kappa as a table, depth (down) by width (across), or one of its corners
 
 
 def table(evidence: Evidence, variant: str, activation: str) -> Any:
-    """Geometric means over seeds of kappa, by depth and width; None without two of each."""
+    """Return geometric means over seeds of kappa, by depth and width; None without two of each."""
     rows = evidence.measured(KAPPA, variant=variant, activation=activation)
     if rows["depth"].nunique() < 2 or rows["width"].nunique() < 2:
         return None
@@ -94,9 +94,9 @@ def table(evidence: Evidence, variant: str, activation: str) -> Any:
 
 
 def growths(evidence: Evidence, variant: str) -> "dict[str, tuple[float, float]] | None":
-    """Per activation the factors by which kappa grows with depth, and with width, least to most.
+    """Return the factors by which kappa grows with depth and with width, by activation.
 
-    Each is a geometric mean over the other size.
+    Each is a geometric mean over the other size, from the smallest to the largest.
     """
     import numpy as np
 
@@ -140,7 +140,7 @@ def depth_matters_more(evidence: Evidence) -> Judged | None:
 def compared(
     evidence: Evidence, variant: str, to: str, activations: tuple[str, ...]
 ) -> "dict[str, float] | None":
-    """By activation, the ratio of two variants' kappa in the largest network."""
+    """Return, by activation, the ratio of two variants' kappa in the largest network."""
     found = {}
     for phi in activations:
         ours, theirs = table(evidence, variant, phi), table(evidence, to, phi)
@@ -159,7 +159,7 @@ def residual_is_worse(evidence: Evidence) -> Judged | None:
 
 
 def worsens(evidence: Evidence, variant: str, activations: tuple[str, ...]) -> Judged | None:
-    """kappa of the widest network, from the least to the greatest depth."""
+    """Judge the growth of kappa in the widest network, from the least to the greatest depth."""
     words, holds = [], True
     for phi in activations:
         kappa = table(evidence, variant, phi)
@@ -265,7 +265,7 @@ CONDITIONING = (
                 depth_matters_more,
             ),
             Claim(
-                "skip connections make it far worse",
+                "skip connections make conditioning far worse",
                 "T fig. C.22",
                 "kappa with skips far above kappa without",
                 "at least 10-fold in the largest network, every activation",
@@ -286,14 +286,15 @@ CONDITIONING = (
                 lambda evidence: worsens(evidence, "orthogonal", ("linear", "tanh")),
             ),
             Claim(
-                "both are similar to SP with skips",
+                "muPC and orthogonal networks are as ill-conditioned as SP with skips",
                 "T5.5",
                 "the same order of magnitude",
                 "within a factor 10 in the largest network",
                 similar_to_residual_sp,
-                note="It holds with tanh. In linear networks of N = 32, kappa of SP with skips "
-                "rises from 1,150 at H = 8 to 345,000 at H = 32, as its forward pass explodes; "
-                "muPC's from 424 to 6,190, orthogonal's from 114 to 1,710.",
+                note="The claim holds for tanh. In linear networks with N = 32, kappa of SP "
+                "with skips rises from 1,150 at H = 8 to 345,000 at H = 32 because its "
+                "forward pass explodes; kappa of muPC rises from 424 to 6,190 and that of "
+                "orthogonal networks from 114 to 1,710.",
             ),
             Claim(
                 "seeds give similar results",
@@ -310,14 +311,15 @@ CONDITIONING = (
                 lambda evidence: positive(evidence, ("linear",)),
             ),
             Claim(
-                "that of nonlinear networks seems convex, too",
+                "the landscape of nonlinear networks appears convex too",
                 "T5.4.1, figs. C.7, C.22",
                 "all eigenvalues positive",
                 "no exception",
                 lambda evidence: positive(evidence, ("tanh", "relu")),
-                note="All 135 ReLU networks are convex. Of tanh networks 38 of 135 are not: 15 "
-                "of 27 SP with skips, 11 muPC, 6 orthogonal, 6 SP with Gaussian weights, none SP. "
-                "Eq. 5.5 has no term in phi'' times the output error, which makes them so.",
+                note="All 135 ReLU networks are convex. Of 135 tanh networks 38 are not: 15 "
+                "of 27 SP with skips, 11 muPC, 6 orthogonal, 6 SP with Gaussian weights and "
+                "none of SP. The cause is a term in phi'' times the output error, which eq. "
+                "5.5 omits.",
             ),
         ),
         figures={
@@ -326,8 +328,9 @@ CONDITIONING = (
                 evidence, ("sp with skips", "mupc", "orthogonal", "sp gaussian"), 3
             ),
         },
-        choices="Table 5.1 draws SP weights from N(0, 1/N), C.4 from a uniform law of a third of "
-        "that variance. Claims are about C.4's, which it says was used; 'sp gaussian' is the "
-        "other. Orthogonal gains are 1, for tanh 1.05 (fig. C.30).",
+        choices="Table 5.1 draws SP weights from N(0, 1/N); C.4 uses a uniform distribution "
+        "with a third of that variance and states that it was used. Claims are judged on "
+        "C.4's weights; 'sp gaussian' has those of table 5.1. Orthogonal gains are 1, and "
+        "1.05 for tanh (fig. C.30).",
     ),
 )

@@ -1,4 +1,4 @@
-"""Thesis chapter 5: how the conditioning of inference changes as networks train."""
+"""Thesis chapter 5: the conditioning of inference during training."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,9 +25,10 @@ class Kind(NamedTuple):
 
     Attributes:
         network: a name in `conditioning.VARIANTS`.
-        scheme: how activities are inferred: "gd", "adam", or "one" and "depth" for so many steps.
-        eta: of the weights.
-        betas: of the activities; None for those of the setting.
+        scheme: inference of activities: "gd", "adam", or gradient descent with "one" step or
+            "depth" (T = H) steps.
+        eta: weight learning rate.
+        betas: activity learning rates; None for those of the setting.
     """
 
     network: str
@@ -47,7 +48,7 @@ KINDS = {
 
 
 class Sizes(NamedTuple):
-    """What distinguishes the scales."""
+    """Sizes that distinguish the scales."""
 
     width: int
     T: int
@@ -61,7 +62,7 @@ FULL = Sizes(width=128, T=500, steps=steps_of("mnist", 1), every=30, betas=AUTHO
 
 
 def scheme(name: str, depth: int, T: int) -> pccore.InferenceScheme:
-    """Inference by the name that `Kind` gives it."""
+    """Return the inference scheme that a `Kind` names."""
     if name == "adam":
         return pccore.ActivityOptimiser(T)
     if name == "gd":
@@ -72,7 +73,7 @@ def scheme(name: str, depth: int, T: int) -> pccore.InferenceScheme:
 def training(
     data_dir: Path | None, dataset: str, cases: Iterable[tuple[str, str, int]], sizes: Sizes
 ) -> "list[Run]":
-    """Networks measured while they train, by kind, activation and depth."""
+    """Return networks measured during training, by kind, activation and depth."""
     found = []
     for variant, phi, depth in cases:
         kind = KINDS[variant]
@@ -92,7 +93,7 @@ def training(
 
 
 def small(data_dir: Path | None) -> "list[Run]":
-    """The fewest shapes that every claim can fail at."""
+    """Return the smallest set of shapes at which every claim can fail."""
     plain = [*(("sp", phi, 8) for phi in ACTIVATIONS), ("sp", "linear", 16), ("sp", "tanh", 16)]
     others = [
         ("sp adam", "linear", 8),
@@ -116,11 +117,11 @@ def full(data_dir: Path | None) -> "list[Run]":
     ]
 
 
-# what claims look at: kappa along the runs whose beta trains best
+# claims read kappa along the runs with the best beta
 
 
 def tuned(evidence: Evidence, **where: object) -> "pd.DataFrame":
-    """Runs of the beta with the highest mean test accuracy, for each kind, activation and depth.
+    """Return the runs with the beta of highest mean test accuracy, by kind, activation and depth.
 
     A diverged run counts as chance.
     """
@@ -133,7 +134,7 @@ def tuned(evidence: Evidence, **where: object) -> "pd.DataFrame":
 
 
 def courses(evidence: Evidence, **where: object) -> "pd.DataFrame":
-    """kappa of the tuned runs along training, with the accuracy that each ended at."""
+    """Return kappa of the tuned runs during training, with each run's final accuracy."""
     runs = tuned(evidence, **where)
     kappa = evidence.measured(KAPPA)
     found = kappa[kappa["run_id"].isin(runs["run_id"])].copy()
@@ -142,9 +143,9 @@ def courses(evidence: Evidence, **where: object) -> "pd.DataFrame":
 
 
 def growth(evidence: Evidence, **where: object) -> "pd.Series":
-    """kappa at the end relative to the beginning, by activation and depth, mean over seeds.
+    """Return final kappa over initial kappa, by activation and depth, as a mean over seeds.
 
-    The last finite value counts as the end of a run that diverged.
+    The last finite value counts as the final one of a diverged run.
     """
     rows = courses(evidence, **where).dropna(subset=["value"])
     groups = rows.groupby(["activation", "depth", "run_id"])["value"]
@@ -152,14 +153,14 @@ def growth(evidence: Evidence, **where: object) -> "pd.Series":
 
 
 def _flat(growths: "pd.Series") -> list[tuple[Any, ...]]:
-    """Activation, depth and factor of each."""
+    """Write activation, depth and factor of each entry."""
     return list(growths.reset_index().itertuples(index=False, name=None))
 
 
 def grows(
     evidence: Evidence, dataset: str, variant: str, activations: tuple[str, ...], *, to: float = 2
 ) -> Judged | None:
-    """Whether kappa ends at least `to` times as high as it began, wherever it was measured."""
+    """Judge that kappa ends at least `to` times as high as it began, wherever it was measured."""
     found = growth(evidence, dataset=dataset, variant=variant)
     if not set(activations) <= set(found.index.get_level_values("activation")):
         return None
@@ -182,7 +183,7 @@ def deeper_is_worse(evidence: Evidence) -> Judged | None:
 
 
 def spikes(evidence: Evidence, variant: str) -> Judged | None:
-    """A spike is a kappa twice as high as some later one of the same run."""
+    """Judge that some run has a spike: a kappa at least twice as high as a later one."""
     rows = courses(evidence, dataset="mnist", variant=variant).dropna(subset=["value"])
     if not len(rows):
         return None
@@ -192,7 +193,7 @@ def spikes(evidence: Evidence, variant: str) -> Judged | None:
 
 
 def against_sp(evidence: Evidence, variant: str) -> "pd.DataFrame | None":
-    """By activation, at H = 8: kappa (geometric mean along training) and accuracy."""
+    """Return kappa (geometric mean during training) and accuracy at H = 8, by activation."""
     parts = {}
     for name in (variant, "sp"):
         rows = courses(evidence, dataset="mnist", variant=name, depth=8).dropna(subset=["value"])
@@ -296,18 +297,19 @@ CLAIMS = (
         "kappa grows for every activation and depth",
         "at least 2-fold from first to last",
         lambda evidence: grows(evidence, "mnist", "sp", ACTIVATIONS),
-        "The size is the cause: N = 128 at H = 8 makes it x2.4 (linear) and x2.2 (tanh) in the "
-        "same 300 steps, one seed. Length explains less: over a whole epoch at N = 32 linear has "
-        "x2.1, tanh x1.5. ReLU and both of H = 16 grow by 2.4 or more as they are.",
+        "The small width is the cause: at H = 8, N = 128 gives x2.4 (linear) and x2.2 (tanh) "
+        "in the same 300 steps (one seed). Short training explains less: a whole epoch at N = "
+        "32 gives x2.1 (linear) and x1.5 (tanh). ReLU and both networks with H = 16 already "
+        "grow by 2.4 or more.",
     ),
     Claim(
-        "it is the same on Fashion-MNIST",
+        "conditioning worsens on Fashion-MNIST too",
         "T fig. C.23",
         "kappa grows for every activation and depth",
         "at least 2-fold from first to last",
         lambda evidence: grows(evidence, "fashion_mnist", "sp", ACTIVATIONS),
-        "The size is probably the cause, as on MNIST, where N = 128 brings the same two networks "
-        "above 2; on Fashion-MNIST that was not run.",
+        "The small width is the likely cause, as on MNIST, where N = 128 raises the same two "
+        "networks above 2. N = 128 was not run on Fashion-MNIST.",
     ),
     Claim(
         "deeper networks are worse conditioned while they train",
@@ -324,22 +326,23 @@ CLAIMS = (
         lambda evidence: spikes(evidence, "sp"),
     ),
     Claim(
-        "skip connections are far worse conditioned in training, too",
+        "skip connections make conditioning far worse during training too",
         "T C.3.1, fig. C.9",
         "kappa far above that without skips",
         "at least 10-fold, mean along training, H = 8",
         skips_are_worse_conditioned,
     ),
     Claim(
-        "they perform as well or better nevertheless",
+        "networks with skips perform at least as well despite worse conditioning",
         "T C.3.1, fig. C.9",
         "accuracy with skips at least that without",
         "1 point, H = 8",
         skips_do_not_hurt,
-        "The size is the cause, H = 8 alone: networks with skips are 1.04 points below (seeds lie "
-        "2 points apart), but at H = 16 they are 9.5 points above (79.5% and 70.0%). At H = 8 "
-        "neither length helps (84.2% and 85.6% over a whole epoch) nor exact equilibrium (77.1% "
-        "and 85.0%); tanh, 90.8% and 91.7%, is within the tolerance. N = 128 was not run.",
+        "The small depth is the cause. At H = 8 networks with skips are 1.04 points worse "
+        "(seeds differ by 2 points); at H = 16 they are 9.5 points better (79.5% against "
+        "70.0%). At H = 8 neither longer training (84.2% against 85.6% after a whole epoch) "
+        "nor exact equilibrium (77.1% against 85.0%) changes this. Tanh, with 90.8% against "
+        "91.7%, is within the tolerance. N = 128 was not run.",
     ),
     Claim(
         "inference by Adam makes the landscape more ill-conditioned than descent",
@@ -354,10 +357,11 @@ CLAIMS = (
         "significantly lower accuracy",
         "more than 1 point lower, H = 8",
         adam_is_less_accurate,
-        "The claim is the cause as far as it was tried: at H = 8 descent, Adam and exact "
-        "equilibrium end alike (85.0% each; tanh 91.4% with Adam's beta of 0.1, 91.7% with "
-        "descent), and at H = 16 Adam has 76.8% (beta 0.1), exact equilibrium 73.7%, descent "
-        "70.0%. N = 128 and H = 32, where the authors saw it, too, were not run.",
+        "The claim itself is the cause, as far as it was tested. At H = 8 gradient descent, "
+        "Adam and exact equilibrium reach the same accuracy (85.0% each; for tanh 91.4% with "
+        "Adam at beta = 0.1 and 91.7% with descent). At H = 16 Adam reaches 76.8% (beta = "
+        "0.1), exact equilibrium 73.7% and descent 70.0%. N = 128 and H = 32, where the "
+        "authors also saw it, were not run.",
     ),
     Claim(
         "the conditioning of linear networks with orthogonal weights does not grow",
@@ -367,32 +371,33 @@ CLAIMS = (
         linear_orthogonal_is_stable,
     ),
     Claim(
-        "that of nonlinear ones with orthogonal weights does",
+        "the conditioning of nonlinear networks with orthogonal weights grows",
         "T C.3.4, fig. C.13",
         "kappa grows",
         "at least 2-fold, tanh",
         lambda evidence: grows(evidence, "mnist", "orthogonal", ("tanh",)),
-        "The start is the cause: at the first forward pass the Hessian has a negative eigenvalue "
-        "near zero (-0.07 to -0.03; the phi'' term, which eq. 5.5 does not have), so that kappa "
-        "begins at 790 to 3,200. From step 268 of an epoch, when that is over, to its end it "
-        "grows x1.4 (106 to 144), less than 2-fold at N = 32, too; N = 128 was not run.",
+        "The initial state is the cause. At the first forward pass the Hessian has a negative "
+        "eigenvalue near zero (-0.07 to -0.03, from the phi'' term that eq. 5.5 omits), so "
+        "kappa starts at 790 to 3,200. That phase ends at step 268 of an epoch; from there to "
+        "the end kappa grows x1.4 (106 to 144), still less than 2-fold at N = 32. N = 128 was "
+        "not run.",
     ),
     Claim(
-        "muPC with one step grows and spikes like the others: it grows",
+        "the conditioning of muPC with one inference step grows like the others'",
         "T C.3.5, fig. C.14",
         "kappa grows",
         "at least 2-fold, tanh",
         lambda evidence: grows(evidence, "mnist", "mupc one step", ("tanh",)),
     ),
     Claim(
-        "muPC with one step grows and spikes like the others: it spikes",
+        "the conditioning of muPC with one inference step spikes like the others'",
         "T C.3.5, fig. C.14",
         "kappa rises and falls again",
         "by a factor 2 in some run",
         lambda evidence: spikes(evidence, "mupc one step"),
     ),
     Claim(
-        "muPC with one inference step performs worse than with as many as layers",
+        "muPC with one inference step performs worse than with T = H",
         "T C.3.5, fig. C.14",
         "lower accuracy",
         "more than 1 point lower, tanh, at the greatest depth",
@@ -423,10 +428,11 @@ CONDITIONING_TRAINING = (
             for variant, numbers in FIGURES.items()
             for number, dataset in zip(numbers, ("mnist", "fashion_mnist"), strict=True)
         },
-        choices="The tolerance at which inference stops is not named: 1e-3 of the first gradient. "
-        "At small, beta T is the authors' 0.5 x 500 in a fifth of the steps. Every kind is judged "
-        "at its beta of highest mean accuracy. Kappa is that of the first sample's forward pass, "
-        "the thesis's that of inferred activities: the same for linear networks. C.14 and C.28 use "
-        "the networks of fig. 5.1, N = 512; here all have the same width.",
+        choices="The thesis does not state the tolerance at which inference stops; here it is "
+        "1e-3 of the first gradient. At small, beta T is the authors' 0.5 x 500 in a fifth of "
+        "the steps. Every kind is judged at its beta of highest mean accuracy. Kappa is "
+        "measured at the first sample's forward pass, in the thesis at inferred activities; "
+        "the two agree for linear networks. C.14 and C.28 use the networks of fig. 5.1 with N "
+        "= 512; here all have the same width.",
     ),
 )

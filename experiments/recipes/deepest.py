@@ -1,4 +1,4 @@
-"""Thesis figs. C.17 to C.19: 128 layers, trained longer."""
+"""Thesis figs. C.17 to C.19: 128 layers, trained for longer."""
 
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Cell = tuple[float, float]
 
-# The best at 128 layers of examples/mnist.yaml, N = 64 (docs/log.md)
+# the best cell of examples/mnist.yaml at 128 layers, N = 64
 OURS: tuple[Cell, float] = (0.1, 5.0), 0.01
 
 
@@ -29,7 +29,7 @@ def deepest(
     training: Training,
     output: str = "mse",
 ) -> "list[Run]":
-    """128-layer ReLU networks of muPC and BP, at eta and beta of the one and eta of the other."""
+    """Return 128-layer ReLU networks of muPC (at eta and beta) and BP (at its own eta)."""
     (eta, beta), bp = cells
     variants: list[tuple[str, Rates]] = [("mupc", ([eta], [beta])), ("bp", ([bp], [None]))]
     found = []
@@ -41,7 +41,7 @@ def deepest(
 
 
 def reaches(evidence: Evidence, percent: float, epochs: float) -> Judged | None:
-    """Whether accuracy comes within a point of `percent`; None after fewer epochs."""
+    """Judge that accuracy comes within a point of `percent`; None after too few epochs."""
     found = accuracy(evidence, variant="mupc")
     if found is None:
         return None
@@ -57,7 +57,7 @@ def at_least(evidence: Evidence, percent: float) -> Judged | None:
 
 
 def rises_steadily(evidence: Evidence) -> Judged | None:
-    """Whether accuracy, in the mean over seeds, falls nowhere by more than a point."""
+    """Judge that mean accuracy over seeds never falls by more than a point between evaluations."""
     curves = evidence.curves
     if accuracy(evidence, variant="mupc") is None or not len(curves):
         return None
@@ -98,7 +98,7 @@ def _full(
     batch_size: int = 64,
     output: str = "mse",
 ) -> Setting:
-    """At the authors' size."""
+    """Return the setting at the authors' size."""
     (eta, beta), bp = cells
     training = Training(
         steps_of(dataset, epochs, batch_size), 300, batch_size, seeds=tuple(range(seeds))
@@ -122,7 +122,7 @@ def _small(dataset: str, output: str = "mse") -> Setting:
 
 
 STEADY = Claim(
-    "128 layers train stably",
+    "training 128 layers is stable",
     "T 5.6",
     "accuracy rises throughout",
     "one point down from one evaluation to the next, mean over seeds",
@@ -145,7 +145,7 @@ def _trains(name: str, source: str, percent: float) -> Claim:
     return Claim(
         f"128-layer ReLU muPC trains on {name}",
         source,
-        "far above chance, 10%",
+        "far above chance (10%)",
         f"at least {percent:g}%",
         partial(at_least, percent=percent),
     )
@@ -164,8 +164,8 @@ DEEPEST = (
             STEADY,
         ),
         figures={"fig-C.17-mnist": accuracy_by_step},
-        choices="At N = 64 the authors' rates are too small; the small scale uses the best found "
-        "there at 128 layers (docs/log.md, 2026-11-22).",
+        choices="The authors' rates are too small at N = 64; the small scale uses the best "
+        "rates found there at 128 layers (docs/decisions/transfer-experiments.md).",
     ),
     Recipe(
         name="depth-128-fashion",
@@ -179,7 +179,7 @@ DEEPEST = (
             STEADY,
         ),
         figures={"fig-C.18-fashion": accuracy_by_step},
-        choices="Rates at the small scale as for MNIST.",
+        choices="The small scale uses the rates found for MNIST.",
     ),
     Recipe(
         name="depth-128-cifar",
@@ -205,7 +205,8 @@ DEEPEST = (
             ),
         ),
         figures={"fig-C.19-cifar": accuracy_by_step},
-        choices="Always B = 64 says C.4, 128 with cross-entropy the optima for CIFAR-10: the "
-        "latter. The duration is not stated: 15 epochs as for Fashion-MNIST.",
+        choices="C.4 states B = 64 throughout, but B = 128 with cross-entropy for the "
+        "CIFAR-10 optima; the latter is used. The duration is not stated: 15 epochs, as for "
+        "Fashion-MNIST.",
     ),
 )

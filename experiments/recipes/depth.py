@@ -39,7 +39,7 @@ def by_depth(
     variants: Variants,
     size: tuple[int, Training],
 ) -> "list[Run]":
-    """Every variant at every depth, of one width, on MNIST."""
+    """Return every variant at every depth, at one width, on MNIST."""
     width, training = size
     found = []
     for depth in depths:
@@ -51,7 +51,7 @@ def by_depth(
 
 
 def once(size: tuple[int, Training]) -> tuple[int, Training]:
-    """The same with one inference step."""
+    """Return the same networks with one inference step."""
     width, training = size
     return width, replace(training, inference_steps=1)
 
@@ -97,7 +97,7 @@ def full_one_step(data_dir: Path | None) -> "list[Run]":
 
 
 def mupc_trains_everywhere(evidence: Evidence) -> Judged | None:
-    """Judged by the least accurate depth of every activation."""
+    """Judge the least accurate depth of every activation."""
     if extremes(evidence, "depth") is None:
         return None
     numbers = []
@@ -160,7 +160,7 @@ def accuracy_by_depth(evidence: Evidence) -> "Figure":
 
 
 def accuracy_by_step(evidence: Evidence) -> "Figure":
-    """Of ReLU networks, as on the right of fig. 5.1."""
+    """Draw accuracy during training of ReLU networks, as on the right of fig. 5.1."""
     from experiments.figures.measured import Axis, lines
 
     curves, best = evidence.curves, best_cells(evidence.trained(activation="relu"))
@@ -208,10 +208,10 @@ DEPTH = (
                 "10%",
                 "at most 20%",
                 sp_stays_at_chance,
-                "Linear and ReLU networks are at chance; tanh, which bounds activities, is not: "
-                "50% at H = 64, still 41% at H = 128, and 64% at H = 64 after a whole epoch (one"
-                " seed each, N = 64). It is far behind muPC (84%) all the same. Whether it is at"
-                " chance at N = 512 was not run.",
+                "Linear and ReLU networks are at chance. Tanh networks, whose activities are "
+                "bounded, are not: 50% at H = 64, 41% at H = 128, and 64% at H = 64 after a "
+                "whole epoch (one seed each, N = 64). They are still far behind muPC (84%). N "
+                "= 512 was not run.",
             ),
             Claim(
                 "muPC is comparable with BP in the deepest networks",
@@ -219,20 +219,21 @@ DEPTH = (
                 "as accurate",
                 "at most 5 points behind",
                 mupc_is_comparable_with_bp,
-                "The width is the cause for ReLU: at H = 32 muPC is 7 points behind at N = 64, "
-                "and has 92.7% to BP's 92.0% at N = 256 (one seed). Time is not: a whole epoch "
-                "at N = 64, H = 64 gives 87.7% and 94.2%. Linear networks stay behind over an "
-                "epoch too (76.6% and 85.5%); wider ones were not run.",
+                "The small width is the cause for ReLU: at H = 32 muPC is 7 points behind at "
+                "N = 64 but ahead at N = 256, with 92.7% against BP's 92.0% (one seed). Short "
+                "training is not the cause: a whole epoch at N = 64, H = 64 gives 87.7% "
+                "against 94.2%. Linear networks also stay behind over an epoch (76.6% against "
+                "85.5%); wider ones were not run.",
             ),
         ),
         figures={"fig-C.16-depth": accuracy_by_depth, "fig-5.1-training": accuracy_by_step},
-        choices="SP has the learning rates best for its accuracy at each depth, so that its "
-        "failure is not one of tuning; diverged runs count as chance. The text calls muPC "
-        "competitive, no number given: 5 points.",
+        choices="SP uses the most accurate learning rates at each depth, so its failure is "
+        "not due to tuning. Diverged runs count as chance. The thesis calls muPC competitive "
+        "without a number; the tolerance is 5 points.",
     ),
     Recipe(
         name="one-inference-step",
-        title="one inference step does worse, the more so the deeper the network",
+        title="one inference step performs worse, increasingly with depth",
         source="T C.3.5, fig. C.14",
         small=Setting(
             "MNIST, ReLU, N = 64, H = 8, 32, 64, 200 steps of B = 64, T = H and T = 1, 3 seeds, "
@@ -248,7 +249,7 @@ DEPTH = (
         ),
         claims=(
             Claim(
-                "one inference step is less accurate than as many as layers",
+                "one inference step is less accurate than T = H",
                 "T C.3.5, fig. C.14",
                 "less accurate at every depth",
                 "by any amount",
@@ -260,15 +261,15 @@ DEPTH = (
                 "falls from the shallowest to the deepest",
                 "by at least 5 points",
                 one_step_degrades_with_depth,
-                "Accuracy falls with depth, but by 2 points and not 5. A whole epoch gives 86.5,"
-                " 85.5, 84.6, 83.6% at H = 8, 32, 64, 128 (N = 64, two seeds), so the trend is "
-                "there and small: the last two weight matrices learn on what random residual "
-                "layers pass on.",
+                "Accuracy falls with depth, but by 2 points instead of 5. A whole epoch gives "
+                "86.5, 85.5, 84.6, 83.6% at H = 8, 32, 64, 128 (N = 64, two seeds): the trend "
+                "exists but is small. Only the last two weight matrices learn, from the "
+                "features of random residual layers.",
             ),
         ),
         figures={"fig-C.14-one-step": accuracy_by_depth},
-        choices="From a forward start one step moves the last hidden layer alone, so that only the "
-        "last two weight matrices learn. The condition numbers of fig. C.14 belong to the recipes "
-        "about conditioning.",
+        choices="From a forward start one step moves only the last hidden layer, so only the "
+        "last two weight matrices learn. The condition numbers of fig. C.14 are in the "
+        "conditioning recipes.",
     ),
 )

@@ -19,7 +19,7 @@ DEPTHS = (2, 5, 10)
 BATCH = 64
 FLOW = pccore.AdaptiveFlow(time=300.0, rtol=1e-3, atol=1e-3)
 SAMPLE_TIME = float(BATCH)
-"""The beta with which time is that of a sample's own flow, dz_i/dt = -dF_i/dz_i."""
+"""The beta at which time is that of the per-sample flow, dz_i/dt = -dF_i/dz_i."""
 
 
 def trained(
@@ -32,7 +32,7 @@ def trained(
     inference: pccore.InferenceScheme,
     seeds: tuple[int, ...],
 ) -> "list[Run]":
-    """Linear networks without skips, trained at equilibrium and measured as they go."""
+    """Return linear networks without skips, trained at equilibrium and measured during training."""
     found = []
     for dataset in datasets:
         for depth in DEPTHS:
@@ -64,7 +64,7 @@ ENERGIES = {"numerical_energy": "numerical", "equilibrated_energy": "theory"}
 
 
 def energies(evidence: Evidence) -> "pd.DataFrame":
-    """A row for each network and step, with both energies."""
+    """Return a row for each network and step, with both energies."""
     both = evidence.measurements[evidence.measurements["quantity"].isin(ENERGIES)]
     where = ["dataset", "depth", "seed", "step"]
     table = both.pivot_table(index=where, columns="quantity", values="value").reset_index()
@@ -72,7 +72,7 @@ def energies(evidence: Evidence) -> "pd.DataFrame":
 
 
 def complete(table: "pd.DataFrame") -> bool:
-    """Whether there is every depth, and training in more than its first step."""
+    """Return whether every depth was run, and measured beyond its first step."""
     return len(table) > 0 and set(table["depth"]) == set(DEPTHS) and table["step"].max() > 0
 
 
@@ -90,7 +90,7 @@ def numerical_energy_is_the_theoretical_one(evidence: Evidence) -> Judged | None
 
 
 def energy_changes_in_training(evidence: Evidence) -> Judged | None:
-    """Without it the match would be one of untrained networks."""
+    """Judge that training lowers the energy; else the match would only cover initial weights."""
     table = energies(evidence)
     if not complete(table):
         return None
@@ -172,9 +172,10 @@ EQUILIBRATED_ENERGY = (
         ),
         figures={"fig-4.1-equilibrated-energy": energy_by_step},
         choices=(
-            "T = 300 is the time of a sample's own flow (beta = B): in that of the batch mean, B "
-            "times shorter, inference stops short. How long training was is not said: an epoch. "
-            "The loss scale and initial weights are not said: eq. 4.1, and SP without skips."
+            "T = 300 is the time of the per-sample flow (beta = B). In the flow of the batch "
+            "mean, which is B times slower, inference would stop too early. The thesis does "
+            "not state the training duration (here one epoch), the loss scale (here eq. 4.1) "
+            "or the initial weights (here SP without skips)."
         ),
     ),
 )

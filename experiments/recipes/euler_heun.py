@@ -1,4 +1,4 @@
-"""Thesis 6.4: the time that inference takes by Euler's fixed steps and by Heun's adaptive ones."""
+"""Thesis 6.4: the wall-clock time of inference by Euler's fixed steps and Heun's adaptive steps."""
 
 import json
 import time
@@ -25,7 +25,7 @@ SOLVERS = ("euler", "heun")
 PLACE = ["dataset", "depth"]
 
 Cell = tuple[float, float]
-"""T, the upper limit of integration, and dt, the first or only step."""
+"""T, the upper limit of integration, and dt, the step size (for Heun the first step)."""
 
 CHOSEN: Mapping[tuple[str, int], tuple[Cell, Cell]] = {
     ("mnist", 3): ((20, 0.5), (20, 0.05)),
@@ -38,20 +38,20 @@ CHOSEN: Mapping[tuple[str, int], tuple[Cell, Cell]] = {
     ("cifar10", 5): ((200, 0.05), (500, 0.5)),
     ("cifar10", 10): ((200, 0.1), (500, 0.1)),
 }
-"""Of Euler and of Heun, what the authors found most accurate (D.2 to D.4)."""
+"""The cells of Euler and Heun that the authors found most accurate (D.2 to D.4)."""
 
 
 class Size(NamedTuple):
-    """How much of it is done.
+    """The size of the experiment.
 
     Attributes:
-        datasets: on which.
+        datasets: names of the data sets.
         width: N.
         depths: H.
         steps: weight updates; None means an epoch.
         cells: T and dt, all pairs of which are trained.
-        timed: weight updates that are timed.
-        seeds: of the weights and the order of the data.
+        timed: number of timed weight updates.
+        seeds: seeds of the weights and the order of the data.
     """
 
     datasets: Sequence[str]
@@ -64,7 +64,7 @@ class Size(NamedTuple):
 
 
 def config(dataset: str, solver: str, shape: tuple[int, int], cell: Cell) -> pccore.TrainingConfig:
-    """A tanh network whose inference integrates to T; the activity learning rate is dt."""
+    """Return a tanh network whose inference integrates to T; the activity learning rate is dt."""
     network = stack(dataset, *shape, activation="tanh", residual=False, parameterisation="sp")
     limit, dt = cell
     flow: pccore.InferenceScheme
@@ -76,7 +76,7 @@ def config(dataset: str, solver: str, shape: tuple[int, int], cell: Cell) -> pcc
 
 
 def trained(data_dir: Path | None, size: Size) -> "list[Run]":
-    """Figures D.2 to D.4: every T and dt."""
+    """Return the runs of figures D.2 to D.4: every T and dt."""
     limits, dts = size.cells
     found = []
     for dataset in size.datasets:
@@ -94,7 +94,7 @@ def trained(data_dir: Path | None, size: Size) -> "list[Run]":
 
 
 def timings(data_dir: Path | None, size: Size) -> Iterator[dict[str, Any]]:
-    """Figure 6.2: the wall-clock time of every update in the course of training, as chosen."""
+    """Time every update during training with the chosen cells, as in figure 6.2."""
     for dataset in size.datasets:
         x, y = batch(dataset, data_dir, BATCH * size.timed)
         for depth in size.depths:
@@ -121,7 +121,7 @@ def timings(data_dir: Path | None, size: Size) -> Iterator[dict[str, Any]]:
 
 
 def _timed(config: pccore.TrainingConfig, dt: float, seed: int, x: Any, y: Any) -> Iterator[float]:
-    """Seconds of every update, compilation excluded."""
+    """Return seconds of every update, compilation excluded."""
     import jax
     import jax.numpy as jnp
 
@@ -147,7 +147,7 @@ def _timed(config: pccore.TrainingConfig, dt: float, seed: int, x: Any, y: Any) 
 
 
 def medians(evidence: Evidence) -> "pd.DataFrame | None":
-    """Seconds of an update, median over steps and seeds, of both solvers in every network."""
+    """Return seconds of an update, median over steps and seeds, by solver and network."""
     rows = evidence.measured("update_time")
     table = rows.pivot_table(index=PLACE, columns="variant", values="value", aggfunc="median")
     whole = len(table) and set(table.columns) == set(SOLVERS) and table.notna().all(axis=None)
@@ -179,7 +179,7 @@ def more_so_in_deep_networks(evidence: Evidence) -> Judged | None:
 
 
 def euler_is_steadier(evidence: Evidence) -> Judged | None:
-    """Half the time's interquartile range over training, of its median, mean over networks."""
+    """Judge half the interquartile range of times over their median, as a mean over networks."""
     if medians(evidence) is None:
         return None
     times = evidence.measured("update_time").groupby([*PLACE, "seed", "variant"])["value"]
@@ -192,7 +192,7 @@ def euler_is_steadier(evidence: Evidence) -> Judged | None:
 
 
 def accuracies(evidence: Evidence) -> "pd.DataFrame":
-    """Mean test accuracy over seeds in %, by solver, T, dt and network; diverged is chance."""
+    """Return mean test accuracy over seeds (%) by solver, T, dt and network; diverged is chance."""
     runs = evidence.runs
     named = runs["variant"].astype(str).str.extract(r"(?P<solver>\w+) to (?P<T>[\d.]+)")
     percent = 100 * runs["test_accuracy"].fillna(CHANCE)
@@ -203,7 +203,7 @@ def accuracies(evidence: Evidence) -> "pd.DataFrame":
 
 
 def comparable(evidence: Evidence) -> Judged | None:
-    """The best cell of each solver."""
+    """Judge the best cell of each solver."""
     best = accuracies(evidence).groupby([*PLACE, "solver"])["percent"].max().unstack()
     if not len(best) or set(best.columns) != set(SOLVERS) or best.isna().any(axis=None):
         return None
@@ -215,12 +215,12 @@ def comparable(evidence: Evidence) -> Judged | None:
 
 
 def _rows(table: "pd.DataFrame") -> Iterator[tuple[Any, ...]]:
-    """Data set, H, and the values of Euler and of Heun."""
+    """Yield data set, H, and the values of Euler and Heun."""
     return table.reset_index()[[*PLACE, *SOLVERS]].itertuples(index=False, name=None)
 
 
 def deeper_takes_longer(evidence: Evidence) -> Judged | None:
-    """The shortest T within a point of the best accuracy."""
+    """Judge the shortest T within a point of the best accuracy."""
     table = accuracies(evidence)
     if not len(table) or set(table["solver"]) != set(SOLVERS) or table["depth"].nunique() < 2:
         return None
@@ -280,7 +280,7 @@ FULL = Size(
 EULER_HEUN = (
     Recipe(
         name="euler-heun",
-        title="a second-order solver takes less time for inference than Euler's",
+        title="a second-order solver needs less time for inference than Euler",
         source="T6.4, figs. 6.2, D.1 to D.4",
         small=Setting(
             "MNIST, tanh, N = 32, H = 3, 10, 100 updates of Adam at eta = 1e-3, T = 5, 20, 200, "
@@ -308,26 +308,26 @@ EULER_HEUN = (
                 heun_is_faster,
             ),
             Claim(
-                "in general more so in deeper networks",
+                "Heun's advantage is generally larger in deeper networks",
                 "T fig. 6.2",
                 "a larger ratio of times at the largest H than at the smallest",
                 "none; mean over data sets",
                 more_so_in_deep_networks,
             ),
             Claim(
-                "Euler's time is steadier during training",
+                "Euler's update time varies less during training",
                 "T 6.4",
                 "a smaller relative spread over updates than Heun's",
                 "interquartile, mean over networks and seeds",
                 euler_is_steadier,
                 note=(
-                    "The machine is the cause: Euler takes the same steps in every update, so that "
-                    "its spread is that of two cores which other work shared. Measured again at "
-                    "H = 10, it was 5%, and Heun's 16%."
+                    "The machine is the cause. Euler takes the same steps in every update, so "
+                    "its spread comes from other work on the two shared cores. A second "
+                    "measurement at H = 10 gave 5%, and 16% for Heun."
                 ),
             ),
             Claim(
-                "at their best T and dt both are comparably accurate",
+                "at their best T and dt both solvers are comparably accurate",
                 "T fig. D.1",
                 "the same test accuracy",
                 "2 points, mean over seeds",
@@ -343,9 +343,10 @@ EULER_HEUN = (
         ),
         figures={"fig-6.2-times": time_figure, "fig-D.2-accuracies": accuracy_figure},
         choices=(
-            "Time is that of the flow of the batch mean. The optimiser is not said: Adam; neither "
-            "are tolerances: 1e-3, as in B.4. SP without skips or biases. Updates are timed one "
-            "network at a time, on batches in the order of the files."
+            "Time is that of the flow of the batch mean. The thesis names neither the "
+            "optimiser (here Adam) nor the tolerances (here 1e-3, as in B.4). Networks are SP "
+            "without skips or biases. Updates are timed one network at a time, on batches in "
+            "file order."
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Thesis 3.6: how many batches PC and BP take with SGD, in deep chains and in wide networks."""
+"""Thesis 3.6: batches that PC and BP need with SGD, in deep chains and in wide networks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 BATCH = 64
 ACTIVITY_LR = 0.1 * BATCH
-"""0.1 of each sample's own gradient (A.1.2)."""
+"""0.1 of the per-sample gradient (A.1.2)."""
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SOLVED = 0.01
-"""The training loss at which a chain has learned (A.1.2)."""
+"""The training loss below which a chain counts as trained (A.1.2)."""
 
 TOO_DEEP = 15
 ACTIVATIONS = ("linear", "tanh", "relu")
@@ -29,7 +29,7 @@ CURVE = ["activation", "depth", "variant", "weight_lr", "seed"]
 
 
 def rules(inference: pccore.InferenceScheme) -> "dict[str, pccore.LearningRule]":
-    """Both algorithms."""
+    """Return both algorithms."""
     return {"pc": pccore.PredictiveCoding(inference), "bp": pccore.Backpropagation()}
 
 
@@ -41,7 +41,7 @@ def chains(
     steps: int,
     data_dir: Path | None,
 ) -> "list[Run]":
-    """Chains of unit width, one for each activation and depth."""
+    """Return chains of unit width, by activation and depth."""
     found = []
     for activation, depth in shapes:
         relu = activation == "relu"
@@ -59,10 +59,9 @@ def chains(
 
 
 def learned(evidence: Evidence, loss: str = "train_loss") -> "pd.DataFrame":
-    """For every run of a chain the batches until `loss` is below 0.01, and its loss at the end.
+    """Return the batches until `loss` is below 0.01 and the final loss, for every run of a chain.
 
-    Of a run that never gets there, all batches that it was given; the loss of a diverged one is
-    infinite.
+    A run that never gets there counts with all its batches; the loss of a diverged run is infinite.
     """
     curves = evidence.curves
     whole = curves.groupby(CURVE)["step"].max().rename("batches")
@@ -74,8 +73,10 @@ def learned(evidence: Evidence, loss: str = "train_loss") -> "pd.DataFrame":
 
 
 def best_rates(runs: "pd.DataFrame") -> "pd.DataFrame":
-    """The rows of each algorithm's best rate: most seeds that learn, then fewest batches, then the
-    lowest loss."""
+    """Return the rows of each algorithm's best rate.
+
+    The best rate has the most successful seeds, then the fewest batches, then the lowest loss.
+    """
     cell = ["activation", "depth", "variant"]
     means = runs.groupby([*cell, "weight_lr"]).agg(
         solved=("solved", "count"), batches=("batches", "mean"), loss=("loss", "mean")
@@ -86,7 +87,7 @@ def best_rates(runs: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def speed_ups(evidence: Evidence, activation: str, loss: str = "train_loss") -> dict[int, float]:
-    """By depth the median over seeds of how many times PC's batches BP takes, at least."""
+    """Return the median over seeds of BP's batches over PC's (a lower bound), by depth."""
     if not len(evidence.curves):
         return {}
     table = best_rates(learned(evidence, loss))
@@ -134,20 +135,21 @@ def too_deep_for_both(evidence: Evidence) -> Judged | None:
 
 
 TANH_CHAINS = (
-    "The grid, which ends at eta = 1, and the start are the causes, not inference. At eta = 1 "
-    "saturation keeps BP stable, which in linear chains it is not, and PC does not leave the "
-    "plateau sooner: at exact equilibrium it takes 560 and 470 batches at H = 10, with 500 steps "
-    "570 and 460 (BP 170 and 160; the third seed never learns). Of 30 seeds at H = 5 and 10, PC "
-    "at equilibrium is faster in 9 and 8, slower in 18 and 16 (medians 0.8 and 0.8 times). BP's "
-    "best beyond the grid is 2 (4 diverged in the seeds that learn), PC bears 8, the most tried: "
-    "with both the medians are 1.5 times. At H = 5, most seeds start beside the plateau (BP takes "
-    "a median of 28 batches); in the 3 of 30 where BP takes over 200, PC is 2.4 times as fast at "
-    "eta = 1."
+    "The limit of the grid, eta = 1, and the initial weights are the causes; inference is not. At "
+    "eta = 1 saturation keeps BP stable, unlike in linear chains, and PC does not leave the "
+    "plateau sooner: at H = 10 it takes 560 and 470 batches at exact equilibrium and 570 and 460 "
+    "with 500 steps (BP 170 and 160; the third seed never learns). Of 30 seeds at H = 5 and 10, "
+    "PC at equilibrium is faster in 9 and 8 and slower in 18 and 16 (medians 0.8 and 0.8 times). "
+    "Beyond the grid BP is best at 2 (4 diverges in the seeds that learn), while PC is stable at "
+    "8, the largest rate tried; with these rates both medians are 1.5 times. At H = 5 most seeds "
+    "start next to the plateau (BP takes a median of 28 batches); in the 3 of 30 seeds where BP "
+    "takes over 200, PC is 2.4 times as fast at eta = 1."
 )
 RELU_CHAINS = (
-    "The start is the cause: from U(0.5, 1) at H = 5 there is no plateau, and both learn in 20 "
-    "batches, in steps of 10 the least that can be told, at exact equilibrium and with 500 steps "
-    "of inference, too. At H = 10 it holds, 3.5 times, where PC bears eta = 1 and BP only 0.01."
+    "The initial weights are the cause: from U(0.5, 1) there is no plateau at H = 5, and both "
+    "algorithms learn in 20 batches, measured in steps of 10. Exact equilibrium and 500 steps of "
+    "inference give the same. At H = 10 the claim holds (3.5 times): PC is stable at eta = 1, BP "
+    "only at 0.01."
 )
 
 
@@ -158,7 +160,7 @@ def chain_figure(loss: str) -> "Callable[[Evidence], Figure]":
         curves = evidence.curves
         if len(curves):
             curves = best_rates(curves.merge(learned(evidence), on=CURVE))
-            # training ends where a chain has learned; the curves of a mean need all its seeds
+            # training stops once a chain has learned, but a mean curve needs all its seeds
             ends = curves.groupby(["activation", "depth", "variant"])["batches"].transform("max")
             curves = curves[curves["step"] <= ends]
         panels = [
@@ -175,6 +177,8 @@ def chain_figure(loss: str) -> "Callable[[Evidence], Figure]":
 
 SHAPES = tuple((activation, depth) for activation in ACTIVATIONS for depth in (1, 5, 10))
 THESIS = pccore.Halving(max_steps=500, halvings=2)
+
+TEST_LOSSES = {"tanh": "The causes are those for the training loss, on which the trials were run."}
 
 DEEP_CHAINS = Recipe(
     name="deep-chains",
@@ -221,15 +225,21 @@ DEEP_CHAINS = Recipe(
             "at least 3 times",
             bp_slows_with_depth,
         ),
-        Claim("neither trains 15 hidden layers", "T 3.6.1", "0 runs", "none", too_deep_for_both),
+        Claim(
+            "neither algorithm trains 15 hidden layers",
+            "T 3.6.1",
+            "0 runs",
+            "none",
+            too_deep_for_both,
+        ),
         *(
             Claim(
-                f"the test losses of {activation} chains say the same",
+                f"PC reaches a low test loss significantly faster in {activation} chains",
                 "T fig. A.3",
                 "BP takes more batches to a test loss of 0.01",
                 "at least twice as many for H >= 5, median of seeds",
                 deep_is_faster(activation, "test_loss"),
-                {"tanh": "As for the training loss, of which the trials were."}.get(activation, ""),
+                TEST_LOSSES.get(activation, ""),
             )
             for activation in ACTIVATIONS[:2]
         ),
@@ -239,11 +249,12 @@ DEEP_CHAINS = Recipe(
         "fig-A.3-deep-chains": chain_figure("test_loss"),
     },
     choices=(
-        "Each algorithm's best rate is the one at which most seeds reach a loss of 0.01, then the "
-        "one that takes fewest batches: many rates end at the same least loss, where training "
-        "stopped. That a run ends when its loss has not fallen for 500 batches is left out: on a "
-        "plateau chance would decide; a run that never learns counts as all batches given. The "
-        "loss is the mean of 10 batches. beta = 0.1 is of each sample's own gradient."
+        "Each algorithm's best rate is the one at which most seeds reach a loss of 0.01, and "
+        "among those the one that needs the fewest batches, since many rates reach the loss "
+        "at which training stops. The authors stop a run whose loss has not fallen for 500 "
+        "batches; that rule is omitted because on a plateau it decides by chance. A run that "
+        "never learns counts with all its batches. The loss is the mean of 10 batches. beta = "
+        "0.1 scales the per-sample gradient."
     ),
 )
 
@@ -258,7 +269,7 @@ def wide(
     seeds: tuple[int, ...],
     data_dir: Path | None,
 ) -> "list[Run]":
-    """Networks of 10 hidden layers on MNIST."""
+    """Return networks with 10 hidden layers on MNIST."""
     found = []
     for activation in ACTIVATIONS:
         network = stack(
@@ -276,7 +287,7 @@ def wide(
 
 
 def wide_curves(evidence: Evidence) -> "pd.DataFrame":
-    """Mean training loss over seeds at each algorithm's best rate, that of least final loss."""
+    """Return mean training loss over seeds at each algorithm's best rate (least final loss)."""
     runs, cell = evidence.runs, ["activation", "variant"]
     finals = runs.assign(loss=runs["final_train_loss"].fillna(float("inf")))
     means = finals.groupby([*cell, "weight_lr"])["loss"].mean().reset_index()
@@ -285,7 +296,7 @@ def wide_curves(evidence: Evidence) -> "pd.DataFrame":
 
 
 def batches_needed(curves: "pd.DataFrame", activation: str) -> tuple[int, int] | None:
-    """Batches that PC takes to BP's final loss, and that BP took; None without both."""
+    """Return PC's batches to BP's final loss, and all of BP's; None without both."""
     rows = curves[curves["activation"] == activation]
     means = rows.pivot_table(index="step", columns="variant", values="train_loss")
     if set(means) != {"bp", "pc"}:
@@ -318,11 +329,11 @@ def wide_figure(evidence: Evidence) -> "Figure":
 
 
 TANH_WIDE = (
-    "The grid, which ends at eta = 1, is the cause at this size. Both are best there, and PC is "
-    "ahead from batch 50 to 300 (0.282 for 0.352 at 100) and is then overtaken (0.170 for 0.145 "
-    "at 400). BP is at its best (at 2 its loss is 0.33 and one of two seeds diverges), PC is not: "
-    "0.148 at 2 and 0.129 at 4, the most tried, with which it has BP's loss after 300 of 400 "
-    "batches. N = 500 and whole epochs were not run."
+    "The limit of the grid, eta = 1, is the cause at this size. Both algorithms are best there. "
+    "PC leads from batch 50 to 300 (0.282 against 0.352 at 100) and then falls behind (0.170 "
+    "against 0.145 at 400). BP is at its optimum (at 2 its loss is 0.33 and one of two seeds "
+    "diverges); PC is not: it reaches 0.148 at 2 and 0.129 at 4, the largest rate tried, where it "
+    "reaches BP's loss after 300 of 400 batches. N = 500 and whole epochs were not run."
 )
 
 TRUST_REGION_MNIST = Recipe(
@@ -370,9 +381,9 @@ TRUST_REGION_MNIST = Recipe(
     ),
     figures={"fig-3.4-wide": wide_figure},
     choices=(
-        "SP without skips or biases. How many epochs were run is not said: 10. A diverged run "
-        "counts as an infinite loss. beta = 0.1 is of each sample's own gradient. `small` goes to "
-        "the equilibrium that the schedule of A.1.3 aims at by a shorter road."
+        "Networks are SP without skips or biases. The number of epochs is not stated: 10. A "
+        "diverged run counts as an infinite loss. beta = 0.1 scales the per-sample gradient. "
+        "`small` computes the equilibrium, the target of A.1.3's schedule, directly."
     ),
 )
 

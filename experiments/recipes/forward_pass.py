@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from transfer import Run
 
 FOUR = ("sp", "sp with skips", "orthogonal", "mupc")
-# eta and beta: muPC's as tuned at 8 layers (examples/mnist.yaml), the others' of C.4 and that file
+# eta and beta: muPC's as tuned at 8 layers (examples/mnist.yaml); the others from C.4 and that file
 RATES = {"mupc": (0.1, 10.0)} | dict.fromkeys(("sp", "sp with skips", "orthogonal"), (1e-3, 5.0))
 
 
 def forward_passes(
     data_dir: Path | None, width: int, depths: tuple[int, ...]
 ) -> Iterator[dict[str, Any]]:
-    """RMS activity of every hidden layer of untrained networks, on 64 samples of MNIST."""
+    """Return RMS activities of every hidden layer of untrained networks, on 64 MNIST samples."""
     import jax
 
     x, _ = batch("mnist", data_dir)
@@ -47,13 +47,13 @@ def forward_passes(
 
 
 def tops(evidence: Evidence) -> "pd.DataFrame":
-    """The RMS activity of the last hidden layer."""
+    """Return the RMS activity of the last hidden layer."""
     rows = evidence.measured("forward_rms")
     return rows[rows["layer"] == rows["depth"]]
 
 
 def change(evidence: Evidence, variant: str, activation: str) -> "float | None":
-    """By which factor the last layer's activity changes from the least to the greatest depth."""
+    """Return the last layer's activity at the greatest depth over that at the least depth."""
     rows = tops(evidence)
     rows = rows[(rows["variant"] == variant) & (rows["activation"] == activation)]
     means = rows.groupby("depth")["value"].mean()
@@ -63,7 +63,7 @@ def change(evidence: Evidence, variant: str, activation: str) -> "float | None":
 def changes(
     evidence: Evidence, variant: str, activations: tuple[str, ...], low: float, high: float
 ) -> Judged | None:
-    """Whether the change over depths is between two factors for every activation."""
+    """Judge that the change over depths lies between two factors for every activation."""
     found = {phi: change(evidence, variant, phi) for phi in activations}
     words, holds = [], True
     for phi, factor in found.items():
@@ -92,7 +92,7 @@ def norms_by_depth(evidence: Evidence) -> "Figure":
 def judged_networks(
     data_dir: Path | None, shapes: tuple[tuple[int, int], ...], steps: int
 ) -> "list[Run]":
-    """Linear networks of every parameterisation, measured while they train with T = H."""
+    """Return linear networks of every parameterisation, measured during training with T = H."""
     found = []
     for (width, depth), variant in itertools.product(shapes, FOUR):
         config = pccore.TrainingConfig(
@@ -108,9 +108,9 @@ def judged_networks(
 
 
 def departure(evidence: Evidence, variant: str) -> "pd.Series | None":
-    """The largest factor between a layer's RMS activity and that of the input, one, at first.
+    """Return the largest initial factor between a layer's RMS activity and the input's (one).
 
-    By depth, as a geometric mean over seeds; None before two sizes have been run.
+    A geometric mean over seeds, by depth; None before two sizes have been run.
     """
     high = _initial(evidence, "forward_rms_max", variant)
     low = _initial(evidence, "forward_rms_min", variant)
@@ -120,7 +120,7 @@ def departure(evidence: Evidence, variant: str) -> "pd.Series | None":
 
 
 def condition_numbers(evidence: Evidence, variant: str) -> "pd.Series | None":
-    """kappa at first, by depth; None before two sizes have been run."""
+    """Return kappa at initialisation, by depth; None before two sizes have been run."""
     found = _initial(evidence, KAPPA, variant)
     return None if len(found) < 2 else found
 
@@ -131,7 +131,7 @@ def _initial(evidence: Evidence, quantity: str, variant: str) -> "pd.Series":
 
 
 def stable_at_first(evidence: Evidence, variants: tuple[str, ...], expected: bool) -> Judged | None:
-    """Desideratum 1 of the deepest networks."""
+    """Judge desideratum 1 in the deepest networks."""
     words, holds = [], True
     for variant in variants:
         found = departure(evidence, variant)
@@ -143,7 +143,7 @@ def stable_at_first(evidence: Evidence, variants: tuple[str, ...], expected: boo
 
 
 def ill_conditioned(evidence: Evidence) -> Judged | None:
-    """Desideratum 3: kappa neither small nor the same at both sizes."""
+    """Judge desideratum 3: kappa is neither small nor the same at both sizes."""
     words, holds = [], True
     for variant in ("orthogonal", "mupc"):
         found = condition_numbers(evidence, variant)
@@ -155,7 +155,7 @@ def ill_conditioned(evidence: Evidence) -> Judged | None:
 
 
 def trade_off(evidence: Evidence) -> Judged | None:
-    """No parameterisation has both in the deepest networks."""
+    """Judge that no parameterisation has both properties in the deepest networks."""
     words, both = [], []
     for variant in FOUR:
         forward, kappa = departure(evidence, variant), condition_numbers(evidence, variant)
@@ -168,7 +168,7 @@ def trade_off(evidence: Evidence) -> Judged | None:
 
 
 def conditioning_drifts(evidence: Evidence) -> Judged | None:
-    """Desideratum 4 of SP: the largest factor by which kappa has changed by any later step."""
+    """Judge desideratum 4 for SP by the largest change of kappa at any later step."""
     rows = evidence.measured(KAPPA, variant="sp")
     first = rows[rows["step"] == 0].set_index("run_id")["value"]
     later = rows[rows["step"] > 0]
@@ -193,7 +193,7 @@ def in_training(evidence: Evidence, quantity: str, text: str) -> "Figure":
 
 FORWARD_NORMS = Recipe(
     name="forward-norms",
-    title="forward passes vanish, explode or stay with depth",
+    title="forward passes vanish, explode or stay constant with depth",
     source="T5.4.2, fig. C.30",
     small=Setting(
         "RMS activities of untrained networks, N = 256, H = 4, 16, 64, 64 samples of MNIST, 3 "
@@ -210,37 +210,38 @@ FORWARD_NORMS = Recipe(
     ),
     claims=(
         Claim(
-            "SP without skips vanishes with depth",
+            "the forward pass of SP without skips vanishes with depth",
             "T5.4.2",
             "activities fall steeply with H",
             "at least 10-fold, every activation",
             lambda evidence: changes(evidence, "sp", ACTIVATIONS, 0, 0.1),
         ),
         Claim(
-            "SP with skips explodes with depth",
+            "the forward pass of SP with skips explodes with depth",
             "T5.4.2, fig. C.30",
             "activities rise steeply with H",
             "at least 10-fold, every activation",
             lambda evidence: changes(evidence, "sp with skips", ACTIVATIONS, 10, float("inf")),
-            note="Linear and ReLU networks do, 6,200-fold and 130-fold from H = 4 to 64. Tanh "
-            "networks grow 5-fold: what a layer adds is bounded.",
+            note="Linear and ReLU networks grow 6,200-fold and 130-fold from H = 4 to 64. "
+            "Tanh networks grow only 5-fold because each layer adds a bounded term.",
         ),
         Claim(
-            "muPC is stable with depth",
+            "the forward pass of muPC is stable with depth",
             "T fig. C.30",
             "the same activities at every H",
             "within a factor 2, every activation",
             lambda evidence: changes(evidence, "mupc", ACTIVATIONS, 0.5, 2),
         ),
         Claim(
-            "orthogonal weights are stable with depth in linear and tanh networks",
+            "orthogonal weights keep the forward pass stable with depth in linear and tanh "
+            "networks",
             "T fig. C.30",
             "the same activities at every H",
             "within a factor 2",
             lambda evidence: changes(evidence, "orthogonal", ("linear", "tanh"), 0.5, 2),
         ),
         Claim(
-            "orthogonal weights are not stable in ReLU networks",
+            "orthogonal weights do not keep it stable in ReLU networks",
             "T fig. 5.4, C.30",
             "activities fall with H",
             "at least 10-fold",
@@ -248,8 +249,9 @@ FORWARD_NORMS = Recipe(
         ),
     ),
     figures={"fig-c.30-forward-norms": norms_by_depth},
-    choices="C.30 plots the mean l1 norm. Here it is the root mean square per unit, which differs "
-    "by a constant for activities of one distribution and does not depend on N.",
+    choices="C.30 plots the mean l1 norm; here it is the root mean square per unit. The two "
+    "differ by a constant for activities of one distribution, and the latter does not depend "
+    "on N.",
 )
 
 DESIDERATA = Recipe(
@@ -276,7 +278,7 @@ DESIDERATA = Recipe(
             lambda evidence: stable_at_first(evidence, ("orthogonal", "mupc"), expected=True),
         ),
         Claim(
-            "SP meets it neither without nor with skips",
+            "SP meets desideratum 1 neither without nor with skips",
             "T5.4.2",
             "activities vanish or explode",
             f"by more than a factor {FACTOR:g} in the deepest networks",
@@ -313,8 +315,8 @@ DESIDERATA = Recipe(
         ),
     },
     choices="The thesis states orders of magnitude; the thresholds are those of "
-    "`pccore.theory.desiderata`. Linear networks, for which its theory is. It leaves open whether "
-    "muPC meets desideratum 2: the figure shows it, no claim is judged.",
+    "`pccore.theory.desiderata`. Networks are linear, as in its theory. The thesis does not "
+    "settle whether muPC meets desideratum 2: the figure shows it, no claim is judged.",
 )
 
 FORWARD_PASS = (FORWARD_NORMS, DESIDERATA)

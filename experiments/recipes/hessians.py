@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from experiments.figures.measured import Figure
 
 BATCH, INFERENCE_STEPS, RATE = 64, 50, 0.1
-"""T steps of 0.1 of each sample's own gradient (B.4)."""
+"""T steps of 0.1 of the per-sample gradient (B.4)."""
 PRODUCTS = 64
-"""Hessian products at a time."""
+"""Hessian products computed at a time."""
 SHOWN = 40
-"""The lowest eigenvalues in figures."""
+"""Number of lowest eigenvalues in figures."""
 
 
 class Case(NamedTuple):
     """A linear network and the data at which its Hessian is taken.
 
     Attributes:
-        data: "toy", "toy, y2 = x2" (both of 3 dimensions), "chain" (of 1), or a data set.
+        data: "toy", "toy, y2 = x2" (both 3-dimensional), "chain" (1-dimensional), or a data set.
         width: N.
         depth: H.
     """
@@ -52,7 +52,7 @@ CHAINS = [Case("chain", 1, depth) for depth in (1, 2, 3)]
 
 
 def images(depths: Sequence[int], mnist: Sequence[int], mnist1d: Sequence[int]) -> list[Case]:
-    """A network of every depth for both data sets, with its width."""
+    """Return a network of every depth for both data sets, with its width."""
     return [
         Case(data, width, depth)
         for data, widths in (("mnist", mnist), ("mnist1d", mnist1d))
@@ -61,7 +61,7 @@ def images(depths: Sequence[int], mnist: Sequence[int], mnist1d: Sequence[int]) 
 
 
 def samples(data: str, data_dir: Path | None) -> tuple[Array, Array]:
-    """A batch: x ~ N(1, 0.1) with y = -x (B.4), or the first training samples."""
+    """Return a batch: x ~ N(1, 0.1) with y = -x (B.4), or the first training samples."""
     if data in ("mnist", "mnist1d"):
         x, y = batch(data, data_dir, BATCH)
     else:
@@ -77,7 +77,7 @@ def loss(network: pccore.Network, x: Array, y: Array) -> Float[Array, ""]:
 
 
 def energy(network: pccore.Network, x: Array, y: Array) -> Float[Array, ""]:
-    """The energy after inference; its derivatives go through inference, as do the equilibrium's."""
+    """Return the energy after inference; derivatives pass through inference."""
     relaxation = network.relaxation(x, y)
     rate = jnp.asarray(RATE, x.dtype)
     inferred = gradient_steps(relaxation, relaxation.origin(), rate, INFERENCE_STEPS)
@@ -88,7 +88,7 @@ def energy(network: pccore.Network, x: Array, y: Array) -> Float[Array, ""]:
 def hessian(
     landscape: Callable[..., Array], network: pccore.Network, x: Array, y: Array
 ) -> Float[Array, "p p"]:
-    """By columns: each is a product, a derivative of the gradient along one weight."""
+    """Return the Hessian, one product (derivative of the gradient along one weight) per column."""
     weights, unravel = ravel_pytree(network)
     slope = jax.grad(lambda weights: landscape(unravel(weights), x, y))
 
@@ -99,7 +99,7 @@ def hessian(
 
 
 def at_origin(case: Case, x: Array, y: Array) -> tuple[pccore.Network, dict[str, Any]]:
-    """The network without weights, and the theory of both landscapes there (eqs. 4.6, 4.8)."""
+    """Return the network with zero weights, and both landscapes' Hessians there (eqs. 4.6, 4.8)."""
     hidden = [case.width] * case.depth
     return _network(case, x, y, 0.0), {
         "loss": OriginHessian.of_loss(x, y, hidden),
@@ -108,7 +108,7 @@ def at_origin(case: Case, x: Array, y: Array) -> tuple[pccore.Network, dict[str,
 
 
 def at_zero_rank(case: Case, x: Array, y: Array) -> tuple[pccore.Network, dict[str, Any]]:
-    """Only W_{L-1} is not zero, with the variance that SP gives it (figures B.3, B.4)."""
+    """Return weights that are zero except W_{L-1}, which has SP's variance (figures B.3, B.4)."""
     std = (*(0.0,) * (case.depth - 1), (3 * case.width) ** -0.5, 0.0)
     network = _network(case, x, y, std)
     matrices = [network.first, *network.hidden, network.last]
@@ -134,7 +134,7 @@ def _network(case: Case, x: Array, y: Array, std: float | tuple[float, ...]) -> 
 def calculate(
     data_dir: Path | None, *, saddle: Callable[..., Any], cases: Sequence[Case]
 ) -> Iterator[dict[str, Any]]:
-    """Numerical and theoretical eigenvalues of every case; of toys the whole matrices."""
+    """Return numerical and theoretical eigenvalues of every case, and the toys' whole matrices."""
     with jax.enable_x64(True):
         for case in cases:
             x, y = samples(case.data, data_dir)
@@ -177,7 +177,7 @@ CASE = ["dataset", "width", "depth"]
 
 
 def spectra(evidence: Evidence) -> "pd.DataFrame":
-    """A row for each eigenvalue of each landscape, with both values of it."""
+    """Return a row for each eigenvalue of each landscape: numerical and theoretical value."""
     names = {"hessian_eigenvalue": "numerical", "theoretical_hessian_eigenvalue": "theory"}
     rows = evidence.measurements[evidence.measurements["quantity"].isin(names)]
     rows = rows.assign(index=[json.loads(text)["index"] for text in rows["settings"]])
@@ -188,7 +188,7 @@ def spectra(evidence: Evidence) -> "pd.DataFrame":
 
 
 def theory_is_exact(evidence: Evidence) -> Judged | None:
-    """Deviations are relative to the largest eigenvalue of the energy in size."""
+    """Judge deviations relative to the energy's largest absolute eigenvalue."""
     table = spectra(evidence)
     if table.empty:
         return None
@@ -206,7 +206,7 @@ def theory_is_exact(evidence: Evidence) -> Judged | None:
 
 
 def energy_is_strict(evidence: Evidence) -> Judged | None:
-    """The lowest eigenvalue of the energy is negative, and below that of the loss."""
+    """Judge that the energy's lowest eigenvalue is negative and below the loss's."""
     table = spectra(evidence)
     if table.empty:
         return None
@@ -220,7 +220,7 @@ def energy_is_strict(evidence: Evidence) -> Judged | None:
 
 
 def loss_is_flat_when_deep(evidence: Evidence) -> Judged | None:
-    """Null for H > 1, in comparison with the energy's."""
+    """Judge that the loss's Hessian is null for H > 1 compared with the energy's."""
     table = spectra(evidence)
     table = table[table["depth"] > 1]
     if table.empty:
@@ -248,7 +248,7 @@ def _named(case: Any) -> str:
 
 
 def eigenvalues(evidence: Evidence, *, toy: bool | None) -> "Figure":
-    """The lowest of both landscapes in order, with theory: of toys, of data sets, or of chains."""
+    """Draw the lowest eigenvalues of both landscapes with theory, for toys, data sets or chains."""
     from experiments.figures.measured import Axis, lines
 
     table = spectra(evidence)
@@ -268,7 +268,7 @@ def eigenvalues(evidence: Evidence, *, toy: bool | None) -> "Figure":
 
 
 def matrices(evidence: Evidence) -> "Figure":
-    """The Hessians of the toys, divided by their largest entry (figure 4.3)."""
+    """Draw the Hessians of the toys, divided by their largest entry (figure 4.3)."""
     from experiments.figures.measured import Axis, heat
 
     rows = evidence.measured("hessian_entry").reset_index(drop=True)
@@ -290,15 +290,15 @@ def matrices(evidence: Evidence) -> "Figure":
 
 
 ORIGIN_CHOICES = (
-    "Depths are 1, 2 and 3, as in B.4 with its widths; fig. 4.4 says 1, 2 and 4. The toy networks' "
-    "sizes are only in its drawings: N = 3, H = 1 and 2. N(1, 0.1) has standard deviation 0.1. The "
-    "steps of 0.1 are on a sample's own energy. Batches are the first 64 training samples."
+    "Depths are 1, 2 and 3, as in B.4 with its widths; fig. 4.4 gives 1, 2 and 4. Only drawings "
+    "show the toy networks' sizes: N = 3, H = 1 and 2. N(1, 0.1) has standard deviation 0.1. The "
+    "steps of 0.1 are on the per-sample energy. Batches are the first 64 training samples."
 )
 FIGURES = {
     "origin": ("fig-4.3-toy", "fig-4.4-data-sets", "fig-B.2-chains"),
     "zero-rank": ("fig-B.3-toy", "fig-B.4-data-sets"),
 }
-MATCH = "the numerical Hessian has the eigenvalues that theory gives the energy"
+MATCH = "the eigenvalues of the numerical Hessian are those of the energy in theory"
 
 HESSIANS = (
     Recipe(
@@ -330,7 +330,7 @@ HESSIANS = (
         claims=(
             Claim(MATCH, "T figs. 4.3, 4.4, B.2", "equal", "1% of the largest", theory_is_exact),
             Claim(
-                "the origin is a strict saddle of the energy, and more so than of the loss",
+                "the origin is a strict saddle of the energy, more strictly than of the loss",
                 "T thm. 3.2",
                 "lowest eigenvalue negative and below the loss's",
                 "at every depth and data set",
@@ -361,7 +361,7 @@ HESSIANS = (
     ),
     Recipe(
         name="zero-rank-saddle",
-        title="another zero-rank saddle is a strict one of the energy",
+        title="a second zero-rank saddle is strict in the energy",
         source="T4.4.3, figs. B.3, B.4",
         small=Setting(
             "Linear networks with all weights zero but the penultimate matrix, B = 64, T = 50: toy "
@@ -399,13 +399,13 @@ HESSIANS = (
                 "1% of the largest",
                 theory_is_exact,
                 note=(
-                    "Inference of 50 steps of 0.1 is the cause: where W_{L-1} is not zero it has "
-                    "not reached the equilibrium. On MNIST-1D with N = 10, H = 3 the deviation is "
-                    "2.4% after 50 steps, 0.0015% after 150 and 1e-13% after 500."
+                    "Inference is the cause: where W_{L-1} is not zero, 50 steps of 0.1 do "
+                    "not reach the equilibrium. On MNIST-1D with N = 10, H = 3 the deviation "
+                    "is 2.4% after 50 steps, 0.0015% after 150 and 1e-13% after 500."
                 ),
             ),
             Claim(
-                "this saddle is strict in the energy, and more so than in the loss",
+                "this saddle is strict in the energy, more strictly than in the loss",
                 "T thm. 3.3",
                 "lowest eigenvalue negative and below the loss's",
                 "at every depth and data set",
@@ -418,9 +418,10 @@ HESSIANS = (
                 "1e-6 of the energy's largest eigenvalue",
                 loss_is_flat_when_deep,
                 note=(
-                    "The caption is the cause: with H = 2 only two matrices are zero, and W_2 "
-                    "carries W_1's change to the last layer, so the loss curves there; it is null "
-                    "from three zero matrices on, here H = 3, as T 4.4.3 itself says."
+                    "The caption is the cause. With H = 2 only two matrices are zero, and W_2 "
+                    "passes W_1's change on to the last layer, so the loss curves there. The "
+                    "Hessian is null from three zero matrices on (here H = 3), as T 4.4.3 "
+                    "itself states."
                 ),
             ),
         ),

@@ -1,4 +1,4 @@
-"""Thesis 6.3: how far inference gets in a given time, beside where theory says that it ends."""
+"""Thesis 6.3: the energy that inference reaches in a given time, against its minimum in theory."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 DATASETS = ("mnist", "fashion_mnist")
 NAMES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 TIMES = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
-"""Upper limits of integration, of section 6.4: those of figure 6.1 are not said."""
+"""Upper limits of integration from section 6.4; those of figure 6.1 are not stated."""
 
 DEPTH = 10
 FLOW = pccore.AdaptiveFlow(time=1.0, max_steps=512)
-"""The upper limit is beta: lanes of one program."""
+"""The upper limit is beta, so that all times are lanes of one program."""
 
 
 def trained(
     data_dir: Path | None, *, width: int, steps: int | None, eval_every: int, seeds: Sequence[int]
 ) -> "list[Run]":
-    """Linear networks whose inference ends at each of the times; `steps` None means an epoch."""
+    """Return linear networks with each inference time; `steps` None means an epoch."""
     found = []
     for dataset in DATASETS:
         network = stack(
@@ -57,7 +57,7 @@ def trained(
 
 
 def energies(evidence: Evidence, dataset: str) -> "pd.DataFrame":
-    """Both energies of every time, seed and step."""
+    """Return both energies by time, seed and step."""
     both = evidence.measurements[evidence.measurements["quantity"].isin(ENERGIES)]
     both = both[both["dataset"] == dataset]
     where = ["activity_lr", "seed", "step"]
@@ -66,10 +66,10 @@ def energies(evidence: Evidence, dataset: str) -> "pd.DataFrame":
 
 
 def by_time(evidence: Evidence, dataset: str) -> "pd.DataFrame | None":
-    """By time the excess of the energy over the theory's, and the accuracy; None if one is missing.
+    """Return the energy's excess over theory and the accuracy, by time; None if one is missing.
 
-    The excess is the mean over training and seeds of their ratio, less one; the accuracy is the
-    mean over the evaluations and seeds, in %.
+    The excess is the mean over training and seeds of energy over theory, less one; the accuracy is
+    the mean over evaluations and seeds, in %.
     """
     table, curves = energies(evidence, dataset), evidence.curves
     if not len(table) or not len(curves):
@@ -95,7 +95,7 @@ def nears_theory(evidence: Evidence) -> Judged | None:
 
 
 def more_is_better(evidence: Evidence, dataset: str) -> Judged | None:
-    """The rank correlation of time and accuracy, and the ends."""
+    """Judge the rank correlation of time and accuracy, and the two ends."""
     found = by_time(evidence, dataset)
     if found is None:
         return None
@@ -109,7 +109,7 @@ def more_is_better(evidence: Evidence, dataset: str) -> Judged | None:
 
 
 def energy_figure(evidence: Evidence) -> "Figure":
-    """Both energies along training, a panel for each time, a line for each data set."""
+    """Draw both energies during training, a panel for each time, a line for each data set."""
     import pandas as pd
 
     from experiments.figures.measured import Axis, lines
@@ -146,7 +146,7 @@ def accuracy_figure(evidence: Evidence) -> "Figure":
 INFERENCE_TIME = (
     Recipe(
         name="energy-vs-inference-time",
-        title="the theoretical energy shows whether inference was given enough time",
+        title="the theoretical energy shows whether inference ran for long enough",
         source="T6.3, figs. 6.1, D.5",
         small=Setting(
             "MNIST and Fashion-MNIST, linear, N = 64, H = 10, 200 updates of Adam at eta = 1e-3, "
@@ -162,16 +162,16 @@ INFERENCE_TIME = (
         ),
         claims=(
             Claim(
-                "the longer inference takes, the closer the energy is to the theoretical one",
+                "longer inference brings the energy closer to its theoretical value",
                 "T fig. 6.1",
                 "a smaller excess at every longer time",
                 "none; mean over training and seeds",
                 nears_theory,
                 note=(
-                    "The recipe is the cause: every time has networks of its own, and those of the "
-                    "shortest have learned so little that even their loss is near eq. 6.1. At the "
-                    "first weights, which all times share, the excess falls with every longer time "
-                    "(MNIST: 0.42 at 5, 0.0036 at 500)."
+                    "The recipe is the cause. Each time has networks of its own, and those "
+                    "with the shortest times have learned so little that even their loss is "
+                    "close to eq. 6.1. At the initial weights, which all times share, the "
+                    "excess falls with every longer time (MNIST: 0.42 at 5, 0.0036 at 500)."
                 ),
             ),
             *(
@@ -190,10 +190,10 @@ INFERENCE_TIME = (
             "fig-6.1-accuracies": accuracy_figure,
         },
         choices=(
-            "The upper limits are not said: those of section 6.4. Time is that of the flow of the "
-            "batch mean, as the library described in chapter 6 has it, 64 times longer than a "
-            "sample's own. The optimiser is not said: Adam, with which the library's example "
-            "trains this network. SP without skips or biases."
+            "The upper limits are not stated: those of section 6.4. Time is that of the flow "
+            "of the batch mean, as in the library described in chapter 6, and 64 times that "
+            "of the per-sample flow. The optimiser is not stated: Adam, as in the library's "
+            "example for this network. Networks are SP without skips or biases."
         ),
     ),
 )

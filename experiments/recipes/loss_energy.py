@@ -1,4 +1,4 @@
-"""Thesis 5.7: where muPC is backpropagation, by the ratio of loss and equilibrated energy."""
+"""Thesis 5.7: the regime where muPC is backpropagation: loss over equilibrated energy is one."""
 
 import itertools
 from pathlib import Path
@@ -21,7 +21,7 @@ RATES = {"mupc": (0.1, 1.0), "sp": (1e-4, 1.0)}  # eta and beta: see `choices`
 
 
 def network(variant: str, width: int, depth: int) -> pccore.NetworkConfig:
-    """A linear ResNet."""
+    """Return a linear ResNet."""
     return stack("mnist", width, depth, activation="linear", parameterisation=variant)
 
 
@@ -33,7 +33,7 @@ def trained(
     steps: int,
     every: int,
 ) -> "list[Run]":
-    """Linear ResNets of both parameterisations, measured while they train with T = H."""
+    """Return linear ResNets of both parameterisations, measured during training with T = H."""
     found = []
     for variant, width, depth in itertools.product(RATES, widths, depths):
         config = pccore.TrainingConfig(
@@ -49,12 +49,12 @@ def trained(
 
 
 def ratios(evidence: Evidence, variant: str) -> "pd.DataFrame":
-    """Measured ratios of one parameterisation; runs that diverged leave gaps."""
+    """Return measured ratios of one parameterisation; diverged runs leave gaps."""
     return evidence.measured(RATIO, variant=variant).dropna(subset=["value"])
 
 
 def first(evidence: Evidence, variant: str) -> "pd.DataFrame | None":
-    """At initialisation, means over seeds, depth down and width across; None before 2 x 2 sizes."""
+    """Return mean initial ratios, depth down and width across; None before 2 x 2 sizes."""
     rows = ratios(evidence, variant)
     rows = rows[rows["step"] == 0]
     if rows["width"].nunique() < 2 or rows["depth"].nunique() < 2:
@@ -63,7 +63,7 @@ def first(evidence: Evidence, variant: str) -> "pd.DataFrame | None":
 
 
 def converges(evidence: Evidence) -> Judged | None:
-    """Networks at least 32 times as wide as deep."""
+    """Judge networks at least 32 times as wide as deep."""
     rows = ratios(evidence, "mupc")
     rows = rows[(rows["step"] == 0) & (rows["width"] >= 32 * rows["depth"])]
     if not len(rows):
@@ -96,7 +96,7 @@ def deeper_is_further(evidence: Evidence) -> Judged | None:
 
 
 def drift(evidence: Evidence) -> "pd.Series | None":
-    """(ratio - 1) at the end relative to the start, of muPC by depth and width."""
+    """Return final (ratio - 1) over initial, for muPC by depth and width."""
     rows = ratios(evidence, "mupc")
     if rows["step"].nunique() < 2 or first(evidence, "mupc") is None:
         return None
@@ -153,7 +153,7 @@ def seeds_agree(evidence: Evidence) -> Judged | None:
 
 
 def phases(evidence: Evidence, variant: str) -> "Figure":
-    """Maps by width and depth at the first, a middle and the last measurement."""
+    """Draw maps by width and depth at the first, a middle and the last measurement."""
     from experiments.figures.measured import Axis, heat
 
     rows = ratios(evidence, variant)
@@ -187,21 +187,21 @@ def dynamics(evidence: Evidence) -> "Figure":
 
 CLAIMS = (
     Claim(
-        "muPC's equilibrated energy is the loss where the width is about 32 times the depth",
+        "muPC's equilibrated energy equals the loss where the width is about 32 times the depth",
         "T5.7, fig. 5.6",
         "ratio 1 at initialisation",
         "0.1",
         converges,
     ),
     Claim(
-        "it converges to the loss with width",
+        "the ratio of loss to energy converges to 1 with width",
         "T thm. 1",
         "ratio - 1 falls with N at initialisation",
         "at every depth, mean over seeds",
         wider_is_closer,
     ),
     Claim(
-        "it departs from the loss with depth",
+        "the ratio departs from 1 with depth",
         "T5.7, C.2.6",
         "ratio - 1 rises with H at initialisation",
         "at every width, least to greatest depth",
@@ -210,16 +210,17 @@ CLAIMS = (
     Claim(
         "the correspondence breaks down with training in large networks",
         "T fig. 5.6",
-        "the ratio leaves its first value",
+        "the ratio departs from its initial value",
         "at least 2-fold at the greatest width and depth",
         training_breaks_it,
-        "The recipe is the cause, by its tolerance: the ratio leaves its first value, but not "
-        "2-fold. Over a whole epoch it goes from 1.39 to 1.69 at H = 16, and at N = H = 64, the "
-        "largest of `full`, from 2.55 to 4.27, 1.7-fold (one seed; ratio - 1 grows 2.1-fold). "
-        "Over 200 steps it goes from 2.5 to 3.3 there, and from 1.8 to 2.1 at N = 64, H = 32.",
+        "The recipe's tolerance is the cause: the ratio departs from its initial value, but "
+        "by less than 2-fold. Over a whole epoch it rises from 1.39 to 1.69 at H = 16, and at "
+        "N = H = 64, the largest network of `full`, from 2.55 to 4.27, 1.7-fold (one seed; "
+        "ratio - 1 grows 2.1-fold). Over 200 steps it rises from 2.5 to 3.3 there, and from "
+        "1.8 to 2.1 at N = 64, H = 32.",
     ),
     Claim(
-        "it breaks down at large depth and width rather than in small networks",
+        "the correspondence breaks down in large rather than in small networks",
         "T fig. 5.6",
         "ratio - 1 grows by more in the largest network than in the smallest",
         "any difference",
@@ -244,7 +245,7 @@ CLAIMS = (
 LOSS_ENERGY = (
     Recipe(
         name="loss-energy-ratio",
-        title="muPC is backpropagation in wide networks at first, not once trained",
+        title="muPC is backpropagation in wide networks at initialisation but not after training",
         source="T5.7, figs. 5.6, C.33, C.34",
         small=Setting(
             "linear ResNets on MNIST, N = 4, 64, H = 2, 16, 200 steps of B = 64, T = H, muPC "
@@ -269,8 +270,9 @@ LOSS_ENERGY = (
             "fig-c.33-sp": lambda evidence: phases(evidence, "sp"),
             "fig-c.34-dynamics": dynamics,
         },
-        choices="C.4 names eta 1e-1 and, two sentences on, 1e-4 for all: 1e-1 for muPC, which it "
-        "says replicates fig. 5.1, and 1e-4 for SP, which it says needed less, is consistent. It "
-        "names no beta: 1, the authors' optimum for linear muPC, for both.",
+        choices="C.4 gives eta = 1e-1 and, two sentences later, 1e-4 for all. The consistent "
+        "reading is 1e-1 for muPC, which it says replicates fig. 5.1, and 1e-4 for SP, which "
+        "it says needed less. It gives no beta; here it is 1 for both, the authors' optimum "
+        "for linear muPC.",
     ),
 )

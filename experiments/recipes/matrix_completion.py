@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 SIZE, RANK, DEPTH, WIDTH, STD, MASKED = 10, 3, 3, 100, 5e-3, 0.2
 LEAST_SINGULAR_VALUE = 1e-2
-"""Of the map, relative to the target's largest, for it to count towards its rank."""
+"""Singular values of the map above this part of the target's largest count towards its rank."""
 ESCAPED = 0.9
-"""A saddle is escaped where the loss is this part of what it was there."""
+"""A saddle counts as escaped once the loss is this part of its value there."""
 
 Weights = tuple[Float[Array, "..."], ...]
 
@@ -37,7 +37,7 @@ class Descent:
 
     Attributes:
         weight_lr: eta.
-        steps: in all.
+        steps: total number of steps.
         every: steps between two records.
     """
 
@@ -47,7 +47,7 @@ class Descent:
 
 
 class Record(NamedTuple):
-    """What is kept of one step."""
+    """The record of one step."""
 
     loss: Array
     gradient_norm: Array
@@ -56,7 +56,7 @@ class Record(NamedTuple):
 
 
 def problem(seed: int) -> tuple[Weights, np.ndarray, np.ndarray]:
-    """Weights near the origin, a target of rank 3, and which of its entries are observed."""
+    """Return weights near the origin, a target of rank 3, and a mask of its observed entries."""
     random = np.random.default_rng(seed)
     target = random.normal(size=(SIZE, RANK)) @ random.normal(size=(RANK, SIZE))
     observed = (random.random((SIZE, SIZE)) >= MASKED).astype(float)
@@ -70,7 +70,7 @@ def problem(seed: int) -> tuple[Weights, np.ndarray, np.ndarray]:
 def descend(
     objective: Callable[..., Array], how: Descent, weights: Weights, target: Array, observed: Array
 ) -> Record:
-    """Records of one descent, stacked; lanes side by side."""
+    """Return the stacked records of one descent; lanes run in parallel."""
 
     def step(_: int, weights: Weights) -> Weights:
         gradients = jax.grad(objective)(weights, target, observed)
@@ -89,7 +89,7 @@ def descend(
 def calculate(
     _: Path | None, *, bp: Descent, pc: Descent, seeds: tuple[int, ...]
 ) -> Iterator[dict[str, Any]]:
-    """BP from near the origin; PC at equilibrium from every saddle that BP has visited."""
+    """Descend with BP from near the origin, and with PC at equilibrium from every saddle of BP."""
     with jax.enable_x64(True):
         weights, targets, observed = _stacked([problem(seed) for seed in seeds])
         visits = jax.tree.map(np.asarray, descend(completion_loss, bp, weights, targets, observed))
@@ -148,7 +148,7 @@ def _rows(
 
 
 class Escape(NamedTuple):
-    """One saddle of one seed, as both leave it; the number of steps seen where one does not."""
+    """One saddle of one seed and both escapes; the number of steps run where there is no escape."""
 
     saddle: int
     bp_steps: float
@@ -158,7 +158,7 @@ class Escape(NamedTuple):
 
 
 def escapes(evidence: Evidence) -> list[Escape]:
-    """Of every saddle visited; gradients are the smallest before the escape."""
+    """Return escapes from every saddle visited, with the smallest gradient before each."""
     found = []
     for _, row in evidence.measured("saddle_step").iterrows():
         saddle, seed = json.loads(row["settings"])["saddle"], row["seed"]
@@ -173,7 +173,7 @@ def escapes(evidence: Evidence) -> list[Escape]:
 def _course(
     evidence: Evidence, seed: int, variant: str, settings: str | None = None
 ) -> "pd.DataFrame":
-    """Loss and gradient norm by step."""
+    """Return loss and gradient norm by step."""
     rows = evidence.measurements
     rows = rows[(rows["seed"] == seed) & (rows["variant"] == variant) & rows["step"].notna()]
     rows = rows[rows["settings"] == settings] if settings else rows[rows["settings"].isna()]
@@ -239,7 +239,7 @@ NAMES = {
 
 
 def courses(evidence: Evidence) -> "Figure":
-    """The first seed: BP through its saddles, PC from each of them, at the step where BP met it."""
+    """Draw the first seed: BP through its saddles, and PC from each at the step where BP met it."""
     from experiments.figures.measured import Axis, lines
 
     rows = evidence.measurements[
@@ -301,7 +301,7 @@ MATRIX_COMPLETION = (
                 pc_escapes_sooner,
             ),
             Claim(
-                "the gradients of PC do not vanish there",
+                "the gradients of PC do not vanish at these saddles",
                 "T fig. 4.6",
                 "above those of BP",
                 "10 times, at every saddle and seed",
@@ -310,11 +310,11 @@ MATRIX_COMPLETION = (
         ),
         figures={"fig-4.6-matrix-completion": courses},
         choices=(
-            "sigma = 5e-3 is a standard deviation (T; a variance in P would not be near the "
-            "origin). The loss is that of eq. 4.1 with the 10 unit vectors as samples. PC is at "
-            "its equilibrium, in closed form. The saddle of rank r is where BP's gradient is "
-            "smallest while the map has rank r, counting singular values above 1% of the target's "
-            "largest."
+            "sigma = 5e-3 is a standard deviation, as in T (P's variance would not be near "
+            "the origin). The loss is that of eq. 4.1 with the 10 unit vectors as samples. PC "
+            "is at its equilibrium, in closed form. The saddle of rank r is where BP's "
+            "gradient is smallest while the map has rank r, counting singular values above 1% "
+            "of the target's largest."
         ),
     ),
 )

@@ -22,11 +22,11 @@ SEEDS = 10
 STEPS = 400
 REACH = 2.0
 MINIMUM = (0.6, -1 / 0.6)
-"""The solution about which figure A.1 is drawn here."""
+"""The solution around which figure A.1 is drawn here."""
 
 
 def landscapes(points: int) -> Iterator[dict[str, Any]]:
-    """Both landscapes on a grid, trainings through them, and what theory says of the saddle."""
+    """Return both landscapes on a grid, trainings through them, and theory at the saddle."""
     import jax
 
     chain = one_unit.chain()
@@ -49,7 +49,7 @@ def _heights(objective: Callable[..., Any], places: "np.ndarray") -> "np.ndarray
 
 
 def paths() -> Iterator[dict[str, Any]]:
-    """Trainings from U(-1, 1): their way, and how long the last of it took."""
+    """Return trainings from U(-1, 1): their paths, and the duration of the final approach."""
     import numpy as np
 
     for variant in TRAINED:
@@ -66,7 +66,7 @@ def paths() -> Iterator[dict[str, Any]]:
 
 
 def escapes() -> Iterator[dict[str, Any]]:
-    """Steps from beside the saddle until the test loss has halved."""
+    """Return the steps from next to the saddle until the test loss has halved."""
     for variant in TRAINED:
         found = one_unit.train(RULES[variant], SEEDS, STEPS, initial_std=NEAR)
         steps = found.first_below(found.test_loss[:, :1] / 2)
@@ -75,7 +75,7 @@ def escapes() -> Iterator[dict[str, Any]]:
 
 
 def saddle() -> Iterator[dict[str, Any]]:
-    """The Hessians' eigenvalues at the origin, by differentiation and by eq. A.9."""
+    """Return the Hessians' eigenvalues at the origin, by differentiation and by eq. A.9."""
     import jax
     import jax.numpy as jnp
 
@@ -99,7 +99,7 @@ def saddle() -> Iterator[dict[str, Any]]:
 
 
 def minima() -> Iterator[dict[str, Any]]:
-    """The largest Hessian eigenvalue along the solutions, by differentiation."""
+    """Return the largest Hessian eigenvalue along the solutions, by differentiation."""
     import jax
     import jax.numpy as jnp
 
@@ -112,7 +112,7 @@ def minima() -> Iterator[dict[str, Any]]:
 
 
 def flows() -> Iterator[dict[str, Any]]:
-    """Figure A.1: quadratic maps about the saddle and a minimum, and gradient flow in them."""
+    """Return the quadratic maps of figure A.1, at the saddle and a minimum, with gradient flow."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -139,7 +139,7 @@ def flows() -> Iterator[dict[str, Any]]:
 
 
 def of(evidence: Evidence, quantity: str, variant: str) -> "np.ndarray":
-    """The values of a quantity, in the order of seeds."""
+    """Return the values of a quantity, in the order of seeds."""
     return evidence.measured(quantity, variant=variant).sort_values("seed")["value"].to_numpy()
 
 
@@ -204,7 +204,7 @@ def flow_is_like_descent(evidence: Evidence) -> Judged | None:
 
 
 def _as_paths(evidence: Evidence, stem: str) -> "pd.DataFrame":
-    """Rows of two quantities, w_1 and w_2, as places."""
+    """Return the rows of two quantities, w_1 and w_2, as points of paths."""
     parts = [
         evidence.measured(f"{stem}_{name}").set_index(["variant", "seed", "step"])["value"]
         for name in "xy"
@@ -242,7 +242,7 @@ def flow_figure(evidence: Evidence) -> "Figure":
 
 TOY_LANDSCAPE = Recipe(
     name="toy-landscape",
-    title="with one hidden unit PC leaves the saddle sooner and slows near minima",
+    title="with one hidden unit PC leaves the saddle sooner and slows down near minima",
     source="T3.4, A.1.1, A.2, figs. 3.1, A.1",
     small=Setting(
         "one linear hidden unit, y = -x, eta = 0.2, B = 64, beta = 0.1 per sample, T = 20, "
@@ -269,9 +269,9 @@ TOY_LANDSCAPE = Recipe(
             escapes_faster,
         ),
         Claim(
-            "by as much as the two negative curvatures say",
+            "the negative curvatures at the saddle predict PC's advantage",
             "T eq. A.11",
-            "ratio of steps as of log(1 - eta lambda)",
+            "the ratio of steps is that of log(1 - eta lambda)",
             "20%",
             escapes_as_predicted,
         ),
@@ -290,18 +290,18 @@ TOY_LANDSCAPE = Recipe(
             minima_are_flatter,
         ),
         Claim(
-            "gradient flow is a good approximation of the steps",
+            "gradient flow approximates gradient descent well",
             "T fig. A.1",
-            "the same time of escape",
+            "the same escape time",
             "20%",
             flow_is_like_descent,
         ),
     ),
     figures={"fig-3.1-landscape": landscape_figure, "fig-A.1-flow": flow_figure},
     choices=(
-        "N(1, 0.1) is read as a standard deviation of 0.1. beta = 0.1 is of each sample's own "
-        "gradient: of the batch mean, 20 steps would not move the activities. Steps near the "
-        "saddle start from N(0, 0.01^2), about which figure 3.1 says nothing."
+        "N(1, 0.1) is read as a standard deviation of 0.1. beta = 0.1 scales the per-sample "
+        "gradient; of the batch mean, 20 steps would not move the activities. Training near "
+        "the saddle starts from N(0, 0.01^2); figure 3.1 does not state its start."
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Thesis 3.4, 3.7.1: how inference and precisions shape the landscape of one hidden unit."""
+"""Thesis 3.4, 3.7.1: the effect of inference and precisions on the landscape of one hidden unit."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 REACH = 2.0
 STEPS = (0, 1, 10)
-"""Of inference, at which figure A.4 shows the landscape."""
+"""Inference steps at which figure A.4 shows the landscape."""
 
 RATIOS = (0.5, 1.0, 2.0)
-"""gamma = p_1 / p_2 of figure A.5."""
+"""gamma = p_1 / p_2 in figure A.5."""
 
 EXTREME = 1e3
-"""A ratio that stands for its limit; its inverse for the other one."""
+"""A ratio that approximates its limit; its inverse approximates the other limit."""
 
 
 def data() -> tuple[Any, Any]:
-    """The training set, (B, 1) each, in the precision of the moment."""
+    """Return the training set, (B, 1) each, in JAX's current precision."""
     import jax.numpy as jnp
 
     toy = one_unit.toy()
@@ -32,7 +32,7 @@ def data() -> tuple[Any, Any]:
 
 
 def inferred(w: Any, steps: int) -> Any:
-    """The energy after so many steps of inference from a forward pass."""
+    """Return the energy after a number of inference steps from a forward pass."""
     import jax.numpy as jnp
 
     x, y = data()
@@ -45,7 +45,7 @@ def inferred(w: Any, steps: int) -> Any:
 
 
 def course(points: int) -> Iterator[dict[str, Any]]:
-    """Maps of the loss, of the energy along inference and of the equilibrated energy."""
+    """Return maps of the loss, of the energy during inference and of the equilibrated energy."""
     import jax
     import jax.numpy as jnp
 
@@ -69,7 +69,7 @@ def course(points: int) -> Iterator[dict[str, Any]]:
 
 
 def remaining(evidence: Evidence, steps: int, variant: str) -> float | None:
-    """Mean distance over the map of the energy from an objective, of what it is between the two."""
+    """Return the energy's mean distance from an objective, over that of the two objectives."""
     energy = evidence.measured("energy", inference_step=steps)
     loss, settled = (evidence.measured("objective", variant=name) for name in ("bp", "pc"))
     if not all(map(len, (energy, loss, settled))):
@@ -118,7 +118,7 @@ def course_figure(evidence: Evidence) -> "Figure":
 
 INFERENCE_LANDSCAPE = Recipe(
     name="inference-landscape",
-    title="inference turns the loss's landscape into the equilibrated energy's",
+    title="inference turns the loss landscape into that of the equilibrated energy",
     source="T3.4, fig. A.4",
     small=Setting(
         "one linear hidden unit, y = -x, beta = 0.1 per sample, t = 0, 1, 10; maps of 40 x 40",
@@ -135,14 +135,14 @@ INFERENCE_LANDSCAPE = Recipe(
             starts_as_the_loss,
         ),
         Claim(
-            "after ten steps it is at equilibrium",
+            "after ten steps the energy is at equilibrium",
             "T fig. A.4",
             "the map of the equilibrated energy",
             "5% of the mean distance between loss and equilibrated energy",
             ends_as_the_equilibrated_energy,
         ),
         Claim(
-            "inference makes the way out of the saddle steeper",
+            "inference makes the escape direction at the saddle steeper",
             "T 3.4",
             "a lower smallest Hessian eigenvalue at the origin",
             "at every t shown, by differentiation through inference",
@@ -150,12 +150,13 @@ INFERENCE_LANDSCAPE = Recipe(
         ),
     ),
     figures={"fig-A.4-inference-landscape": course_figure},
-    choices="How large a step of inference is is not said: 0.1 of each sample's gradient (A.1.1).",
+    choices="The thesis does not state the step size of inference: 0.1 of each sample's "
+    "gradient (A.1.1).",
 )
 
 
 def equilibrated(w: Any, precisions: tuple[float, float]) -> tuple[Any, Any]:
-    """The energy at the equilibrium of inference, and its gradient by the weights."""
+    """Return the energy at the equilibrium of inference, and its gradient by the weights."""
     import jax.numpy as jnp
 
     relaxation = one_unit.network(w, precisions).relaxation(*data())
@@ -165,7 +166,7 @@ def equilibrated(w: Any, precisions: tuple[float, float]) -> tuple[Any, Any]:
 
 
 def ratios(points: int) -> Iterator[dict[str, Any]]:
-    """Maps by ratio of precisions, and how its gradients point where those of BP and TP do.
+    """Return maps by ratio of precisions, and cosines of its gradients with those of BP and TP.
 
     The output's precision is one. TP's objective is the hidden unit's error 1/2 (y/w_2 - w_1 x)^2
     from the target that inverts the output layer.
@@ -199,7 +200,7 @@ def ratios(points: int) -> Iterator[dict[str, Any]]:
 
 
 def cosines(evidence: Evidence, other: str) -> dict[float, float] | None:
-    """Mean cosines over the map by ratio, rising; None where one is missing."""
+    """Return mean cosines over the map by increasing ratio; None where one is missing."""
     rows = evidence.measured(f"cosine_with_{other}")
     if not len(rows):
         return None
@@ -209,7 +210,7 @@ def cosines(evidence: Evidence, other: str) -> dict[float, float] | None:
 
 
 def approaches(evidence: Evidence, other: str) -> Judged | None:
-    """BP with larger ratios, TP with smaller ones."""
+    """Judge that larger ratios approach BP, and smaller ones TP."""
     found = cosines(evidence, other)
     if found is None:
         return None
@@ -238,7 +239,7 @@ def ratio_figure(evidence: Evidence) -> "Figure":
 
 PRECISION_RATIO = Recipe(
     name="precision-ratio",
-    title="the ratio of precisions moves PC between BP and target propagation",
+    title="the ratio of precisions interpolates between BP and target propagation",
     source="T3.7.1, fig. A.5",
     small=Setting(
         "one linear hidden unit, y = -x, p_1 / p_2 = 2, 1, 1/2 and 1000, 1/1000, at the "
@@ -249,7 +250,7 @@ PRECISION_RATIO = Recipe(
     full=Setting("the same; maps of 100 x 100", calculate=lambda data_dir: ratios(100), seconds=12),
     claims=(
         Claim(
-            "more weight on the input brings PC's updates closer to BP's",
+            "a higher precision of the input layer brings PC's updates closer to BP's",
             "T fig. A.5",
             "the mean cosine rises with the ratio",
             "at 1/2, 1, 2",
@@ -263,7 +264,8 @@ PRECISION_RATIO = Recipe(
             lambda evidence: recovers(evidence, "bp", 2.0, 0.95),
         ),
         Claim(
-            "more weight on the output brings them closer to target propagation's",
+            "a higher precision of the output layer brings PC's updates closer to target "
+            "propagation's",
             "T fig. A.5",
             "the mean cosine falls with the ratio",
             "at 1/2, 1, 2",
@@ -276,19 +278,19 @@ PRECISION_RATIO = Recipe(
             "mean cosine of at least 0.95",
             lambda evidence: recovers(evidence, "tp", 0.5, 0.95),
             note=(
-                "The claim is the cause: target propagation is the limit, which the last claim "
-                "finds at 1/1000; at 1/2 the updates are still closer to BP's."
+                "The claim itself is the cause: target propagation is a limit, which the last "
+                "claim reaches at 1/1000. At 1/2 the updates are still closer to BP's."
             ),
         ),
         Claim(
-            "BP is one limit",
+            "BP is the limit of large ratios",
             "T 3.7.1",
             "its direction at a ratio of 1000",
             "mean cosine of at least 0.99",
             lambda evidence: recovers(evidence, "bp", EXTREME, 0.99),
         ),
         Claim(
-            "target propagation is the other",
+            "target propagation is the limit of small ratios",
             "T 3.7.1",
             "its direction at a ratio of 1/1000",
             "mean cosine of at least 0.99",
@@ -297,8 +299,9 @@ PRECISION_RATIO = Recipe(
     ),
     figures={"fig-A.5-precision-ratio": ratio_figure},
     choices=(
-        "What recovering means is not said: the same direction of weight updates over the map. "
-        "Target propagation's objective is the error of the hidden unit from y / w_2."
+        "The thesis does not define recovery: here, the same direction of weight updates over "
+        "the map. Target propagation's objective is the error of the hidden unit from y / "
+        "w_2."
     ),
 )
 

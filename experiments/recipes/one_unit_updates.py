@@ -1,4 +1,4 @@
-"""Thesis 3.4, A.2: where updates point with one hidden unit, and weight noise where they end."""
+"""Thesis 3.4, A.2: directions of updates with one hidden unit, and weight noise at the end."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 TRAINED = ("pc", "bp")
 SEEDS = 10
 MANY = 1000
-"""Seeds at `small`: ten decide by luck."""
+"""Seeds at `small`; the verdicts of ten seeds depend on chance."""
 
 STEPS = 400
 
 
 def alignments(seeds: int) -> Iterator[dict[str, Any]]:
-    """Cosines of the first five updates with the way to the nearest solution, and with Newton's."""
+    """Return cosines of the first five updates with the nearest solution and Newton's step."""
     import jax
     import jax.numpy as jnp
 
@@ -52,7 +52,7 @@ def alignments(seeds: int) -> Iterator[dict[str, Any]]:
 
 
 def by_step(evidence: Evidence, variant: str, quantity: str, how: str) -> "np.ndarray":
-    """Mean or standard deviation over seeds, at every step."""
+    """Return the mean or standard deviation over seeds, at every step."""
     rows = evidence.measured(quantity, variant=variant)
     return rows.groupby("step")["value"].agg(how).to_numpy()
 
@@ -115,17 +115,18 @@ UPDATE_ANGLE = Recipe(
             closer_to_optimal,
         ),
         Claim(
-            "and more reliably so",
+            "the direction of PC's update varies less over seeds",
             "T 3.4",
             "smaller spread over seeds",
             "mean of 5 batches",
             more_reliably,
-            "The recipe is the cause, by its measure. PC's first update points away from the "
-            "nearest solution in 106 of 1000 seeds, of which 102 end at the solution of the other "
-            "sign (no seed of BP does); most agree more than BP's: the interquartile range over "
-            "all seeds is 0.19 in the first batch, BP's 0.44, and 0.02 against 0.07 in the fifth. "
-            "The deviation is smaller than BP's in 41 of 100 groups of ten seeds, the authors' "
-            "number. Inference of 500 steps widens it (0.405 to 0.438 in the first batch).",
+            "The recipe's measure is the cause. PC's first update points away from the "
+            "nearest solution in 106 of 1000 seeds; 102 of these end at the solution of the "
+            "other sign (for BP none). The other seeds agree more than BP's: the "
+            "interquartile range over all seeds is 0.19 against BP's 0.44 in the first batch, "
+            "and 0.02 against 0.07 in the fifth. In groups of ten seeds, the authors' number, "
+            "PC has the smaller deviation in 41 of 100 groups. Inference of 500 steps "
+            "increases the deviation (0.405 to 0.438 in the first batch).",
         ),
         Claim(
             "PC's update is closer to trust-region Newton's than BP's is",
@@ -133,23 +134,24 @@ UPDATE_ANGLE = Recipe(
             "higher cosine with Newton's step from the same weights",
             "mean of 5 batches",
             closer_to_newton,
-            "The claim is the cause: it depends on the seeds. PC is closer in 315 of 1000, and in "
-            "the mean of 28 of 100 groups of ten, the authors' number. The 50 seeds furthest "
-            "behind make up the difference of the means (-0.0125; -0.0001 without them), but the "
-            "median seed is 0.0124 behind, too. 500 steps of inference move PC further away "
-            "(0.928 for 0.934), so that inference is not at fault.",
+            "The claim itself is the cause: it depends on the seeds. PC is closer in 315 of "
+            "1000 seeds and in the mean of 28 of 100 groups of ten, the authors' number. The "
+            "50 worst seeds account for the difference of the means (-0.0125; -0.0001 without "
+            "them), but the median seed is also behind, by 0.0124. Inference is not the "
+            "cause: 500 steps move PC further away (0.928 against 0.934).",
         ),
     ),
     figures={"fig-3.2-update-angle": alignment_figure},
     choices=(
-        "Each algorithm is measured along its own training, Newton's with steps of 1. The batch's "
-        "gradient is compared; the optimal direction and Newton's are those of all samples."
+        "Each algorithm is measured along its own training, Newton's with steps of 1. The "
+        "batch's gradient is compared with the optimal direction and Newton's step of all "
+        "samples."
     ),
 )
 
 
 def perturbations(seeds: int) -> Iterator[dict[str, Any]]:
-    """Error under weight noise at the ends of training; energy too, relative to no noise at all."""
+    """Return final errors under weight noise, and the energy's rise over no noise."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -176,7 +178,7 @@ def perturbations(seeds: int) -> Iterator[dict[str, Any]]:
 
 
 def perturbed(evidence: Evidence, quantity: str, std: float) -> "pd.DataFrame | None":
-    """A row for each seed, a column for each variant."""
+    """Return a row for each seed, a column for each variant."""
     rows = evidence.measured(quantity)
     if set(rows["variant"]) != set(TRAINED):
         return None
@@ -234,20 +236,21 @@ PERTURBATION = Recipe(
     ),
     claims=(
         Claim(
-            "a network trained by PC is hurt less by noise on its weights",
+            "weight noise harms a network trained by PC less",
             "T fig. A.2",
             "smaller mean squared error than BP's",
             "mean over seeds",
             more_robust,
-            "The claim is the cause: theorem A.2's flatter minima are the energy's, and both "
-            "networks' errors are read on the loss, which noise s raises by (w_1^2 + w_2^2) s^2 + "
-            "s^4 times the mean of x^2. PC ends with more: 2.06 in the mean, BP 1.96, as the "
-            "energy, the loss over 1 + w_2^2, prefers a large w_2 (w_2^2 - w_1^2 is 0.46 at the "
-            "end, BP's -0.01). 500 steps of inference change nothing (PC 0.582, better in 361 of "
+            "The claim itself is the cause. The flatter minima of theorem A.2 are those of "
+            "the energy, but both errors are measured by the loss, which noise s raises by "
+            "(w_1^2 + w_2^2) s^2 + s^4 times the mean of x^2. PC ends with larger weights: "
+            "w_1^2 + w_2^2 is 2.06 on average, against 1.96 for BP, because the energy, the "
+            "loss over 1 + w_2^2, favours a large w_2 (w_2^2 - w_1^2 ends at 0.46, for BP at "
+            "-0.01). Inference of 500 steps does not change this (PC 0.582, better in 361 of "
             "1000 seeds).",
         ),
         Claim(
-            "at the same weights, PC's objective rises less than BP's",
+            "at the same weights, noise raises PC's objective less than BP's",
             "T thm. A.2",
             "smaller",
             "mean over seeds",
@@ -256,8 +259,8 @@ PERTURBATION = Recipe(
     ),
     figures={"fig-A.2-perturbation": perturbation_figure},
     choices=(
-        "N(0, 0.5) is read both ways, as a standard deviation and as a variance; judged by the "
-        "first. The error is the exact mean over all noise, not over draws."
+        "N(0, 0.5) is read as a standard deviation and as a variance; the first is judged. "
+        "The error is the exact mean over all noise instead of a mean over draws."
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Thesis 5.6, C.4: the learning rates that the authors found best, searched again."""
+"""Thesis 5.6, C.4: a new search for the learning rates that the authors found best."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +26,9 @@ BP_ETAS = (1, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 5e-4, 1e-4)
 AUTHORS = {"linear": (0.1, 1.0), "tanh": (0.1, 1.0), "relu": (0.1, 0.5)}
 AUTHORS_BP = {"linear": 0.001, "tanh": 0.01, "relu": 0.01}
 AUTHORS_FASHION = (0.05, 0.5)
-# and what suits N = 64 over 200 updates, found by this recipe at 8 layers and, for beta = 5, by
-# examples/mnist.yaml at more (docs/log.md): the small recipes of chapter 5 use them
+# and the best at N = 64 over 200 updates, from this recipe at 8 layers and, for beta = 5, from
+# examples/mnist.yaml at more layers (docs/decisions/transfer-experiments.md); the small recipes of
+# chapter 5 use them
 OUR_BETAS = (10, 5)
 OURS_BP = {"linear": 0.01, "tanh": 0.05, "relu": 0.05}
 
@@ -37,12 +38,12 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Search:
-    """A network searched, and what the authors found.
+    """A network to search, and the authors' optimum.
 
     Attributes:
-        dataset: what it learns.
+        dataset: name of the data set.
         variant: "mupc" or "bp".
-        activation: of its units.
+        activation: activation function.
         target: the authors' eta, and beta of muPC.
     """
 
@@ -52,9 +53,9 @@ class Search:
     target: tuple[float, ...]
 
     def best(self, evidence: Evidence) -> tuple[Point, Point] | None:
-        """Where the final loss is least, and where the smallest loss of a single batch is.
+        """Return the cell of least final loss and the cell of the smallest single-batch loss.
 
-        The first among the cells of which every seed trained; the second, which is the thesis's
+        The first is chosen among the cells in which every seed trained; the second, the thesis's
         metric, among all. None before all cells were run, or if none trained.
         """
         where = {"dataset": self.dataset, "variant": self.variant, "activation": self.activation}
@@ -88,7 +89,7 @@ FASHION = (Search("fashion_mnist", "mupc", "relu", AUTHORS_FASHION),)
 def over_grids(
     data_dir: Path | None, width: int, betas: Sequence[float], training: Training
 ) -> "list[Run]":
-    """8-layer networks over the authors' values of eta, and some of beta."""
+    """Return 8-layer networks over the authors' values of eta, and some of beta."""
     found = []
     for search in (*MUPC, *BP, *FASHION):
         bp = search.variant == "bp"
@@ -101,7 +102,7 @@ def over_grids(
 
 
 def near(evidence: Evidence, searches: Sequence[Search], rate: int) -> Judged | None:
-    """Whether eta (0) or beta (1) is at most one place of the grid from the authors', in all."""
+    """Judge that eta (0) or beta (1) is within one grid place of the authors' in every search."""
     parts, holds = [], True
     for search in searches:
         best = search.best(evidence)
@@ -141,11 +142,11 @@ def _claim(text: str, searches: Sequence[Search], rate: int, note: str = "") -> 
 
 
 LARGER_BETA = (
-    "Ours is 10 to 20 times theirs (50 times for linear). Neither length nor width explains it "
-    "alone: over a whole epoch at N = 64 the best is 5 (ReLU) and 10 (tanh), at N = 512 over 200"
-    " updates 5 (ReLU; loss 0.066, 0.085 at their 0.5; η = 0.1, one seed). N = 512 over a whole "
-    "epoch, where the authors searched, was not run. The metric is not the cause: both have the "
-    "same optimum."
+    "The best β here is 10 to 20 times the authors' (50 times for linear networks). Neither "
+    "training length nor width alone explains it: the best is 5 (ReLU) and 10 (tanh) over a whole "
+    "epoch at N = 64, and 5 (ReLU) over 200 updates at N = 512 (loss 0.066, against 0.085 at "
+    "their 0.5; η = 0.1, one seed). N = 512 over a whole epoch, the authors' search, was not run. "
+    "The metric is not the cause: both metrics have the same optimum."
 )
 
 OPTIMA = (
@@ -175,13 +176,15 @@ OPTIMA = (
                 "best η of BP on MNIST",
                 BP,
                 0,
-                "Only linear is off, by two places (0.01 for 0.001): over a fifth of an epoch, a "
-                "reason perhaps for larger rates; whole epochs were not searched.",
+                "Only linear networks differ, by two places (0.01 instead of 0.001). Training "
+                "lasts a fifth of an epoch, which may favour larger rates; whole epochs were "
+                "not searched.",
             ),
         ),
         figures={"fig-C.32-optima": landscape},
-        choices="The authors report optima of the smallest loss of a single batch, which rewards "
-        "runs that diverge later; the best final loss decides here, and theirs is shown beside it. "
-        "β belongs to B = 64, and depends on T = H and on N, so that only `full` is exact.",
+        choices="The authors' optima are those of the smallest loss of a single batch, a "
+        "metric that rewards runs that diverge later. Here the best final loss decides, and "
+        "theirs is shown beside it. β belongs to B = 64 and depends on T = H and N, so only "
+        "`full` is exact.",
     ),
 )

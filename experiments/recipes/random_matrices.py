@@ -19,19 +19,19 @@ MATRICES = ("D", "O", "H")
 SOURCE = "thesis C.2.3"
 # the two normalisations of C.2.3, both without skips: a = 1, b = 1/N, and a = N^(-1/2), b = 1
 VARIANTS = {"sp": "sp_gaussian", "ntp": "ntp"}
-SEEDS = {"sp": 0, "ntp": 1}  # one seed would give both the very same Hessian
+SEEDS = {"sp": 0, "ntp": 1}  # with one seed both would have the same Hessian
 BINS, EXTENT = 60, (-4.0, 8.0)
 
 
 def spectra(
     widths: tuple[int, ...], depths: tuple[int, ...], base: tuple[int, int]
 ) -> Iterator[dict[str, Any]]:
-    """Eigenvalues of D, O and H_z in float64: their extremes, and as densities.
+    """Return eigenvalues of D, O and H_z in float64: their extremes and their densities.
 
     Args:
-        widths: at the base's depth.
-        depths: at the base's width.
-        base: its width and depth; for it also the second normalisation.
+        widths: widths at the base's depth.
+        depths: depths at the base's width.
+        base: width and depth at which the second normalisation is also computed.
     """
     N, H = base
     shapes = dict.fromkeys([*((width, H) for width in widths), *((N, depth) for depth in depths)])
@@ -50,7 +50,7 @@ def spectra(
 
 
 def eigenvalues(config: NetworkConfig, seed: int = 0) -> "dict[str, np.ndarray]":
-    """Of the block diagonal, of the rest, and of their sum."""
+    """Return the eigenvalues of the block diagonal, the rest, and their sum."""
     import jax
     import numpy as np
 
@@ -74,7 +74,7 @@ def eigenvalues(config: NetworkConfig, seed: int = 0) -> "dict[str, np.ndarray]"
 def densities(
     config: NetworkConfig, matrix: str, values: "np.ndarray", known: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """The share of eigenvalues per unit length, bin by bin, and what theory predicts for it."""
+    """Return the density of eigenvalues in every bin, and theory's prediction."""
     import numpy as np
 
     from pccore.theory import off_diagonal, wishart
@@ -96,19 +96,19 @@ def densities(
 
 
 def extreme(evidence: Evidence, quantity: str, **where: object) -> "pd.Series":
-    """A quantity by size, from the smallest Hessian to the largest."""
+    """Return a quantity by size, from the smallest Hessian to the largest."""
     rows = evidence.measured(quantity, variant="sp", **where)
     return rows.set_index(["depth", "width"])["value"].sort_index()
 
 
 def base(evidence: Evidence) -> "tuple[int, int] | None":
-    """Depth and width at which the second normalisation was measured: where both series meet."""
+    """Return depth and width of the second normalisation, where both series meet."""
     rows = evidence.measured("H_largest", variant="ntp")
     return None if not len(rows) else (int(rows["depth"].iloc[0]), int(rows["width"].iloc[0]))
 
 
 def widest(evidence: Evidence) -> "tuple[int, int] | None":
-    """Depth and width of the widest network at the depth where both series meet."""
+    """Return depth and width of the widest network at the depth where both series meet."""
     at = base(evidence)
     if at is None:
         return None
@@ -128,7 +128,7 @@ def diagonal_edges(evidence: Evidence) -> Judged | None:
 
 
 def distance(evidence: Evidence, matrix: str, one: dict[str, Any], other: dict[str, Any]) -> float:
-    """Half the integral of the difference between two densities: 0 to 1."""
+    """Return half the integral of the difference between two densities: 0 to 1."""
     first, second = (
         evidence.measured(f"{matrix}_density", **where).set_index("settings")["value"]
         for where in (one, other)
@@ -138,7 +138,7 @@ def distance(evidence: Evidence, matrix: str, one: dict[str, Any], other: dict[s
 
 
 def along(evidence: Evidence, matrix: str, size: str) -> "float | None":
-    """Distance between the densities at the ends of the series in `size`."""
+    """Return the distance between the densities at the ends of the series in `size`."""
     at = base(evidence)
     if at is None:
         return None
@@ -234,7 +234,7 @@ def smallest_scales_most(evidence: Evidence) -> Judged | None:
 
 
 def spectrum(evidence: Evidence, series: str) -> "Figure":
-    """Densities as lines with the laws dashed, one panel per matrix, one line per size."""
+    """Draw densities as lines with the laws dashed, one panel per matrix, one line per size."""
     import pandas as pd
 
     from experiments.figures.measured import Axis, lines
@@ -342,7 +342,7 @@ CLAIMS = (
         lower_bound_is_loose,
     ),
     Claim(
-        "depth drives both extremes of H, the smallest most",
+        "depth moves both extremes of H, the smallest eigenvalue most",
         "T C.2.3, fig. C.7",
         "the largest rises, the smallest falls by a greater factor",
         "at least twice the factor",
@@ -372,9 +372,9 @@ RANDOM_MATRICES = (
             "fig-c.2-c.4-c.6-spectra-by-width": lambda evidence: spectrum(evidence, "width"),
             "fig-c.7-extremes": extremes_by_size,
         },
-        choices="SP here has Gaussian weights of variance 1/N, as C.2.3 assumes, not the uniform "
-        "ones of C.4, whose variance is a third and whose edges differ. The output has N units, as "
-        "eq. C.15 takes all blocks of D for alike. The captions do not list sizes: powers of two "
-        "up to the ones they name.",
+        choices="SP here has Gaussian weights of variance 1/N, as C.2.3 assumes, instead of "
+        "C.4's uniform ones, whose variance is a third and whose edges differ. The output has "
+        "N units, since eq. C.15 treats all blocks of D alike. The captions do not list "
+        "sizes: powers of two up to the ones they name.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Thesis section 4.5: how long descent stays near saddles, on the loss and on the energy."""
+"""Thesis section 4.5: the time that descent spends near saddles, on the loss and on the energy."""
 
 from itertools import product
 from pathlib import Path
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 ACTIVATIONS = ("linear", "tanh", "relu")
 DEPTH, STD, BATCH = 4, 5e-3, 64
 ESCAPED = 0.95
-"""A saddle is escaped where the training loss is this part of what it was at first."""
+"""A saddle counts as escaped once the training loss is this part of its initial value."""
 NETWORK = ["dataset", "activation", "seed"]
 
 
 def near(saddle: str, width: int) -> float | tuple[float, ...]:
-    """The spread of initial weights near the origin, or near the saddle of figures B.3 and B.6.
+    """Return the spread of initial weights near the origin, or near figs. B.3's and B.6's saddle.
 
-    There W_{L-1} is as SP draws it (in variance), and all others are near zero.
+    At that saddle W_{L-1} is as SP draws it (in variance), and all others are near zero.
     """
     if saddle == "origin":
         return STD
@@ -46,7 +46,7 @@ def trained(
     inference_steps: int,
     seeds: tuple[int, ...],
 ) -> "list[Run]":
-    """Both rules on every data set and activation; beta is per sample, B times smaller."""
+    """Return both rules on every data set and activation; beta is per sample, B times smaller."""
     rules: dict[str, tuple[pccore.LearningRule, float | None]] = {
         "pc": (pccore.PredictiveCoding(pccore.GradientDescent(inference_steps)), beta * BATCH),
         "bp": (pccore.Backpropagation(), None),
@@ -86,7 +86,7 @@ def trained(
 
 
 def networks(evidence: Evidence) -> "list[tuple[str, pd.DataFrame, pd.DataFrame]]":
-    """Of every network that both rules have trained: its name, and the curves of PC and of BP."""
+    """Return name, PC's curves and BP's curves of every network that both rules have trained."""
     found = []
     for name, curves in evidence.curves.groupby(NETWORK):
         by_rule = dict(list(curves.sort_values("step").groupby("variant")))
@@ -96,19 +96,19 @@ def networks(evidence: Evidence) -> "list[tuple[str, pd.DataFrame, pd.DataFrame]
 
 
 def complete(evidence: Evidence) -> bool:
-    """Whether every activation has been trained by both rules."""
+    """Return whether both rules have trained every activation."""
     trained = set(zip(evidence.runs["variant"], evidence.runs["activation"], strict=True))
     return trained == set(product(("bp", "pc"), ACTIVATIONS))
 
 
 def escape(curve: "pd.DataFrame") -> float | None:
-    """The first step evaluated at which the saddle has been left."""
+    """Return the first evaluated step at which the saddle has been escaped."""
     left = curve[curve["train_loss"] < ESCAPED * curve["train_loss"].iloc[0]]
     return None if left.empty else float(left["step"].iloc[0])
 
 
 def pc_escapes_sooner(evidence: Evidence) -> Judged | None:
-    """BP that has not escaped counts with all its steps, which is to its favour."""
+    """Judge steps to escape; BP without an escape counts with all its steps, in its favour."""
     if not complete(evidence):
         return None
     ratios: dict[str, list[float]] = {}
@@ -130,7 +130,7 @@ def pc_escapes_sooner(evidence: Evidence) -> Judged | None:
 
 
 def pc_gradients_do_not_vanish(evidence: Evidence) -> Judged | None:
-    """Until PC has escaped, at every step evaluated."""
+    """Judge gradients at every evaluated step until PC has escaped."""
     if not complete(evidence):
         return None
     norms = evidence.measured("weight_gradient_norm")
@@ -149,10 +149,10 @@ def pc_gradients_do_not_vanish(evidence: Evidence) -> Judged | None:
 
 
 def pc_meets_a_second_plateau(evidence: Evidence) -> Judged | None:
-    """Some later time of at least the length of the fall has hardly a change, and falls follow.
+    """Judge that PC's test loss has a plateau after its first fall, and falls again after it.
 
-    Of the test loss, which is measured on the same samples every time: the fall is that from 98% to
-    92% of it, hardly a change 1% of it, and what follows at least 5%.
+    All evaluations use the same samples. The first fall is from 98% to 92% of the initial loss. The
+    plateau lasts at least as long and changes the loss by less than 1%; at least 5% follow.
     """
     if not complete(evidence):
         return None
@@ -250,12 +250,12 @@ def claims(figure: str, gradients: str) -> tuple[Claim, ...]:
 
 
 CHOICES = (
-    "sigma = 5e-3 is a standard deviation (T; as a variance, in P, networks of 500 units would not "
-    "start near a saddle). The 0.1 a step of inference is of a sample's own energy: beta = 0.1 B. "
-    "How long training was is not said: at eta = 1e-3 the energy's own curvature there, 0.1, takes "
-    "10,000 steps for a factor e. At `small` the horizon at the origin was lengthened once, from "
-    "1200 steps, when PC took up to 625 and BP had not moved. CIFAR-10's convolutional networks "
-    "are left out: a run in the ledger is of fully connected layers."
+    "sigma = 5e-3 is a standard deviation, as in T (as a variance, as in P, networks of 500 units "
+    "would not start near a saddle). Inference steps of 0.1 are on the per-sample energy: beta = "
+    "0.1 B. The training duration is not stated; at eta = 1e-3 the energy's curvature there, 0.1, "
+    "takes 10,000 steps for a factor e. At `small` the horizon at the origin was lengthened once, "
+    "from 1200 steps, when PC took up to 625 and BP had not moved. CIFAR-10's convolutional "
+    "networks are omitted because the ledger describes fully connected layers."
 )
 
 

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 BATCH, BETA = 64, 0.1
 SEEDS = (0, 1, 2, 3, 4)
 ESCAPED = 0.5
-"""A saddle is escaped where the loss is this part of what it was at first."""
+"""A saddle counts as escaped once the loss is this part of its initial value."""
 
 
 class Toy(NamedTuple):
-    """A linear network for y = -x, x ~ N(1, 0.1), and how it is trained (B.4)."""
+    """A linear network for y = -x, x ~ N(1, 0.1), and its training (B.4)."""
 
     size: int
     width: int
@@ -72,7 +72,7 @@ def samples(size: int, key: Array) -> tuple[Array, Array]:
 @partial(jax.jit, static_argnums=(0, 1))
 @partial(jax.vmap, in_axes=(None, None, 0))
 def descend(toy: Toy, rule: pccore.LearningRule, seed: Array) -> tuple[Array, Array]:
-    """Losses and gradient norms of SGD, every so many steps, seeds side by side."""
+    """Return losses and gradient norms of SGD at regular steps, seeds in parallel."""
     key = jax.random.key(seed)
 
     def step(network: Any, number: Array) -> tuple[Any, tuple[Array, Array]]:
@@ -111,7 +111,7 @@ def calculate(_: Path | None, *, steps: int) -> Iterator[dict[str, Any]]:
 
 
 def _landscapes(toy: Toy, where: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Both on the plane of the energy's two extreme eigenvectors, and their curvature there."""
+    """Return both landscapes and curvatures on the plane of the energy's extreme eigenvectors."""
     x, y = samples(toy.size, jax.random.key(0))
     hidden = [toy.width] * toy.depth
     origin = OriginHessian.of_energy(x, y, hidden)
@@ -143,7 +143,7 @@ def _landscapes(toy: Toy, where: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def escapes(evidence: Evidence) -> "pd.Series":
-    """Steps to half of the first loss by network, rule and seed; all steps where it never is."""
+    """Return steps to half the initial loss by network, rule and seed; all steps if never."""
     rows = evidence.measured("train_loss").sort_values("step")
     steps = {}
     for key, own in rows.groupby(["dataset", "variant", "seed"]):
@@ -245,15 +245,15 @@ SADDLE_LANDSCAPES = (
                 pc_escapes_sooner,
             ),
             Claim(
-                "at the same learning rate, increasingly so with depth",
+                "at the same learning rate, PC's advantage grows with depth",
                 "T fig. 4.2",
                 "a larger ratio of steps in the deeper chain",
                 "medians over 5 seeds",
                 the_gap_grows_with_depth,
             ),
             Claim(
-                "at the origin the energy has negative curvature at any depth, the loss none for "
-                "H > 1",
+                "at the origin the energy has negative curvature at any depth, the loss none "
+                "for H > 1",
                 "T fig. 4.2",
                 "theory's lowest eigenvalue; 0",
                 "1%; 1e-6",
@@ -268,10 +268,10 @@ SADDLE_LANDSCAPES = (
             ),
         },
         choices=(
-            "sigma is a standard deviation, as in T. The wide network's sizes are only in a "
-            "drawing: N = 10, H = 2. All landscapes are on the plane of the energy's extreme "
-            "eigenvectors at the origin, those of chains too, and the energy's in closed form. The "
-            "steps of 0.1 are on a sample's own energy. Every batch is fresh, so that B.1's test "
+            "sigma is a standard deviation, as in T. Only a drawing shows the wide network's "
+            "sizes: N = 10, H = 2. All landscapes, chains included, are on the plane of the "
+            "energy's extreme eigenvectors at the origin, with the energy in closed form. The "
+            "steps of 0.1 are on the per-sample energy. Every batch is fresh, so B.1's test "
             "loss is the training loss."
         ),
     ),

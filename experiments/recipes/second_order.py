@@ -1,4 +1,4 @@
-"""Thesis 3.5, A.3: the equilibrium of inference and its weight gradient, expanded about a pass."""
+"""Thesis 3.5, A.3: expansions of inference's equilibrium and weight gradient at a forward pass."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from experiments.figures.measured import Figure
 
 SHARES = tuple(2.0**-k for k in range(7))
-"""Targets lie so far along the way from the prediction to the label."""
+"""Positions of targets between the prediction (0) and the label (1)."""
 
 ACTIVATIONS = ("linear", "tanh")
 PARTS = {
@@ -30,14 +30,15 @@ PARTS = {
     "bp": "gradient, BP",
 }
 MISPRINT = (
-    "The claim is the cause: eq. A.17 takes the loss's curvature for -I. With the curvature "
-    "itself, as in the two claims below, the direction is right, and its sign the other way round."
+    "The claim itself is the cause: eq. A.17 replaces the loss's curvature by -I. With the "
+    "curvature itself, as in the two claims below, the expansion holds, with the sign of the "
+    "direction reversed."
 )
-ITERATIONS = 20  # of Gauss-Newton, for the equilibrium itself
+ITERATIONS = 20  # iterations of Gauss-Newton for the equilibrium
 
 
 def errors(data_dir: Path | None, dataset: str, width: int, depth: int) -> Iterator[dict[str, Any]]:
-    """Errors of every part of the expansion, relative to the size of what it expands."""
+    """Return errors of every part of the expansion, relative to the expanded quantity."""
     import jax
     import jax.numpy as jnp
 
@@ -70,7 +71,7 @@ def errors(data_dir: Path | None, dataset: str, width: int, depth: int) -> Itera
 def relative_errors(
     network: Any, x: "jax.Array", labels: "jax.Array", share: "jax.Array"
 ) -> "dict[str, jax.Array]":
-    """Of every part, where the target is a share of the way from the prediction to the label."""
+    """Return relative errors of every part, for targets at a share of the way to the label."""
     import jax
     import jax.numpy as jnp
 
@@ -84,7 +85,7 @@ def relative_errors(
     gradient = relaxation.weight_gradients(exact)
     bp, trust_region = trust_region_gradient(network, x, y)
     _, pull = jax.vjp(lambda network: network.forward(x), network)
-    direction = pull(-expansion.departure / len(x))[0]  # of eq. 3.6: dz/dtheta I^-1 g
+    direction = pull(-expansion.departure / len(x))[0]  # eq. 3.6: dz/dtheta I^-1 g
 
     def off(found: Any, expected: Any) -> "jax.Array":
         return norm(jax.tree.map(jnp.subtract, found, expected)) / norm(expected)
@@ -99,7 +100,7 @@ def relative_errors(
 
 
 def table(evidence: Evidence, activation: str) -> "pd.DataFrame | None":
-    """Median relative errors over seeds, a row for each share, a column for each part."""
+    """Return median relative errors over seeds, a row for each share, a column for each part."""
     import pandas as pd
 
     rows = evidence.measured("expansion_error", activation=activation)
@@ -113,7 +114,7 @@ def table(evidence: Evidence, activation: str) -> "pd.DataFrame | None":
 
 
 def vanishes(evidence: Evidence, part: str) -> Judged | None:
-    """Whether an error, relative to what it is of, is proportional to the residual or smaller."""
+    """Judge that a relative error vanishes at least in proportion to the residual."""
     import numpy as np
 
     found = table(evidence, "tanh")
@@ -155,7 +156,7 @@ def figure(evidence: Evidence) -> "Figure":
 
     rows = evidence.measured("expansion_error")
     own = pd.DataFrame([json.loads(text) for text in rows["settings"]], index=rows.index)
-    # of what is exact, rounding
+    # rounding errors of exact parts
     rows = rows.join(own).assign(value=rows["value"].clip(lower=1e-12))
     keys = ["activation", "part", "share"]
     medians = rows.groupby(keys)["value"].median().reset_index()
@@ -172,7 +173,7 @@ def figure(evidence: Evidence) -> "Figure":
 SECOND_ORDER = (
     Recipe(
         name="second-order-expansion",
-        title="inference as a trust-region step, and what it adds to BP's gradient",
+        title="inference as a trust-region step, and its contribution to BP's gradient",
         source="T3.5, A.3",
         small=Setting(
             "digits, N = 32, H = 5, linear and tanh, Gaussian SP, residuals of 1 to 1/64 times "
@@ -196,7 +197,7 @@ SECOND_ORDER = (
                 lambda evidence: vanishes(evidence, "activities"),
             ),
             Claim(
-                "there the energy is its second-order expansion",
+                "at the equilibrium the energy is its second-order expansion",
                 "T eq. 3.4",
                 "a relative error that vanishes with the residual",
                 "of order 0.9 at least, median of seeds",
@@ -218,7 +219,7 @@ SECOND_ORDER = (
                 note=MISPRINT,
             ),
             Claim(
-                "which says more of PC's gradient than BP's gradient alone",
+                "this approximates PC's gradient better than BP's gradient alone",
                 "T 3.5",
                 "a smaller relative error",
                 "at the labels, linear and tanh",
@@ -226,14 +227,14 @@ SECOND_ORDER = (
                 note=MISPRINT,
             ),
             Claim(
-                "so it is with the loss's curvature times the step for the trust-region direction",
+                "eq. 3.6 holds with the loss's curvature times the step as the direction",
                 "T eq. 3.6, corrected as in docs/theory.md",
                 "a relative error that vanishes with the residual",
                 "of order 0.9 at least, median of seeds",
                 lambda evidence: vanishes(evidence, "corrected"),
             ),
             Claim(
-                "and this says more than BP's gradient",
+                "this corrected form approximates PC's gradient better than BP's gradient alone",
                 "T 3.5",
                 "a smaller relative error",
                 "at the labels, linear and tanh",
@@ -242,9 +243,9 @@ SECOND_ORDER = (
         ),
         figures={"sec-3.5-expansion": figure},
         choices=(
-            "The thesis derives this and measures nothing: networks are as deep as those of its "
-            "3.6, with weights under which tanh saturates rather than activities vanish. Small "
-            "residuals are made by moving the targets towards the predictions."
+            "The thesis derives this without measurements. Networks are as deep as those of "
+            "its 3.6, with weights under which tanh saturates and activities do not vanish. "
+            "Moving the targets towards the predictions makes residuals small."
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Thesis C.3.2: how far activities are from equilibrium, and how little inference moves them."""
+"""Thesis C.3.2: the distance of activities from equilibrium, barely changed by inference."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BETAS = (0.1, 1.0, 10.0, 100.0)
 STARTS: dict[str, Start] = {"forward": pccore.ForwardStart(), "normal": pccore.NormalStart()}
 SOURCE = "thesis C.3.2"
-EQUILIBRIUM_ITERATIONS = 20  # of Gauss-Newton; one would do for linear networks
+EQUILIBRIUM_ITERATIONS = 20  # iterations of Gauss-Newton; linear networks need only one
 
 
 class Case(NamedTuple):
@@ -47,7 +47,7 @@ RELU = Case("mnist", 128, 16, "relu", ("forward",))
 
 
 def toy(size: int = 64) -> tuple[Any, Any]:
-    """y = -x + noise, x ~ N(1, 1), noise ~ N(0, 0.5) (figure C.10)."""
+    """Return y = -x + noise, x ~ N(1, 1), noise ~ N(0, 0.5) (figure C.10)."""
     import numpy as np
 
     random = np.random.RandomState(0)
@@ -56,7 +56,7 @@ def toy(size: int = 64) -> tuple[Any, Any]:
 
 
 def trajectories(data_dir: Path | None, *cases: Case) -> Iterator[dict[str, Any]]:
-    """Distance to the equilibrium and size of all activities, for T = H steps of descent."""
+    """Return distance to the equilibrium and norm of activities, for T = H steps of descent."""
     import jax
     import numpy as np
 
@@ -72,7 +72,7 @@ def trajectories(data_dir: Path | None, *cases: Case) -> Iterator[dict[str, Any]
 
 
 def network(case: Case, variant: str) -> pccore.NetworkConfig:
-    """A ResNet of the case ("All experiments used fully connected ResNets")."""
+    """Return a ResNet of the case ("All experiments used fully connected ResNets")."""
     N, H, phi = case.width, case.depth, case.activation
     if N == 1:
         return pccore.NetworkConfig(1, 1, N, H, activation=phi, parameterisation=variant)
@@ -82,7 +82,7 @@ def network(case: Case, variant: str) -> pccore.NetworkConfig:
 def _observed(
     config: pccore.NetworkConfig, start: str, data: tuple[Any, Any], seeds: "jax.Array"
 ) -> tuple[Any, Any]:
-    """By seed, beta and step: ||z - z*|| / ||z*||, and ||z|| / ||z*||, over the whole batch."""
+    """Return ||z - z*|| / ||z*|| and ||z|| / ||z*|| of the whole batch, by seed, beta and step."""
     import jax
     import jax.numpy as jnp
 
@@ -132,7 +132,7 @@ def _rows(
 
 
 def distances(evidence: Evidence, case: Case, variant: str, start: str) -> "pd.DataFrame":
-    """Distances of one panel and variant, by step (down) and by beta and seed (across)."""
+    """Return distances of one panel and variant, by step (down) and by beta and seed (across)."""
     rows = evidence.measured(
         "activity_distance",
         dataset=case.name,
@@ -146,7 +146,7 @@ def distances(evidence: Evidence, case: Case, variant: str, start: str) -> "pd.D
 
 
 def remaining(evidence: Evidence, case: Case, variant: str, start: str) -> "pd.Series | None":
-    """The share of the first distance that is left after inference, by beta, median over seeds.
+    """Return final over initial distance by beta, median over seeds.
 
     Distances that overflow count as infinite.
     """
@@ -160,7 +160,7 @@ def remaining(evidence: Evidence, case: Case, variant: str, start: str) -> "pd.S
 
 
 def barely_moves(evidence: Evidence, variant: str, *cases: Case) -> Judged | None:
-    """At every beta that does not take activities further away, over half the way remains."""
+    """Judge that over half the distance remains at every beta that does not increase it."""
     words, holds = [], True
     for case in cases:
         for start in case.starts:
@@ -177,7 +177,7 @@ def barely_moves(evidence: Evidence, variant: str, *cases: Case) -> Judged | Non
 
 
 def never_arrives(evidence: Evidence) -> Judged | None:
-    """The SP chain's distances after inference, relative to ||z*||, at the best beta."""
+    """Judge the SP chain's final distances, relative to ||z*||, at the best beta."""
     words, holds = [], True
     for start in CHAIN.starts:
         table = distances(evidence, CHAIN, "sp", start)
@@ -201,7 +201,7 @@ def diverges(evidence: Evidence, variant: str) -> Judged | None:
 
 
 def closer(evidence: Evidence, case: Case, factor: float) -> Judged | None:
-    """The distances at which forward passes begin, medians over seeds."""
+    """Judge the initial distances of forward passes, medians over seeds."""
     found = {}
     for variant in ("sp", "mupc"):
         table = distances(evidence, case, variant, "forward")
@@ -215,7 +215,7 @@ def closer(evidence: Evidence, case: Case, factor: float) -> Judged | None:
 
 
 def course(evidence: Evidence, case: Case, start: str) -> "Figure":
-    """Median distances along inference, a panel per variant, a line per beta."""
+    """Draw median distances during inference, a panel per variant, a line per beta."""
     from experiments.figures.measured import Axis, lines
 
     rows = evidence.measured(
@@ -259,33 +259,34 @@ TRAJECTORIES = (
                 "most of the distance from z* remains",
                 "at least half at every beta that does not increase it, median over seeds",
                 lambda evidence: barely_moves(evidence, "sp", CHAIN),
-                note="From a forward start, half the distance remains, and 2% in one seed of "
-                "three. From a normal start inference smooths the draw away, to 28% of the first "
-                "distance, which is still 0.78 to 0.94 of ||z*||.",
+                note="From a forward start half the distance remains, and 2% in one of three "
+                "seeds. From a normal start inference smooths out the draw, to 28% of the "
+                "initial distance, which is still 0.78 to 0.94 of ||z*||.",
             ),
             Claim(
-                "it does not converge from either start, whatever the activity learning rate",
+                "inference in an SP chain does not converge from either start at any activity "
+                "learning rate",
                 "T fig. C.10",
                 "z* is not reached",
                 "at least 0.1 of ||z*|| away at every beta, median over seeds",
                 never_arrives,
             ),
             Claim(
-                "a higher activity learning rate makes it diverge, from either start",
+                "a higher activity learning rate makes an SP chain diverge from either start",
                 "T fig. C.10",
                 "the distance grows",
                 "at least 10-fold at the greatest beta",
                 lambda evidence: diverges(evidence, "sp"),
             ),
             Claim(
-                "a muPC chain's activities barely move either",
+                "activities of a muPC chain barely move either",
                 "T fig. C.35",
                 "most of the distance from z* remains",
                 "at least half at every beta that does not increase it, median over seeds",
                 lambda evidence: barely_moves(evidence, "mupc", CHAIN),
             ),
             Claim(
-                "nor do those of a wide SP network",
+                "activities of a wide SP network barely move either",
                 "T C.3.2, fig. C.11",
                 "most of the distance from z* remains",
                 "at least half at every beta that does not increase it, median over seeds",
@@ -297,9 +298,10 @@ TRAJECTORIES = (
                 "a smaller share of ||z*||",
                 "at least 3-fold",
                 lambda evidence: closer(evidence, CHAIN, 3),
-                note="T5.8 cites fig. C.35, which shows chains, but C.3.2 says it of wide "
-                "networks (fig. C.11), where it holds. With N = 1, muPC's scalings are 1 but for "
-                "the factor L^(-1/2), and its forward pass is as far from z* as SP's.",
+                note="T5.8 cites fig. C.35, which shows chains, but C.3.2 makes the claim "
+                "about wide networks (fig. C.11), where it holds. At N = 1 all of muPC's "
+                "scalings are 1 except L^(-1/2), and its forward pass is as far from z* as "
+                "SP's.",
             ),
             Claim(
                 "muPC's forward pass starts a wide network close to z*",
@@ -309,7 +311,7 @@ TRAJECTORIES = (
                 lambda evidence: closer(evidence, WIDE, 3),
             ),
             Claim(
-                "so it does a ReLU network",
+                "muPC's forward pass starts a ReLU network close to z*",
                 "T fig. C.36",
                 "a smaller share of ||z*|| than SP's",
                 "at least 3-fold",
@@ -322,9 +324,9 @@ TRAJECTORIES = (
             "fig-c.11-wide": lambda evidence: course(evidence, WIDE, "forward"),
             "fig-c.36-relu": lambda evidence: course(evidence, RELU, "forward"),
         },
-        choices="The rates of the activities are not named: decades, from where nothing moves to "
-        "where it diverges. N(0, 0.5) is taken as a variance. Instead of norms side by side, the "
-        "distance from z* is drawn; that of the ReLU network, which the thesis does not have, is "
-        "the equilibrium that Gauss-Newton iterations find.",
+        choices="The thesis does not give the activity learning rates: powers of ten, from no "
+        "movement to divergence. N(0, 0.5) is read as a variance. The figure shows the "
+        "distance from z* instead of separate norms. For the ReLU network, which the thesis "
+        "does not have, z* is the equilibrium found by Gauss-Newton iterations.",
     ),
 )

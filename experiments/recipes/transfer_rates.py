@@ -1,4 +1,4 @@
-"""Thesis figs. 5.5, C.31, C.32: learning rates tuned small, rerun deeper or wider, and judged."""
+"""Thesis figs. 5.5, C.31, C.32: learning rates tuned at a small size and rerun at larger ones."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from experiments.figures.measured import Figure
 
 TOLERANCE = 1.1
-"""Loss with the transferred rates, relative to the best found: that of the verdicts."""
+"""Loss with the transferred rates relative to the best found, as in the verdicts."""
 
 
 def experiment(
@@ -25,7 +25,7 @@ def experiment(
     tune: Mapping[str, Any],
     targets: Mapping[str, Any],
 ) -> transfer.Experiment:
-    """muPC on MNIST, T = H, every cell at every shape as in the figures, 3 seeds."""
+    """Return muPC on MNIST, T = H, with every cell at every shape as in the figures, 3 seeds."""
     return transfer.Experiment.from_dict(
         {
             "name": "search",
@@ -60,7 +60,7 @@ def full(width: int, targets: Mapping[str, Any]) -> transfer.Experiment:
 
 
 def all_held(evidence: Evidence) -> Judged | None:
-    """Whether the service's verdict is "held" at every target."""
+    """Judge that the verdict is "held" at every target."""
     verdicts = evidence.verdicts
     if not len(verdicts):
         return None
@@ -74,14 +74,14 @@ def all_held(evidence: Evidence) -> Judged | None:
 
 
 def smallest_losses(runs: "pd.DataFrame") -> "pd.DataFrame":
-    """Mean over seeds of the smallest single-batch loss: a row a shape, a column a cell."""
+    """Return mean smallest single-batch losses over seeds, by shape (row) and cell (column)."""
     return runs.pivot_table(
         index=["width", "depth"], columns=["weight_lr", "activity_lr"], values="min_train_loss"
     )
 
 
 def held_by_smallest_loss(evidence: Evidence) -> Judged | None:
-    """The same by the thesis's metric: excess at every target of the cell best where tuned."""
+    """Judge the excess at every target of the cell tuned by the smallest single-batch loss."""
     if not len(evidence.verdicts):
         return None
     parts, worst = [], 1.0
@@ -100,7 +100,7 @@ def held_by_smallest_loss(evidence: Evidence) -> Judged | None:
 
 
 def landscapes(evidence: Evidence, activation: str, size: str) -> "Figure":
-    """The figure of the thesis: smallest loss over eta and beta, a panel a shape."""
+    """Draw the thesis's figure: smallest loss over eta and beta, a panel for each shape."""
     from experiments.figures.measured import Axis, heat
 
     runs = evidence.trained(activation=activation)
@@ -116,18 +116,18 @@ def landscapes(evidence: Evidence, activation: str, size: str) -> "Figure":
 
 
 UNSTABLE = (
-    "At N = 32, H = 8 the best cell of tanh, and by the thesis's metric of ReLU too, has β = 50."
-    " That is beyond the stable 2B/λ_max = 26 (thesis 5.4.1), but below 68, at which 8 steps "
-    "blow up; 32 steps blow up at 35 (pccore.theory.blow_up_activity_lr). "
+    "At N = 32, H = 8 the best cell of tanh (and of ReLU by the thesis's metric) has β = 50. It "
+    "exceeds the stable limit 2B/λ_max = 26 (thesis 5.4.1) but not 68, above which 8 steps blow "
+    "up; 32 steps blow up above 35 (pccore.theory.blow_up_activity_lr). "
 )
 
 
 NOTES = {
     "depth": UNSTABLE
-    + "So T = H is the cause: a β tuned with 8 steps need not survive 32. ReLU, tuned "
-    "at β = 10, held to 32 layers; at N = 64 it drifted at 128 (docs/log.md, 2026-11-22).",
-    "width": UNSTABLE + "So the narrow tuned network is the cause: from N = 64 on tanh is best at "
-    "η = 0.1, β = 10, at N = 128 as well. ReLU, tuned at β = 10, held.",
+    + "So T = H is the cause: a β tuned with 8 steps can blow up with 32. ReLU, tuned at β = 10, "
+    "held up to 32 layers; at N = 64 it drifted at 128 (docs/decisions/transfer-experiments.md).",
+    "width": UNSTABLE + "So the small tuned width is the cause: tanh is best at η = 0.1, β = 10 at "
+    "both N = 64 and 128. ReLU, tuned at β = 10, held.",
 }
 
 
@@ -147,8 +147,8 @@ def claims(size: str, figures: str) -> tuple[Claim, Claim]:
             "no loss from transferring",
             "smallest batch loss within 10% of that of the best cell at every target",
             held_by_smallest_loss,
-            f"{NOTES[size]} The metric takes the smallest loss of any batch, and so favours β = "
-            "50 for ReLU as well, which the final loss does not.",
+            f"{NOTES[size]} The metric takes the smallest loss of any batch and so favours β = "
+            "50 for ReLU as well, unlike the final loss.",
         ),
     )
 
@@ -156,12 +156,12 @@ def claims(size: str, figures: str) -> tuple[Claim, Claim]:
 def recipe(
     size: str, small_targets: Mapping[str, Any], full_width: int, full_targets: Mapping[str, Any]
 ) -> Recipe:
-    """Transfer across `size`, "depth" or "width"."""
+    """Return the recipe of transfer across `size`, "depth" or "width"."""
     kept = {"depth": f"N = {full_width}", "width": "H = 8"}[size]
     to = ", ".join(map(str, small_targets[f"{size}s"]))
     return Recipe(
         name=f"transfer-{size}",
-        title=f"learning rates tuned small transfer across {size}",
+        title=f"learning rates tuned at a small size transfer across {size}",
         source="T5.6, figs. 5.5, C.31, C.32",
         small=Setting(
             f"MNIST, tanh and ReLU, 3 x 4 cells, tuned at N = 32, H = 8, rerun at {size} {to}, 150 "
@@ -181,8 +181,8 @@ def recipe(
             f"fig-5.5-{size}-tanh": partial(landscapes, activation="tanh", size=size),
             f"fig-C.32-{size}-relu": partial(landscapes, activation="relu", size=size),
         },
-        choices="The final loss decides, in the service's verdict; the thesis's metric, which "
-        "rewards runs that diverge later, is judged beside it.",
+        choices="The final loss decides, by the transfer verdict. The thesis's metric, which "
+        "rewards runs that diverge later, is judged separately.",
     )
 
 

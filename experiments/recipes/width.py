@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 WIDTHS = (64, 128, 256, 512, 1024)
 SLACK = 0.5
-"""Percentage points by which a wider network may do worse before it counts."""
+"""Percentage points by which a wider network may be worse before it counts against the claim."""
 
 
 def small_widths(data_dir: Path | None) -> "list[Run]":
-    """8 layers; muPC with every activation, BP with ReLU."""
+    """Return 8-layer networks; muPC with every activation, BP with ReLU."""
     training = Training(steps=200, eval_every=200)
     mupc: Rates = ([0.1], OUR_BETAS[:1])
     bp: Rates = ([OURS_BP["relu"]], [None])
@@ -42,7 +42,7 @@ def small_widths(data_dir: Path | None) -> "list[Run]":
 
 
 def full_widths(data_dir: Path | None) -> "list[Run]":
-    """8 layers; every variant with every activation."""
+    """Return 8-layer networks; every variant with every activation."""
     training = Training(steps_of("mnist", 1), eval_every=300)
     found = []
     for width in WIDTHS:
@@ -61,7 +61,7 @@ def full_widths(data_dir: Path | None) -> "list[Run]":
 
 
 def wider_is_better(evidence: Evidence) -> Judged | None:
-    """At every doubling, and from the narrowest to the widest."""
+    """Judge accuracy at every doubling, and from the narrowest to the widest."""
     parts, holds = [], True
     for activation in ACTIVATIONS:
         runs = best_cells(evidence.trained(variant="mupc", activation=activation))
@@ -115,7 +115,7 @@ WIDTH = (
             ),
         ),
         figures={"fig-C.20-width": accuracy_by_width},
-        choices="The thesis takes the best rates of every width; the small scale one pair for all, "
-        "as transfer promises.",
+        choices="The thesis uses the best rates of every width; the small scale uses one pair "
+        "for all, as transfer promises.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Evidence written by hand, so that a judge's answer is known before it is asked."""
+"""Evidence written by hand for judges with a known verdict."""
 
 import pandas as pd
 
@@ -18,12 +18,12 @@ MEASUREMENT = ("quantity", "value", "width", "depth", "activation")
 
 
 def seeds(count=3, **values):
-    """The same run with several seeds."""
+    """Return the same run with several seeds."""
     return [{**values, "seed": seed} for seed in range(count)]
 
 
 def evidence(runs=(), curves=(), verdicts=()):
-    """Frames as `gather` gives them; a curve is a run's place and a mapping of column to values."""
+    """Return frames like those of `gather`; a curve is a run's index and its columns' values."""
     frame = pd.DataFrame([{**RUN, **run} for run in runs], columns=["run_id", *RUN])
     frame["run_id"] = pd.Series([str(place) for place in range(len(frame))], dtype=object)
     points = [pd.DataFrame({"run_id": str(place), **columns}) for place, columns in curves]

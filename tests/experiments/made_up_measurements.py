@@ -1,4 +1,4 @@
-"""Evidence of probes and calculations, written by hand."""
+"""Evidence of probes and calculations written by hand."""
 
 from dataclasses import replace
 
@@ -12,6 +12,6 @@ COLUMNS = [
 
 
 def measured(rows, runs=(), curves=()):
-    """Evidence with these measurements, and the runs with ids 0, 1, … in their order."""
+    """Return evidence with these measurements, and runs with ids 0, 1, ... in order."""
     frame = pd.DataFrame(list(rows), columns=COLUMNS)
     return replace(evidence(runs, curves), measurements=frame)

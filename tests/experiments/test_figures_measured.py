@@ -1,4 +1,4 @@
-"""Lines, maps and spectra of any columns: what is drawn where, and what is written at it."""
+"""Positions and labels of lines, maps and spectra."""
 
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from results.figures import style
 
 
 def curves(hues=("pc", "bp"), panels=("one", "two")):
-    """y = x times the place of its line, from two seeds one below and one above."""
+    """Return y = x times the index of its line, for two seeds one below and one above."""
     return pd.DataFrame(
         {"x": float(x), "y": (place + 1) * x + sign, "rule": hue, "panel": panel}
         for panel in panels
@@ -25,7 +25,7 @@ def labels(axis):
     return [text.get_text() for text in axis.get_ticklabels()]
 
 
-def test_lines_are_means_with_bands_of_a_standard_deviation():
+def test_lines_are_means_with_standard_deviation_bands():
     figure = lines(curves(), Axis("x", "step"), Axis("y", "loss"), "rule", "panel", title="T")
     first, second = figure.axes
     assert [axes.get_title() for axes in (first, second)] == ["one", "two"]
@@ -36,14 +36,14 @@ def test_lines_are_means_with_bands_of_a_standard_deviation():
     assert (first.get_xlabel(), first.get_ylabel()) == ("step", "loss")
 
 
-def test_lines_of_numbers_are_in_their_order_and_named_without_zeros():
+def test_lines_of_numbers_are_sorted_and_labelled_plainly():
     frame = curves((10.0, 2.0, 0.5))
     figure = lines(frame, Axis("x", ""), Axis("y", ""), "rule", "panel", ordered=True)
     assert [line.get_label() for line in figure.axes[0].lines] == ["0.5", "2", "10"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.5", "2", "10"]
 
 
-def test_a_legend_is_no_wider_than_its_figure():
+def test_legend_fits_its_figure():
     names = [f"a rather long name of a line, {place}" for place in range(5)]
     figure = lines(curves(names), Axis("x", ""), Axis("y", ""), "rule", "panel")
     style.png(figure)
@@ -52,7 +52,7 @@ def test_a_legend_is_no_wider_than_its_figure():
     assert box.x1 <= figure.bbox.x1
 
 
-def test_predictions_are_dashed_in_the_colour_of_their_line():
+def test_predictions_are_dashed_in_line_colour():
     frame = curves(("pc",), ("one",)).assign(theory=7.0)
     line, dashes = lines(frame, Axis("x", ""), Axis("y", ""), "rule", dashed="theory").axes[0].lines
     assert dashes.get_linestyle() == "--"
@@ -64,7 +64,7 @@ def grid(xs, ys=(1, 2)):
     return pd.DataFrame({"x": x, "y": y, "value": x + y} for x in xs for y in ys)
 
 
-def test_a_map_has_the_mean_of_every_cell_and_none_of_a_missing_one():
+def test_map_shows_cell_means_and_gaps():
     frame = pd.concat([grid([1, 2, 4]), pd.DataFrame({"x": [1], "y": [1], "value": [4.0]})])
     frame = frame[(frame["x"] != 4) | (frame["y"] != 2)]
     axes = heat(frame, Axis("x", "N"), Axis("y", "H"), Axis("value", "F")).axes[0]
@@ -74,7 +74,7 @@ def test_a_map_has_the_mean_of_every_cell_and_none_of_a_missing_one():
     assert labels(axes.xaxis) == ["1", "2", "4"]
 
 
-def test_many_even_cells_have_few_round_ticks_at_their_places():
+def test_many_even_cells_have_few_round_ticks():
     xs = np.linspace(-1, 1, 30)
     figure = heat(grid(xs), Axis("x", ""), Axis("y", ""), Axis("value", ""))
     axes = figure.axes[0]
@@ -83,7 +83,7 @@ def test_many_even_cells_have_few_round_ticks_at_their_places():
 
 
 @pytest.mark.parametrize("xs", [np.linspace(-0.931, 0.931, 40), 10.0 ** np.arange(-10, 10)])
-def test_ticks_of_a_map_do_not_touch(xs):
+def test_map_ticks_do_not_overlap(xs):
     figure = heat(grid(xs), Axis("x", ""), Axis("y", ""), Axis("value", "", log=True))
     style.png(figure)
     boxes = [text.get_window_extent() for text in figure.axes[0].get_xticklabels()]
@@ -91,7 +91,7 @@ def test_ticks_of_a_map_do_not_touch(xs):
     assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
-def test_a_histogram_has_a_density_for_each_line():
+def test_histogram_draws_one_density_per_line():
     frame = pd.DataFrame({"x": [0.0, 0.0, 1.0, 1.0], "rule": ["pc", "bp"] * 2})
     figure = histogram(frame, Axis("x", "eigenvalue"), "rule", bins=2)
     axes = figure.axes[0]

@@ -1,6 +1,7 @@
-"""Every recipe: named, sourced, buildable at both scales, no verdict where nothing ran."""
+"""Properties of every recipe: texts, sources, costs, trainings and its scorecard section."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ def empty(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_says_what_it_does_and_where_it_is_from(name):
+def test_recipes_have_texts_and_sources(name):
     recipe = RECIPES[name]
     assert recipe.name == name
     assert recipe.claims
@@ -33,7 +34,7 @@ def test_a_recipe_says_what_it_does_and_where_it_is_from(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_nothing_run_is_nothing_claimed(name, empty):
+def test_empty_ledger_gives_no_verdicts(name, empty):
     for line in lines(RECIPES[name], Scale.SMALL, empty, None):
         assert line.verdict is ClaimStatus.NOT_RUN
         assert line.measured.startswith("needs ")
@@ -41,10 +42,10 @@ def test_nothing_run_is_nothing_claimed(name, empty):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_small_scale_can_be_trained_in_minutes_and_the_full_one_is_larger(name):
+def test_small_scale_takes_minutes_and_full_scale_more(name):
     recipe = RECIPES[name]
     if missing(recipe.small, None) or missing(recipe.full, None):
-        pytest.skip("its data set is not here")
+        pytest.skip("its data set is not available")
     small, full = (cost(recipe.at(scale), None) for scale in Scale)
     assert 0 < small.core_seconds <= MOST_SMALL_SECONDS
     assert full.core_seconds >= small.core_seconds
@@ -58,9 +59,23 @@ TRACED = [
 
 
 @pytest.mark.parametrize(("name", "scale"), TRACED)
-def test_every_training_of_a_recipe_can_be_traced(name, scale):
+def test_every_training_can_be_traced(name, scale):
     setting = RECIPES[name].at(scale)
     configs = {run.config for run in setting.runs(None)}
     assert configs or setting.experiments() or setting.calculate, "nothing to run"
     for config in configs:
-        trace(config)  # raises where something does not fit
+        trace(config)  # raises on incompatible shapes
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_scorecard_document_matches_recipe(name):
+    document = Path(__file__).parents[2] / "docs/scorecard.md"
+    section = document.read_text().split(f"### {name}\n")[1].split("\n### ")[0]
+    words = " ".join(section.split())
+    for claim in RECIPES[name].claims:
+        cells = (claim.text, claim.source, claim.target, claim.tolerance)
+        start = f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+        row = next((line for line in section.splitlines() if line.startswith(start)), None)
+        assert row is not None, start
+        if "**not reproduced**" in row:
+            assert " ".join(f"*{claim.text}* {claim.note}".split()) in words

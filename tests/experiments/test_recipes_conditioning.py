@@ -1,7 +1,4 @@
-"""Recipes of the conditioning of inference: judges that hold, fail and wait; networks that build.
-
-The evidence is made up, so that the answer is the thesis's wording.
-"""
+"""Judges of the conditioning recipes, on made-up evidence with verdicts known in advance."""
 
 import itertools
 
@@ -16,7 +13,7 @@ NOTHING = measured([])
 
 
 def grid(kappa, variants=("sp",), activations=conditioning.ACTIVATIONS):
-    """kappa(variant, width, depth) of two seeds at four sizes."""
+    """Return evidence of kappa(variant, width, depth) for two seeds at four sizes."""
     return measured(
         {
             "quantity": conditioning.KAPPA, "variant": variant, "activation": phi, "width": width,
@@ -36,7 +33,7 @@ def smallest(values, activation="linear"):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_run_is_not_judged(name):
+def test_no_verdict_without_evidence(name):
     for claim in RECIPES[name].claims:
         assert claim.judge(NOTHING) is None
 
@@ -54,14 +51,14 @@ def test_growth_with_depth_and_width(judge, holds, fails):
     assert not judge(grid(fails)).holds
 
 
-def test_growth_is_a_geometric_mean_over_the_other_size():
+def test_growth_is_geometric_mean_over_other_size():
     found = conditioning.growths(grid(lambda _v, n, h: 3.0 if (n, h) == (8, 2) else 12.0), "sp")
     # with depth x4 at one width and x1 at the other; likewise with width
     assert found["relu"] == pytest.approx((2, 2))
 
 
 @pytest.mark.parametrize(("ratio", "holds"), [(100, True), (2, False)])
-def test_skips_are_compared_in_the_largest_network(ratio, holds):
+def test_skips_are_compared_in_largest_network(ratio, holds):
     found = grid(
         lambda variant, n, h: ratio if variant == "sp with skips" and (n, h) == (32, 32) else 1.0,
         ("sp", "sp with skips"),
@@ -70,7 +67,7 @@ def test_skips_are_compared_in_the_largest_network(ratio, holds):
 
 
 @pytest.mark.parametrize(("ratio", "holds"), [(0.2, True), (0.02, False), (20, False)])
-def test_similar_is_the_same_order_of_magnitude(ratio, holds):
+def test_similarity_is_same_order_of_magnitude(ratio, holds):
     found = grid(
         lambda variant, n, h: ratio if variant == "mupc" else 1.0,
         ("sp with skips", "mupc", "orthogonal"),
@@ -78,13 +75,13 @@ def test_similar_is_the_same_order_of_magnitude(ratio, holds):
     assert conditioning.similar_to_residual_sp(found).holds == holds
 
 
-def test_convexity_has_no_exception():
+def test_convexity_allows_no_exception():
     assert conditioning.positive(smallest([0.1, 0.2]), ("linear",)).holds
     assert not conditioning.positive(smallest([0.1, -0.2]), ("linear",)).holds
     assert conditioning.positive(smallest([0.1], "relu"), ("linear",)) is None
 
 
-def test_decay_bounds_the_smallest_eigenvalue():
+def test_decay_bounds_smallest_eigenvalue():
     assert activity_decay.decay_bounds(smallest([1.0, 1.3])).holds
     assert not activity_decay.decay_bounds(smallest([0.9, 1.3])).holds
 
@@ -93,7 +90,7 @@ def test_decay_bounds_the_smallest_eigenvalue():
     ("accuracies", "holds"),
     [((0.9, 0.1, 0.1, 0.1), True), ((0.9, 0.1, 0.5, 0.1), False), ((0.1, 0.1, 0.1, 0.1), False)],
 )
-def test_untrainable_with_decay_but_not_without(accuracies, holds):
+def test_networks_are_untrainable_only_with_decay(accuracies, holds):
     runs = [{"variant": f"decay {alpha:g}"} for alpha in activity_decay.DECAYS]
     curves = [
         (place, {"step": [50, 100], "test_accuracy": [0.05, best]})
@@ -104,7 +101,7 @@ def test_untrainable_with_decay_but_not_without(accuracies, holds):
 
 
 def course(*runs):
-    """Runs as (variant, activation, depth, beta, accuracy, kappa along training)."""
+    """Return evidence of runs (variant, activation, depth, beta, accuracy, kappa by step)."""
     names = ("variant", "activation", "depth", "activity_lr", "test_accuracy")
     rows = [
         {
@@ -121,7 +118,7 @@ def grows(evidence):
     return conditioning_training.grows(evidence, "mnist", "sp", ("linear",))
 
 
-def test_growth_in_training_is_that_of_the_best_beta():
+def test_growth_in_training_uses_best_beta():
     found = course(
         ("sp", "linear", 8, 0.5, 0.9, [10, 30]),
         ("sp", "linear", 8, 0.1, 0.5, [10, 5]),
@@ -131,18 +128,18 @@ def test_growth_in_training_is_that_of_the_best_beta():
     assert grows(course(("sp", "tanh", 8, 0.5, 0.9, [10, 30]))) is None
 
 
-def test_the_last_finite_value_is_the_end_of_a_diverged_run():
+def test_diverged_run_ends_at_last_finite_value():
     assert grows(course(("sp", "linear", 8, 0.5, float("nan"), [10, 50, float("nan")]))).holds
 
 
 @pytest.mark.parametrize(("kappa", "holds"), [([1, 9, 3], True), ([1, 9, 8], False)])
-def test_a_spike_falls_again(kappa, holds):
+def test_spike_must_fall_again(kappa, holds):
     found = course(("sp", "linear", 8, 0.5, 0.9, kappa))
     assert conditioning_training.spikes(found, "sp").holds == holds
 
 
 @pytest.mark.parametrize(("ends", "holds"), [((10, 20), True), ((20, 10), False)])
-def test_deeper_is_worse(ends, holds):
+def test_deeper_networks_are_worse_conditioned(ends, holds):
     found = course(
         ("sp", "linear", 8, 0.5, 0.9, [1, ends[0]]), ("sp", "linear", 16, 0.5, 0.9, [1, ends[1]])
     )
@@ -167,13 +164,13 @@ def test_kinds_are_compared_with_sp(kappa, accuracy, worse, less):
 
 
 @pytest.mark.parametrize(("last", "stable"), [(11, True), (40, False)])
-def test_orthogonal_linear_networks_are_to_stay_conditioned(last, stable):
+def test_orthogonal_linear_networks_stay_conditioned(last, stable):
     found = course(("orthogonal", "linear", 8, 0.5, 0.9, [10, last]))
     assert conditioning_training.linear_orthogonal_is_stable(found).holds == stable
 
 
 @pytest.mark.parametrize(("one", "holds"), [(0.5, True), (0.9, False)])
-def test_one_step_is_compared_with_as_many_as_layers(one, holds):
+def test_one_step_is_compared_with_one_per_layer(one, holds):
     many = ("mupc", "tanh", 8, 0.5, 0.9, [1])
     found = course(many, ("mupc one step", "tanh", 8, 0.5, one, [1]))
     assert conditioning_training.one_step_is_less_accurate(found).holds == holds

@@ -1,4 +1,4 @@
-"""Judges of chapter 3's trainings, on curves made up for them."""
+"""Judges of chapter 3's trainings, on made-up curves."""
 
 import pytest
 from made_up_evidence import NOTHING, evidence
@@ -10,7 +10,7 @@ STEPS = [10, 20, 40, 80, 160, 320, 640]
 
 
 def chains(pc, bp, activations=faster.ACTIVATIONS, loss="train_loss"):
-    """Curves that fall below 0.01 at the step given for (H, eta); None for one that never does."""
+    """Return curves that fall below 0.01 at the step given for (H, eta); None means never."""
     runs, curves = [], []
     for activation in activations:
         for variant, solved in (("pc", pc), ("bp", bp)):
@@ -28,13 +28,13 @@ SLOW = {(1, 0.1): 20, (10, 0.1): 320}
 
 
 @pytest.mark.parametrize("name", ["deep-chains", "trust-region-mnist"])
-def test_nothing_run_is_not_judged(name):
+def test_no_verdict_without_evidence(name):
     for claim in RECIPES[name].claims:
         assert claim.judge(NOTHING) is None
 
 
 @pytest.mark.parametrize("loss", ["train_loss", "test_loss"])
-def test_deep_chains_are_trained_faster(loss):
+def test_speed_up_of_deep_chains(loss):
     judge = faster.deep_is_faster("tanh", loss)
     assert judge(chains(FAST, SLOW, loss=loss)).holds
     assert not judge(chains(FAST, {**SLOW, (10, 0.1): 40}, loss=loss)).holds
@@ -43,24 +43,24 @@ def test_deep_chains_are_trained_faster(loss):
     assert judge(chains(shallow, shallow, loss=loss)) is None
 
 
-def test_each_algorithm_is_judged_at_its_best_rate():
+def test_algorithms_are_judged_at_best_rate():
     several = {**SLOW, (10, 1.0): 40, (10, 0.01): None}
     assert faster.speed_ups(chains(FAST, several), "linear")[10] == pytest.approx(1)
 
 
-def test_a_run_that_never_learns_counts_as_all_batches():
+def test_run_that_never_learns_counts_all_batches():
     never = {(1, 0.1): 20, (10, 0.1): None}
     assert faster.speed_ups(chains(FAST, never), "linear")[10] == pytest.approx(640 / 40)
 
 
-def test_bp_slows_with_depth():
+def test_bp_slows_down_with_depth():
     judge = faster.bp_slows_with_depth
     assert judge(chains(FAST, SLOW)).holds
     assert not judge(chains(FAST, FAST)).holds  # twice, not three times
     assert judge(chains(FAST, SLOW, ["linear"])) is None
 
 
-def test_fifteen_layers_are_too_many_for_both():
+def test_neither_algorithm_trains_fifteen_layers():
     judge = faster.too_deep_for_both
     deep = {**FAST, (faster.TOO_DEEP, 0.1): None}
     assert judge(chains(deep, deep)).holds
@@ -69,7 +69,7 @@ def test_fifteen_layers_are_too_many_for_both():
 
 
 def wide(pc, variants=("pc", "bp")):
-    """BP's loss ends at 0.2 after 40 batches; a second rate of PC, faster at first, ends worse."""
+    """BP ends at 0.2 after 40 batches; PC's second rate is faster at first but ends worse."""
     arms = {
         ("pc", 0.1): ([1.0, *pc], pc[-1]),
         ("pc", 1.0): ([0.1, 0.1, 0.9], 0.9),
@@ -87,7 +87,7 @@ def wide(pc, variants=("pc", "bp")):
     return evidence(runs, curves)
 
 
-def test_wide_networks_are_trained_faster():
+def test_speed_up_of_wide_networks():
     judge = faster.wide_is_faster("linear")
     assert judge(wide([0.15, 0.1])).holds  # after 20 of 40
     assert not judge(wide([0.5, 0.1])).holds

@@ -1,6 +1,6 @@
-"""Recipes of spectra, forward passes, trajectories and the limit: judges, and tiny calculations.
+"""Recipes of spectra, forward passes, trajectories and the loss-energy ratio.
 
-The evidence of judges is made up; calculations are compared with theory.
+Judges get made-up evidence; small calculations are compared with theory.
 """
 
 import itertools
@@ -23,12 +23,12 @@ NOTHING = measured([])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_run_is_not_judged(name):
+def test_no_verdict_without_evidence(name):
     for claim in RECIPES[name].claims:
         assert claim.judge(NOTHING) is None
 
 
-def test_diagonal_and_the_rest_are_the_parts_of_the_hessian():
+def test_hessian_is_sum_of_diagonal_and_off_diagonal_blocks():
     config = pccore.NetworkConfig(
         3, 3, 3, 4, activation="linear", residual=False, parameterisation="sp_gaussian"
     )
@@ -40,7 +40,7 @@ def test_diagonal_and_the_rest_are_the_parts_of_the_hessian():
 
 
 def spectra(sizes=((16, 128),), **extremes):
-    """Extremes of the Hessians' parts, and densities that are 1 in one bin."""
+    """Return evidence of extreme eigenvalues of the Hessian's parts."""
     size = {"depth": 16, "width": 128}
     rows = [{"quantity": "H_largest", "variant": "ntp", **size, "value": 6.5}]
     rows += [
@@ -58,18 +58,18 @@ def spectra(sizes=((16, 128),), **extremes):
         (random_matrices.lower_bound_is_loose, "H_smallest", 0.01, -0.01),
     ],
 )
-def test_extremes_of_the_spectra(judge, name, good, bad):
+def test_extreme_eigenvalues(judge, name, good, bad):
     assert judge(spectra(**{"H_largest": 6.5, name: good})).holds
     assert not judge(spectra(**{"H_largest": 6.5, name: bad})).holds
 
 
 @pytest.mark.parametrize(("low", "high", "holds"), [(1.0, 5.2, True), (1.2, 5.0, False)])
-def test_edges_of_the_diagonal(low, high, holds):
+def test_edges_of_diagonal_blocks(low, high, holds):
     found = spectra(H_largest=6.5, D_smallest=low, D_largest=high)
     assert random_matrices.diagonal_edges(found).holds == holds
 
 
-def test_densities_differ_by_their_total_variation():
+def test_density_distance_is_total_variation():
     length = (random_matrices.EXTENT[1] - random_matrices.EXTENT[0]) / random_matrices.BINS
     found = measured(
         {"quantity": "D_density", "variant": v, "settings": str(at), "value": value / length}
@@ -81,7 +81,7 @@ def test_densities_differ_by_their_total_variation():
 
 
 def norms(last, activations=forward_pass.ACTIVATIONS, variant="mupc"):
-    """RMS activities of the last of 4 and of 64 layers."""
+    """Return evidence of RMS activities of the last of 4 and of 64 layers."""
     return measured(
         {
             "quantity": "forward_rms", "variant": variant, "activation": phi, "depth": depth,
@@ -96,7 +96,7 @@ def norms(last, activations=forward_pass.ACTIVATIONS, variant="mupc"):
     ("variant", "good", "bad"),
     [("sp", 0.01, 0.9), ("sp with skips", 50, 1.5), ("mupc", 1.5, 3), ("orthogonal", 0.9, 0.1)],
 )
-def test_forward_passes_vanish_explode_or_stay(variant, good, bad):
+def test_forward_passes_vanish_explode_or_stay_constant(variant, good, bad):
     (claim, *_) = (
         claim
         for claim in RECIPES["forward-norms"].claims
@@ -108,7 +108,7 @@ def test_forward_passes_vanish_explode_or_stay(variant, good, bad):
 
 
 def initial(**networks):
-    """By variant, at two depths: largest and smallest RMS activity, and kappa."""
+    """Return evidence of largest and smallest RMS activity and kappa, at two depths."""
     quantities = ("forward_rms_max", "forward_rms_min", KAPPA)
     return measured(
         {
@@ -134,7 +134,7 @@ def test_desiderata_at_initialisation():
     assert forward_pass.trade_off(found).holds
 
 
-def test_the_trade_off_ends_with_a_network_that_has_both():
+def test_network_with_both_properties_contradicts_trade_off():
     both = ((1.2, 0.8, 10), (1.5, 0.7, 12))
     found = initial(orthogonal=STABLE, mupc=both, sp=VANISHING, sp_with_skips=VANISHING)
     assert not forward_pass.ill_conditioned(found).holds
@@ -142,7 +142,7 @@ def test_the_trade_off_ends_with_a_network_that_has_both():
 
 
 @pytest.mark.parametrize(("later", "holds"), [(400, True), (120, False), (20, True)])
-def test_conditioning_that_drifts_either_way(later, holds):
+def test_conditioning_drifts_in_either_direction(later, holds):
     found = measured(
         {
             "quantity": KAPPA, "variant": "sp", "run_id": "0", "depth": 32, "step": step,
@@ -154,7 +154,7 @@ def test_conditioning_that_drifts_either_way(later, holds):
 
 
 def ratios(excess, last=1.0, variant="mupc"):
-    """1 + excess(width, depth) at first, and `last` times it in the end, of two seeds."""
+    """Return ratios 1 + excess(width, depth), multiplied by `last` at the end, for two seeds."""
     return measured(
         {
             "quantity": loss_energy.RATIO, "variant": variant, "width": width, "depth": depth,
@@ -177,12 +177,12 @@ def aspect(width, depth):
         (loss_energy.deeper_is_further, lambda n, h: 1 / (n * h)),
     ],
 )
-def test_loss_and_energy_at_first(judge, bad):
+def test_loss_energy_ratio_at_initialisation(judge, bad):
     assert judge(ratios(aspect)).holds
     assert not judge(ratios(bad)).holds
 
 
-def test_loss_and_energy_in_training():
+def test_loss_energy_ratio_in_training():
     assert loss_energy.training_breaks_it(ratios(aspect, 3)).holds
     assert not loss_energy.training_breaks_it(ratios(aspect, 1.2)).holds
     assert loss_energy.sp_does_not_converge(ratios(lambda n, h: 2.0**h, variant="sp")).holds
@@ -190,7 +190,7 @@ def test_loss_and_energy_in_training():
 
 
 def distances(case, variant, start, by_beta):
-    """A distance at the start, and one after inference, for each beta."""
+    """Return initial and final distances for each beta."""
     return [
         {
             "quantity": "activity_distance", "dataset": case.name, "activation": case.activation,
@@ -209,7 +209,7 @@ def chains(by_beta):
     )
 
 
-def test_activities_that_barely_move_or_diverge():
+def test_activities_barely_move_or_diverge():
     found = chains({1.0: (1.0, 0.9), 100.0: (1.0, float("nan"))})
     assert trajectories.barely_moves(found, "sp", trajectories.CHAIN).holds
     assert trajectories.diverges(found, "sp").holds
@@ -221,7 +221,7 @@ def test_activities_that_barely_move_or_diverge():
 
 
 @pytest.mark.parametrize(("mupc", "holds"), [(0.1, True), (0.5, False)])
-def test_which_forward_pass_starts_closer(mupc, holds):
+def test_closer_forward_pass(mupc, holds):
     found = measured(
         row
         for variant, first in (("sp", 1.0), ("mupc", mupc))
@@ -230,7 +230,7 @@ def test_which_forward_pass_starts_closer(mupc, holds):
     assert trajectories.closer(found, trajectories.WIDE, 3).holds == holds
 
 
-def test_a_short_chain_reaches_its_equilibrium():
+def test_short_chain_reaches_equilibrium():
     case = trajectories.Case("toy", 1, 2, "linear", ("forward",))
     rows = list(trajectories.trajectories(None, case))
     assert len(rows) == 2 * 2 * 3 * len(trajectories.BETAS) * 3  # variants, quantities, seeds

@@ -1,4 +1,4 @@
-"""Judges of chapter 6's recipes, on evidence made up for them; what is timed, and its networks."""
+"""Judges of chapter 6's recipes on made-up evidence; timed networks and updates."""
 
 from dataclasses import replace
 
@@ -13,13 +13,13 @@ NOTHING = measured([])
 
 
 @pytest.mark.parametrize("name", ["energy-vs-inference-time", "euler-heun"])
-def test_nothing_run_is_not_judged(name):
+def test_no_verdict_without_evidence(name):
     for claim in RECIPES[name].claims:
         assert claim.judge(NOTHING) is None
 
 
 def by_time(excess=lambda t: 1 / t, accuracy=lambda t: 0.5 + t / 2000, times=inference_time.TIMES):
-    """Energies after one evaluation, of which the theory's is one, and accuracies."""
+    """Return evidence of energies (theory: 1) after one evaluation, and accuracies."""
     rows, runs, curves = [], [], []
     for dataset in inference_time.DATASETS:
         for t in times:
@@ -27,7 +27,7 @@ def by_time(excess=lambda t: 1 / t, accuracy=lambda t: 0.5 + t / 2000, times=inf
             points = {"step": [10, 20], "test_accuracy": accuracy(t)}
             curves.append((len(runs), points))
             runs.append(where)
-            for step in (0, 10):  # before the first update no time has weights of its own
+            for step in (0, 10):  # before the first update all times share their weights
                 own = {**where, "seed": 0, "step": step}
                 value = 1 + (excess(t) if step else 0.5)
                 rows.append({"quantity": "numerical_energy", "value": value, **own})
@@ -35,7 +35,7 @@ def by_time(excess=lambda t: 1 / t, accuracy=lambda t: 0.5 + t / 2000, times=inf
     return measured(rows, runs, curves)
 
 
-def test_the_energy_nears_theory_with_time():
+def test_energy_approaches_theory_with_time():
     judge = inference_time.nears_theory
     assert judge(by_time()).holds
     assert not judge(by_time(excess=lambda t: 1 / abs(t - 10.5))).holds
@@ -54,7 +54,7 @@ def test_more_inference_is_more_accurate():
 
 
 def times(euler=(2.0, 30.0), heun=(1.0, 3.0), euler_spread=0.01, heun_spread=0.1):
-    """Seconds of four updates of both solvers at H = 3 and 10."""
+    """Yield durations of four updates of both solvers at H = 3 and 10."""
     for solver, pair, spread in (("euler", euler, euler_spread), ("heun", heun, heun_spread)):
         for depth, seconds in zip((3, 10), pair, strict=True):
             for step, sign in enumerate((-1, -1, 1, 1)):
@@ -78,14 +78,14 @@ def test_times_of_solvers(judge, bad):
     assert judge(measured(own for own in times() if own["variant"] == "euler")) is None
 
 
-def test_depths_are_compared_where_there_are_two():
+def test_depth_comparison_needs_two_depths():
     one = measured(own for own in times() if own["depth"] == 3)
     assert euler_heun.heun_is_faster(one).holds
     assert euler_heun.more_so_in_deep_networks(one) is None
 
 
 def cells(needed=(5, 200), heun=0.9, solvers=euler_heun.SOLVERS):
-    """Accuracies at T = 5, 20, 200 and one dt, the best from a T of H = 3 and of H = 10 on."""
+    """Return accuracies at T = 5, 20, 200 and one dt; `needed` are the best T at H = 3 and 10."""
     return evidence(
         {
             "variant": f"{solver} to {T}",
@@ -103,7 +103,7 @@ def test_accuracies_of_solvers():
     comparable, deeper = euler_heun.comparable, euler_heun.deeper_takes_longer
     assert comparable(cells()).holds
     assert not comparable(cells(heun=0.87)).holds
-    assert comparable(cells(heun=float("nan"))).holds is False  # diverged is chance
+    assert comparable(cells(heun=float("nan"))).holds is False  # a diverged run counts as chance
     assert deeper(cells()).holds
     assert not deeper(cells(needed=(20, 20))).holds
     for judge in (comparable, deeper):
@@ -111,15 +111,15 @@ def test_accuracies_of_solvers():
 
 
 @pytest.mark.parametrize("solver", euler_heun.SOLVERS)
-def test_inference_integrates_to_t(solver):
+def test_inference_integrates_to_upper_limit(solver):
     config = euler_heun.config("digits", solver, (4, 2), (20, 0.5))
     inference = config.rule.inference
     steps = inference.steps if solver == "euler" else inference.time
     assert steps * 0.5 == 20
 
 
-def test_every_update_is_timed(monkeypatch):
-    monkeypatch.setattr(euler_heun, "SOLVERS", ("euler",))  # every solver is a program
+def test_times_every_update(monkeypatch):
+    monkeypatch.setattr(euler_heun, "SOLVERS", ("euler",))  # every solver compiles a program
     monkeypatch.setitem(euler_heun.CHOSEN, ("digits", 2), ((2, 0.5),))
     size = euler_heun.Size(("digits",), 4, (2,), 1, ((2,), (0.5,)), 3, (0,))
     rows = list(euler_heun.timings(None, size))

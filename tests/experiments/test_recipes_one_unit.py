@@ -1,4 +1,4 @@
-"""Judges of chapter 3's toys, on evidence made up for them; what is calculated, against theory."""
+"""Judges of chapter 3's toy recipes on made-up evidence; calculations against theory."""
 
 import json
 from functools import partial
@@ -29,7 +29,7 @@ def row(quantity, value, settings=None, **columns):
 
 
 def both(quantity, pc, bp, **columns):
-    """One number of each algorithm for each of ten seeds; a list has one for each."""
+    """Yield one number of each algorithm for ten seeds; a list gives one for each seed."""
     for variant, values in (("pc", pc), ("bp", bp)):
         for seed, value in enumerate(np.broadcast_to(values, 10)):
             yield row(quantity, float(value), variant=variant, seed=seed, **columns)
@@ -40,7 +40,7 @@ def only_bp(rows):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_run_is_not_judged(name):
+def test_no_verdict_without_evidence(name):
     assert [claim.judge(NOTHING) for claim in RECIPES[name].claims] == [None] * len(
         RECIPES[name].claims
     )
@@ -86,7 +86,7 @@ def test_landscape_claims(judge, good, bad):
     good = list(good)
     assert judge(measured(good)).holds
     assert not judge(measured(bad)).holds
-    if judge is not landscape.minima_are_flatter:  # whose table of one variant has no ratio
+    if judge is not landscape.minima_are_flatter:  # its table of one variant has no ratio
         assert judge(only_bp(good)) is None
 
 
@@ -111,7 +111,7 @@ def test_update_angles(judge, quantity):
     assert judge(only_bp(angles(quantity, 0.9, 0.8))) is None
 
 
-def test_reliability_is_the_spread_over_seeds():
+def test_reliability_is_spread_over_seeds():
     steady = angles("cosine_with_optimal", 0.5, 0.8)
     assert updates.more_reliably(measured(steady)).holds
     loose = angles("cosine_with_optimal", 0.9, 0.8, spread=(0.2, 0.1))
@@ -126,7 +126,7 @@ def noise(error, energy):
             yield row("perturbed_energy", energy, {"std": std}, **columns)
 
 
-def test_noise_on_the_weights():
+def test_weight_noise():
     robust, hurt = measured(noise(0.8, 0.3)), measured(noise(1.2, 0.7))
     assert updates.more_robust(robust).holds
     assert not updates.more_robust(hurt).holds
@@ -136,7 +136,7 @@ def test_noise_on_the_weights():
 
 
 def course(first=1.0, last=0.5, lowest=(-1.0, -1.2, -1.5)):
-    """A map of two places, between a loss of 1 and an equilibrated energy of 1/2."""
+    """Yield a map of two points, between a loss of 1 and an equilibrated energy of 1/2."""
     for x in (0.0, 1.0):
         place = {"x": x, "y": 0.0}
         for variant, value in (("bp", 1.0), ("pc", 0.5)):
@@ -149,7 +149,7 @@ def course(first=1.0, last=0.5, lowest=(-1.0, -1.2, -1.5)):
         yield row("saddle_lowest", value, variant=variant)
 
 
-def test_the_course_of_inference():
+def test_landscape_during_inference():
     judges = (
         inference.starts_as_the_loss,
         inference.ends_as_the_equilibrated_energy,
@@ -161,11 +161,11 @@ def test_the_course_of_inference():
         assert judge(good).holds
         assert not judge(bad).holds
         assert judge(measured(list(course())[:2])) is None
-    # a twentieth of the way from 1 to 1/2 is left
+    # a twentieth of the distance from 1 to 1/2 remains
     assert inference.ends_as_the_equilibrated_energy(measured(course(last=0.524))).holds
 
 
-def test_the_energy_after_steps_of_inference_is_that_of_theory():
+def test_energy_after_inference_matches_theory():
     with jax.enable_x64(True):
         w = jnp.array([0.5, 1.2])
         expected = energy_while_inferring(one_unit.chain(), w, one_unit.SAMPLE_RATE, 7)
@@ -173,7 +173,7 @@ def test_the_energy_after_steps_of_inference_is_that_of_theory():
         assert found == pytest.approx(float(expected), rel=1e-9)
 
 
-def test_with_precisions_it_settles_where_theory_says():
+def test_equilibrium_with_precisions_matches_theory():
     precisions = (2.0, 0.5)
     with jax.enable_x64(True):
         w, chain = jnp.array([0.5, 1.2]), one_unit.chain(precisions)
@@ -183,14 +183,14 @@ def test_with_precisions_it_settles_where_theory_says():
 
 
 def ratios(bp, tp):
-    """Cosines at rising ratios."""
+    """Yield cosines at increasing ratios."""
     places = (1 / inference.EXTREME, *inference.RATIOS, inference.EXTREME)
     for name, values in (("bp", bp), ("tp", tp)):
         for ratio, value in zip(places, values, strict=True):
             yield row(f"cosine_with_{name}", value, {"ratio": ratio})
 
 
-def test_ratios_of_precisions():
+def test_precision_ratios():
     rising = (0.5, 0.8, 0.9, 0.96, 0.999)
     holding = measured(ratios(rising, rising[::-1]))
     failing = measured(ratios(rising[::-1], rising))
@@ -205,7 +205,7 @@ def test_ratios_of_precisions():
 
 
 def expansion(order=1.0, bp=2.0, linear=1e-12):
-    """Errors that are 0.2 share^order, of a gradient that is BP's but for `bp`."""
+    """Yield errors of 0.2 share^order; BP's error is `bp`, exact parts have `linear`."""
     for activation in second_order.ACTIVATIONS:
         for part in second_order.PARTS:
             for share in second_order.SHARES:
@@ -217,7 +217,7 @@ def expansion(order=1.0, bp=2.0, linear=1e-12):
                 yield row("expansion_error", value, settings, **columns)
 
 
-def test_orders_of_the_expansion():
+def test_orders_of_expansion():
     good, bad = measured(expansion()), measured(expansion(order=0.5, bp=0.1, linear=1e-3))
     for claim in RECIPES["second-order-expansion"].claims:
         assert claim.judge(good).holds, claim.text
@@ -227,8 +227,8 @@ def test_orders_of_the_expansion():
     assert "order 1.00" in judge(good).measured
 
 
-def test_errors_of_the_expansion_with_one_hidden_unit():
-    """None of activities and energy; eq. 3.6 gives w_1 the loss's slope times 1 + 1/(1 + w_2^2)."""
+def test_expansion_errors_with_one_hidden_unit():
+    """Activities and energy are exact; eq. 3.6 scales w_1's loss slope by 1 + 1/(1 + w_2^2)."""
     with jax.enable_x64(True):
         w, chain = jnp.array([0.5, 1.2]), one_unit.chain()
         errors = jax.jit(second_order.relative_errors)

@@ -1,4 +1,4 @@
-"""Judges of chapter 4's recipes, on evidence made up for them; the calculations at a tiny size."""
+"""Judges of chapter 4's recipes on made-up evidence; small calculations."""
 
 import json
 
@@ -22,7 +22,7 @@ CURVE = {
 
 
 def energies(error=0.0, last=0.2):
-    """Both energies at two steps of every depth."""
+    """Yield both energies at two steps of every depth."""
     for depth in equilibrated_energy.DEPTHS:
         for step, value in ((0, 0.4), (300, last)):
             at = {"dataset": "mnist", "depth": depth, "seed": 0, "step": step}
@@ -31,7 +31,7 @@ def energies(error=0.0, last=0.2):
 
 
 @pytest.mark.parametrize(("error", "holds"), [(0.005, True), (0.02, False)])
-def test_numerical_energies_within_a_percent(error, holds):
+def test_numerical_energies_match_within_one_percent(error, holds):
     judged = equilibrated_energy.numerical_energy_is_the_theoretical_one(
         made_up.measured(energies(error))
     )
@@ -39,13 +39,13 @@ def test_numerical_energies_within_a_percent(error, holds):
 
 
 @pytest.mark.parametrize(("last", "holds"), [(0.2, True), (0.41, False)])
-def test_training_lowers_the_energy(last, holds):
+def test_training_lowers_energy(last, holds):
     judged = equilibrated_energy.energy_changes_in_training(made_up.measured(energies(last=last)))
     assert judged.holds is holds
 
 
 def escapes(pc_escapes=True, gradient=1.0):
-    """Ten evaluations of every activation by both rules; BP stays, PC leaves at the third."""
+    """Return ten evaluations by both rules; BP stays at the saddle, PC escapes at the third."""
     runs, curves, rows = [], [], []
     for activation in saddle_escape.ACTIVATIONS:
         for variant in ("pc", "bp"):
@@ -62,19 +62,19 @@ def escapes(pc_escapes=True, gradient=1.0):
 
 
 @pytest.mark.parametrize("escapes_at_all", [True, False])
-def test_escapes(escapes_at_all):
+def test_escapes_from_saddle(escapes_at_all):
     seen = escapes(escapes_at_all)
     assert saddle_escape.pc_escapes_sooner(seen).holds is escapes_at_all
     assert saddle_escape.pc_meets_a_second_plateau(seen).holds is escapes_at_all
 
 
 @pytest.mark.parametrize(("gradient", "holds"), [(0.1, True), (0.005, False)])
-def test_gradients_near_the_saddle(gradient, holds):
+def test_gradients_near_saddle(gradient, holds):
     assert saddle_escape.pc_gradients_do_not_vanish(escapes(gradient=gradient)).holds is holds
 
 
 def spectrum(loss=0.0, error=0.0, energy=-1.0):
-    """Two eigenvalues of each landscape of one deep network."""
+    """Yield two eigenvalues of each landscape of one deep network."""
     for variant, lowest in (("loss", loss), ("energy", energy)):
         for quantity, wrong in (("hessian_eigenvalue", error),
                                 ("theoretical_hessian_eigenvalue", 0.0)):  # fmt: skip
@@ -90,7 +90,7 @@ def spectrum(loss=0.0, error=0.0, energy=-1.0):
                 }
 
 
-def test_hessians():
+def test_hessian_claims():
     good, wrong = made_up.measured(spectrum()), made_up.measured(spectrum(error=0.05))
     assert hessians.theory_is_exact(good).holds
     assert not hessians.theory_is_exact(wrong).holds
@@ -100,7 +100,7 @@ def test_hessians():
     assert not hessians.loss_is_flat_when_deep(made_up.measured(spectrum(loss=-0.5))).holds
 
 
-def test_hessians_of_toys_are_calculated_without_files():
+def test_toy_hessians_need_no_data_files():
     cases = [hessians.Case("chain", 1, 1), hessians.Case("toy", 2, 1)]
     rows = list(hessians.calculate(None, saddle=hessians.at_origin, cases=cases))
     seen = made_up.measured([{key: row.get(key) for key in made_up.COLUMNS} for row in rows])
@@ -110,7 +110,7 @@ def test_hessians_of_toys_are_calculated_without_files():
 
 @pytest.mark.parametrize(("deeper", "holds"), [(60, True), (15, False)])
 def test_escapes_of_toys(deeper, holds):
-    """PC leaves both chains at step 10, BP the shallow one at 20 and the deep one at `deeper`."""
+    """PC escapes both chains at step 10, BP the shallow one at 20, the deep one at `deeper`."""
     rows = []
     for depth, variant, left in ((1, "pc", 10), (1, "bp", 20), (2, "pc", 10), (2, "bp", deeper)):
         for step in range(0, 100, 5):
@@ -135,7 +135,7 @@ def test_curvature_of_toys():
 
 
 def test_matrix_completion_in_a_few_steps():
-    """Far from enough for BP to leave the origin: the first claim fails, the others lack data."""
+    """BP stays at the origin in so few steps: the first claim fails, the others lack data."""
     how = matrix_completion.Descent(5e-2, 20, 10)
     rows = list(matrix_completion.calculate(None, bp=how, pc=how, seeds=(0,)))
     seen = made_up.measured([{key: row.get(key) for key in made_up.COLUMNS} for row in rows])
@@ -144,7 +144,7 @@ def test_matrix_completion_in_a_few_steps():
     assert matrix_completion.pc_escapes_sooner(seen) is None
 
 
-def test_nothing_is_claimed_without_evidence():
+def test_no_verdict_without_evidence():
     recipes = (
         *equilibrated_energy.EQUILIBRATED_ENERGY,
         *saddle_landscapes.SADDLE_LANDSCAPES,

@@ -1,7 +1,4 @@
-"""The recipes of chapter 5's training: judges that hold, fail and wait; networks that can be built.
-
-Claims are judged on evidence made up for the purpose, so that the answer is the thesis's wording.
-"""
+"""Judges of chapter 5's training recipes on made-up evidence, and their networks."""
 
 import pytest
 from made_up_evidence import NOTHING, evidence, seeds
@@ -19,7 +16,7 @@ ACTIVATIONS = ("linear", "tanh", "relu")
 
 
 def by_depth(accuracies, activations=ACTIVATIONS):
-    """Runs of every variant at 8 and 64 layers with these accuracies, None for a diverged run."""
+    """Return runs of every variant at 8 and 64 layers; an accuracy of None means diverged."""
     return evidence(
         run
         for activation in activations
@@ -36,25 +33,25 @@ def by_depth(accuracies, activations=ACTIVATIONS):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_run_is_not_judged(name):
+def test_no_verdict_without_evidence(name):
     for claim in RECIPES[name].claims:
         assert claim.judge(NOTHING) is None
 
 
-def test_a_diverged_run_counts_as_chance():
+def test_diverged_run_counts_as_chance():
     found = evidence([{"seed": 0, "test_accuracy": 0.9}, {"seed": 1, "test_accuracy": 0.7}])
     assert accuracy(found) is None  # two seeds of three
     runs = [*seeds(2, test_accuracy=0.8), {"seed": 2, "test_accuracy": float("nan")}]
     assert accuracy(evidence(runs)) == pytest.approx((80 + 80 + 10) / 3)
 
 
-def test_the_best_cell_is_the_most_accurate_in_the_mean_of_complete_ones():
+def test_best_cell_has_highest_mean_among_complete_cells():
     runs = seeds(weight_lr=0.1, test_accuracy=0.8) + seeds(weight_lr=0.5, test_accuracy=0.6)
     runs += [{"weight_lr": 0.01, "test_accuracy": 0.99}]
     assert set(best_cells(evidence(runs).runs)["weight_lr"]) == {0.1}
 
 
-def test_bp_without_a_beta_is_a_cell_too():
+def test_bp_without_beta_is_a_cell():
     runs = seeds(variant="bp", activity_lr=float("nan"), test_accuracy=0.8)
     assert accuracy(evidence(runs), variant="bp") == pytest.approx(80)
 
@@ -93,7 +90,7 @@ def at_128(accuracies, steps=200, curve=(0.2, 0.5, 0.8), bp=0.9):
     return evidence(runs, [(place, points) for place in range(len(accuracies))])
 
 
-def test_the_accuracy_at_128_layers_is_judged_after_as_many_epochs_as_stated():
+def test_claims_at_128_layers():
     reaches, trains, steady = RECIPES["depth-128-mnist"].claims
     assert reaches.judge(at_128([0.99, 0.99, 0.99])) is None
     assert trains.judge(at_128([0.7, 0.75, 0.8])).holds
@@ -124,7 +121,7 @@ def of_widths(percents):
     )
 
 
-def test_wider_is_better():
+def test_wider_networks_are_more_accurate():
     assert width.wider_is_better(of_widths([80, 85, 84.8, 90])).holds
     assert not width.wider_is_better(of_widths([80, 85, 84, 90])).holds
     assert not width.wider_is_better(of_widths([80, 79.9, 79.8, 79.7])).holds
@@ -147,16 +144,16 @@ def test_exact_inference_claims():
         assert judge(falling).holds
         assert not judge(rising).holds
         assert not judge(exact([4, 2, float("nan")])).holds
-        one_blew_up = exact([4, 2, 1])
-        one_blew_up.runs.loc[0, "outcome"] = "diverged"
-        assert not judge(one_blew_up).holds
+        one_diverged = exact([4, 2, 1])
+        one_diverged.runs.loc[0, "outcome"] = "diverged"
+        assert not judge(one_diverged).holds
     assert exact_inference.test_loss_starts_higher(falling).holds
     assert not exact_inference.test_loss_starts_higher(exact([4, 2], (1.0, 5.0))).holds
     assert exact_inference.deepest_at_chance(falling).holds
     assert not exact_inference.deepest_at_chance(exact([4, 2], accuracy=0.6)).holds
 
 
-def test_transfer_is_judged_by_every_target():
+def test_transfer_must_hold_at_every_target():
     held = [{"depth": depth} for depth in (16, 32)]
     assert transfer_rates.all_held(evidence(verdicts=held)).holds
     drifted = [*held, {"depth": 64, "verdict": "drifted", "regret": float("nan")}]
@@ -166,7 +163,7 @@ def test_transfer_is_judged_by_every_target():
 
 
 @pytest.mark.parametrize(("there", "holds"), [(0.054, True), (0.06, False)])
-def test_transfer_by_the_smallest_loss_compares_with_the_best_there(there, holds):
+def test_transfer_by_smallest_loss_uses_best_cell_at_target(there, holds):
     def shape(depth_, losses):
         return [
             {"width": 32, "depth": depth_, "activity_lr": beta, "min_train_loss": loss}
@@ -179,7 +176,7 @@ def test_transfer_by_the_smallest_loss_compares_with_the_best_there(there, holds
 
 
 def searched(best):
-    """Every cell of the small grid with two seeds; the best is 0.05 below the others."""
+    """Return every cell of the small grid with two seeds; `best` is 0.05 below the others."""
     return evidence(
         run
         for activation in ACTIVATIONS
@@ -195,7 +192,7 @@ def searched(best):
     )
 
 
-def test_optima_may_be_one_place_of_the_grid_off():
+def test_optima_tolerate_one_grid_place():
     eta, beta = (claim.judge for claim in RECIPES["optima"].claims[:2])
     assert eta(searched((0.1, 1.0))).holds
     assert eta(searched((0.05, 1.0))).holds
@@ -206,7 +203,7 @@ def test_optima_may_be_one_place_of_the_grid_off():
 
 
 @pytest.mark.parametrize("variant", ["mupc", "sp", "bp", depth.ONE])
-def test_networks_are_those_of_the_variant(variant):
+def test_variants_determine_networks(variant):
     training = Training(steps=2, eval_every=1, inference_steps=1 if variant == depth.ONE else None)
     rates = ([0.1], [1.0])
     run, *_ = classifiers("digits", variant, (4, 3), rates, training, None, activation="tanh")
@@ -218,7 +215,7 @@ def test_networks_are_those_of_the_variant(variant):
     assert (run.lane.activity_lr is None) is (variant == "bp")
 
 
-def test_one_step_shares_its_reference_with_the_depth_recipe():
+def test_one_step_recipe_shares_runs_with_depth_recipe():
     ids = [{run.run_id for run in RECIPES[name].small.runs(None)} for name in NAMES[:2]]
     shared = ids[0] & ids[1]
     assert len(shared) == 3 * 2 * 3  # depths, cells, seeds

@@ -1,4 +1,4 @@
-"""`experiments`: a recipe is run once, judged by what the ledger has, and written as a table."""
+"""Execution of a recipe, its verdicts from the ledger, its cost and its scorecard."""
 
 import pandas as pd
 import pytest
@@ -73,7 +73,7 @@ def ledger(tmp_path):
     return results.open(tmp_path / "runs", create=True)
 
 
-def test_a_recipe_runs_through_pool_and_ledger_once(ledger, tmp_path):
+def test_recipe_runs_once(ledger, tmp_path):
     calculations.clear()
     with jobs.LocalPool(1) as pool:
         evidence = perform(RECIPE, Scale.SMALL, ledger, pool)
@@ -91,7 +91,7 @@ def test_a_recipe_runs_through_pool_and_ledger_once(ledger, tmp_path):
         pd.testing.assert_frame_equal(getattr(evidence, name), getattr(again, name))
 
 
-def test_another_calculation_is_made_when_the_setting_changes(ledger):
+def test_changed_setting_is_calculated_again(ledger):
     calculations.clear()
     changed = Setting("other things", calculate=calculate)
     with jobs.LocalPool(1) as pool:
@@ -101,7 +101,7 @@ def test_another_calculation_is_made_when_the_setting_changes(ledger):
     assert len(calculations) == 2
 
 
-def test_claims_are_judged_by_the_ledger_alone(ledger):
+def test_claims_are_judged_on_ledger_rows(ledger):
     rows = [{"quantity": "edge", "width": 4, "value": 5.1, "experiment": "reproduce-trial-small"}]
     now = pd.Timestamp("2026-01-01", tz="UTC").to_pydatetime()
     ledger.append_measurements([{"created": now, **row} for row in rows])
@@ -114,7 +114,7 @@ def test_claims_are_judged_by_the_ledger_alone(ledger):
     }
 
 
-def test_a_claim_of_one_scale_is_judged_at_no_other(ledger):
+def test_claim_of_one_scale_is_judged_only_there(ledger):
     claim = Claim("it is far", "T1", "1", "0", lambda _: Judged("1", True), scale=Scale.FULL)
     runs = Setting("", small_runs)
     small, full = (
@@ -126,7 +126,7 @@ def test_a_claim_of_one_scale_is_judged_at_no_other(ledger):
     assert full.verdict == "reproduced"
 
 
-def test_a_claim_that_fails_says_so_with_its_cause(ledger):
+def test_failed_claim_shows_its_cause(ledger):
     with jobs.LocalPool(1) as pool:
         perform(RECIPE, Scale.SMALL, ledger, pool)
     card = scorecard([RECIPE], Scale.SMALL, ledger)
@@ -138,18 +138,18 @@ def test_a_claim_that_fails_says_so_with_its_cause(ledger):
     assert len({line.count("|") for line in table}) == 1
 
 
-def test_a_cost_counts_the_runs_and_the_searches():
+def test_cost_counts_runs_and_searches():
     runs = small_runs(None)
     assert cost(Setting("", small_runs), None).runs == 2
     arithmetic = sum(work(run.config) for run in runs) / CORE_RATE
     assert cost(Setting("", small_runs, seconds=100), None).core_seconds == pytest.approx(
         arithmetic + 4 + 100
     )
-    # 2 cells at the tuned shape, and 2 neighbours at most at the target
+    # 2 cells at the tuned shape, at most 2 neighbours at the target
     assert cost(Setting("", experiments=searches), None).runs == 4
 
 
-def test_missing_data_is_said_before_anything_is_run(ledger, tmp_path):
+def test_missing_data_fails_before_anything_runs(ledger, tmp_path):
     calculations.clear()
     recipe = Recipe(
         "trial", "", "", Setting("", calculate=calculate, datasets=("mnist",)), RECIPE.full, ()
@@ -159,13 +159,13 @@ def test_missing_data_is_said_before_anything_is_run(ledger, tmp_path):
     assert calculations == []
 
 
-def test_an_empty_ledger_is_no_evidence(ledger):
+def test_empty_ledger_gives_empty_evidence(ledger):
     evidence = gather(ledger, "reproduce-trial-small")
     assert [len(frame) for frame in vars(evidence).values()] == [0, 0, 0, 0]
     assert evidence.seconds == 0
 
 
-def test_a_batch_is_what_a_network_is_trained_on():
+def test_batch_is_standardised():
     x, y = batch("digits", None, 5)
     data = pccore.data.load("digits")
     assert (x.shape, y.shape) == ((5, 64), (5, 10))

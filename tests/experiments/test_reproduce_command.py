@@ -10,7 +10,7 @@ from experiments.__main__ import app
 from jobs.cli.entry import run_command
 from jobs.cli.main import main
 
-CHEAP = "toy-landscape"  # calculated from an embedded toy, in seconds
+CHEAP = "toy-landscape"  # calculated in seconds from a built-in data set
 
 
 def mupc(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
@@ -21,14 +21,14 @@ def mupc(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_list_has_every_recipe_with_its_estimated_time(tmp_path, monkeypatch, capsys):
+def test_list_shows_every_recipe_with_estimates(tmp_path, monkeypatch, capsys):
     assert mupc(monkeypatch, tmp_path, "list", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == list(RECIPES)
     assert all(row["small"]["seconds"] > 0 and row["full"]["gpu_hours"] > 0 for row in rows)
 
 
-def test_run_leaves_figures_rows_and_verdicts(tmp_path, monkeypatch, capsys):
+def test_run_writes_figures_rows_and_verdicts(tmp_path, monkeypatch, capsys):
     assert mupc(monkeypatch, tmp_path, "run", CHEAP) == 0
     assert "toy-landscape" in capsys.readouterr().out
     figures = {path.stem for path in (tmp_path / "report/reproduce/small").glob("*.png")}
@@ -52,7 +52,7 @@ def test_run_leaves_figures_rows_and_verdicts(tmp_path, monkeypatch, capsys):
         (["scorecard", "--ledger", "nowhere"], ["nowhere"]),
     ],
 )
-def test_user_errors_are_one_sentence_and_leave_nothing(
+def test_user_errors_print_one_line_and_write_nothing(
     tmp_path, monkeypatch, capsys, arguments, words
 ):
     (tmp_path / "taken").write_text("a file")
@@ -68,7 +68,7 @@ def test_rejects_unknown_layouts_in_the_environment(tmp_path, monkeypatch, capsy
     assert "MUPC_LAYOUTS" in capsys.readouterr().err
 
 
-def test_experiments_is_a_command_of_its_own(tmp_path, monkeypatch, capsys):
+def test_python_m_experiments_lists_recipes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["experiments", "list", "--json"])
     with pytest.raises(SystemExit) as ended:
@@ -77,7 +77,7 @@ def test_experiments_is_a_command_of_its_own(tmp_path, monkeypatch, capsys):
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == list(RECIPES)
 
 
-def test_mupc_without_a_checkout_says_where_the_recipes_are(monkeypatch, tmp_path, capsys):
+def test_reproduce_needs_source_checkout(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("jobs.cli.recipes.find_spec", lambda name: None)
     assert mupc(monkeypatch, tmp_path, "list") == 2
     assert "part of the source checkout" in capsys.readouterr().err
