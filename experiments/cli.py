@@ -11,13 +11,13 @@ import results
 from experiments import RECIPES, Evidence, Line, Recipe, as_markdown, perform, scorecard
 from experiments.cost import cost, missing
 from experiments.scale import Scale
-from jobs.cli.options import CHECKPOINT_MINUTES, PoolKind
+from jobs.cli.options import PoolKind
 from jobs.cli.pool_setup import check_folder, check_pool, working_pool
 from jobs.cli.progress import display
 from jobs.cli.statistics import RunStatistics
 from jobs.cli.tables import plain_table, screen
 from jobs.errors import CommandError
-from jobs.pools.settings import layout_policy
+from jobs.pools.settings import CHECKPOINT_MINUTES, layout_policy
 from results.durations import duration
 
 if TYPE_CHECKING:

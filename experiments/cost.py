@@ -43,8 +43,8 @@ def cost(setting: Setting, data_dir: Path | None) -> Cost:
         shapes = (experiment.tune.shape, *experiment.targets)
         programs += len({plan.config(arm, shape) for arm in plan.arms for shape in shapes})
         for arm in plan.arms:
-            for demand in plan.ahead(arm, plan.trials(arm)):
-                count, total = count + demand.runs, total + demand.work
+            for planned in plan.remaining(arm, plan.trials(arm)):
+                count, total = count + planned.runs, total + planned.work
     return Cost(
         runs=count,
         core_seconds=total / CORE_RATE + programs * COMPILE_SECONDS + setting.seconds,
