@@ -161,6 +161,7 @@ def test_late_result_of_requeued_group_is_ignored(cluster: Nodes, tmp_path: Path
         assert [run_id for run_id, *_ in results_of(driver)] == ["first-0", "second-0"]
 
 
+@pytest.mark.slow
 def test_run_that_exceeds_memory_fails(cluster: Nodes, tmp_path: Path) -> None:
     total, available = memory()
     if available < 8 * 2**30:

@@ -21,7 +21,7 @@ from transfer.engine.pool import Group, GroupResult
 pytestmark = pytest.mark.ray
 
 # About six seconds on an idle core: long enough for several checkpoints.
-LONG = dataclasses.replace(SMALL, steps=60_000, eval_every=60_000)
+LONG = dataclasses.replace(SMALL, steps=40_000, eval_every=40_000)
 
 
 class Watched(Checkpoints):
@@ -128,7 +128,7 @@ def test_group_of_lost_worker_continues(
     unbroken: tuple[pccore.Outcome, ...],
     number: signal.Signals,
 ) -> None:
-    pool = make_ray_pool(workers=1, checkpoints=watched, checkpoint_seconds=0.6)
+    pool = make_ray_pool(workers=1, checkpoints=watched, checkpoint_seconds=0.4)
     result = lose(pool, watched, number)
     same_bits(result, unbroken)
 
@@ -139,7 +139,7 @@ def test_preempted_worker_saves_at_once(
     pool = make_ray_pool(workers=1, checkpoints=watched, checkpoint_seconds=1000)
     pid = worker_of(pool)
     pool.submit(long_group())
-    assert pool.collect(timeout=1.5) == []
+    assert pool.collect(timeout=0.8) == []
     assert watched.saved == 0
     os.kill(pid, signal.SIGTERM)
     [result] = collect_all(pool, 1)
@@ -154,7 +154,7 @@ def test_closed_pool_saves_its_group_and_the_next_continues(
     monkeypatch.setattr("jobs.pools.ray_pool.CLOSE_SECONDS", PATIENCE)
     with make_pool(1) as pool:
         unbroken = outcomes_of(pool)
-    with make_pool(1, checkpoints=watched, checkpoint_seconds=0.6) as pool:
+    with make_pool(1, checkpoints=watched, checkpoint_seconds=0.4) as pool:
         pool.submit(long_group())
         until_saved(watched, 2, pool)
     assert watched.saved >= 3
@@ -170,7 +170,7 @@ def test_group_with_corrupt_checkpoint_starts_again(
 ) -> None:
     with LocalPool(1, checkpoints=watched) as pool:
         pool.submit(long_group())
-        assert pool.collect(timeout=1.5) == []
+        assert pool.collect(timeout=0.8) == []
     [path] = (tmp_path / "ledger" / "checkpoints").iterdir()
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

@@ -110,6 +110,7 @@ def test_killed_at_every_named_moment(tmp_path: Path, undisturbed: results.Ledge
     check_finished(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_killed_at_random_moments(tmp_path: Path, undisturbed: results.Ledger, seed: int) -> None:
     write_spec(tmp_path)
