@@ -62,7 +62,7 @@ from pccore.training.probe import Probe, Reading
 from pccore.training.snapshots import Snapshots
 
 CONVENTIONS = 1
-"""Version of everything numerical: raised when the same settings would give other results."""
+"""Version of the numerics; increased when the same settings would give different results."""
 
 __all__ = [
     "ACTIVATIONS",

@@ -22,11 +22,10 @@ class Registry(Mapping[str, T], Generic[T]):
         self.kind = kind
         self._entries = dict(entries)
 
-    def __getitem__(self, name: str) -> T:
-        try:
+    def __getitem__(self, name: object) -> T:
+        if isinstance(name, str) and name in self._entries:
             return self._entries[name]
-        except (KeyError, TypeError):
-            raise UnknownNameError(self._unknown(name)) from None
+        raise UnknownNameError(self._unknown(name))
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self._entries

@@ -52,13 +52,13 @@ class InferenceScheme(ABC):
     """
 
     uses_activity_lr: ClassVar[bool] = True
-    """Whether the result depends on beta."""
+    """True if the result depends on beta."""
 
     uses_start: ClassVar[bool] = True
-    """Whether the result depends on where inference begins."""
+    """True if the result depends on the activities from which inference begins."""
 
     splits_batches: ClassVar[bool] = False
-    """Whether each sample of a batch is inferred independently of the others."""
+    """True if each sample of a batch is inferred independently of the others."""
 
     @property
     def step_limit(self) -> int:

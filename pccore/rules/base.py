@@ -22,19 +22,19 @@ class LearningRule(ABC):
     """
 
     infers: ClassVar[bool] = False
-    """Whether the rule has an inference phase."""
+    """True if the rule has an inference phase."""
 
     inference: InferenceScheme | None = None
     start: Start = ForwardStart()
 
     @property
     def splits_batches(self) -> bool:
-        """Whether each sample of a batch is treated independently of the others."""
+        """True if each sample of a batch is treated independently of the others."""
         return False
 
     @property
     def needs_activity_lr(self) -> bool:
-        """Whether the gradients depend on beta."""
+        """True if the gradients depend on beta."""
         return self.inference is not None and self.inference.uses_activity_lr
 
     @abstractmethod

@@ -26,7 +26,7 @@ class PredictiveCoding(LearningRule):
 
     @property
     def splits_batches(self) -> bool:
-        """Whether each sample of a batch is inferred independently of the others."""
+        """True if each sample of a batch is inferred independently of the others."""
         return self.inference.splits_batches and isinstance(self.start, ForwardStart)
 
     def gradients(

@@ -9,7 +9,7 @@ from pccore.training.probe import Reading
 
 
 class Status(StrEnum):
-    """How a run ended."""
+    """The final status of a run."""
 
     TRAINED = "trained"
     AT_CHANCE = "at_chance"  # all steps were taken, but the network predicts no better than chance
