@@ -23,7 +23,7 @@ class Layer(eqx.Module):
     phi: Callable[[Array], Array] = eqx.field(static=True)
     skip: bool = eqx.field(static=True)
 
-    def __call__(self, z: Float[Array, "B N_in"]) -> Float[Array, "B N_out"]:
+    def __call__(self, z: Float[Array, "*B N_in"]) -> Float[Array, "*B N_out"]:
         """Predict the activities of the next layer."""
         prediction = self.scale * (self.phi(z) @ self.weight.T)
         if self.bias is not None:
