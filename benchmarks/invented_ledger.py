@@ -58,7 +58,7 @@ def build(folder: Path, runs: int, points: int, merged: int, small: int) -> None
         runs: how many there are.
         points: of the curve of each.
         merged: files as a compaction leaves them.
-        small: files beside them, of one group each.
+        small: further files of one group each.
     """
     ledger = results.open(folder, create=True)
     draw = np.random.default_rng(0)

@@ -5,7 +5,7 @@
 A case is H x N x lanes. A step has three phases (forward pass, T = H inference steps, learning);
 each takes the longest of its arithmetic at the peak rate, its traffic at the memory's bandwidth,
 and its kernel launches one after the other. docs/performance.md derives the counts. With a GPU, the
-measured time of a step inside `pccore.fit_many` stands beside the prediction.
+measured time of a step inside `pccore.fit_many` is listed with the prediction.
 """
 
 import argparse

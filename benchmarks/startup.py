@@ -109,10 +109,10 @@ def add_peer(report: Report, shape: Shape, limit: float) -> None:
     seconds = dict(zip(report.columns[2:], map(float, ours[2:]), strict=True))
     try:
         found = started([sys.executable, Path(peer.__file__), label(shape)], limit)
-        said, sign = {name: f"{value:.2f}" for name, value in found.items()}, ""
+        shown, sign = {name: f"{value:.2f}" for name, value in found.items()}, ""
     except subprocess.TimeoutExpired:
-        found, said, sign = {"first step": limit}, {"first step": f"> {limit:.0f}"}, "> "
-    cells = [said.get(stage, "") for stage in (*STAGES, PROCESSOR)]
+        found, shown, sign = {"first step": limit}, {"first step": f"> {limit:.0f}"}, "> "
+    cells = [shown.get(stage, "") for stage in (*STAGES, PROCESSOR)]
     report.rows.append([place, "peer, cold", *cells])
     ratio = found["first step"] / seconds["first step"]
     report.ratios[f"cold first step, peer / ours, {label(shape)}"] = ratio

@@ -6,7 +6,7 @@ A trial is one MNIST epoch of 937 steps. Ours are whole trials on one LocalPool,
 train them: its own choice of lanes, data handling, and an evaluation on 10,000 test samples every
 300 steps. A peer is one process per core, pinned to it, and its rate is extrapolated from a
 stretch of bare training steps, without data handling or evaluation. The two take turns. The ratio
-of processor seconds per trial stands beside that of the rates: other work hardly touches it.
+of processor seconds per trial is listed too: other work hardly changes it.
 """
 
 import argparse

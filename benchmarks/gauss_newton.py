@@ -1,11 +1,11 @@
-"""Equilibrium inference beside descent: time of a training step, and energy against time.
+"""Gauss-Newton inference and gradient descent: time of a training step, energy against time.
 
-    python benchmarks/equilibrium.py [--shapes 8x128,32x128,128x128] [--activation relu]
+    python benchmarks/gauss_newton.py [--shapes 8x128,32x128,128x128] [--activation relu]
 
 The first table: milliseconds of a training step (one batch of 64, one Adam update) with T = H
-gradient steps and with one iteration of equilibrium inference. The second: the energy of the first
-64 images of MNIST (made-up ones where it is missing) at initialisation, and how long each
-scheme takes to get there. All on one core, in processor time.
+gradient steps and with one Gauss-Newton iteration. The second: the energy that each scheme reaches
+on the first 64 images of MNIST (random ones where it is missing) at initialisation, and its time.
+Processor time on one core.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
     options = parse()
     cap_threads(1)
     step = Report(
-        "Training step with equilibrium inference, in ms",
+        "Training step with Gauss-Newton inference, in ms",
         ["H x N", "T = H gradient steps", "one iteration", "times faster"],
         notes=[f"{options.activation}, B = {BATCH}, Adam, one core, processor time."],
     )
@@ -76,7 +76,7 @@ def add_step(report: Report, shape: Shape, options: argparse.Namespace) -> None:
 
     import pccore
 
-    schemes = {"descent": pccore.GradientDescent(shape[0]), "equilibrium": pccore.GaussNewton()}
+    schemes = {"descent": pccore.GradientDescent(shape[0]), "gauss_newton": pccore.GaussNewton()}
     timed = {
         name: steps.stepper(
             shape,
@@ -88,10 +88,10 @@ def add_step(report: Report, shape: Shape, options: argparse.Namespace) -> None:
         for name, scheme in schemes.items()
     }
     best = in_turns(timed, options.repeats, clock=time.process_time)
-    ratio = report.ratios[f"descent / equilibrium, {label(shape)}"] = (
-        best["descent"] / best["equilibrium"]
+    ratio = report.ratios[f"descent / Gauss-Newton, {label(shape)}"] = (
+        best["descent"] / best["gauss_newton"]
     )
-    cells = [f"{1e3 * best['descent']:.2f}", f"{1e3 * best['equilibrium']:.2f}", f"{ratio:.1f}"]
+    cells = [f"{1e3 * best['descent']:.2f}", f"{1e3 * best['gauss_newton']:.2f}", f"{ratio:.1f}"]
     report.rows.append([f"{shape[0]} x {shape[1]}", *cells])
 
 
@@ -127,7 +127,7 @@ def schemes(depth: int, longest: int) -> "dict[str, tuple[pccore.InferenceScheme
     descent = pccore.GradientDescent(longest)
     found[f"gradient descent, {longest:,} steps"] = descent, RATE * BATCH
     for iterations in (1, 2, 4, 12):
-        found[f"equilibrium, {iterations}"] = pccore.GaussNewton(iterations), 0.0
+        found[f"Gauss-Newton, {iterations}"] = pccore.GaussNewton(iterations), 0.0
     return found
 
 
