@@ -61,7 +61,7 @@ def assert_same(ours: list[pccore.Outcome], theirs: list[pccore.Outcome]) -> Non
 @pytest.fixture
 def every_update(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offer a snapshot after every weight update."""
-    monkeypatch.setattr("pccore.training.snapshots._WATCHED_EVERY", 0.0)
+    monkeypatch.setattr("pccore.training.snapshots._INTERVAL", 0.0)
 
 
 @pytest.mark.usefixtures("every_update")
