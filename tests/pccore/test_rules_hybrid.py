@@ -127,7 +127,7 @@ def test_inference_lowers_generator_energy():
 def test_rejects_networks_with_other_sizes():
     with pytest.raises(ValueError, match=r"amortiser and generator .* \(4, 5, 3, 3\).*\(4, 6,"):
         pccore.HybridConfig(AMORTISER, replace(pccore.mirror(AMORTISER), width=6))
-    with pytest.raises(ValueError, match="no precisions, no decay"):
+    with pytest.raises(ValueError, match="no precisions and no activity decay"):
         hybrid(replace(AMORTISER, activity_decay=0.1))
 
 
