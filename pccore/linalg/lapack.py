@@ -17,6 +17,9 @@ from jaxtyping import Array, Float, Int, PyTree
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
+MOST_WEIGHTS = 3000
+"""Largest number of weights for which a dense Hessian is formed."""
+
 
 def _one_by_one(function: Function) -> Function:
     """Wrap a function of arrays so that a batch calls it once for each member on a CPU."""

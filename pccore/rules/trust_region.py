@@ -12,8 +12,6 @@ from pccore.relaxation import Scalar
 from pccore.rules.base import LearningRule, NetworkT
 from pccore.validation import require_at_least
 
-MOST_WEIGHTS = 3000
-
 
 @dataclass(frozen=True)
 class TrustRegionNewton(LearningRule):
@@ -46,10 +44,10 @@ class TrustRegionNewton(LearningRule):
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
         weights, unravel = ravel_pytree(network)
-        if len(weights) > MOST_WEIGHTS:
+        if len(weights) > lapack.MOST_WEIGHTS:
             raise ValueError(
                 f"trust-region Newton inverts a dense Hessian: it takes networks of at most "
-                f"{MOST_WEIGHTS} weights, got {len(weights)}"
+                f"{lapack.MOST_WEIGHTS} weights, got {len(weights)}"
             )
 
         def loss(weights: Array) -> Array:

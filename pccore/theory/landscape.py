@@ -16,10 +16,10 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from pccore.linalg.lapack import MOST_WEIGHTS
+
 Matrices = Sequence[Float[Array, "_out _into"]]
 """W_1 .. W_L."""
-
-MOST_WEIGHTS = 3000
 
 
 class Covariances(NamedTuple):
