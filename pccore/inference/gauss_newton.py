@@ -76,8 +76,8 @@ class GaussNewton(InferenceScheme):
         """Run all iterations, whatever `activity_lr` is."""
         if not isinstance(relaxation, LinearisableRelaxation):
             raise ValueError(
-                "equilibrium inference needs a relaxation with linearised, departure_of and "
-                f"prediction, got {type(relaxation).__name__}"
+                "Gauss-Newton inference (equilibrium) needs a relaxation with linearised, "
+                f"departure_of and prediction, got {type(relaxation).__name__}"
             )
         start = relaxation.origin() if departure is None else departure
         observed = None

@@ -137,8 +137,9 @@ class GeneralLinearisation(Linearisation):
         hidden = tuple(range(1, len(relaxation.start) - 1))
         if relaxation.moving != hidden or any(free is not None for free in relaxation.free):
             raise ValueError(
-                "equilibrium inference needs the input and the output clamped and all hidden units "
-                f"free, got free units in nodes {relaxation.moving} of 0 to {len(hidden) + 1}"
+                "Gauss-Newton inference (equilibrium) needs the input and the output clamped and "
+                f"all hidden units free, got free units in nodes {relaxation.moving} of 0 to "
+                f"{len(hidden) + 1}"
             )
         d = relaxation.origin() if departure is None else departure
         errors = relaxation.errors_of(d)

@@ -74,7 +74,7 @@ def require_linear(config: StackConfig) -> None:
         ("output", config.output, "mse"),
     ):
         if value != needed:
-            raise ValueError(f"an exact equilibrium needs {key} {needed!r}, got {value!r}")
+            raise ValueError(f"exact inference needs {key} {needed!r}, got {value!r}")
 
 
 class Rescaling(NamedTuple):

@@ -184,4 +184,6 @@ class StackedLinearisation(Linearisation):
 
 def require_no_decay(relaxation: LinearisedEnergy) -> None:
     if decay := relaxation.network.config.activity_decay:
-        raise ValueError(f"equilibrium inference needs activity_decay 0, got {decay:g}")
+        raise ValueError(
+            f"Gauss-Newton inference (equilibrium) needs activity_decay 0, got {decay:g}"
+        )

@@ -148,8 +148,8 @@ def test_program_size_does_not_grow_with_depth(decay):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"activation": "tanh"}, "exact equilibrium needs activation 'linear', got 'tanh'"),
-        ({"output": "cross_entropy"}, "exact equilibrium needs output 'mse', got 'cross_entropy'"),
+        ({"activation": "tanh"}, "exact inference needs activation 'linear', got 'tanh'"),
+        ({"output": "cross_entropy"}, "exact inference needs output 'mse', got 'cross_entropy'"),
     ],
 )
 def test_rejects_nonlinear_networks(change, sentence):

@@ -341,7 +341,7 @@ def test_program_size_does_not_grow_with_depth():
     [
         (
             lambda n, x, y: replace(n, config=replace(CONFIG, activity_decay=0.1)).relaxation(x, y),
-            "equilibrium inference needs activity_decay 0, got 0.1",
+            r"inference \(equilibrium\) needs activity_decay 0, got 0.1",
         ),
         (
             lambda n, x, y: pccore.clamp(n, {-1: y}),

@@ -117,7 +117,7 @@ def test_every_parameterisation_is_a_variant() -> None:
     [
         (
             without_beta(network={"activation": "tanh"}),
-            "mupc cannot be trained: an exact equilibrium needs activation 'linear', got 'tanh'",
+            "mupc cannot be trained: exact inference needs activation 'linear', got 'tanh'",
         ),
         (
             {
@@ -133,7 +133,8 @@ def test_every_parameterisation_is_a_variant() -> None:
                 "training": {"inference": "equilibrium"},
                 "tune": {"activity_lr": None},
             },
-            "mupc cannot be trained: equilibrium inference needs activity_decay 0, got 0.1",
+            "mupc cannot be trained: Gauss-Newton inference (equilibrium) needs activity_decay 0, "
+            "got 0.1",
         ),
     ],
     ids=["exact", "error_based", "equilibrium"],
