@@ -7,7 +7,7 @@ import jobs
 import pccore
 import results
 from experiments import Claim, Judged, Recipe, as_markdown, gather, perform, scorecard
-from experiments.cost import CORE_RATE, cost
+from experiments.cost import COMPILE_SECONDS, CORE_RATE, cost
 from experiments.recipe import Setting
 from experiments.scale import Scale
 from experiments.settings import batch, runs_of, stack
@@ -143,7 +143,7 @@ def test_cost_counts_runs_and_searches():
     assert cost(Setting("", small_runs), None).runs == 2
     arithmetic = sum(work(run.config) for run in runs) / CORE_RATE
     assert cost(Setting("", small_runs, seconds=100), None).core_seconds == pytest.approx(
-        arithmetic + 4 + 100
+        arithmetic + COMPILE_SECONDS + 100
     )
     # 2 cells at the tuned shape, at most 2 neighbours at the target
     assert cost(Setting("", experiments=searches), None).runs == 4
