@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 CHANCE = 0.1
 """Accuracy of guessing one of ten classes; diverged runs count as chance."""
 
-ACTIVATIONS = ("linear", "tanh", "relu")
 CELL = ["weight_lr", "activity_lr"]
 
 Rates = tuple[Sequence[float], Sequence[float | None]]

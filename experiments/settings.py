@@ -9,6 +9,9 @@ import pccore
 from transfer.engine.runs import Run
 
 SEEDS = (0, 1, 2)
+ACTIVATIONS = ("linear", "tanh", "relu")
+NAMES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+"""Names of data sets in texts."""
 
 
 def stack(dataset: str, width: int, depth: int, **options: Any) -> pccore.NetworkConfig:

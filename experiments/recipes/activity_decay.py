@@ -5,10 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pccore
-from experiments.evidence import Evidence
-from experiments.recipe import Claim, Judged, Recipe, Setting
-from experiments.recipes.conditioning import (
-    ACTIVATIONS,
+from experiments.activity_conditioning import (
     KAPPA,
     POWERS,
     SMALLEST,
@@ -16,7 +13,9 @@ from experiments.recipes.conditioning import (
     maps,
     spectra,
 )
-from experiments.settings import runs_of, stack, steps_of
+from experiments.evidence import Evidence
+from experiments.recipe import Claim, Judged, Recipe, Setting
+from experiments.settings import ACTIVATIONS, runs_of, stack, steps_of
 from pccore.theory import ActivityConditioning
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pccore
+from experiments.activity_conditioning import KAPPA, VARIANTS, geometric_mean
 from experiments.evidence import Evidence
 from experiments.recipe import Claim, Judged, Recipe, Setting
-from experiments.recipes.conditioning import ACTIVATIONS, KAPPA, VARIANTS, geometric_mean
-from experiments.settings import runs_of, stack, steps_of
+from experiments.settings import ACTIVATIONS, runs_of, stack, steps_of
 from pccore.theory import ActivityConditioning
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Kind(NamedTuple):
     """One line of the figures.
 
     Attributes:
-        network: a name in `conditioning.VARIANTS`.
+        network: a name in `activity_conditioning.VARIANTS`.
         scheme: inference of activities: "gd", "adam", or gradient descent with "one" step or
             "depth" (T = H) steps.
         eta: weight learning rate.

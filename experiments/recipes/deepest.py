@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from experiments.accuracy import Rates, Training, accuracy, classifiers, judged
 from experiments.evidence import Evidence
+from experiments.learning_rates import AUTHORS, AUTHORS_BP, AUTHORS_FASHION
 from experiments.recipe import Claim, Judged, Recipe, Setting
-from experiments.recipes.optima import AUTHORS, AUTHORS_BP, AUTHORS_FASHION
 from experiments.scale import Scale
 from experiments.settings import steps_of
 

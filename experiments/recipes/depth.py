@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.accuracy import (
-    ACTIVATIONS,
     Rates,
     Training,
     accuracy,
@@ -16,9 +15,9 @@ from experiments.accuracy import (
     judged,
 )
 from experiments.evidence import Evidence
+from experiments.learning_rates import AUTHORS, AUTHORS_BP, BETAS, ETAS, OUR_BETAS, OURS_BP
 from experiments.recipe import Claim, Judged, Recipe, Setting
-from experiments.recipes.optima import AUTHORS, AUTHORS_BP, BETAS, ETAS, OUR_BETAS, OURS_BP
-from experiments.settings import steps_of
+from experiments.settings import ACTIVATIONS, steps_of
 
 if TYPE_CHECKING:
     from experiments.figures.measured import Figure

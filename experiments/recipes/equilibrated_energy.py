@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pccore
+from experiments.energies import energies, plain_linear
 from experiments.evidence import Evidence
 from experiments.recipe import Claim, Judged, Recipe, Setting
-from experiments.settings import SEEDS, runs_of, stack, steps_of
+from experiments.settings import SEEDS, runs_of, steps_of
 from pccore.theory.numerical_energy import NumericalEnergy
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from transfer import Run
 
 DEPTHS = (2, 5, 10)
+ROW = ("dataset", "depth", "seed", "step")
 BATCH = 64
 FLOW = pccore.AdaptiveFlow(time=300.0, rtol=1e-3, atol=1e-3)
 SAMPLE_TIME = float(BATCH)
@@ -36,9 +38,7 @@ def trained(
     found = []
     for dataset in datasets:
         for depth in DEPTHS:
-            network = stack(
-                dataset, width, depth, activation="linear", residual=False, parameterisation="sp"
-            )
+            network = plain_linear(dataset, width, depth)
             config = pccore.TrainingConfig(
                 network,
                 pccore.PredictiveCoding(inference),
@@ -60,24 +60,13 @@ def trained(
     return found
 
 
-ENERGIES = {"numerical_energy": "numerical", "equilibrated_energy": "theory"}
-
-
-def energies(evidence: Evidence) -> "pd.DataFrame":
-    """Return a row for each network and step, with both energies."""
-    both = evidence.measurements[evidence.measurements["quantity"].isin(ENERGIES)]
-    where = ["dataset", "depth", "seed", "step"]
-    table = both.pivot_table(index=where, columns="quantity", values="value").reset_index()
-    return table.rename(columns=ENERGIES)
-
-
 def complete(table: "pd.DataFrame") -> bool:
     """Return whether every depth was run, and measured beyond its first step."""
     return len(table) > 0 and set(table["depth"]) == set(DEPTHS) and table["step"].max() > 0
 
 
 def numerical_energy_is_the_theoretical_one(evidence: Evidence) -> Judged | None:
-    table = energies(evidence)
+    table = energies(evidence, ROW)
     if not complete(table):
         return None
     table = table.assign(error=(table["numerical"] / table["theory"] - 1).abs())
@@ -91,7 +80,7 @@ def numerical_energy_is_the_theoretical_one(evidence: Evidence) -> Judged | None
 
 def energy_changes_in_training(evidence: Evidence) -> Judged | None:
     """Judge that training lowers the energy; else the match would only cover initial weights."""
-    table = energies(evidence)
+    table = energies(evidence, ROW)
     if not complete(table):
         return None
     runs = table.sort_values("step").groupby(["dataset", "depth", "seed"])["theory"]
@@ -104,7 +93,7 @@ def energy_changes_in_training(evidence: Evidence) -> Judged | None:
 def energy_by_step(evidence: Evidence) -> "Figure":
     from experiments.figures.measured import Axis, lines
 
-    table = energies(evidence)
+    table = energies(evidence, ROW)
     return lines(
         table,
         Axis("step", "training step"),

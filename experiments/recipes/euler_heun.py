@@ -11,8 +11,7 @@ import pccore
 from experiments.accuracy import CHANCE, judged
 from experiments.evidence import Evidence
 from experiments.recipe import Claim, Judged, Recipe, Setting
-from experiments.recipes.inference_time import NAMES
-from experiments.settings import SEEDS, batch, runs_of, stack, steps_of
+from experiments.settings import NAMES, SEEDS, batch, runs_of, stack, steps_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pccore
 from experiments.evidence import Evidence
 from experiments.recipe import Claim, Judged, Recipe, Setting
-from experiments.settings import SEEDS, runs_of, stack, steps_of
+from experiments.settings import ACTIVATIONS, SEEDS, runs_of, stack, steps_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,6 @@ SOLVED = 0.01
 """The training loss below which a chain counts as trained (A.1.2)."""
 
 TOO_DEEP = 15
-ACTIVATIONS = ("linear", "tanh", "relu")
 CURVE = ["activation", "depth", "variant", "weight_lr", "seed"]
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pccore
+from experiments.activity_conditioning import KAPPA, VARIANTS, geometric_mean
 from experiments.evidence import Evidence
 from experiments.recipe import Claim, Judged, Recipe, Setting
-from experiments.recipes.conditioning import ACTIVATIONS, KAPPA, VARIANTS, geometric_mean
-from experiments.settings import SEEDS, batch, runs_of, stack, steps_of
+from experiments.settings import ACTIVATIONS, SEEDS, batch, runs_of, stack, steps_of
 from pccore.theory import ActivityConditioning
 from pccore.theory.desiderata import CONDITION_NUMBER, FACTOR, ForwardNorms, forward_norms
 

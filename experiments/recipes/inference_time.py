@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pccore
+from experiments.energies import energies, plain_linear
 from experiments.evidence import Evidence
 from experiments.recipe import Claim, Judged, Recipe, Setting
-from experiments.recipes.equilibrated_energy import ENERGIES
-from experiments.settings import SEEDS, runs_of, stack, steps_of
+from experiments.settings import NAMES, SEEDS, runs_of, steps_of
 from pccore.theory.numerical_energy import NumericalEnergy
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from transfer import Run
 
 DATASETS = ("mnist", "fashion_mnist")
-NAMES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 TIMES = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 """Upper limits of integration from section 6.4; those of figure 6.1 are not stated."""
 
 DEPTH = 10
+ROW = ("activity_lr", "seed", "step")
 FLOW = pccore.AdaptiveFlow(time=1.0, max_steps=512)
 """The upper limit is beta, so that all times are lanes of one program."""
 
@@ -34,9 +34,7 @@ def trained(
     """Return linear networks with each inference time; `steps` None means an epoch."""
     found = []
     for dataset in DATASETS:
-        network = stack(
-            dataset, width, DEPTH, activation="linear", residual=False, parameterisation="sp"
-        )
+        network = plain_linear(dataset, width, DEPTH)
         config = pccore.TrainingConfig(
             network,
             pccore.PredictiveCoding(FLOW),
@@ -56,22 +54,13 @@ def trained(
     return found
 
 
-def energies(evidence: Evidence, dataset: str) -> "pd.DataFrame":
-    """Return both energies by time, seed and step."""
-    both = evidence.measurements[evidence.measurements["quantity"].isin(ENERGIES)]
-    both = both[both["dataset"] == dataset]
-    where = ["activity_lr", "seed", "step"]
-    table = both.pivot_table(index=where, columns="quantity", values="value").reset_index()
-    return table.rename(columns=ENERGIES)
-
-
 def by_time(evidence: Evidence, dataset: str) -> "pd.DataFrame | None":
     """Return the energy's excess over theory and the accuracy, by time; None if one is missing.
 
     The excess is the mean over training and seeds of energy over theory, less one; the accuracy is
     the mean over evaluations and seeds, in %.
     """
-    table, curves = energies(evidence, dataset), evidence.curves
+    table, curves = energies(evidence, ROW, dataset=dataset), evidence.curves
     if not len(table) or not len(curves):
         return None
     curves = curves[curves["dataset"] == dataset]
@@ -114,7 +103,10 @@ def energy_figure(evidence: Evidence) -> "Figure":
 
     from experiments.figures.measured import Axis, lines
 
-    parts = [energies(evidence, dataset).assign(dataset=NAMES[dataset]) for dataset in DATASETS]
+    parts = [
+        energies(evidence, ROW, dataset=dataset).assign(dataset=NAMES[dataset])
+        for dataset in DATASETS
+    ]
     table = pd.concat(parts)
     return lines(
         table.assign(t=table["activity_lr"]),

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from experiments import one_unit
+from experiments import one_unit_training as training
 from experiments.evidence import Evidence
-from experiments.one_unit import RULES, WEIGHT_LR, map_rows, row
+from experiments.one_unit_training import RULES, WEIGHT_LR, map_rows, row
 from experiments.recipe import Claim, Judged, Recipe, Setting
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def landscapes(points: int) -> Iterator[dict[str, Any]]:
     """Return both landscapes on a grid, trainings through them, and theory at the saddle."""
     import jax
 
-    chain = one_unit.chain()
-    places, _ = one_unit.grid(points, REACH)
+    chain = training.chain()
+    places, _ = training.grid(points, REACH)
     for variant, objective in (("bp", chain.loss), ("pc", chain.energy)):
         yield from map_rows("landscape", places, _heights(objective, places), variant=variant)
     yield from paths()
@@ -53,8 +53,8 @@ def paths() -> Iterator[dict[str, Any]]:
     import numpy as np
 
     for variant in TRAINED:
-        found = one_unit.train(RULES[variant], SEEDS, STEPS)
-        near, solved = found.first_below(0.05), found.first_below(one_unit.SOLVED)
+        found = training.train(RULES[variant], SEEDS, STEPS)
+        near, solved = found.first_below(0.05), found.first_below(training.SOLVED)
         for seed in range(SEEDS):
             yield row(
                 "near_minimum_steps", solved[seed] - near[seed], {}, variant=variant, seed=seed
@@ -68,7 +68,7 @@ def paths() -> Iterator[dict[str, Any]]:
 def escapes() -> Iterator[dict[str, Any]]:
     """Return the steps from next to the saddle until the test loss has halved."""
     for variant in TRAINED:
-        found = one_unit.train(RULES[variant], SEEDS, STEPS, initial_std=NEAR)
+        found = training.train(RULES[variant], SEEDS, STEPS, initial_std=NEAR)
         steps = found.first_below(found.test_loss[:, :1] / 2)
         for seed in range(SEEDS):
             yield row("escape_steps", steps[seed], {}, variant=variant, seed=seed)
@@ -82,7 +82,7 @@ def saddle() -> Iterator[dict[str, Any]]:
     from pccore.theory.near_critical import escape_steps
     from pccore.theory.one_unit import saddle_eigenvalues
 
-    chain = one_unit.chain()
+    chain = training.chain()
     theory = saddle_eigenvalues(chain)
     for variant, objective, stated in (
         ("bp", chain.loss, theory.loss),
@@ -103,11 +103,11 @@ def minima() -> Iterator[dict[str, Any]]:
     import jax
     import jax.numpy as jnp
 
-    chain = one_unit.chain()
+    chain = training.chain()
     for variant, objective in (("bp", chain.loss), ("pc", chain.energy)):
         hessian = jax.jit(jax.hessian(objective))
         for w2 in (0.25, 0.5, 1.0, 2.0, 4.0):
-            sharpness = jnp.linalg.eigvalsh(hessian(jnp.array([one_unit.SLOPE / w2, w2])))[-1]
+            sharpness = jnp.linalg.eigvalsh(hessian(jnp.array([training.SLOPE / w2, w2])))[-1]
             yield row("sharpness", sharpness, {"w2": w2}, variant=variant)
 
 
@@ -119,8 +119,8 @@ def flows() -> Iterator[dict[str, Any]]:
 
     from pccore.theory.near_critical import flow_trajectory
 
-    chain = one_unit.chain()
-    places, axis = one_unit.grid(21, 1.0)
+    chain = training.chain()
+    places, axis = training.grid(21, 1.0)
     kept = axis[[2, 10, 18]]
     starts = jnp.array([(x, y) for x in kept for y in kept if (x, y) != (0, 0)])
     times = jnp.linspace(0, 3, 16)
@@ -185,7 +185,7 @@ def minima_are_flatter(evidence: Evidence) -> Judged | None:
     rows = evidence.measured("sharpness")
     if not len(rows):
         return None
-    table = one_unit.unfolded(rows).pivot_table(index="w2", columns="variant", values="value")
+    table = training.unfolded(rows).pivot_table(index="w2", columns="variant", values="value")
     ratio, stated = table["pc"] / table["bp"], 1 / (1 + table.index.to_numpy() ** 2)
     wrong = float((ratio / stated - 1).abs().max())
     measured = f"ratio {ratio.min():.3f} to {ratio.max():.3f}, {wrong:.0e} from 1 / (1 + w_2^2)"
@@ -218,7 +218,7 @@ def _as_paths(evidence: Evidence, stem: str) -> "pd.DataFrame":
 def landscape_figure(evidence: Evidence) -> "Figure":
     from experiments.figures.contours import contours
 
-    maps = one_unit.unfolded(evidence.measured("landscape"))
+    maps = training.unfolded(evidence.measured("landscape"))
     ways = _as_paths(evidence, "path")
     title = "Loss (BP) and equilibrated energy (PC), with training"
     return contours(maps, "variant", ways[ways["path"] < 5], label="objective", title=title)
@@ -227,7 +227,7 @@ def landscape_figure(evidence: Evidence) -> "Figure":
 def flow_figure(evidence: Evidence) -> "Figure":
     from experiments.figures.contours import contours
 
-    maps = one_unit.unfolded(evidence.measured("quadratic"))
+    maps = training.unfolded(evidence.measured("quadratic"))
     return contours(
         maps,
         "variant",

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pccore
-from experiments import one_unit
+from experiments import one_unit_training as training
 from experiments.evidence import Evidence
-from experiments.one_unit import SAMPLE_RATE, map_rows, row
+from experiments.one_unit_training import SAMPLE_RATE, map_rows, row
 from experiments.recipe import Claim, Judged, Recipe, Setting
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def data() -> tuple[Any, Any]:
     """Return the training set, (B, 1) each, in JAX's current precision."""
     import jax.numpy as jnp
 
-    toy = one_unit.toy()
+    toy = training.toy()
     return jnp.asarray(toy.train_x, float), jnp.asarray(toy.train_y, float)
 
 
@@ -36,7 +36,7 @@ def inferred(w: Any, steps: int) -> Any:
     import jax.numpy as jnp
 
     x, y = data()
-    relaxation = one_unit.network(w).relaxation(x, y)
+    relaxation = training.network(w).relaxation(x, y)
     departure = relaxation.origin()
     if steps:
         rate = jnp.asarray(SAMPLE_RATE * len(x), x.dtype)
@@ -50,8 +50,8 @@ def course(points: int) -> Iterator[dict[str, Any]]:
     import jax.numpy as jnp
 
     with jax.enable_x64(True):
-        chain = one_unit.chain()
-        places, _ = one_unit.grid(points, REACH)
+        chain = training.chain()
+        places, _ = training.grid(points, REACH)
         for variant, objective in (("bp", chain.loss), ("pc", chain.energy)):
             values = jax.jit(jax.vmap(objective))(places)
             yield from map_rows("objective", places, values, variant=variant)
@@ -109,7 +109,7 @@ def saddle_steepens(evidence: Evidence) -> Judged | None:
 def course_figure(evidence: Evidence) -> "Figure":
     from experiments.figures.contours import contours
 
-    maps = one_unit.unfolded(evidence.measured("energy"))
+    maps = training.unfolded(evidence.measured("energy"))
     names = [f"t = {steps}" for steps in STEPS]
     maps["panel"] = [f"t = {steps:g}" for steps in maps["inference_step"]]
     title = "The energy after t steps of inference"
@@ -159,9 +159,9 @@ def equilibrated(w: Any, precisions: tuple[float, float]) -> tuple[Any, Any]:
     """Return the energy at the equilibrium of inference, and its gradient by the weights."""
     import jax.numpy as jnp
 
-    relaxation = one_unit.network(w, precisions).relaxation(*data())
+    relaxation = training.network(w, precisions).relaxation(*data())
     found = pccore.GaussNewton().infer(relaxation, jnp.zeros(())).departure
-    slopes = one_unit.pair(relaxation.weight_gradients(found))
+    slopes = training.pair(relaxation.weight_gradients(found))
     return jnp.sum(relaxation.energies(found)), slopes
 
 
@@ -175,8 +175,8 @@ def ratios(points: int) -> Iterator[dict[str, Any]]:
     import jax.numpy as jnp
 
     with jax.enable_x64(True):
-        chain = one_unit.chain()
-        places, _ = one_unit.grid(points, REACH)
+        chain = training.chain()
+        places, _ = training.grid(points, REACH)
 
         def target_propagation(w: Any) -> Any:
             return chain.loss(w) / w[1] ** 2
@@ -204,7 +204,7 @@ def cosines(evidence: Evidence, other: str) -> dict[float, float] | None:
     rows = evidence.measured(f"cosine_with_{other}")
     if not len(rows):
         return None
-    found = one_unit.unfolded(rows).set_index("ratio")["value"].sort_index()
+    found = training.unfolded(rows).set_index("ratio")["value"].sort_index()
     expected = {1 / EXTREME, *RATIOS, EXTREME}
     return None if set(found.index) != expected else dict(found)
 
@@ -231,7 +231,7 @@ def recovers(evidence: Evidence, other: str, ratio: float, least: float) -> Judg
 def ratio_figure(evidence: Evidence) -> "Figure":
     from experiments.figures.contours import contours
 
-    maps = one_unit.unfolded(evidence.measured("energy"))
+    maps = training.unfolded(evidence.measured("energy"))
     order = [f"γ = {ratio:g}" for ratio in reversed(RATIOS)]
     title = "Equilibrated energy by the ratio of precisions"
     return contours(maps, "variant", panels=order, label="energy", title=title)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from experiments import one_unit
+from experiments import one_unit_training as training
 from experiments.evidence import Evidence
-from experiments.one_unit import RULES, WEIGHT_LR, row
+from experiments.one_unit_training import RULES, WEIGHT_LR, row
 from experiments.recipe import Claim, Judged, Recipe, Setting
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ def alignments(seeds: int) -> Iterator[dict[str, Any]]:
     from pccore.theory.near_critical import damped_newton
     from pccore.theory.one_unit import nearest_minimum
 
-    chain = one_unit.chain()
+    chain = training.chain()
 
     def cosines(w: Any, gradient: Any) -> tuple[Any, Any]:
-        optimal = nearest_minimum(w, jnp.asarray(one_unit.SLOPE)) - w
+        optimal = nearest_minimum(w, jnp.asarray(training.SLOPE)) - w
         newton = damped_newton(chain.loss_hessian(w), chain.loss_gradient(w), 2.0)
         length = jnp.linalg.norm
         return tuple(
@@ -42,7 +42,7 @@ def alignments(seeds: int) -> Iterator[dict[str, Any]]:
 
     for variant, rule in RULES.items():
         rate = 1.0 if variant == "trn" else WEIGHT_LR
-        found = one_unit.train(rule, seeds, 5, weight_lr=rate)
+        found = training.train(rule, seeds, 5, weight_lr=rate)
         both = jax.vmap(jax.vmap(cosines))(found.weights, found.gradients)
         for name, values in zip(("optimal", "newton"), both, strict=True):
             for seed in range(seeds):
@@ -156,7 +156,7 @@ def perturbations(seeds: int) -> Iterator[dict[str, Any]]:
     import jax.numpy as jnp
     import numpy as np
 
-    chain = one_unit.chain()
+    chain = training.chain()
     noise = jax.random.normal(jax.random.key(0), (2000, 2))
 
     @jax.jit
@@ -164,8 +164,8 @@ def perturbations(seeds: int) -> Iterator[dict[str, Any]]:
         return jnp.mean(jax.vmap(chain.energy)(w + std * noise))
 
     for variant in TRAINED:
-        found = one_unit.train(RULES[variant], seeds, STEPS)
-        ends = np.nan_to_num(found.first_below(one_unit.SOLVED), nan=STEPS - 1).astype(int)
+        found = training.train(RULES[variant], seeds, STEPS)
+        ends = np.nan_to_num(found.first_below(training.SOLVED), nan=STEPS - 1).astype(int)
         for seed, end in enumerate(ends):
             w = jnp.asarray(found.weights[seed, end])
             known = {"variant": variant, "seed": seed, "step": int(end)}
@@ -182,7 +182,7 @@ def perturbed(evidence: Evidence, quantity: str, std: float) -> "pd.DataFrame | 
     rows = evidence.measured(quantity)
     if set(rows["variant"]) != set(TRAINED):
         return None
-    rows = one_unit.unfolded(rows)
+    rows = training.unfolded(rows)
     return rows[rows["std"] == std].pivot_table(index="seed", columns="variant", values="value")
 
 
@@ -212,7 +212,7 @@ def own_objective_is_robust(evidence: Evidence) -> Judged | None:
 def perturbation_figure(evidence: Evidence) -> "Figure":
     from experiments.figures.measured import Axis, lines
 
-    rows = one_unit.unfolded(evidence.measured("perturbed_mse"))
+    rows = training.unfolded(evidence.measured("perturbed_mse"))
     return lines(
         rows, Axis("std", "standard deviation of the weights' noise"),
         Axis("value", "mean squared error"), "variant",

@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.accuracy import ACTIVATIONS, CELL, Rates, Training, classifiers
+from experiments.accuracy import CELL, Rates, Training, classifiers
 from experiments.evidence import Evidence
+from experiments.learning_rates import AUTHORS, AUTHORS_BP, AUTHORS_FASHION, BETAS, ETAS
 from experiments.recipe import Claim, Judged, Recipe, Setting
-from experiments.settings import SEEDS, steps_of
+from experiments.settings import ACTIVATIONS, SEEDS, steps_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,20 +18,8 @@ if TYPE_CHECKING:
     from experiments.figures.measured import Figure
     from transfer import Run
 
-ETAS = (0.5, 0.1, 0.05, 0.01)
-BETAS = (1e3, 5e2, 1e2, 50, 10, 5, 1, 0.5, 0.1, 0.05, 0.01)
 SMALL_BETAS = (100, 50, 10, 5, 1, 0.5)
 BP_ETAS = (1, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 5e-4, 1e-4)
-
-# eta and beta of muPC, eta of BP, on MNIST: the authors' at N = 512 over an epoch
-AUTHORS = {"linear": (0.1, 1.0), "tanh": (0.1, 1.0), "relu": (0.1, 0.5)}
-AUTHORS_BP = {"linear": 0.001, "tanh": 0.01, "relu": 0.01}
-AUTHORS_FASHION = (0.05, 0.5)
-# and the best at N = 64 over 200 updates, from this recipe at 8 layers and, for beta = 5, from
-# examples/mnist.yaml at more layers (docs/decisions/transfer-experiments.md); the small recipes of
-# chapter 5 use them
-OUR_BETAS = (10, 5)
-OURS_BP = {"linear": 0.01, "tanh": 0.05, "relu": 0.05}
 
 Point = tuple[float, float]
 """eta and beta, NaN for BP."""

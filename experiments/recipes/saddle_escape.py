@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pccore
 from experiments.evidence import Evidence
 from experiments.recipe import Claim, Judged, Recipe, Setting
-from experiments.settings import SEEDS, runs_of, stack
+from experiments.settings import ACTIVATIONS, SEEDS, runs_of, stack
 from pccore.theory.weight_gradients import WeightGradientNorm
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from experiments.figures.measured import Figure
     from transfer import Run
 
-ACTIVATIONS = ("linear", "tanh", "relu")
 DEPTH, STD, BATCH = 4, 5e-3, 64
 ESCAPED = 0.95
 """A saddle counts as escaped once the training loss is this part of its initial value."""

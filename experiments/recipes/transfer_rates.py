@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import transfer
 from experiments.evidence import Evidence
+from experiments.learning_rates import BETAS, ETAS
 from experiments.recipe import Claim, Judged, Recipe, Setting
-from experiments.recipes.optima import BETAS, ETAS
 
 if TYPE_CHECKING:
     import pandas as pd

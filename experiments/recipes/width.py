@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.accuracy import ACTIVATIONS, Rates, Training, best_cells, classifiers
+from experiments.accuracy import Rates, Training, best_cells, classifiers
 from experiments.evidence import Evidence
-from experiments.recipe import Claim, Judged, Recipe, Setting
-from experiments.recipes.optima import (
+from experiments.learning_rates import (
     AUTHORS,
     AUTHORS_BP,
     BETAS,
@@ -14,7 +13,8 @@ from experiments.recipes.optima import (
     OUR_BETAS,
     OURS_BP,
 )
-from experiments.settings import steps_of
+from experiments.recipe import Claim, Judged, Recipe, Setting
+from experiments.settings import ACTIVATIONS, steps_of
 
 if TYPE_CHECKING:
     from experiments.figures.measured import Figure

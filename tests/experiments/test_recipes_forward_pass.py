@@ -12,8 +12,8 @@ from made_up_measurements import measured
 
 import pccore
 from experiments import RECIPES
+from experiments.activity_conditioning import KAPPA
 from experiments.recipes import forward_pass, loss_energy, random_matrices, trajectories
-from experiments.recipes.conditioning import KAPPA
 
 NAMES = (
     *("random-matrices", "forward-norms", "desiderata", "loss-energy-ratio"),

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from made_up_measurements import measured
 
-from experiments import RECIPES, one_unit
+from experiments import RECIPES
+from experiments import one_unit_training as training
 from experiments.recipes import one_unit as landscape
 from experiments.recipes import one_unit_inference as inference
 from experiments.recipes import one_unit_updates as updates
@@ -168,7 +169,7 @@ def test_landscape_during_inference():
 def test_energy_after_inference_matches_theory():
     with jax.enable_x64(True):
         w = jnp.array([0.5, 1.2])
-        expected = energy_while_inferring(one_unit.chain(), w, one_unit.SAMPLE_RATE, 7)
+        expected = energy_while_inferring(training.chain(), w, training.SAMPLE_RATE, 7)
         found = jax.jit(inference.inferred, static_argnums=1)(w, 7)
         assert found == pytest.approx(float(expected), rel=1e-9)
 
@@ -176,7 +177,7 @@ def test_energy_after_inference_matches_theory():
 def test_equilibrium_with_precisions_matches_theory():
     precisions = (2.0, 0.5)
     with jax.enable_x64(True):
-        w, chain = jnp.array([0.5, 1.2]), one_unit.chain(precisions)
+        w, chain = jnp.array([0.5, 1.2]), training.chain(precisions)
         energy, slopes = jax.jit(inference.equilibrated, static_argnums=1)(w, precisions)
         assert energy == pytest.approx(float(chain.energy(w)), rel=1e-9)
         assert slopes == pytest.approx(np.asarray(chain.energy_gradient(w)), rel=1e-9)
@@ -230,9 +231,9 @@ def test_orders_of_expansion():
 def test_expansion_errors_with_one_hidden_unit():
     """Activities and energy are exact; eq. 3.6 scales w_1's loss slope by 1 + 1/(1 + w_2^2)."""
     with jax.enable_x64(True):
-        w, chain = jnp.array([0.5, 1.2]), one_unit.chain()
+        w, chain = jnp.array([0.5, 1.2]), training.chain()
         errors = jax.jit(second_order.relative_errors)
-        found = jax.device_get(errors(one_unit.network(w), *inference.data(), jnp.ones(())))
+        found = jax.device_get(errors(training.network(w), *inference.data(), jnp.ones(())))
         loss, energy = np.asarray(chain.loss_gradient(w)), np.asarray(chain.energy_gradient(w))
         printed = loss * [1 + 1 / (1 + float(w[1]) ** 2), 1]
     assert max(found["activities"], found["energy"]) < 1e-9
