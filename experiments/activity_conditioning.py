@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pccore
 from experiments.evidence import Evidence
+from experiments.recipe import Row
 from experiments.settings import ACTIVATIONS, SEEDS, batch, stack
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ SIZES = (2, 8, 32)
 POWERS = tuple(2**i for i in range(1, 8))
 
 
-def spectra(
-    data_dir: Path | None, variants: tuple[str, ...], **options: Any
-) -> Iterator[dict[str, Any]]:
+def spectra(data_dir: Path | None, variants: tuple[str, ...], **options: Any) -> Iterator[Row]:
     """Yield dense eigenvalues in float64; one compiled program per shape, small networks only."""
     import jax
     import numpy as np

@@ -5,11 +5,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import results
 from experiments import RECIPES, Evidence, Line, Recipe, as_markdown, perform, scorecard
 from experiments.cost import cost, missing
+from experiments.recipe import Setting
 from experiments.scale import Scale
 from jobs.cli.options import PoolKind
 from jobs.cli.pool_setup import check_folder, check_pool, working_pool
@@ -22,6 +23,27 @@ from results.durations import duration
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+class ScaleFacts(TypedDict):
+    """The setting and the estimated cost of a recipe at one scale, as listed."""
+
+    setting: str
+    runs: int
+    seconds: float
+    gpu_hours: float
+    missing: list[str]
+
+
+class RecipeFacts(TypedDict):
+    """A recipe as listed."""
+
+    name: str
+    title: str
+    source: str
+    claims: list[str]
+    small: ScaleFacts
+    full: ScaleFacts
 
 
 @dataclass(frozen=True)
@@ -168,26 +190,28 @@ def _refuse_missing(options: RecipeOptions, absent: dict[str, list[str]]) -> Non
             )
 
 
-def _facts(recipe: Recipe, data_dir: Path | None) -> dict[str, Any]:
-    from jobs.pools.local import usable_cpus
-
-    facts: dict[str, Any] = {
+def _facts(recipe: Recipe, data_dir: Path | None) -> RecipeFacts:
+    return {
         "name": recipe.name,
         "title": recipe.title,
         "source": recipe.source,
         "claims": [claim.text for claim in recipe.claims],
+        "small": _scale_facts(recipe.small, data_dir),
+        "full": _scale_facts(recipe.full, data_dir),
     }
-    for scale in Scale:
-        setting = recipe.at(scale)
-        price = cost(setting, data_dir)
-        facts[scale] = {
-            "setting": setting.text,
-            "runs": price.runs,
-            "seconds": round(price.core_seconds / usable_cpus(), 1),
-            "gpu_hours": price.gpu_hours,
-            "missing": missing(setting, data_dir),
-        }
-    return facts
+
+
+def _scale_facts(setting: Setting, data_dir: Path | None) -> ScaleFacts:
+    from jobs.pools.local import usable_cpus
+
+    price = cost(setting, data_dir)
+    return {
+        "setting": setting.text,
+        "runs": price.runs,
+        "seconds": round(price.core_seconds / usable_cpus(), 1),
+        "gpu_hours": price.gpu_hours,
+        "missing": missing(setting, data_dir),
+    }
 
 
 def _print(card: Sequence[Line]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pccore
+from experiments.recipe import Row
 from pccore.theory.chains import LinearChain
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def train(
     return Trajectories(*map(np.asarray, found))
 
 
-def row(quantity: str, value: Any, settings: Mapping[str, Any], **columns: Any) -> dict[str, Any]:
+def row(quantity: str, value: Any, settings: Mapping[str, object], **columns: object) -> Row:
     """Return a measurement identified by `settings`."""
     text = json.dumps(settings, sort_keys=True) if settings else None
     return {"quantity": quantity, "value": float(value), "settings": text, **columns}
@@ -146,8 +147,8 @@ def grid(points: int, reach: float) -> "tuple[np.ndarray, np.ndarray]":
 
 
 def map_rows(
-    quantity: str, places: Iterable[Any], values: Iterable[Any], **columns: Any
-) -> list[dict[str, Any]]:
+    quantity: str, places: Iterable[Any], values: Iterable[Any], **columns: object
+) -> list[Row]:
     """Return a row of a quantity at each point."""
     return [
         row(quantity, value, {"x": float(place[0]), "y": float(place[1])}, **columns)

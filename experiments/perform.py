@@ -3,12 +3,12 @@
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pccore
 import transfer
 from experiments.evidence import CALCULATED, Evidence, gather
-from experiments.recipe import Recipe, Setting
+from experiments.recipe import Recipe, Row, Setting
 from experiments.scale import Scale
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _calculate(setting: Setting, name: str, ledger: "Ledger", data_dir: Path | N
     if (done["conventions"] == pccore.CONVENTIONS).any():
         return
     clock = time.perf_counter()
-    rows: list[dict[str, Any]] = [
+    rows: list[Row] = [
         {"experiment": name, "conventions": pccore.CONVENTIONS, **row}
         for row in setting.calculate(data_dir)
     ]

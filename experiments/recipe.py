@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments.evidence import Evidence
 from experiments.scale import Scale
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from experiments.figures.measured import Figure
     from transfer import Experiment, Run
 
-Rows = Iterable[Mapping[str, Any]]
+Row = dict[str, object]
+"""A row of the `measurements` table."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Setting:
     text: str
     runs: Callable[[Path | None], Sequence["Run"]] = lambda _: ()
     experiments: Callable[[], Sequence["Experiment"]] = tuple
-    calculate: Callable[[Path | None], Rows] | None = None
+    calculate: Callable[[Path | None], Iterable[Row]] | None = None
     datasets: tuple[str, ...] = ()
     seconds: float = 0.0
 

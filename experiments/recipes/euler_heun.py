@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pccore
 from experiments.accuracy import CHANCE, judged
 from experiments.evidence import Evidence
-from experiments.recipe import Claim, Judged, Recipe, Setting
+from experiments.recipe import Claim, Judged, Recipe, Row, Setting
 from experiments.settings import NAMES, SEEDS, batch, runs_of, stack, steps_of
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def trained(data_dir: Path | None, size: Size) -> "list[Run]":
     return found
 
 
-def timings(data_dir: Path | None, size: Size) -> Iterator[dict[str, Any]]:
+def timings(data_dir: Path | None, size: Size) -> Iterator[Row]:
     """Time every update during training with the chosen cells, as in figure 6.2."""
     for dataset in size.datasets:
         x, y = batch(dataset, data_dir, BATCH * size.timed)

@@ -3,12 +3,12 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pccore
 from experiments.activity_conditioning import KAPPA, VARIANTS, geometric_mean
 from experiments.evidence import Evidence
-from experiments.recipe import Claim, Judged, Recipe, Setting
+from experiments.recipe import Claim, Judged, Recipe, Row, Setting
 from experiments.settings import ACTIVATIONS, SEEDS, batch, runs_of, stack, steps_of
 from pccore.theory import ActivityConditioning
 from pccore.theory.desiderata import CONDITION_NUMBER, FACTOR, ForwardNorms, forward_norms
@@ -24,9 +24,7 @@ FOUR = ("sp", "sp with skips", "orthogonal", "mupc")
 RATES = {"mupc": (0.1, 10.0)} | dict.fromkeys(("sp", "sp with skips", "orthogonal"), (1e-3, 5.0))
 
 
-def forward_passes(
-    data_dir: Path | None, width: int, depths: tuple[int, ...]
-) -> Iterator[dict[str, Any]]:
+def forward_passes(data_dir: Path | None, width: int, depths: tuple[int, ...]) -> Iterator[Row]:
     """Return RMS activities of every hidden layer of untrained networks, on 64 MNIST samples."""
     import jax
 

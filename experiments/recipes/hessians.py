@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 import pccore
 from experiments.evidence import Evidence
-from experiments.recipe import Claim, Judged, Recipe, Setting
+from experiments.recipe import Claim, Judged, Recipe, Row, Setting
 from experiments.settings import batch
 from pccore.relaxation import gradient_steps
 from pccore.theory.origin import OriginHessian
@@ -133,7 +133,7 @@ def _network(case: Case, x: Array, y: Array, std: float | tuple[float, ...]) -> 
 
 def calculate(
     data_dir: Path | None, *, saddle: Callable[..., Any], cases: Sequence[Case]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     """Return numerical and theoretical eigenvalues of every case, and the toys' whole matrices."""
     with jax.enable_x64(True):
         for case in cases:
@@ -156,13 +156,13 @@ def calculate(
                     yield from _entries(numerical, where)
 
 
-def _spectrum(quantity: str, values: Array, where: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _spectrum(quantity: str, values: Array, where: Row) -> Iterator[Row]:
     for index, value in enumerate(np.asarray(values)):
         settings = json.dumps({"index": index})
         yield {"quantity": quantity, "value": float(value), "settings": settings, **where}
 
 
-def _entries(matrix: Array, where: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _entries(matrix: Array, where: Row) -> Iterator[Row]:
     for (row, column), value in np.ndenumerate(np.asarray(matrix)):
         settings = json.dumps({"row": row, "column": column})
         yield {

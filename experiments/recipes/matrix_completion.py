@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from experiments.evidence import Evidence
-from experiments.recipe import Claim, Judged, Recipe, Setting
+from experiments.recipe import Claim, Judged, Recipe, Row, Setting
 from experiments.settings import SEEDS
 from pccore.theory.matrix_completion import completion_energy, completion_loss, network_map
 
@@ -86,9 +86,7 @@ def descend(
     return jax.lax.scan(record, weights, None, length=how.steps // how.every)[1]
 
 
-def calculate(
-    _: Path | None, *, bp: Descent, pc: Descent, seeds: tuple[int, ...]
-) -> Iterator[dict[str, Any]]:
+def calculate(_: Path | None, *, bp: Descent, pc: Descent, seeds: tuple[int, ...]) -> Iterator[Row]:
     """Descend with BP from near the origin, and with PC at equilibrium from every saddle of BP."""
     with jax.enable_x64(True):
         weights, targets, observed = _stacked([problem(seed) for seed in seeds])
@@ -120,7 +118,7 @@ def _stacked(problems: list[Any]) -> Any:
 
 def _rows(
     record: Record, ranks: np.ndarray, how: Descent, seed: int, variant: str, where: dict[str, int]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     quantities = {
         "train_loss": record.loss,
         "weight_gradient_norm": record.gradient_norm,

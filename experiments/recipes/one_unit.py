@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from experiments import one_unit_training as training
 from experiments.evidence import Evidence
 from experiments.one_unit_training import RULES, WEIGHT_LR, map_rows, row
-from experiments.recipe import Claim, Judged, Recipe, Setting
+from experiments.recipe import Claim, Judged, Recipe, Row, Setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ MINIMUM = (0.6, -1 / 0.6)
 """The solution around which figure A.1 is drawn here."""
 
 
-def landscapes(points: int) -> Iterator[dict[str, Any]]:
+def landscapes(points: int) -> Iterator[Row]:
     """Return both landscapes on a grid, trainings through them, and theory at the saddle."""
     import jax
 
@@ -48,7 +48,7 @@ def _heights(objective: Callable[..., Any], places: "np.ndarray") -> "np.ndarray
     return np.asarray(jax.jit(jax.vmap(objective))(places))
 
 
-def paths() -> Iterator[dict[str, Any]]:
+def paths() -> Iterator[Row]:
     """Return trainings from U(-1, 1): their paths, and the duration of the final approach."""
     import numpy as np
 
@@ -65,7 +65,7 @@ def paths() -> Iterator[dict[str, Any]]:
                     yield row(f"path_{name}", weight, {}, variant=variant, seed=seed, step=step)
 
 
-def escapes() -> Iterator[dict[str, Any]]:
+def escapes() -> Iterator[Row]:
     """Return the steps from next to the saddle until the test loss has halved."""
     for variant in TRAINED:
         found = training.train(RULES[variant], SEEDS, STEPS, initial_std=NEAR)
@@ -74,7 +74,7 @@ def escapes() -> Iterator[dict[str, Any]]:
             yield row("escape_steps", steps[seed], {}, variant=variant, seed=seed)
 
 
-def saddle() -> Iterator[dict[str, Any]]:
+def saddle() -> Iterator[Row]:
     """Return the Hessians' eigenvalues at the origin, by differentiation and by eq. A.9."""
     import jax
     import jax.numpy as jnp
@@ -98,7 +98,7 @@ def saddle() -> Iterator[dict[str, Any]]:
         yield row("escape_steps_flow", flow, {}, variant=variant)
 
 
-def minima() -> Iterator[dict[str, Any]]:
+def minima() -> Iterator[Row]:
     """Return the largest Hessian eigenvalue along the solutions, by differentiation."""
     import jax
     import jax.numpy as jnp
@@ -111,7 +111,7 @@ def minima() -> Iterator[dict[str, Any]]:
             yield row("sharpness", sharpness, {"w2": w2}, variant=variant)
 
 
-def flows() -> Iterator[dict[str, Any]]:
+def flows() -> Iterator[Row]:
     """Return the quadratic maps of figure A.1, at the saddle and a minimum, with gradient flow."""
     import jax
     import jax.numpy as jnp

@@ -7,7 +7,7 @@ import pccore
 from experiments import one_unit_training as training
 from experiments.evidence import Evidence
 from experiments.one_unit_training import SAMPLE_RATE, map_rows, row
-from experiments.recipe import Claim, Judged, Recipe, Setting
+from experiments.recipe import Claim, Judged, Recipe, Row, Setting
 
 if TYPE_CHECKING:
     from experiments.figures.measured import Figure
@@ -44,7 +44,7 @@ def inferred(w: Any, steps: int) -> Any:
     return jnp.sum(relaxation.energies(departure))
 
 
-def course(points: int) -> Iterator[dict[str, Any]]:
+def course(points: int) -> Iterator[Row]:
     """Return maps of the loss, of the energy during inference and of the equilibrated energy."""
     import jax
     import jax.numpy as jnp
@@ -165,7 +165,7 @@ def equilibrated(w: Any, precisions: tuple[float, float]) -> tuple[Any, Any]:
     return jnp.sum(relaxation.energies(found)), slopes
 
 
-def ratios(points: int) -> Iterator[dict[str, Any]]:
+def ratios(points: int) -> Iterator[Row]:
     """Return maps by ratio of precisions, and cosines of its gradients with those of BP and TP.
 
     The output's precision is one. TP's objective is the hidden unit's error 1/2 (y/w_2 - w_1 x)^2

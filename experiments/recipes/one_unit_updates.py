@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from experiments import one_unit_training as training
 from experiments.evidence import Evidence
 from experiments.one_unit_training import RULES, WEIGHT_LR, row
-from experiments.recipe import Claim, Judged, Recipe, Setting
+from experiments.recipe import Claim, Judged, Recipe, Row, Setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ MANY = 1000
 STEPS = 400
 
 
-def alignments(seeds: int) -> Iterator[dict[str, Any]]:
+def alignments(seeds: int) -> Iterator[Row]:
     """Return cosines of the first five updates with the nearest solution and Newton's step."""
     import jax
     import jax.numpy as jnp
@@ -150,7 +150,7 @@ UPDATE_ANGLE = Recipe(
 )
 
 
-def perturbations(seeds: int) -> Iterator[dict[str, Any]]:
+def perturbations(seeds: int) -> Iterator[Row]:
     """Return final errors under weight noise, and the energy's rise over no noise."""
     import jax
     import jax.numpy as jnp

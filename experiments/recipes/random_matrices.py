@@ -3,10 +3,10 @@
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments.evidence import Evidence
-from experiments.recipe import Claim, Judged, Recipe, Setting
+from experiments.recipe import Claim, Judged, Recipe, Row, Setting
 from pccore import NetworkConfig
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ BINS, EXTENT = 60, (-4.0, 8.0)
 
 def spectra(
     widths: tuple[int, ...], depths: tuple[int, ...], base: tuple[int, int]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     """Return eigenvalues of D, O and H_z in float64: their extremes and their densities.
 
     Args:
@@ -72,8 +72,8 @@ def eigenvalues(config: NetworkConfig, seed: int = 0) -> "dict[str, np.ndarray]"
 
 
 def densities(
-    config: NetworkConfig, matrix: str, values: "np.ndarray", known: Mapping[str, Any]
-) -> Iterator[dict[str, Any]]:
+    config: NetworkConfig, matrix: str, values: "np.ndarray", known: Mapping[str, object]
+) -> Iterator[Row]:
     """Return the density of eigenvalues in every bin, and theory's prediction."""
     import numpy as np
 
@@ -127,7 +127,7 @@ def diagonal_edges(evidence: Evidence) -> Judged | None:
     return Judged(f"[{low:.3f}, {high:.3f}]", abs(low - 1) <= 0.05 and abs(high - 5) <= 0.5)
 
 
-def distance(evidence: Evidence, matrix: str, one: dict[str, Any], other: dict[str, Any]) -> float:
+def distance(evidence: Evidence, matrix: str, one: Row, other: Row) -> float:
     """Return half the integral of the difference between two densities: 0 to 1."""
     first, second = (
         evidence.measured(f"{matrix}_density", **where).set_index("settings")["value"]

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 import pccore
 from experiments.evidence import Evidence
-from experiments.recipe import Claim, Judged, Recipe, Setting
+from experiments.recipe import Claim, Judged, Recipe, Row, Setting
 from pccore.inference.base import norm
 from pccore.theory.landscape import equilibrated_energy_of, loss_of
 from pccore.theory.origin import OriginHessian
@@ -86,7 +86,7 @@ def descend(toy: Toy, rule: pccore.LearningRule, seed: Array) -> tuple[Array, Ar
     return found[0][:: toy.every], found[1][:: toy.every]
 
 
-def calculate(_: Path | None, *, steps: int) -> Iterator[dict[str, Any]]:
+def calculate(_: Path | None, *, steps: int) -> Iterator[Row]:
     for name, toy in toys(steps).items():
         where = {"dataset": name, "width": toy.width, "depth": toy.depth}
         yield from _landscapes(toy, where)
@@ -110,7 +110,7 @@ def calculate(_: Path | None, *, steps: int) -> Iterator[dict[str, Any]]:
                     }
 
 
-def _landscapes(toy: Toy, where: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _landscapes(toy: Toy, where: Row) -> Iterator[Row]:
     """Return both landscapes and curvatures on the plane of the energy's extreme eigenvectors."""
     x, y = samples(toy.size, jax.random.key(0))
     hidden = [toy.width] * toy.depth

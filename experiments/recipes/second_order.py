@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pccore
 from experiments.evidence import Evidence
-from experiments.recipe import Claim, Judged, Recipe, Setting
+from experiments.recipe import Claim, Judged, Recipe, Row, Setting
 from experiments.settings import SEEDS, batch, stack
 from pccore.theory.expansion import trust_region_expansion, trust_region_gradient
 
@@ -37,7 +37,7 @@ MISPRINT = (
 ITERATIONS = 20  # iterations of Gauss-Newton for the equilibrium
 
 
-def errors(data_dir: Path | None, dataset: str, width: int, depth: int) -> Iterator[dict[str, Any]]:
+def errors(data_dir: Path | None, dataset: str, width: int, depth: int) -> Iterator[Row]:
     """Return errors of every part of the expansion, relative to the expanded quantity."""
     import jax
     import jax.numpy as jnp

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pccore
 from experiments.evidence import Evidence
-from experiments.recipe import Claim, Judged, Recipe, Setting
+from experiments.recipe import Claim, Judged, Recipe, Row, Setting
 from experiments.settings import SEEDS, batch, stack
 from pccore.starts import Start
 
@@ -55,7 +55,7 @@ def toy(size: int = 64) -> tuple[Any, Any]:
     return x, -x + 0.5**0.5 * random.standard_normal((size, 1))
 
 
-def trajectories(data_dir: Path | None, *cases: Case) -> Iterator[dict[str, Any]]:
+def trajectories(data_dir: Path | None, *cases: Case) -> Iterator[Row]:
     """Return distance to the equilibrium and norm of activities, for T = H steps of descent."""
     import jax
     import numpy as np
@@ -111,7 +111,7 @@ def _observed(
 
 def _rows(
     case: Case, variant: str, start: str, place: tuple[int, ...], seen: tuple[Any, Any]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     seed, beta, step = place
     known = {
         "variant": variant,
