@@ -32,6 +32,7 @@ POWERS = tuple(2**i for i in range(1, 8))
 def spectra(data_dir: Path | None, variants: tuple[str, ...], **options: Any) -> Iterator[Row]:
     """Yield dense eigenvalues in float64; one compiled program per shape, small networks only."""
     import jax
+    import jax.numpy as jnp
     import numpy as np
 
     from pccore.theory.activity_hessian import hessian_blocks
@@ -39,7 +40,9 @@ def spectra(data_dir: Path | None, variants: tuple[str, ...], **options: Any) ->
     x, y = batch("digits", data_dir, 1)
 
     def hessian(config: pccore.NetworkConfig, seed: jax.Array) -> jax.Array:
-        return hessian_blocks(config.build(jax.random.key(seed)).relaxation(x, y)).dense()
+        return hessian_blocks(
+            config.build(jax.random.key(seed)).relaxation(jnp.asarray(x), jnp.asarray(y))
+        ).dense()
 
     with jax.enable_x64(True):
         compiled = jax.jit(hessian, static_argnums=0)

@@ -14,10 +14,13 @@ from experiments.recipe import Row
 from pccore.theory.chains import LinearChain
 
 if TYPE_CHECKING:
+    import jax
     import numpy as np
     import pandas as pd
 
     from pccore import LearningRule
+
+    Step = tuple[jax.Array, jax.Array, jax.Array]  # weights, gradients, test loss
 
 CONFIG = pccore.NetworkConfig(1, 1, 1, 1, "linear", residual=False, parameterisation="sp")
 BATCH = 64
@@ -70,7 +73,7 @@ def chain(precisions: tuple[float, ...] = ()) -> LinearChain:
     return LinearChain.of(x, y, precisions)
 
 
-def network(w: Any, precisions: tuple[float, ...] = ()) -> pccore.Network:
+def network(w: "jax.Array", precisions: tuple[float, ...] = ()) -> pccore.Network:
     """Return f with the weights w."""
     import jax.numpy as jnp
 
@@ -79,7 +82,7 @@ def network(w: Any, precisions: tuple[float, ...] = ()) -> pccore.Network:
     return pccore.Network(first, jnp.zeros((0, 1, 1), first.dtype), last, None, config)
 
 
-def pair(network: Any) -> Any:
+def pair(network: pccore.Network) -> "jax.Array":
     """Return w_1 and w_2 of a network, or the gradients by them."""
     import jax.numpy as jnp
 
@@ -105,10 +108,10 @@ def train(
         jnp.asarray(part) for part in (data.train_x, data.train_y, data.test_x, data.test_y)
     )
 
-    def descend(seed: Any) -> tuple[Any, Any, Any]:
+    def descend(seed: "jax.Array") -> "Step":
         key = jax.random.key(seed)
 
-        def step(network: Any, t: Any) -> tuple[Any, tuple[Any, Any, Any]]:
+        def step(network: pccore.Network, t: "jax.Array") -> "tuple[pccore.Network, Step]":
             key_t = jax.random.fold_in(jax.random.fold_in(key, 1), t)
             index = jax.random.randint(key_t, (BATCH,), 0, len(train_x))
             x, y = train_x[index], train_y[index]
@@ -124,7 +127,12 @@ def train(
     return Trajectories(*map(np.asarray, found))
 
 
-def row(quantity: str, value: Any, settings: Mapping[str, object], **columns: object) -> Row:
+def row(
+    quantity: str,
+    value: "float | jax.Array | np.ndarray",
+    settings: Mapping[str, object],
+    **columns: object,
+) -> Row:
     """Return a measurement identified by `settings`."""
     text = json.dumps(settings, sort_keys=True) if settings else None
     return {"quantity": quantity, "value": float(value), "settings": text, **columns}

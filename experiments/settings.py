@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pccore
 from transfer.engine.runs import Run
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SEEDS = (0, 1, 2)
 ACTIVATIONS = ("linear", "tanh", "relu")
@@ -73,7 +76,7 @@ def digest(dataset: str, data_dir: Path | None) -> str:
 
 def batch(
     dataset: str, data_dir: Path | None, size: int = 64, part: str = "train"
-) -> tuple[Any, Any]:
+) -> "tuple[np.ndarray, np.ndarray]":
     """Return a part's first samples: standardised inputs (B, D) and targets (B, K), float64."""
     import numpy as np
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from results.figures import style
 
@@ -152,7 +152,7 @@ def histogram(
     return figure
 
 
-def _values(frame: pd.DataFrame, column: str | None) -> list[Any]:
+def _values(frame: pd.DataFrame, column: str | None) -> list[str | float]:
     """Return the distinct values of a column: sorted numbers, or names in order of variants."""
     if column is None:
         return [""]
@@ -160,7 +160,7 @@ def _values(frame: pd.DataFrame, column: str | None) -> list[Any]:
     return sorted(values, key=style.rank if values and isinstance(values[0], str) else None)
 
 
-def _text(value: Any) -> str:
+def _text(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 

@@ -14,6 +14,7 @@ from experiments.recipe import Claim, Judged, Recipe, Row, Setting
 from experiments.settings import NAMES, SEEDS, batch, runs_of, stack, steps_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from experiments.figures.measured import Figure
@@ -119,8 +120,10 @@ def timings(data_dir: Path | None, size: Size) -> Iterator[Row]:
                         }
 
 
-def _timed(config: pccore.TrainingConfig, dt: float, seed: int, x: Any, y: Any) -> Iterator[float]:
-    """Return seconds of every update, compilation excluded."""
+def _timed(
+    config: pccore.TrainingConfig, dt: float, seed: int, x: "np.ndarray", y: "np.ndarray"
+) -> Iterator[float]:
+    """Yield seconds of every update, compilation excluded."""
     import jax
     import jax.numpy as jnp
 

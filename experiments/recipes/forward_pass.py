@@ -25,13 +25,15 @@ RATES = {"mupc": (0.1, 10.0)} | dict.fromkeys(("sp", "sp with skips", "orthogona
 
 
 def forward_passes(data_dir: Path | None, width: int, depths: tuple[int, ...]) -> Iterator[Row]:
-    """Return RMS activities of every hidden layer of untrained networks, on 64 MNIST samples."""
+    """Yield RMS activities of every hidden layer of untrained networks, on 64 MNIST samples."""
     import jax
 
     x, _ = batch("mnist", data_dir)
 
     def measure(config: pccore.NetworkConfig, seeds: jax.Array) -> jax.Array:
-        return jax.vmap(lambda seed: forward_norms(config.build(jax.random.key(seed)), x))(seeds)
+        return jax.vmap(
+            lambda seed: forward_norms(config.build(jax.random.key(seed)), jax.numpy.asarray(x))
+        )(seeds)
 
     compiled = jax.jit(measure, static_argnums=0)
     for variant, phi, depth in itertools.product(FOUR, ACTIVATIONS, depths):

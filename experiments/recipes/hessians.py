@@ -1,10 +1,10 @@
 """Thesis sections 4.4.2, 4.4.3: Hessians at saddles, by automatic differentiation and by theory."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -98,7 +98,11 @@ def hessian(
     return jax.lax.map(column, jnp.eye(len(weights)), batch_size=PRODUCTS)
 
 
-def at_origin(case: Case, x: Array, y: Array) -> tuple[pccore.Network, dict[str, Any]]:
+Saddle = tuple[pccore.Network, Mapping[str, OriginHessian | ZeroRankHessian]]
+"""A network and the theoretical Hessians of its loss and energy."""
+
+
+def at_origin(case: Case, x: Array, y: Array) -> Saddle:
     """Return the network with zero weights, and both landscapes' Hessians there (eqs. 4.6, 4.8)."""
     hidden = [case.width] * case.depth
     return _network(case, x, y, 0.0), {
@@ -107,7 +111,7 @@ def at_origin(case: Case, x: Array, y: Array) -> tuple[pccore.Network, dict[str,
     }
 
 
-def at_zero_rank(case: Case, x: Array, y: Array) -> tuple[pccore.Network, dict[str, Any]]:
+def at_zero_rank(case: Case, x: Array, y: Array) -> Saddle:
     """Return weights that are zero except W_{L-1}, which has SP's variance (figures B.3, B.4)."""
     std = (*(0.0,) * (case.depth - 1), (3 * case.width) ** -0.5, 0.0)
     network = _network(case, x, y, std)
@@ -132,9 +136,9 @@ def _network(case: Case, x: Array, y: Array, std: float | tuple[float, ...]) -> 
 
 
 def calculate(
-    data_dir: Path | None, *, saddle: Callable[..., Any], cases: Sequence[Case]
+    data_dir: Path | None, *, saddle: Callable[[Case, Array, Array], Saddle], cases: Sequence[Case]
 ) -> Iterator[Row]:
-    """Return numerical and theoretical eigenvalues of every case, and the toys' whole matrices."""
+    """Yield numerical and theoretical eigenvalues of every case, and the toys' whole matrices."""
     with jax.enable_x64(True):
         for case in cases:
             x, y = samples(case.data, data_dir)
@@ -242,7 +246,7 @@ def loss_is_strict_when_shallow(evidence: Evidence) -> Judged | None:
     return Judged(measured, bool((lowest < -1e-3).all()))
 
 
-def _named(case: Any) -> str:
+def _named(case: Sequence[object]) -> str:
     data, width, depth = case
     return f"{data}, N = {width}, H = {depth}"
 

@@ -26,7 +26,7 @@ MINIMUM = (0.6, -1 / 0.6)
 
 
 def landscapes(points: int) -> Iterator[Row]:
-    """Return both landscapes on a grid, trainings through them, and theory at the saddle."""
+    """Yield both landscapes on a grid, trainings through them, and theory at the saddle."""
     import jax
 
     chain = training.chain()
@@ -49,7 +49,7 @@ def _heights(objective: Callable[..., Any], places: "np.ndarray") -> "np.ndarray
 
 
 def paths() -> Iterator[Row]:
-    """Return trainings from U(-1, 1): their paths, and the duration of the final approach."""
+    """Yield trainings from U(-1, 1): their paths, and the duration of the final approach."""
     import numpy as np
 
     for variant in TRAINED:
@@ -66,7 +66,7 @@ def paths() -> Iterator[Row]:
 
 
 def escapes() -> Iterator[Row]:
-    """Return the steps from next to the saddle until the test loss has halved."""
+    """Yield the steps from next to the saddle until the test loss has halved."""
     for variant in TRAINED:
         found = training.train(RULES[variant], SEEDS, STEPS, initial_std=NEAR)
         steps = found.first_below(found.test_loss[:, :1] / 2)
@@ -75,7 +75,7 @@ def escapes() -> Iterator[Row]:
 
 
 def saddle() -> Iterator[Row]:
-    """Return the Hessians' eigenvalues at the origin, by differentiation and by eq. A.9."""
+    """Yield the Hessians' eigenvalues at the origin, by differentiation and by eq. A.9."""
     import jax
     import jax.numpy as jnp
 
@@ -99,7 +99,7 @@ def saddle() -> Iterator[Row]:
 
 
 def minima() -> Iterator[Row]:
-    """Return the largest Hessian eigenvalue along the solutions, by differentiation."""
+    """Yield the largest Hessian eigenvalue along the solutions, by differentiation."""
     import jax
     import jax.numpy as jnp
 
@@ -112,7 +112,7 @@ def minima() -> Iterator[Row]:
 
 
 def flows() -> Iterator[Row]:
-    """Return the quadratic maps of figure A.1, at the saddle and a minimum, with gradient flow."""
+    """Yield the quadratic maps of figure A.1, at the saddle and a minimum, with gradient flow."""
     import jax
     import jax.numpy as jnp
     import numpy as np

@@ -1,7 +1,7 @@
 """Thesis 3.4, 3.7.1: the effect of inference and precisions on the landscape of one hidden unit."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pccore
 from experiments import one_unit_training as training
@@ -10,6 +10,8 @@ from experiments.one_unit_training import SAMPLE_RATE, map_rows, row
 from experiments.recipe import Claim, Judged, Recipe, Row, Setting
 
 if TYPE_CHECKING:
+    import jax
+
     from experiments.figures.measured import Figure
 
 REACH = 2.0
@@ -23,7 +25,7 @@ EXTREME = 1e3
 """A ratio that approximates its limit; its inverse approximates the other limit."""
 
 
-def data() -> tuple[Any, Any]:
+def data() -> "tuple[jax.Array, jax.Array]":
     """Return the training set, (B, 1) each, in JAX's current precision."""
     import jax.numpy as jnp
 
@@ -31,7 +33,7 @@ def data() -> tuple[Any, Any]:
     return jnp.asarray(toy.train_x, float), jnp.asarray(toy.train_y, float)
 
 
-def inferred(w: Any, steps: int) -> Any:
+def inferred(w: "jax.Array", steps: int) -> "jax.Array":
     """Return the energy after a number of inference steps from a forward pass."""
     import jax.numpy as jnp
 
@@ -45,7 +47,7 @@ def inferred(w: Any, steps: int) -> Any:
 
 
 def course(points: int) -> Iterator[Row]:
-    """Return maps of the loss, of the energy during inference and of the equilibrated energy."""
+    """Yield maps of the loss, of the energy during inference and of the equilibrated energy."""
     import jax
     import jax.numpy as jnp
 
@@ -59,7 +61,7 @@ def course(points: int) -> Iterator[Row]:
             yield row("saddle_lowest", lowest, {}, variant=variant)
         for steps in STEPS:
 
-            def energy(w: Any, steps: int = steps) -> Any:
+            def energy(w: "jax.Array", steps: int = steps) -> "jax.Array":
                 return inferred(w, steps)
 
             values = jax.jit(jax.vmap(energy))(places)
@@ -155,7 +157,7 @@ INFERENCE_LANDSCAPE = Recipe(
 )
 
 
-def equilibrated(w: Any, precisions: tuple[float, float]) -> tuple[Any, Any]:
+def equilibrated(w: "jax.Array", precisions: tuple[float, float]) -> "tuple[jax.Array, jax.Array]":
     """Return the energy at the equilibrium of inference, and its gradient by the weights."""
     import jax.numpy as jnp
 
@@ -166,7 +168,7 @@ def equilibrated(w: Any, precisions: tuple[float, float]) -> tuple[Any, Any]:
 
 
 def ratios(points: int) -> Iterator[Row]:
-    """Return maps by ratio of precisions, and cosines of its gradients with those of BP and TP.
+    """Yield maps by ratio of precisions, and cosines of its gradients with those of BP and TP.
 
     The output's precision is one. TP's objective is the hidden unit's error 1/2 (y/w_2 - w_1 x)^2
     from the target that inverts the output layer.
@@ -178,7 +180,7 @@ def ratios(points: int) -> Iterator[Row]:
         chain = training.chain()
         places, _ = training.grid(points, REACH)
 
-        def target_propagation(w: Any) -> Any:
+        def target_propagation(w: "jax.Array") -> "jax.Array":
             return chain.loss(w) / w[1] ** 2
 
         others = {
@@ -187,7 +189,7 @@ def ratios(points: int) -> Iterator[Row]:
         }
         for ratio in (1 / EXTREME, *RATIOS, EXTREME):
 
-            def at(w: Any, ratio: float = ratio) -> tuple[Any, Any]:
+            def at(w: "jax.Array", ratio: float = ratio) -> "tuple[jax.Array, jax.Array]":
                 return equilibrated(w, (ratio, 1.0))
 
             heights, slopes = jax.jit(jax.vmap(at))(jnp.asarray(places))

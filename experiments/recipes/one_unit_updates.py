@@ -1,7 +1,7 @@
 """Thesis 3.4, A.2: directions of updates with one hidden unit, and weight noise at the end."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments import one_unit_training as training
 from experiments.evidence import Evidence
@@ -23,7 +23,7 @@ STEPS = 400
 
 
 def alignments(seeds: int) -> Iterator[Row]:
-    """Return cosines of the first five updates with the nearest solution and Newton's step."""
+    """Yield cosines of the first five updates with the nearest solution and Newton's step."""
     import jax
     import jax.numpy as jnp
 
@@ -32,7 +32,7 @@ def alignments(seeds: int) -> Iterator[Row]:
 
     chain = training.chain()
 
-    def cosines(w: Any, gradient: Any) -> tuple[Any, Any]:
+    def cosines(w: "jax.Array", gradient: "jax.Array") -> "tuple[jax.Array, jax.Array]":
         optimal = nearest_minimum(w, jnp.asarray(training.SLOPE)) - w
         newton = damped_newton(chain.loss_hessian(w), chain.loss_gradient(w), 2.0)
         length = jnp.linalg.norm
@@ -43,7 +43,7 @@ def alignments(seeds: int) -> Iterator[Row]:
     for variant, rule in RULES.items():
         rate = 1.0 if variant == "trn" else WEIGHT_LR
         found = training.train(rule, seeds, 5, weight_lr=rate)
-        both = jax.vmap(jax.vmap(cosines))(found.weights, found.gradients)
+        both = jax.vmap(jax.vmap(cosines))(jnp.asarray(found.weights), jnp.asarray(found.gradients))
         for name, values in zip(("optimal", "newton"), both, strict=True):
             for seed in range(seeds):
                 for step in range(5):
@@ -151,7 +151,7 @@ UPDATE_ANGLE = Recipe(
 
 
 def perturbations(seeds: int) -> Iterator[Row]:
-    """Return final errors under weight noise, and the energy's rise over no noise."""
+    """Yield final errors under weight noise, and the energy's rise over no noise."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -160,7 +160,7 @@ def perturbations(seeds: int) -> Iterator[Row]:
     noise = jax.random.normal(jax.random.key(0), (2000, 2))
 
     @jax.jit
-    def noisy_energy(w: Any, std: Any) -> Any:
+    def noisy_energy(w: "jax.Array", std: "jax.Array") -> "jax.Array":
         return jnp.mean(jax.vmap(chain.energy)(w + std * noise))
 
     for variant in TRAINED:

@@ -26,7 +26,7 @@ BINS, EXTENT = 60, (-4.0, 8.0)
 def spectra(
     widths: tuple[int, ...], depths: tuple[int, ...], base: tuple[int, int]
 ) -> Iterator[Row]:
-    """Return eigenvalues of D, O and H_z in float64: their extremes and their densities.
+    """Yield eigenvalues of D, O and H_z in float64: their extremes and their densities.
 
     Args:
         widths: widths at the base's depth.
@@ -74,7 +74,7 @@ def eigenvalues(config: NetworkConfig, seed: int = 0) -> "dict[str, np.ndarray]"
 def densities(
     config: NetworkConfig, matrix: str, values: "np.ndarray", known: Mapping[str, object]
 ) -> Iterator[Row]:
-    """Return the density of eigenvalues in every bin, and theory's prediction."""
+    """Yield the density of eigenvalues in every bin, and theory's prediction."""
     import numpy as np
 
     from pccore.theory import off_diagonal, wishart

@@ -111,7 +111,7 @@ def calculate(_: Path | None, *, steps: int) -> Iterator[Row]:
 
 
 def _landscapes(toy: Toy, where: Row) -> Iterator[Row]:
-    """Return both landscapes and curvatures on the plane of the energy's extreme eigenvectors."""
+    """Yield both landscapes and curvatures on the plane of the energy's extreme eigenvectors."""
     x, y = samples(toy.size, jax.random.key(0))
     hidden = [toy.width] * toy.depth
     origin = OriginHessian.of_energy(x, y, hidden)

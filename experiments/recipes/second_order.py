@@ -38,7 +38,7 @@ ITERATIONS = 20  # iterations of Gauss-Newton for the equilibrium
 
 
 def errors(data_dir: Path | None, dataset: str, width: int, depth: int) -> Iterator[Row]:
-    """Return errors of every part of the expansion, relative to the expanded quantity."""
+    """Yield errors of every part of the expansion, relative to the expanded quantity."""
     import jax
     import jax.numpy as jnp
 
@@ -69,7 +69,7 @@ def errors(data_dir: Path | None, dataset: str, width: int, depth: int) -> Itera
 
 
 def relative_errors(
-    network: Any, x: "jax.Array", labels: "jax.Array", share: "jax.Array"
+    network: pccore.Network, x: "jax.Array", labels: "jax.Array", share: "jax.Array"
 ) -> "dict[str, jax.Array]":
     """Return relative errors of every part, for targets at a share of the way to the label."""
     import jax
@@ -87,7 +87,7 @@ def relative_errors(
     _, pull = jax.vjp(lambda network: network.forward(x), network)
     direction = pull(-expansion.departure / len(x))[0]  # eq. 3.6: dz/dtheta I^-1 g
 
-    def off(found: Any, expected: Any) -> "jax.Array":
+    def off(found: object, expected: object) -> "jax.Array":
         return norm(jax.tree.map(jnp.subtract, found, expected)) / norm(expected)
 
     return {

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pccore
 from experiments.evidence import Evidence
@@ -13,6 +13,7 @@ from pccore.starts import Start
 
 if TYPE_CHECKING:
     import jax
+    import numpy as np
     import pandas as pd
 
     from experiments.figures.measured import Figure
@@ -46,7 +47,7 @@ WIDE = Case("mnist", 128, 16, "linear", ("forward",))
 RELU = Case("mnist", 128, 16, "relu", ("forward",))
 
 
-def toy(size: int = 64) -> tuple[Any, Any]:
+def toy(size: int = 64) -> "tuple[np.ndarray, np.ndarray]":
     """Return y = -x + noise, x ~ N(1, 1), noise ~ N(0, 0.5) (figure C.10)."""
     import numpy as np
 
@@ -56,7 +57,7 @@ def toy(size: int = 64) -> tuple[Any, Any]:
 
 
 def trajectories(data_dir: Path | None, *cases: Case) -> Iterator[Row]:
-    """Return distance to the equilibrium and norm of activities, for T = H steps of descent."""
+    """Yield distance to the equilibrium and norm of activities, for T = H steps of descent."""
     import jax
     import numpy as np
 
@@ -80,8 +81,11 @@ def network(case: Case, variant: str) -> pccore.NetworkConfig:
 
 
 def _observed(
-    config: pccore.NetworkConfig, start: str, data: tuple[Any, Any], seeds: "jax.Array"
-) -> tuple[Any, Any]:
+    config: pccore.NetworkConfig,
+    start: str,
+    data: "tuple[np.ndarray, np.ndarray]",
+    seeds: "jax.Array",
+) -> "tuple[jax.Array, jax.Array]":
     """Return ||z - z*|| / ||z*|| and ||z|| / ||z*|| of the whole batch, by seed, beta and step."""
     import jax
     import jax.numpy as jnp
@@ -110,7 +114,11 @@ def _observed(
 
 
 def _rows(
-    case: Case, variant: str, start: str, place: tuple[int, ...], seen: tuple[Any, Any]
+    case: Case,
+    variant: str,
+    start: str,
+    place: tuple[int, ...],
+    seen: "tuple[jax.Array, jax.Array]",
 ) -> Iterator[Row]:
     seed, beta, step = place
     known = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from math import expm1, isnan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import transfer
 from experiments.evidence import Evidence
@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 
     from experiments.figures.measured import Figure
 
+Sizes = Mapping[str, Sequence[int]]
+"""Widths or depths of targets."""
+
 TOLERANCE = 1.1
 """Loss with the transferred rates relative to the best found, as in the verdicts."""
 
 
 def experiment(
     activations: Sequence[str],
-    training: Mapping[str, Any],
-    tune: Mapping[str, Any],
-    targets: Mapping[str, Any],
+    training: Mapping[str, object],
+    tune: Mapping[str, object],
+    targets: Sizes,
 ) -> transfer.Experiment:
     """Return muPC on MNIST, T = H, with every cell at every shape as in the figures, 3 seeds."""
     return transfer.Experiment.from_dict(
@@ -39,7 +42,7 @@ def experiment(
     )
 
 
-def small(targets: Mapping[str, Any]) -> transfer.Experiment:
+def small(targets: Sizes) -> transfer.Experiment:
     rates = {"weight_lr": [0.5, 0.1, 0.05], "activity_lr": [50, 10, 5, 1]}
     return experiment(
         ["tanh", "relu"],
@@ -49,7 +52,7 @@ def small(targets: Mapping[str, Any]) -> transfer.Experiment:
     )
 
 
-def full(width: int, targets: Mapping[str, Any]) -> transfer.Experiment:
+def full(width: int, targets: Sizes) -> transfer.Experiment:
     rates = {"weight_lr": list(ETAS), "activity_lr": list(BETAS)}
     return experiment(
         ["linear", "tanh", "relu"],
@@ -153,9 +156,7 @@ def claims(size: str, figures: str) -> tuple[Claim, Claim]:
     )
 
 
-def recipe(
-    size: str, small_targets: Mapping[str, Any], full_width: int, full_targets: Mapping[str, Any]
-) -> Recipe:
+def recipe(size: str, small_targets: Sizes, full_width: int, full_targets: Sizes) -> Recipe:
     """Return the recipe of transfer across `size`, "depth" or "width"."""
     kept = {"depth": f"N = {full_width}", "width": "H = 8"}[size]
     to = ", ".join(map(str, small_targets[f"{size}s"]))
