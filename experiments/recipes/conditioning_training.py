@@ -152,7 +152,7 @@ def growth(evidence: Evidence, **where: object) -> "pd.Series":
     return (groups.last() / groups.first()).groupby(["activation", "depth"]).agg(geometric_mean)
 
 
-def _flat(growths: "pd.Series") -> list[tuple[Any, ...]]:
+def _entries(growths: "pd.Series") -> list[tuple[Any, ...]]:
     """Write activation, depth and factor of each entry."""
     return list(growths.reset_index().itertuples(index=False, name=None))
 
@@ -165,7 +165,7 @@ def grows(
     if not set(activations) <= set(found.index.get_level_values("activation")):
         return None
     found = found[list(activations)]
-    words = ", ".join(f"{phi} H = {depth} x{by:.2g}" for phi, depth, by in _flat(found))
+    words = ", ".join(f"{phi} H = {depth} x{by:.2g}" for phi, depth, by in _entries(found))
     return Judged(words, bool((found >= to).all()))
 
 
@@ -220,7 +220,7 @@ def accuracies(found: "pd.DataFrame") -> str:
     )
 
 
-def skips_do_not_hurt(evidence: Evidence) -> Judged | None:
+def skips_keep_accuracy(evidence: Evidence) -> Judged | None:
     found = against_sp(evidence, "sp with skips")
     if found is None:
         return None
@@ -247,7 +247,7 @@ def linear_orthogonal_is_stable(evidence: Evidence) -> Judged | None:
     found = growth(evidence, dataset="mnist", variant="orthogonal", activation="linear")
     if not len(found):
         return None
-    words = ", ".join(f"H = {depth} x{by:.2g}" for _, depth, by in _flat(found))
+    words = ", ".join(f"H = {depth} x{by:.2g}" for _, depth, by in _entries(found))
     return Judged(words, bool((found <= 2).all()))
 
 
@@ -337,7 +337,7 @@ CLAIMS = (
         "T C.3.1, fig. C.9",
         "accuracy with skips at least that without",
         "1 point, H = 8",
-        skips_do_not_hurt,
+        skips_keep_accuracy,
         "The small depth is the cause. At H = 8 networks with skips are 1.04 points worse "
         "(seeds differ by 2 points); at H = 16 they are 9.5 points better (79.5% against "
         "70.0%). At H = 8 neither longer training (84.2% against 85.6% after a whole epoch) "

@@ -49,7 +49,7 @@ def by_depth(
     return found
 
 
-def once(size: tuple[int, Training]) -> tuple[int, Training]:
+def with_one_step(size: tuple[int, Training]) -> tuple[int, Training]:
     """Return the same networks with one inference step."""
     width, training = size
     return width, replace(training, inference_steps=1)
@@ -85,17 +85,17 @@ def full_depths(data_dir: Path | None) -> "list[Run]":
 def small_one_step(data_dir: Path | None) -> "list[Run]":
     many = by_depth(data_dir, "relu", (8, 32, 64), [("mupc", ([0.1], OUR_BETAS))], SMALL)
     single: Variants = [(ONE, ([0.1], (5, 50, 500)))]
-    return many + by_depth(data_dir, "relu", (8, 32, 64), single, once(SMALL))
+    return many + by_depth(data_dir, "relu", (8, 32, 64), single, with_one_step(SMALL))
 
 
 def full_one_step(data_dir: Path | None) -> "list[Run]":
     eta, beta = AUTHORS["relu"]
     many = by_depth(data_dir, "relu", FULL_DEPTHS, [("mupc", ([eta], [beta]))], FULL)
     single: Variants = [(ONE, (ETAS, BETAS))]
-    return many + by_depth(data_dir, "relu", FULL_DEPTHS, single, once(FULL))
+    return many + by_depth(data_dir, "relu", FULL_DEPTHS, single, with_one_step(FULL))
 
 
-def mupc_trains_everywhere(evidence: Evidence) -> Judged | None:
+def mupc_trains_at_every_depth(evidence: Evidence) -> Judged | None:
     """Judge the least accurate depth of every activation."""
     if extremes(evidence, "depth") is None:
         return None
@@ -199,7 +199,7 @@ DEPTH = (
                 "T figs. 5.1, C.16",
                 "accuracy well above chance",
                 "at least 70% at every depth",
-                mupc_trains_everywhere,
+                mupc_trains_at_every_depth,
             ),
             Claim(
                 "standard PC stays at chance in the deepest networks",

@@ -65,7 +65,7 @@ def complete(table: "pd.DataFrame") -> bool:
     return len(table) > 0 and set(table["depth"]) == set(DEPTHS) and table["step"].max() > 0
 
 
-def numerical_energy_is_the_theoretical_one(evidence: Evidence) -> Judged | None:
+def numerical_energy_matches_theory(evidence: Evidence) -> Judged | None:
     table = energies(evidence, ROW)
     if not complete(table):
         return None
@@ -149,7 +149,7 @@ EQUILIBRATED_ENERGY = (
                 "T fig. 4.1",
                 "equal",
                 "1% at every step measured",
-                numerical_energy_is_the_theoretical_one,
+                numerical_energy_matches_theory,
             ),
             Claim(
                 "training lowers the equilibrated energy at every depth",

@@ -167,7 +167,7 @@ def heun_is_faster(evidence: Evidence) -> Judged | None:
     return Judged(", ".join(parts), bool((table["heun"] < table["euler"]).mean() > 0.5))
 
 
-def more_so_in_deep_networks(evidence: Evidence) -> Judged | None:
+def advantage_grows_with_depth(evidence: Evidence) -> Judged | None:
     table = medians(evidence)
     if table is None:
         return None
@@ -221,7 +221,7 @@ def _rows(table: "pd.DataFrame") -> Iterator[tuple[Any, ...]]:
     return table.reset_index()[[*PLACE, *SOLVERS]].itertuples(index=False, name=None)
 
 
-def deeper_takes_longer(evidence: Evidence) -> Judged | None:
+def deeper_needs_longer_times(evidence: Evidence) -> Judged | None:
     """Judge the shortest T within a point of the best accuracy."""
     table = accuracies(evidence)
     if not len(table) or set(table["solver"]) != set(SOLVERS) or table["depth"].nunique() < 2:
@@ -314,7 +314,7 @@ EULER_HEUN = (
                 "T fig. 6.2",
                 "a larger ratio of times at the largest H than at the smallest",
                 "none; mean over data sets",
-                more_so_in_deep_networks,
+                advantage_grows_with_depth,
             ),
             Claim(
                 "Euler's update time varies less during training",
@@ -340,7 +340,7 @@ EULER_HEUN = (
                 "T figs. D.2 to D.4",
                 "a longer shortest T within a point of the best accuracy",
                 "at the largest H than at the smallest, both solvers",
-                deeper_takes_longer,
+                deeper_needs_longer_times,
             ),
         ),
         figures={"fig-6.2-times": time_figure, "fig-D.2-accuracies": accuracy_figure},

@@ -113,7 +113,7 @@ EXACT_INFERENCE = (
             datasets=("mnist",),
         ),
         full=Setting(
-            "the same with H = 4, too, for one epoch",
+            "the same with H = 4 as well, for one epoch",
             lambda data_dir: linear_networks(
                 data_dir, depths=(4, 8, 16, 32), steps=steps_of("mnist", 1), eval_every=50
             ),

@@ -124,7 +124,7 @@ def bp_slows_with_depth(evidence: Evidence) -> Judged | None:
     return Judged("; ".join(parts), holds)
 
 
-def too_deep_for_both(evidence: Evidence) -> Judged | None:
+def neither_trains_fifteen_layers(evidence: Evidence) -> Judged | None:
     if not (evidence.runs["depth"] == TOO_DEEP).any():
         return None
     table = best_rates(learned(evidence))
@@ -229,7 +229,7 @@ DEEP_CHAINS = Recipe(
             "T 3.6.1",
             "0 runs",
             "none",
-            too_deep_for_both,
+            neither_trains_fifteen_layers,
         ),
         *(
             Claim(

@@ -46,7 +46,7 @@ def forward_passes(data_dir: Path | None, width: int, depths: tuple[int, ...]) -
                 yield {**known, "seed": seed, "layer": layer, "value": norm}
 
 
-def tops(evidence: Evidence) -> "pd.DataFrame":
+def last_layers(evidence: Evidence) -> "pd.DataFrame":
     """Return the RMS activity of the last hidden layer."""
     rows = evidence.measured("forward_rms")
     return rows[rows["layer"] == rows["depth"]]
@@ -54,7 +54,7 @@ def tops(evidence: Evidence) -> "pd.DataFrame":
 
 def change(evidence: Evidence, variant: str, activation: str) -> "float | None":
     """Return the last layer's activity at the greatest depth over that at the least depth."""
-    rows = tops(evidence)
+    rows = last_layers(evidence)
     rows = rows[(rows["variant"] == variant) & (rows["activation"] == activation)]
     means = rows.groupby("depth")["value"].mean()
     return None if len(means) < 2 else float(means.iloc[-1] / means.iloc[0])
@@ -78,7 +78,7 @@ def norms_by_depth(evidence: Evidence) -> "Figure":
     from experiments.figures.measured import Axis, lines
 
     return lines(
-        tops(evidence),
+        last_layers(evidence),
         Axis("depth", "H, hidden layers", log=True),
         Axis("value", "RMS activity, last hidden layer", log=True),
         "variant",

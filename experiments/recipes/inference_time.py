@@ -71,7 +71,7 @@ def by_time(evidence: Evidence, dataset: str) -> "pd.DataFrame | None":
     return found if tuple(found.index) == TIMES and found.notna().all(axis=None) else None
 
 
-def nears_theory(evidence: Evidence) -> Judged | None:
+def approaches_theory(evidence: Evidence) -> Judged | None:
     parts, holds = [], True
     for dataset in DATASETS:
         found = by_time(evidence, dataset)
@@ -83,7 +83,7 @@ def nears_theory(evidence: Evidence) -> Judged | None:
     return Judged(f"excess {'; '.join(parts)}", holds)
 
 
-def more_is_better(evidence: Evidence, dataset: str) -> Judged | None:
+def accuracy_rises_with_time(evidence: Evidence, dataset: str) -> Judged | None:
     """Judge the rank correlation of time and accuracy, and the two ends."""
     found = by_time(evidence, dataset)
     if found is None:
@@ -158,7 +158,7 @@ INFERENCE_TIME = (
                 "T fig. 6.1",
                 "a smaller excess at every longer time",
                 "none; mean over training and seeds",
-                nears_theory,
+                approaches_theory,
                 note=(
                     "The recipe is the cause. Each time has networks of its own, and those "
                     "with the shortest times have learned so little that even their loss is "
@@ -172,7 +172,7 @@ INFERENCE_TIME = (
                     f"T fig. {figure}",
                     "accuracy, mean over training, rises with the time",
                     "rank correlation of at least 0.7, and higher at the longest than the shortest",
-                    partial(more_is_better, dataset=dataset),
+                    partial(accuracy_rises_with_time, dataset=dataset),
                 )
                 for dataset, figure in zip(DATASETS, ("6.1", "D.5"), strict=True)
             ),

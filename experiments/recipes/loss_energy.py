@@ -53,7 +53,7 @@ def ratios(evidence: Evidence, variant: str) -> "pd.DataFrame":
     return evidence.measured(RATIO, variant=variant).dropna(subset=["value"])
 
 
-def first(evidence: Evidence, variant: str) -> "pd.DataFrame | None":
+def initial_ratios(evidence: Evidence, variant: str) -> "pd.DataFrame | None":
     """Return mean initial ratios, depth down and width across; None before 2 x 2 sizes."""
     rows = ratios(evidence, variant)
     rows = rows[rows["step"] == 0]
@@ -73,7 +73,7 @@ def converges(evidence: Evidence) -> Judged | None:
 
 
 def wider_is_closer(evidence: Evidence) -> Judged | None:
-    table = first(evidence, "mupc")
+    table = initial_ratios(evidence, "mupc")
     if table is None:
         return None
     excess = table - 1
@@ -87,7 +87,7 @@ def wider_is_closer(evidence: Evidence) -> Judged | None:
 
 
 def deeper_is_further(evidence: Evidence) -> Judged | None:
-    table = first(evidence, "mupc")
+    table = initial_ratios(evidence, "mupc")
     if table is None:
         return None
     factors = (table.iloc[-1] - 1) / (table.iloc[0] - 1)
@@ -98,7 +98,7 @@ def deeper_is_further(evidence: Evidence) -> Judged | None:
 def drift(evidence: Evidence) -> "pd.Series | None":
     """Return final (ratio - 1) over initial, for muPC by depth and width."""
     rows = ratios(evidence, "mupc")
-    if rows["step"].nunique() < 2 or first(evidence, "mupc") is None:
+    if rows["step"].nunique() < 2 or initial_ratios(evidence, "mupc") is None:
         return None
     ends = (
         rows.sort_values("step")
@@ -109,7 +109,7 @@ def drift(evidence: Evidence) -> "pd.Series | None":
     return (means["last"] - 1) / (means["first"] - 1)
 
 
-def training_breaks_it(evidence: Evidence) -> Judged | None:
+def breaks_down_in_training(evidence: Evidence) -> Judged | None:
     rows = ratios(evidence, "mupc")
     found = drift(evidence)
     if found is None:
@@ -123,7 +123,7 @@ def training_breaks_it(evidence: Evidence) -> Judged | None:
     )
 
 
-def breaks_most_when_large(evidence: Evidence) -> Judged | None:
+def breaks_down_in_large_networks(evidence: Evidence) -> Judged | None:
     found = drift(evidence)
     if found is None:
         return None
@@ -135,7 +135,7 @@ def breaks_most_when_large(evidence: Evidence) -> Judged | None:
 
 
 def sp_does_not_converge(evidence: Evidence) -> Judged | None:
-    table = first(evidence, "sp")
+    table = initial_ratios(evidence, "sp")
     if table is None:
         return None
     deepest = table.iloc[-1]
@@ -212,7 +212,7 @@ CLAIMS = (
         "T fig. 5.6",
         "the ratio departs from its initial value",
         "at least 2-fold at the greatest width and depth",
-        training_breaks_it,
+        breaks_down_in_training,
         "The recipe's tolerance is the cause: the ratio departs from its initial value, but "
         "by less than 2-fold. Over a whole epoch it rises from 1.39 to 1.69 at H = 16, and at "
         "N = H = 64, the largest network of `full`, from 2.55 to 4.27, 1.7-fold (one seed; "
@@ -224,7 +224,7 @@ CLAIMS = (
         "T fig. 5.6",
         "ratio - 1 grows by more in the largest network than in the smallest",
         "any difference",
-        breaks_most_when_large,
+        breaks_down_in_large_networks,
     ),
     Claim(
         "SP's equilibrated energy is far from the loss in deep networks of any width",

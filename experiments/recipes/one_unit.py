@@ -138,7 +138,7 @@ def flows() -> Iterator[Row]:
                         yield row(f"flow_{name}", value, {}, **known)
 
 
-def of(evidence: Evidence, quantity: str, variant: str) -> "np.ndarray":
+def values_by_seed(evidence: Evidence, quantity: str, variant: str) -> "np.ndarray":
     """Return the values of a quantity, in the order of seeds."""
     return evidence.measured(quantity, variant=variant).sort_values("seed")["value"].to_numpy()
 
@@ -146,10 +146,12 @@ def of(evidence: Evidence, quantity: str, variant: str) -> "np.ndarray":
 def saddle_is_steeper(evidence: Evidence) -> Judged | None:
     parts, holds = [], True
     for name in ("lowest", "highest"):
-        bp, pc = (of(evidence, f"saddle_{name}", variant) for variant in ("bp", "pc"))
+        bp, pc = (values_by_seed(evidence, f"saddle_{name}", variant) for variant in ("bp", "pc"))
         if not (len(bp) and len(pc)):
             return None
-        stated = (of(evidence, f"saddle_{name}_theory", variant) for variant in ("bp", "pc"))
+        stated = (
+            values_by_seed(evidence, f"saddle_{name}_theory", variant) for variant in ("bp", "pc")
+        )
         wrong = max(abs(a[0] / b[0] - 1) for a, b in zip((bp, pc), stated, strict=True))
         parts.append(f"{name} {pc[0]:.4f} < {bp[0]:.4f}, {wrong:.0e} from A.9")
         holds &= bool(pc[0] < bp[0] and wrong < 1e-6)
@@ -157,7 +159,7 @@ def saddle_is_steeper(evidence: Evidence) -> Judged | None:
 
 
 def escapes_faster(evidence: Evidence) -> Judged | None:
-    bp, pc = (of(evidence, "escape_steps", variant) for variant in ("bp", "pc"))
+    bp, pc = (values_by_seed(evidence, "escape_steps", variant) for variant in ("bp", "pc"))
     if not (len(bp) and len(pc)):
         return None
     measured = f"PC {pc.mean():.1f}, BP {bp.mean():.1f} steps; {(pc < bp).sum()} of {len(pc)} seeds"
@@ -165,8 +167,8 @@ def escapes_faster(evidence: Evidence) -> Judged | None:
 
 
 def escapes_as_predicted(evidence: Evidence) -> Judged | None:
-    bp, pc = (of(evidence, "escape_steps", variant) for variant in ("bp", "pc"))
-    theory = [of(evidence, "escape_steps_theory", variant) for variant in ("bp", "pc")]
+    bp, pc = (values_by_seed(evidence, "escape_steps", variant) for variant in ("bp", "pc"))
+    theory = [values_by_seed(evidence, "escape_steps_theory", variant) for variant in ("bp", "pc")]
     if not (len(bp) and len(pc)) or not all(map(len, theory)):
         return None
     ratio, predicted = float(bp.mean() / pc.mean()), float(theory[0][0] / theory[1][0])
@@ -174,7 +176,7 @@ def escapes_as_predicted(evidence: Evidence) -> Judged | None:
 
 
 def slower_near_minimum(evidence: Evidence) -> Judged | None:
-    bp, pc = (of(evidence, "near_minimum_steps", variant) for variant in ("bp", "pc"))
+    bp, pc = (values_by_seed(evidence, "near_minimum_steps", variant) for variant in ("bp", "pc"))
     if not (len(bp) and len(pc)):
         return None
     measured = f"PC {pc.mean():.1f}, BP {bp.mean():.1f} steps from a test loss of 0.05 to 0.001"
@@ -195,7 +197,9 @@ def minima_are_flatter(evidence: Evidence) -> Judged | None:
 def flow_is_like_descent(evidence: Evidence) -> Judged | None:
     parts, worst = [], 0.0
     for variant in TRAINED:
-        steps, flow = (of(evidence, f"escape_steps_{kind}", variant) for kind in ("theory", "flow"))
+        steps, flow = (
+            values_by_seed(evidence, f"escape_steps_{kind}", variant) for kind in ("theory", "flow")
+        )
         if not (len(steps) and len(flow)):
             return None
         worst = max(worst, abs(flow[0] / steps[0] - 1))

@@ -65,7 +65,7 @@ def closer_to_optimal(evidence: Evidence) -> Judged | None:
     return Judged(measured, bool((pc > bp).all()))
 
 
-def more_reliably(evidence: Evidence) -> Judged | None:
+def varies_less(evidence: Evidence) -> Judged | None:
     pc, bp = (by_step(evidence, v, "cosine_with_optimal", "std") for v in ("pc", "bp"))
     if not (len(pc) and len(bp)):
         return None
@@ -119,7 +119,7 @@ UPDATE_ANGLE = Recipe(
             "T 3.4",
             "smaller spread over seeds",
             "mean of 5 batches",
-            more_reliably,
+            varies_less,
             "The recipe's measure is the cause. PC's first update points away from the "
             "nearest solution in 106 of 1000 seeds; 102 of these end at the solution of the "
             "other sign (for BP none). The other seeds agree more than BP's: the "

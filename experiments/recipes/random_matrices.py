@@ -137,7 +137,7 @@ def distance(evidence: Evidence, matrix: str, one: Row, other: Row) -> float:
     return float((first - second).abs().sum() * length / 2)
 
 
-def along(evidence: Evidence, matrix: str, size: str) -> "float | None":
+def distance_along(evidence: Evidence, matrix: str, size: str) -> "float | None":
     """Return the distance between the densities at the ends of the series in `size`."""
     at = base(evidence)
     if at is None:
@@ -149,8 +149,8 @@ def along(evidence: Evidence, matrix: str, size: str) -> "float | None":
     return distance(evidence, matrix, {**fixed, size: sizes.min()}, {**fixed, size: sizes.max()})
 
 
-def diagonal_knows_width_only(evidence: Evidence) -> Judged | None:
-    depth = along(evidence, "D", "depth")
+def diagonal_is_independent_of_depth(evidence: Evidence) -> Judged | None:
+    depth = distance_along(evidence, "D", "depth")
     low, high = extreme(evidence, "D_largest"), at_widest(evidence, "D_largest")
     if depth is None or high is None:
         return None
@@ -192,9 +192,9 @@ def off_diagonal_law(evidence: Evidence) -> Judged | None:
     return Judged(f"{apart:.3f} from the semicircle of radius 2 sqrt(2)", apart <= 0.1)
 
 
-def off_diagonal_knows_both(evidence: Evidence) -> Judged | None:
+def off_diagonal_depends_on_both(evidence: Evidence) -> Judged | None:
     found = {
-        (matrix, size): along(evidence, matrix, size)
+        (matrix, size): distance_along(evidence, matrix, size)
         for matrix, size in itertools.product("DO", ("depth", "width"))
     }
     depth, width, still = found["O", "depth"], found["O", "width"], found["D", "depth"]
@@ -221,7 +221,7 @@ def lower_bound_is_loose(evidence: Evidence) -> Judged | None:
     return Judged(f"smallest {low.min():.2g} over all sizes", bool((low > 0).all()))
 
 
-def smallest_scales_most(evidence: Evidence) -> Judged | None:
+def depth_moves_smallest_most(evidence: Evidence) -> Judged | None:
     at = base(evidence)
     if at is None:
         return None
@@ -297,7 +297,7 @@ CLAIMS = (
         "T figs. C.1, C.2",
         "the same density",
         "densities at most 0.1 apart, in total variation",
-        diagonal_knows_width_only,
+        diagonal_is_independent_of_depth,
     ),
     Claim(
         "unit weights with a = N^(-1/2) are equivalent to weights of variance 1/N",
@@ -325,7 +325,7 @@ CLAIMS = (
         "T figs. C.3, C.4",
         "densities differ along both",
         "twice as far apart as D's along depth",
-        off_diagonal_knows_both,
+        off_diagonal_depends_on_both,
     ),
     Claim(
         "Weyl's upper bound on H is tight",
@@ -346,7 +346,7 @@ CLAIMS = (
         "T C.2.3, fig. C.7",
         "the largest rises, the smallest falls by a greater factor",
         "at least twice the factor",
-        smallest_scales_most,
+        depth_moves_smallest_most,
     ),
 )
 

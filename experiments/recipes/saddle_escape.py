@@ -147,7 +147,7 @@ def pc_gradients_do_not_vanish(evidence: Evidence) -> Judged | None:
     return Judged(measured, least[smallest] >= 10)
 
 
-def pc_meets_a_second_plateau(evidence: Evidence) -> Judged | None:
+def pc_has_second_plateau(evidence: Evidence) -> Judged | None:
     """Judge that PC's test loss has a plateau after its first fall, and falls again after it.
 
     All evaluations use the same samples. The first fall is from 98% to 92% of the initial loss. The
@@ -272,7 +272,7 @@ SADDLE_ESCAPE = (
                 "T 4.5",
                 "in most networks",
                 "more than half",
-                pc_meets_a_second_plateau,
+                pc_has_second_plateau,
             ),
         ),
         figures={"fig-4.5-saddle-escape": losses, "fig-B.5-gradient-norms": gradients},

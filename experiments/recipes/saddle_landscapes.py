@@ -164,7 +164,7 @@ def pc_escapes_sooner(evidence: Evidence) -> Judged | None:
     return Judged(measured, bool((medians["pc"] < medians["bp"]).all()))
 
 
-def the_gap_grows_with_depth(evidence: Evidence) -> Judged | None:
+def advantage_grows_with_depth(evidence: Evidence) -> Judged | None:
     steps = escapes(evidence)
     if steps.empty:
         return None
@@ -176,7 +176,7 @@ def the_gap_grows_with_depth(evidence: Evidence) -> Judged | None:
     )
 
 
-def the_energy_is_strict_and_the_deep_loss_flat(evidence: Evidence) -> Judged | None:
+def only_energy_has_negative_curvature(evidence: Evidence) -> Judged | None:
     rows = evidence.measurements
     rows = rows[rows["quantity"].isin(["lowest_curvature", "theoretical_lowest_curvature"])]
     if rows.empty:
@@ -249,7 +249,7 @@ SADDLE_LANDSCAPES = (
                 "T fig. 4.2",
                 "a larger ratio of steps in the deeper chain",
                 "medians over 5 seeds",
-                the_gap_grows_with_depth,
+                advantage_grows_with_depth,
             ),
             Claim(
                 "at the origin the energy has negative curvature at any depth, the loss none "
@@ -257,7 +257,7 @@ SADDLE_LANDSCAPES = (
                 "T fig. 4.2",
                 "theory's lowest eigenvalue; 0",
                 "1%; 1e-6",
-                the_energy_is_strict_and_the_deep_loss_flat,
+                only_energy_has_negative_curvature,
             ),
         ),
         figures={

@@ -184,7 +184,7 @@ def barely_moves(evidence: Evidence, variant: str, *cases: Case) -> Judged | Non
     return Judged(", ".join(words), holds)
 
 
-def never_arrives(evidence: Evidence) -> Judged | None:
+def does_not_converge(evidence: Evidence) -> Judged | None:
     """Judge the SP chain's final distances, relative to ||z*||, at the best beta."""
     words, holds = [], True
     for start in CHAIN.starts:
@@ -277,7 +277,7 @@ TRAJECTORIES = (
                 "T fig. C.10",
                 "z* is not reached",
                 "at least 0.1 of ||z*|| away at every beta, median over seeds",
-                never_arrives,
+                does_not_converge,
             ),
             Claim(
                 "a higher activity learning rate makes an SP chain diverge from either start",

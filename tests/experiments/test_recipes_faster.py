@@ -61,7 +61,7 @@ def test_bp_slows_down_with_depth():
 
 
 def test_neither_algorithm_trains_fifteen_layers():
-    judge = faster.too_deep_for_both
+    judge = faster.neither_trains_fifteen_layers
     deep = {**FAST, (faster.TOO_DEEP, 0.1): None}
     assert judge(chains(deep, deep)).holds
     assert not judge(chains({**deep, (faster.TOO_DEEP, 0.1): 640}, deep)).holds

@@ -183,8 +183,8 @@ def test_loss_energy_ratio_at_initialisation(judge, bad):
 
 
 def test_loss_energy_ratio_in_training():
-    assert loss_energy.training_breaks_it(ratios(aspect, 3)).holds
-    assert not loss_energy.training_breaks_it(ratios(aspect, 1.2)).holds
+    assert loss_energy.breaks_down_in_training(ratios(aspect, 3)).holds
+    assert not loss_energy.breaks_down_in_training(ratios(aspect, 1.2)).holds
     assert loss_energy.sp_does_not_converge(ratios(lambda n, h: 2.0**h, variant="sp")).holds
     assert not loss_energy.sp_does_not_converge(ratios(aspect, variant="sp")).holds
 
@@ -213,8 +213,8 @@ def test_activities_barely_move_or_diverge():
     found = chains({1.0: (1.0, 0.9), 100.0: (1.0, float("nan"))})
     assert trajectories.barely_moves(found, "sp", trajectories.CHAIN).holds
     assert trajectories.diverges(found, "sp").holds
-    assert trajectories.never_arrives(found).holds
-    assert not trajectories.never_arrives(chains({1.0: (1.0, 0.05)})).holds
+    assert trajectories.does_not_converge(found).holds
+    assert not trajectories.does_not_converge(chains({1.0: (1.0, 0.05)})).holds
     found = chains({1.0: (1.0, 0.3), 100.0: (1.0, 2.0)})
     assert not trajectories.barely_moves(found, "sp", trajectories.CHAIN).holds
     assert not trajectories.diverges(found, "sp").holds

@@ -36,7 +36,7 @@ def by_time(excess=lambda t: 1 / t, accuracy=lambda t: 0.5 + t / 2000, times=inf
 
 
 def test_energy_approaches_theory_with_time():
-    judge = inference_time.nears_theory
+    judge = inference_time.approaches_theory
     assert judge(by_time()).holds
     assert not judge(by_time(excess=lambda t: 1 / abs(t - 10.5))).holds
     assert judge(by_time(times=inference_time.TIMES[:3])) is None
@@ -44,7 +44,7 @@ def test_energy_approaches_theory_with_time():
 
 def test_more_inference_is_more_accurate():
     def judge(found):
-        return inference_time.more_is_better(found, "mnist")
+        return inference_time.accuracy_rises_with_time(found, "mnist")
 
     assert judge(by_time()).holds
     assert not judge(by_time(accuracy=lambda t: 0.5 - t / 2000)).holds
@@ -68,7 +68,7 @@ def times(euler=(2.0, 30.0), heun=(1.0, 3.0), euler_spread=0.01, heun_spread=0.1
     ("judge", "bad"),
     [
         (euler_heun.heun_is_faster, {"heun": (3.0, 3.0)}),  # half is not most
-        (euler_heun.more_so_in_deep_networks, {"heun": (1.0, 20.0)}),
+        (euler_heun.advantage_grows_with_depth, {"heun": (1.0, 20.0)}),
         (euler_heun.euler_is_steadier, {"euler_spread": 0.2}),
     ],
 )
@@ -81,7 +81,7 @@ def test_times_of_solvers(judge, bad):
 def test_depth_comparison_needs_two_depths():
     one = measured(own for own in times() if own["depth"] == 3)
     assert euler_heun.heun_is_faster(one).holds
-    assert euler_heun.more_so_in_deep_networks(one) is None
+    assert euler_heun.advantage_grows_with_depth(one) is None
 
 
 def cells(needed=(5, 200), heun=0.9, solvers=euler_heun.SOLVERS):
@@ -100,7 +100,7 @@ def cells(needed=(5, 200), heun=0.9, solvers=euler_heun.SOLVERS):
 
 
 def test_accuracies_of_solvers():
-    comparable, deeper = euler_heun.comparable, euler_heun.deeper_takes_longer
+    comparable, deeper = euler_heun.comparable, euler_heun.deeper_needs_longer_times
     assert comparable(cells()).holds
     assert not comparable(cells(heun=0.87)).holds
     assert comparable(cells(heun=float("nan"))).holds is False  # a diverged run counts as chance

@@ -114,9 +114,9 @@ def test_update_angles(judge, quantity):
 
 def test_reliability_is_spread_over_seeds():
     steady = angles("cosine_with_optimal", 0.5, 0.8)
-    assert updates.more_reliably(measured(steady)).holds
+    assert updates.varies_less(measured(steady)).holds
     loose = angles("cosine_with_optimal", 0.9, 0.8, spread=(0.2, 0.1))
-    assert not updates.more_reliably(measured(loose)).holds
+    assert not updates.varies_less(measured(loose)).holds
 
 
 def noise(error, energy):

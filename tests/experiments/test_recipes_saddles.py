@@ -32,9 +32,7 @@ def energies(error=0.0, last=0.2):
 
 @pytest.mark.parametrize(("error", "holds"), [(0.005, True), (0.02, False)])
 def test_numerical_energies_match_within_one_percent(error, holds):
-    judged = equilibrated_energy.numerical_energy_is_the_theoretical_one(
-        made_up.measured(energies(error))
-    )
+    judged = equilibrated_energy.numerical_energy_matches_theory(made_up.measured(energies(error)))
     assert judged.holds is holds
 
 
@@ -65,7 +63,7 @@ def escapes(pc_escapes=True, gradient=1.0):
 def test_escapes_from_saddle(escapes_at_all):
     seen = escapes(escapes_at_all)
     assert saddle_escape.pc_escapes_sooner(seen).holds is escapes_at_all
-    assert saddle_escape.pc_meets_a_second_plateau(seen).holds is escapes_at_all
+    assert saddle_escape.pc_has_second_plateau(seen).holds is escapes_at_all
 
 
 @pytest.mark.parametrize(("gradient", "holds"), [(0.1, True), (0.005, False)])
@@ -119,7 +117,7 @@ def test_escapes_of_toys(deeper, holds):
             rows.append({"quantity": "train_loss", "value": value, **at})
     seen = made_up.measured(rows)
     assert saddle_landscapes.pc_escapes_sooner(seen).holds
-    assert saddle_landscapes.the_gap_grows_with_depth(seen).holds is holds
+    assert saddle_landscapes.advantage_grows_with_depth(seen).holds is holds
 
 
 def test_curvature_of_toys():
@@ -129,7 +127,7 @@ def test_curvature_of_toys():
                 at = {"variant": variant, "depth": depth, "dataset": "chain, H = 2"}
                 yield {"quantity": quantity, "value": value, **at}
 
-    judge = saddle_landscapes.the_energy_is_strict_and_the_deep_loss_flat
+    judge = saddle_landscapes.only_energy_has_negative_curvature
     assert judge(made_up.measured(seen(0.0))).holds
     assert not judge(made_up.measured(seen(-0.1))).holds
 

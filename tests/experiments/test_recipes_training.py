@@ -60,7 +60,7 @@ def test_depth_claims():
     good = by_depth({"mupc": (0.9, 0.85), "sp": (0.85, None), "bp": (0.94, 0.88)})
     bad = by_depth({"mupc": (0.9, 0.6), "sp": (0.85, 0.5), "bp": (0.94, 0.88)})
     judges = (
-        depth.mupc_trains_everywhere,
+        depth.mupc_trains_at_every_depth,
         depth.sp_stays_at_chance,
         depth.mupc_is_comparable_with_bp,
     )
