@@ -91,7 +91,7 @@ def depth_matters_more(evidence: Evidence) -> Judged | None:
     found = growths(evidence, "sp")
     if found is None:
         return None
-    words = ", ".join(f"{phi} x{d:.1f} to x{w:.1f}" for phi, (d, w) in found.items())
+    words = ", ".join(f"{phi} x{d:.1f} against x{w:.1f}" for phi, (d, w) in found.items())
     return Judged(words, all(depth > width for depth, width in found.values()))
 
 

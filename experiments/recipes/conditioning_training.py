@@ -215,7 +215,7 @@ def skips_are_worse_conditioned(evidence: Evidence) -> Judged | None:
 
 def accuracies(found: "pd.DataFrame") -> str:
     return ", ".join(
-        f"{phi} {100 * row['accuracy']:.1f}% to {100 * row['accuracy_sp']:.1f}%"
+        f"{phi} {100 * row['accuracy']:.1f}% against {100 * row['accuracy_sp']:.1f}%"
         for phi, row in found.iterrows()
     )
 
@@ -259,7 +259,7 @@ def one_step_is_less_accurate(evidence: Evidence) -> Judged | None:
             return None
         means[variant] = 100 * runs.groupby("depth")["accuracy"].mean().iloc[-1]
     one, many = means["mupc one step"], means["mupc"]
-    return Judged(f"{one:.1f}%, with as many as layers {many:.1f}%", one < many - 1)
+    return Judged(f"{one:.1f}%, with T = H {many:.1f}%", one < many - 1)
 
 
 def along_training(evidence: Evidence, dataset: str, variant: str) -> "Figure":

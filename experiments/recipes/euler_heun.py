@@ -161,7 +161,7 @@ def heun_is_faster(evidence: Evidence) -> Judged | None:
     if table is None:
         return None
     parts = [
-        f"{1e3 * heun:.3g} ms for Euler's {1e3 * euler:.3g} at H = {depth} on {NAMES[name]}"
+        f"{1e3 * heun:.3g} ms against Euler's {1e3 * euler:.3g} at H = {depth} on {NAMES[name]}"
         for name, depth, euler, heun in _rows(table)
     ]
     return Judged(", ".join(parts), bool((table["heun"] < table["euler"]).mean() > 0.5))

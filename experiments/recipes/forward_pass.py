@@ -164,7 +164,7 @@ def trade_off(evidence: Evidence) -> Judged | None:
         met = (forward.iloc[-1] <= FACTOR, kappa.iloc[-1] <= CONDITION_NUMBER)
         words.append(f"{variant} {' and '.join('no' if not m else 'yes' for m in met)}")
         both.append(all(met))
-    return Judged("1 and 3: " + ", ".join(words), not any(both))
+    return Judged("desiderata 1 and 3: " + ", ".join(words), not any(both))
 
 
 def conditioning_drifts(evidence: Evidence) -> Judged | None:

@@ -209,11 +209,11 @@ def pc_escapes_sooner(evidence: Evidence) -> Judged | None:
         return None
     ratios = [escape.pc_steps / escape.bp_steps for escape in found]
     by_saddle = ", ".join(
-        f"{np.mean([e.pc_steps for e in found if e.saddle == saddle]):.0f} steps of PC to "
+        f"{np.mean([e.pc_steps for e in found if e.saddle == saddle]):.0f} steps of PC against "
         f"{np.mean([e.bp_steps for e in found if e.saddle == saddle]):.0f} at rank {saddle}"
         for saddle in range(RANK)
     )
-    return Judged(f"{by_saddle}, in means over seeds", max(ratios) <= 0.5)
+    return Judged(f"{by_saddle}, means over seeds", max(ratios) <= 0.5)
 
 
 def pc_gradients_do_not_vanish(evidence: Evidence) -> Judged | None:

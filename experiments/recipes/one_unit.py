@@ -203,8 +203,8 @@ def flow_is_like_descent(evidence: Evidence) -> Judged | None:
         if not (len(steps) and len(flow)):
             return None
         worst = max(worst, abs(flow[0] / steps[0] - 1))
-        parts.append(f"{variant.upper()} {flow[0]:.1f} for {steps[0]:.1f}")
-    return Judged(f"steps of flow for steps of descent: {', '.join(parts)}", worst <= 0.2)
+        parts.append(f"{variant.upper()} {flow[0]:.1f} and {steps[0]:.1f}")
+    return Judged(f"steps of flow and descent: {', '.join(parts)}", worst <= 0.2)
 
 
 def _as_paths(evidence: Evidence, stem: str) -> "pd.DataFrame":

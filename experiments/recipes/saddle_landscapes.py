@@ -159,8 +159,8 @@ def pc_escapes_sooner(evidence: Evidence) -> Judged | None:
     if steps.empty:
         return None
     medians = steps.groupby(level=[0, 1]).median().unstack()
-    parts = [f"{row['pc']:.0f} to {row['bp']:.0f} in {name}" for name, row in medians.iterrows()]
-    measured = f"steps of PC to BP, medians over seeds: {'; '.join(parts)}"
+    parts = [f"{row['pc']:.0f} and {row['bp']:.0f} in {name}" for name, row in medians.iterrows()]
+    measured = f"steps of PC and BP, medians over seeds: {'; '.join(parts)}"
     return Judged(measured, bool((medians["pc"] < medians["bp"]).all()))
 
 

@@ -123,7 +123,7 @@ def vanishes(evidence: Evidence, part: str) -> Judged | None:
     near = found[part].iloc[:2]
     order = float(np.log(near.iloc[1] / near.iloc[0]) / np.log(near.index[1] / near.index[0]))
     measured = (
-        f"{found[part].iloc[-1]:.2g} of its size at the labels, {near.iloc[0]:.2g} at "
+        f"{found[part].iloc[-1]:.2g} at the labels, {near.iloc[0]:.2g} at "
         f"1/{1 / near.index[0]:.0f} of the way: order {order:.2f}"
     )
     return Judged(measured, order >= 0.9)
@@ -146,7 +146,7 @@ def closer_than_bp(evidence: Evidence, part: str) -> Judged | None:
         last = found.iloc[-1]
         parts.append(f"{activation} {last[part]:.2g}, BP {last['bp']:.2g}")
         holds &= bool(last[part] < last["bp"])
-    return Judged(f"{'; '.join(parts)} of its size", holds)
+    return Judged(f"relative error {'; '.join(parts)}", holds)
 
 
 def figure(evidence: Evidence) -> "Figure":

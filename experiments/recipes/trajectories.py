@@ -237,7 +237,7 @@ def course(evidence: Evidence, case: Case, start: str) -> "Figure":
     return lines(
         medians,
         Axis("inference_step", "inference step"),
-        Axis("value", "distance from z*, of its size", log=True, limits=(None, 1e6)),
+        Axis("value", "distance from z*, relative to its norm", log=True, limits=(None, 1e6)),
         "activity_lr",
         "variant",
         ordered=True,
