@@ -13,6 +13,7 @@ from experiments.settings import SEEDS, runs_of, stack
 if TYPE_CHECKING:
     import pandas as pd
 
+    from experiments.figures.measured import Figure
     from transfer import Run
 
 CHANCE = 0.1
@@ -122,3 +123,19 @@ def judged(numbers: Iterable[tuple[str, float | None, bool]], unit: str = "%") -
         return None
     text = ", ".join(f"{name} {number:.1f}{unit}" for name, number, _ in numbers)
     return Judged(text, all(holds for *_, holds in numbers))
+
+
+def accuracy_curves(
+    curves: "pd.DataFrame", hue: str, panel: str | None = None, *, ordered: bool = False
+) -> "Figure":
+    """Draw test accuracy (%) during training, a line for each `hue`, a panel for each `panel`."""
+    from experiments.figures.measured import Axis, lines
+
+    return lines(
+        curves.assign(percent=100 * curves["test_accuracy"].astype(float)),
+        Axis("step", "weight updates"),
+        Axis("percent", "test accuracy, %", limits=(0, 100)),
+        hue,
+        panel,
+        ordered=ordered,
+    )

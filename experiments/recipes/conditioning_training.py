@@ -1,8 +1,8 @@
 """Thesis chapter 5: the conditioning of inference during training."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pccore
 from experiments.activity_conditioning import KAPPA, VARIANTS, geometric_mean
@@ -152,8 +152,8 @@ def growth(evidence: Evidence, **where: object) -> "pd.Series":
     return (groups.last() / groups.first()).groupby(["activation", "depth"]).agg(geometric_mean)
 
 
-def _entries(growths: "pd.Series") -> list[tuple[Any, ...]]:
-    """Write activation, depth and factor of each entry."""
+def _entries(growths: "pd.Series") -> list[tuple[str, int, float]]:
+    """Return activation, depth and factor of each entry."""
     return list(growths.reset_index().itertuples(index=False, name=None))
 
 
@@ -252,12 +252,12 @@ def linear_orthogonal_is_stable(evidence: Evidence) -> Judged | None:
 
 
 def one_step_is_less_accurate(evidence: Evidence) -> Judged | None:
-    means: dict[str, Any] = {}
+    means: dict[str, float] = {}
     for variant in ("mupc", "mupc one step"):
         runs = tuned(evidence, dataset="mnist", variant=variant, activation="tanh")
         if not len(runs):
             return None
-        means[variant] = 100 * runs.groupby("depth")["accuracy"].mean().iloc[-1]
+        means[variant] = 100 * float(runs.groupby("depth")["accuracy"].mean().iloc[-1])
     one, many = means["mupc one step"], means["mupc"]
     return Judged(f"{one:.1f}%, with T = H {many:.1f}%", one < many - 1)
 
@@ -286,7 +286,7 @@ FIGURES = {
 }
 
 
-def _figure(dataset: str, variant: str) -> Any:
+def _figure(dataset: str, variant: str) -> "Callable[[Evidence], Figure]":
     return lambda evidence: along_training(evidence, dataset, variant)
 
 

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.accuracy import Rates, Training, accuracy, classifiers, judged
+from experiments.accuracy import Rates, Training, accuracy, accuracy_curves, classifiers, judged
 from experiments.evidence import Evidence
 from experiments.learning_rates import AUTHORS, AUTHORS_BP, AUTHORS_FASHION
 from experiments.recipe import Claim, Judged, Recipe, Setting
@@ -77,17 +77,7 @@ def lags_behind_bp(evidence: Evidence) -> Judged | None:
 
 
 def accuracy_by_step(evidence: Evidence) -> "Figure":
-    from experiments.figures.measured import Axis, lines
-
-    curves = evidence.curves
-    if len(curves):
-        curves = curves.assign(percent=100 * curves["test_accuracy"])
-    return lines(
-        curves,
-        Axis("step", "weight updates"),
-        Axis("percent", "test accuracy, %", limits=(0, 100)),
-        "variant",
-    )
+    return accuracy_curves(evidence.curves, "variant")
 
 
 def _full(

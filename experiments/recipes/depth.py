@@ -9,6 +9,7 @@ from experiments.accuracy import (
     Rates,
     Training,
     accuracy,
+    accuracy_curves,
     best_cells,
     classifiers,
     extremes,
@@ -160,20 +161,10 @@ def accuracy_by_depth(evidence: Evidence) -> "Figure":
 
 def accuracy_by_step(evidence: Evidence) -> "Figure":
     """Draw accuracy during training of ReLU networks, as on the right of fig. 5.1."""
-    from experiments.figures.measured import Axis, lines
-
     curves, best = evidence.curves, best_cells(evidence.trained(activation="relu"))
     if len(curves):
         curves = curves[curves["run_id"].isin(best["run_id"])]
-        curves = curves.assign(percent=100 * curves["test_accuracy"])
-    return lines(
-        curves,
-        Axis("step", "weight updates"),
-        Axis("percent", "test accuracy, %", limits=(0, 100)),
-        "depth",
-        "variant",
-        ordered=True,
-    )
+    return accuracy_curves(curves, "depth", "variant", ordered=True)
 
 
 DEPTH = (
