@@ -18,6 +18,7 @@ from pccore.inference import (
     INFERENCE,
     ActivityOptimiser,
     AdaptiveFlow,
+    AugmentedLagrangian,
     ErrorBased,
     ExactSolution,
     GaussNewton,
@@ -26,6 +27,7 @@ from pccore.inference import (
     Halving,
     Inference,
     InferenceScheme,
+    Nesterov,
     ToConvergence,
 )
 from pccore.layers import Layer
@@ -80,6 +82,7 @@ __all__ = [
     "ActivityOptimiser",
     "Adam",
     "AdaptiveFlow",
+    "AugmentedLagrangian",
     "Backpropagation",
     "Biases",
     "BidirectionalConfig",
@@ -105,6 +108,7 @@ __all__ = [
     "Lane",
     "Layer",
     "LearningRule",
+    "Nesterov",
     "Network",
     "NetworkConfig",
     "NormalStart",

@@ -1,6 +1,7 @@
 """Inference schemes, which lower the energy of the activities. One interface, one file each."""
 
 from pccore.inference.activity_optimiser import ActivityOptimiser
+from pccore.inference.augmented_lagrangian import AugmentedLagrangian
 from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.error_based import ErrorBased, ErrorRelaxation
 from pccore.inference.exact import ExactSolution
@@ -8,6 +9,7 @@ from pccore.inference.gauss_newton import GaussNewton
 from pccore.inference.gradient_descent import GradientDescent
 from pccore.inference.gradient_flow import AdaptiveFlow, GradientFlow
 from pccore.inference.halving import Halving
+from pccore.inference.nesterov import Nesterov
 from pccore.inference.to_convergence import ToConvergence
 from pccore.registry import Registry
 
@@ -23,6 +25,8 @@ INFERENCE: Registry[type[InferenceScheme]] = Registry(
         "exact": ExactSolution,
         "error_based": ErrorBased,
         "equilibrium": GaussNewton,
+        "nesterov": Nesterov,
+        "augmented_lagrangian": AugmentedLagrangian,
     },
 )
 
@@ -30,6 +34,7 @@ __all__ = [
     "INFERENCE",
     "ActivityOptimiser",
     "AdaptiveFlow",
+    "AugmentedLagrangian",
     "ErrorBased",
     "ErrorRelaxation",
     "ExactSolution",
@@ -39,5 +44,6 @@ __all__ = [
     "Halving",
     "Inference",
     "InferenceScheme",
+    "Nesterov",
     "ToConvergence",
 ]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from pccore.relaxation import Departure, Relaxation, Scalar
+from pccore.relaxation import AugmentedRelaxation, Departure, Relaxation, Scalar
 
 
 class Inference(eqx.Module, Generic[Departure]):
@@ -25,6 +25,7 @@ class Inference(eqx.Module, Generic[Departure]):
             compute it. A small residual does not mean that the activities are near the equilibrium:
             the landscape is ill-conditioned, hence flat in some directions (thesis 5.4.1).
         observed: what `observe` returned, stacked; None without `observe`.
+        multipliers: those of `AugmentedLagrangian`, with the structure of a departure; else None.
     """
 
     departure: Departure
@@ -32,6 +33,14 @@ class Inference(eqx.Module, Generic[Departure]):
     converged: Bool[Array, ""] | None = None
     residual: Float[Array, ""] | None = None
     observed: PyTree = None
+    multipliers: PyTree = None
+
+    def weight_gradients(self, relaxation: Relaxation[Departure]) -> PyTree:
+        """Return the gradient that the weights descend: dF/dW, or dL/dW with multipliers."""
+        if self.multipliers is None:
+            return relaxation.weight_gradients(self.departure)
+        assert isinstance(relaxation, AugmentedRelaxation)
+        return relaxation.weight_gradients(self.departure, self.multipliers)
 
 
 def norm(slopes: PyTree) -> Float[Array, ""]:

@@ -9,12 +9,21 @@ from jaxtyping import Array, Float, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.gradient_descent import GradientDescent
-from pccore.relaxation import Departure, Relaxation, Scalar, gradient_steps
+from pccore.relaxation import (
+    Advance,
+    Departure,
+    Memory,
+    Relaxation,
+    Scalar,
+    SteppedRelaxation,
+    gradient_steps,
+    steps_from,
+)
 from pccore.validation import PositiveInt, require_bounds
 
 
 @runtime_checkable
-class SweepingRelaxation(Relaxation[Departure], Protocol[Departure]):
+class SweepingRelaxation(SteppedRelaxation[Departure], Protocol[Departure]):
     """A relaxation whose network can be swept: z_l = f_l(z_{l-1}) + e_l, from the bottom up.
 
     Errors have the shape of a departure and are not weighted by precisions.
@@ -82,6 +91,17 @@ class ErrorRelaxation(eqx.Module, Generic[Departure]):
 
     def descent(self, rate: Scalar, steps: int) -> Departure:
         return gradient_steps(self, self.origin(), rate, steps)
+
+    def iterate_from_start(
+        self, advance: Advance[Departure, Memory], copies: int, memory: Memory, steps: int
+    ) -> tuple[tuple[Departure, ...], Memory]:
+        return steps_from(advance, (self.origin(),) * copies, memory, steps)
+
+    def inner(self, a: Departure, b: Departure) -> Float[Array, " B"]:
+        return self.relaxation.inner(a, b)
+
+    def scaled(self, errors: Departure, factors: Float[Array, " B"]) -> Departure:
+        return self.relaxation.scaled(errors, factors)
 
 
 @dataclass(frozen=True)

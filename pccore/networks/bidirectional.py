@@ -12,7 +12,15 @@ from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.linear_solution import activity_hessian
 from pccore.networks.mirroring import require_mirrored
 from pccore.networks.stacked import Network, NetworkConfig, StackedRelaxation
-from pccore.relaxation import Scalar, gradient_steps
+from pccore.relaxation import (
+    Advance,
+    Memory,
+    Scalar,
+    gradient_steps,
+    inner_by_sample,
+    scaled_by_sample,
+    steps_from,
+)
 from pccore.validation import require_at_least
 
 
@@ -154,6 +162,19 @@ class BidirectionalRelaxation(eqx.Module):
 
     def descent(self, rate: Scalar, steps: int) -> Float[Array, "H B N"]:
         return gradient_steps(self, self.origin(), rate, steps)
+
+    def iterate_from_start(
+        self, advance: Advance[Array, Memory], copies: int, memory: Memory, steps: int
+    ) -> tuple[tuple[Array, ...], Memory]:
+        return steps_from(advance, (self.origin(),) * copies, memory, steps)
+
+    def inner(self, a: Float[Array, "H B N"], b: Float[Array, "H B N"]) -> Float[Array, " B"]:
+        return inner_by_sample(a, b, axis=1)
+
+    def scaled(
+        self, departure: Float[Array, "H B N"], factors: Float[Array, " B"]
+    ) -> Float[Array, "H B N"]:
+        return scaled_by_sample(departure, factors, axis=1)
 
     def equilibrium(self) -> Float[Array, "H B N"]:
         """Solve H_z d = -dF/dz of linear networks by blocks, with one step of refinement.

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt
 
 from pccore.networks.local import StackEnergy
-from pccore.relaxation import Scalar
+from pccore.relaxation import Advance, Memory, Scalar
 
 # Largest number of static blocks, so that compile time does not grow with depth. Eight blocks do
 # 9/16 of the full arithmetic when T = H.
@@ -29,15 +29,40 @@ MOST_BLOCKS = 8
 def by_waves(relaxation: StackEnergy, rate: Scalar, steps: int) -> Float[Array, "m B N"]:
     """Return the departures of the topmost m layers, those that `steps` steps can move."""
 
-    def step(_: Array, departure: Array) -> Array:
-        return departure - rate * relaxation.gradient(departure)
+    def advance(layers: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], None]:
+        (departure,) = layers
+        return (departure - rate * relaxation.gradient(departure),), None
 
-    departure, done = jnp.zeros_like(relaxation.start[:0]), 0
-    for size, until in waves(relaxation, steps):
-        departure = jnp.pad(departure, ((size - len(departure), 0), (0, 0), (0, 0)))
-        departure = jax.lax.fori_loop(done, until, step, departure)
-        done = until
+    (departure,), _ = in_waves(relaxation, advance, 1, None, steps)
     return departure
+
+
+def in_waves(
+    relaxation: StackEnergy,
+    advance: Advance[Array, Memory],
+    copies: int,
+    memory: Memory,
+    steps: int,
+) -> tuple[tuple[Array, ...], Memory]:
+    """Call `advance` `steps` times, each time on the topmost layers that can have moved.
+
+    Args:
+        relaxation: the energy.
+        advance: one step on `copies` arrays (m, B, N), zero at first, and on `memory`.
+        copies: number of arrays with one entry per layer.
+        memory: other values that steps carry, of a fixed shape.
+        steps: T.
+    """
+
+    def step(_: Array, carry: tuple[tuple[Array, ...], Memory]) -> tuple[tuple[Array, ...], Memory]:
+        return advance(*carry)
+
+    layers, done = (jnp.zeros_like(relaxation.start[:0]),) * copies, 0
+    for size, until in waves(relaxation, steps):
+        layers = tuple(jnp.pad(d, ((size - len(d), 0), (0, 0), (0, 0))) for d in layers)
+        layers, memory = jax.lax.fori_loop(done, until, step, (layers, memory))
+        done = until
+    return layers, memory
 
 
 def waves(relaxation: StackEnergy, steps: int) -> list[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """The energy of a batch for any sequence of layers, by automatic differentiation."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import equinox as eqx
@@ -11,7 +12,15 @@ from jaxtyping import Array, Float, PyTree
 from pccore.energies import layer_energies
 from pccore.networks.layered import LayeredNetwork, Layers
 from pccore.networks.linearisation import Linearisation, require_no_decay
-from pccore.relaxation import Scalar, gradient_steps
+from pccore.relaxation import (
+    Advance,
+    Memory,
+    Scalar,
+    gradient_steps,
+    inner_by_sample,
+    scaled_by_sample,
+    steps_from,
+)
 
 
 class SequenceRelaxation(eqx.Module):
@@ -64,9 +73,20 @@ class SequenceRelaxation(eqx.Module):
             nodes[node] = self._where_free(node, nodes[node] + d, nodes[node])
         return tuple(nodes)
 
-    def weight_gradients(self, departure: tuple[Array, ...]) -> PyTree:
+    def weight_gradients(
+        self, departure: tuple[Array, ...], multipliers: tuple[Array, ...] | None = None
+    ) -> PyTree:
+        """Return dF/dW, or dL/dW with multipliers."""
         nodes = self.nodes(departure)
-        return jax.grad(lambda network: jnp.sum(energies_at(network, nodes)))(self.network)
+
+        def total(network: LayeredNetwork) -> Array:
+            energy = jnp.sum(energies_at(network, nodes))
+            if multipliers is None:
+                return energy
+            there = replace(self, network=network)
+            return energy + there._coupling(departure, multipliers) / self.batch_size
+
+        return jax.grad(total)(self.network)
 
     @property
     def y(self) -> Float[Array, "B K"]:
@@ -83,6 +103,40 @@ class SequenceRelaxation(eqx.Module):
 
     def descent(self, rate: Scalar, steps: int) -> tuple[Array, ...]:
         return gradient_steps(self, self.origin(), rate, steps)
+
+    def iterate_from_start(
+        self, advance: Advance[tuple[Array, ...], Memory], copies: int, memory: Memory, steps: int
+    ) -> tuple[tuple[tuple[Array, ...], ...], Memory]:
+        return steps_from(advance, (self.origin(),) * copies, memory, steps)
+
+    def inner(self, a: tuple[Array, ...], b: tuple[Array, ...]) -> Float[Array, " B"]:
+        return inner_by_sample(a, b, axis=0)
+
+    def scaled(
+        self, departure: tuple[Array, ...], factors: Float[Array, " B"]
+    ) -> tuple[Array, ...]:
+        return scaled_by_sample(departure, factors, axis=0)
+
+    def dual_step(
+        self, departure: tuple[Array, ...], multipliers: tuple[Array, ...]
+    ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """Return lambda + r, and B dL/dz with these multipliers (`pccore.AugmentedLagrangian`)."""
+        multipliers = jax.tree.map(jnp.add, multipliers, self.errors_of(departure))
+
+        def total(departure: tuple[Array, ...]) -> Array:
+            energy = self.batch_size * jnp.sum(self.energies(departure))
+            return energy + self._coupling(departure, multipliers)
+
+        return multipliers, jax.grad(total)(departure)
+
+    def _coupling(
+        self, departure: tuple[Array, ...], multipliers: tuple[Array, ...]
+    ) -> Float[Array, ""]:
+        """Return sum_i sum_l p_l <lambda_l, r_l>."""
+        p = self.network.config.precisions
+        weights = [p[node - 1] if p and node else 1.0 for node in self.moving]
+        terms = zip(weights, multipliers, self.errors_of(departure), strict=True)
+        return jnp.sum(jnp.stack([w * jnp.sum(m * r) for w, m, r in terms]))
 
     def departure_of(self, errors: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the departure of z_l = f_l(z_{l-1}) + e_l by one sweep upwards; e_0 moves z_0."""

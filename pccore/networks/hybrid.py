@@ -11,7 +11,15 @@ from pccore.losses import OutputEnergy
 from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.mirroring import require_mirrored
 from pccore.networks.stacked import Network, NetworkConfig, StackedRelaxation
-from pccore.relaxation import Scalar, gradient_steps
+from pccore.relaxation import (
+    Advance,
+    Memory,
+    Scalar,
+    gradient_steps,
+    inner_by_sample,
+    scaled_by_sample,
+    steps_from,
+)
 
 
 @dataclass(frozen=True)
@@ -140,6 +148,19 @@ class HybridRelaxation(eqx.Module):
 
     def descent(self, rate: Scalar, steps: int) -> Float[Array, "H B N"]:
         return gradient_steps(self, self.origin(), rate, steps)
+
+    def iterate_from_start(
+        self, advance: Advance[Array, Memory], copies: int, memory: Memory, steps: int
+    ) -> tuple[tuple[Array, ...], Memory]:
+        return steps_from(advance, (self.origin(),) * copies, memory, steps)
+
+    def inner(self, a: Float[Array, "H B N"], b: Float[Array, "H B N"]) -> Float[Array, " B"]:
+        return inner_by_sample(a, b, axis=1)
+
+    def scaled(
+        self, departure: Float[Array, "H B N"], factors: Float[Array, " B"]
+    ) -> Float[Array, "H B N"]:
+        return scaled_by_sample(departure, factors, axis=1)
 
     def departure_of(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
         return self.generated.departure_of(errors) - self._offset

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.networks.stack import Biases, StackT
+from pccore.relaxation import inner_by_sample, scaled_by_sample
 
 
 class StackEnergy(eqx.Module, Generic[StackT]):
@@ -54,18 +55,35 @@ class StackEnergy(eqx.Module, Generic[StackT]):
         return jnp.mean(self.network.config.output_energy.per_sample(self.y, prediction))
 
     def gradient(self, departure: Float[Array, "m B N"]) -> Float[Array, "m B N"]:
+        change, slope = self.network.config.phi.respond(self._top(departure), departure)
+        return self._slopes(departure, self._errors(departure, change), slope)
+
+    def dual_step(
+        self, departure: Float[Array, "m B N"], multipliers: Float[Array, "m B N"]
+    ) -> tuple[Float[Array, "m B N"], Float[Array, "m B N"]]:
+        """Return lambda + r, and B dL/dz with these multipliers (`pccore.AugmentedLagrangian`)."""
+        change, slope = self.network.config.phi.respond(self._top(departure), departure)
+        residuals = self._residuals(departure, change)
+        multipliers = multipliers + residuals
+        errors = self._weighted(residuals + multipliers)
+        return multipliers, self._slopes(departure, errors, slope)
+
+    def _slopes(
+        self,
+        departure: Float[Array, "m B N"],
+        e: Float[Array, "m B N"],
+        slope: Float[Array, "m B N"],
+    ) -> Float[Array, "m B N"]:
+        """Return B dF/dz from the errors and phi'(z)."""
         config, network = self.network.config, self.network
-        start = self._top(departure)
         a, W = config.scalings, network.hidden[config.depth - len(departure) :]
-        change, slope = config.phi.respond(start, departure)
-        e = self._errors(departure, change)
         from_hidden = a.hidden * jnp.einsum("lbm,lmn->lbn", e[1:], W)
         from_output = self.output_feedback(departure)
         feedback = slope * jnp.concatenate([from_hidden, from_output[None]])
         if config.residual:
             feedback = feedback + _shifted(e, -config.skip)
         if config.activity_decay:
-            feedback = feedback - config.activity_decay * (start + departure)
+            feedback = feedback - config.activity_decay * (self._top(departure) + departure)
         return e - feedback
 
     def energies(self, departure: Float[Array, "m B N"]) -> Float[Array, " L"]:
@@ -86,12 +104,18 @@ class StackEnergy(eqx.Module, Generic[StackT]):
         untouched = self.start[: len(self.start) - len(departure)]
         return jnp.concatenate([untouched, self._top(departure) + departure])
 
-    def weight_gradients(self, departure: Float[Array, "m B N"]) -> StackT:
-        """Return dF/dW; exactly zero for the layers below the topmost m."""
+    def weight_gradients(
+        self,
+        departure: Float[Array, "m B N"],
+        multipliers: Float[Array, "m B N"] | None = None,
+    ) -> StackT:
+        """Return dF/dW, or dL/dW with multipliers; exactly zero below the topmost m layers."""
         config, network = self.network.config, self.network
         a, phi, B = config.scalings, config.phi.phi, self.batch_size
         change, _ = config.phi.respond(self._top(departure), departure)
         e, z = self._errors(departure, change), self.activities(departure)
+        if multipliers is not None:
+            e = e + self._weighted(multipliers)
         untouched = config.depth - len(e)
         above_first = e if untouched else e[1:]
         below = phi(z[config.depth - 1 - len(above_first) : -1])
@@ -113,6 +137,14 @@ class StackEnergy(eqx.Module, Generic[StackT]):
     def prediction(self, departure: Float[Array, "m B N"]) -> Float[Array, "B K"]:
         """Return f_L(z_H) at this departure."""
         return self.network.readout(self.start[-1] + departure[-1])
+
+    def inner(self, a: Float[Array, "m B N"], b: Float[Array, "m B N"]) -> Float[Array, " B"]:
+        return inner_by_sample(a, b, axis=1)
+
+    def scaled(
+        self, departure: Float[Array, "m B N"], factors: Float[Array, " B"]
+    ) -> Float[Array, "m B N"]:
+        return scaled_by_sample(departure, factors, axis=1)
 
     def departure_of(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
         """Return the departure of z_l = f_l(z_{l-1}) + e_l, by one sweep upwards."""
@@ -147,16 +179,27 @@ class StackEnergy(eqx.Module, Generic[StackT]):
         self, departure: Float[Array, "m B N"], change: Float[Array, "m B N"]
     ) -> Float[Array, "m B N"]:
         """Return e_l; the layers below those in `departure` have not moved."""
+        return self._weighted(self._residuals(departure, change))
+
+    def _residuals(
+        self, departure: Float[Array, "m B N"], change: Float[Array, "m B N"]
+    ) -> Float[Array, "m B N"]:
+        """Return z_l - f_l(z_{l-1}); the layers below those in `departure` have not moved."""
         config = self.network.config
         W = self.network.hidden[config.depth - len(departure) :]
         passed_on = config.scalings.hidden * jnp.einsum("lbn,lmn->lbm", change[:-1], W)
         e = jnp.concatenate([departure[:1], departure[1:] - passed_on])
         if config.residual:
             e = e - _shifted(departure, config.skip)
-        if config.precisions:
-            p = jnp.array(config.precisions[-1 - len(departure) : -1], e.dtype)
-            e = p[:, None, None] * e
         return e
+
+    def _weighted(self, errors: Float[Array, "m B N"]) -> Float[Array, "m B N"]:
+        """Multiply errors of the topmost layers by their precisions."""
+        config = self.network.config
+        if not config.precisions:
+            return errors
+        p = jnp.array(config.precisions[-1 - len(errors) : -1], errors.dtype)
+        return p[:, None, None] * errors
 
     def _output_error(self, z: Float[Array, "B N"]) -> Float[Array, "B K"]:
         config = self.network.config

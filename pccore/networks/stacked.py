@@ -10,7 +10,7 @@ from pccore.networks.base import AbstractNetwork
 from pccore.networks.linearisation import StackedLinearisation
 from pccore.networks.local import StackEnergy
 from pccore.networks.stack import Stack, StackConfig
-from pccore.relaxation import Scalar
+from pccore.relaxation import Advance, Memory, Scalar
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,11 @@ class StackedRelaxation(StackEnergy[Network]):
         """Take `steps` steps of gradient descent from the start, d <- d - rate B dF/dz."""
         grouped = self.network.config.layers_per_product
         return (descent.by_groups if grouped else descent.by_waves)(self, rate, steps)
+
+    def iterate_from_start(
+        self, advance: Advance[Array, Memory], copies: int, memory: Memory, steps: int
+    ) -> tuple[tuple[Array, ...], Memory]:
+        return descent.in_waves(self, advance, copies, memory, steps)
 
     def equilibrium(self) -> Float[Array, "H B N"]:
         """Return the departure at which dF/dz = 0, of linear networks (thesis eq. 5.4)."""

@@ -40,4 +40,4 @@ class PredictiveCoding(LearningRule):
         relaxation = network.relaxation(x, y)
         start = self.start.departure(relaxation, key)
         inferred = self.inference.infer(relaxation, activity_lr, start)
-        return relaxation.loss(), relaxation.weight_gradients(inferred.departure)
+        return relaxation.loss(), inferred.weight_gradients(relaxation)

@@ -43,7 +43,7 @@ class Unsupervised(LearningRule):
                 f"{type(network).__name__}"
             )
         relaxation = clamp(network, {-1: y})
-        departure = self.inference.infer(relaxation, activity_lr).departure
-        latent = relaxation.nodes(departure)[0]
+        inferred = self.inference.infer(relaxation, activity_lr)
+        latent = relaxation.nodes(inferred.departure)[0]
         energy = network.config.output_energy.per_sample(y, network.predict(latent))
-        return jnp.mean(energy), relaxation.weight_gradients(departure)
+        return jnp.mean(energy), inferred.weight_gradients(relaxation)

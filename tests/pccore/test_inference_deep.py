@@ -1,0 +1,250 @@
+"""Nesterov and augmented-Lagrangian inference against references in float64."""
+
+from dataclasses import replace
+
+import hypothesis.strategies as st
+import inference_problems as problems
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from inference_problems import LINEAR, TANH, assert_close, dense_system, infer, problem
+
+import pccore
+from pccore.inference import AugmentedLagrangian, GradientDescent, Nesterov
+from pccore.networks.clamping import clamp
+
+BOTH = [Nesterov, AugmentedLagrangian]
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def residuals(network, z, x):
+    """r_l = z_l - f_l(z_{l-1}), by the layers themselves."""
+    nodes = [x, *z]
+    predictions = [f(below) for f, below in zip(network.layers()[:-1], nodes, strict=False)]
+    return jnp.stack([*z]) - jnp.stack(predictions)
+
+
+def lagrangian(network, z, multipliers, x, y):
+    """L without its constant, by differentiable parts."""
+    precisions = jnp.array(network.config.precisions[:-1] or (1.0,) * len(z))
+    coupling = jnp.einsum("l,lbn,lbn->", precisions, multipliers, residuals(network, z, x))
+    return problems.energy(network, z, x, y) + coupling / len(x)
+
+
+lagrangian_slopes = jax.jit(jax.grad(lagrangian, argnums=1))
+lagrangian_weight_slopes = jax.jit(jax.grad(lagrangian))
+
+
+def augmented_reference(network, x, y, beta, steps):
+    """The definition: a primal step, then a dual one, except after the last."""
+    z = network.forward(x)
+    multipliers = jnp.zeros_like(z)
+    for step in range(steps):
+        z = z - beta * lagrangian_slopes(network, z, multipliers, x, y)
+        if step < steps - 1:
+            multipliers = multipliers + residuals(network, z, x)
+    return z, multipliers
+
+
+def nesterov_reference(network, x, y, beta, steps):
+    """The definition in NumPy, one sample at a time."""
+    found = []
+    for sample in range(len(x)):
+        one, target = x[sample : sample + 1], y[sample : sample + 1]
+        z = probe = np.asarray(network.forward(one))
+        t = 1.0
+        for _ in range(steps):
+            slope = np.asarray(problems.activity_slopes(network, probe, one, target))
+            moved = probe - beta / len(x) * slope
+            if np.sum(slope * (moved - z)) > 0:
+                t = 1.0
+            faster = (1 + np.sqrt(1 + 4 * t**2)) / 2
+            probe = moved + (t - 1) / faster * (moved - z)
+            z, t = moved, faster
+        found.append(z)
+    return np.concatenate(found, axis=1)
+
+
+NETWORKS = {
+    "linear": LINEAR,
+    "tanh": TANH,
+    "relu": replace(LINEAR, activation="relu", depth=5),
+    "plain": replace(TANH, residual=False),
+    "skip of two": replace(TANH, depth=5, skip=2),
+    "biases": replace(TANH, bias=True),
+    "cross-entropy": replace(TANH, output="cross_entropy"),
+    "precisions": replace(TANH, precisions=(0.5, 2.0, 1.5, 3.0)),
+    "decay": replace(TANH, activity_decay=0.1),
+}
+SIMPLE_SKIPS = {name: config for name, config in NETWORKS.items() if name != "skip of two"}
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 40])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nesterov_follows_its_definition(name, steps):
+    network, x, y = problem(NETWORKS[name])
+    _, z = infer(Nesterov(steps), network, x, y, jnp.asarray(0.9))
+    assert_close(z, nesterov_reference(network, x, y, 0.9, steps), rtol=1e-7, atol=1e-10)
+
+
+def test_nesterov_restarts_some_samples_and_not_others():
+    """Otherwise the previous test would not see restarts."""
+    network, x, y = problem(replace(LINEAR, depth=6))
+
+    def moves(sample):
+        one, target = x[sample : sample + 1], y[sample : sample + 1]
+        observe = lambda d: problems.energy(  # noqa: E731
+            network, network.forward(one) + d, one, target
+        )
+        relaxation = network.relaxation(one, target)
+        return Nesterov(60).infer(relaxation, jnp.asarray(0.2), observe=observe).observed
+
+    rises = [bool(np.any(np.diff(moves(sample)) > 1e-9)) for sample in range(len(x))]
+    assert any(rises)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 40])
+@pytest.mark.parametrize("name", SIMPLE_SKIPS)
+def test_augmented_lagrangian_follows_its_definition(name, steps):
+    network, x, y = problem(SIMPLE_SKIPS[name])
+    inference, z = infer(AugmentedLagrangian(steps), network, x, y, jnp.asarray(0.9))
+    expected, multipliers = augmented_reference(network, x, y, 0.9, steps)
+    assert_close(z, expected, rtol=1e-7, atol=1e-10)
+    learned = inference.weight_gradients(network.relaxation(x, y))
+    slopes = lagrangian_weight_slopes(network, expected, multipliers, x, y)
+    for actual, wanted in zip(jax.tree.leaves(learned), jax.tree.leaves(slopes), strict=True):
+        assert_close(actual, wanted, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("scheme", BOTH)
+@settings(max_examples=15, deadline=None)
+@given(
+    depth=st.integers(1, 12),
+    steps=st.integers(1, 30),
+    skip=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+def test_the_wave_equals_all_layers_at_once(scheme, depth, steps, skip, seed):
+    with jax.enable_x64(True):
+        network, x, y = problem(replace(TANH, depth=depth, skip=min(skip, depth)), seed)
+        closed, general = network.relaxation(x, y), clamp(network, {0: x, -1: y})
+        wave = scheme(steps).infer(closed, jnp.asarray(0.8))
+        plain = scheme(steps).infer(general, jnp.asarray(0.8))
+        assert_close(
+            closed.activities(wave.departure),
+            jnp.stack(general.activities(plain.departure)),
+            rtol=1e-8,
+            atol=1e-11,
+        )
+        leaves = zip(
+            jax.tree.leaves(wave.weight_gradients(closed)),
+            jax.tree.leaves(plain.weight_gradients(general)),
+            strict=True,
+        )
+        for actual, expected in leaves:
+            assert_close(actual, expected, rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize("scheme", BOTH)
+def test_samples_do_not_see_each_other(scheme):
+    network, x, y = problem(replace(TANH, depth=6))
+    _, together = infer(scheme(25), network, x, y, jnp.asarray(1.5))
+    for sample in range(len(x)):
+        one = slice(sample, sample + 1)
+        _, alone = infer(scheme(25), network, x[one], y[one], jnp.asarray(1.5 / len(x)))
+        assert_close(together[:, one], alone, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("scheme", BOTH)
+def test_observing_changes_nothing(scheme):
+    network, x, y = problem(TANH)
+    relaxation = network.relaxation(x, y)
+    plain = scheme(9).infer(relaxation, jnp.asarray(0.7))
+    seen = scheme(9).infer(relaxation, jnp.asarray(0.7), observe=lambda d: jnp.sum(d**2))
+    assert_close(relaxation.activities(plain.departure), relaxation.activities(seen.departure))
+    assert seen.observed.shape == (10,)
+    assert np.isfinite(seen.observed).all()
+
+
+def test_multipliers_start_at_zero_wherever_inference_starts():
+    """One step from any start is one step of gradient descent."""
+    network, x, y = problem(TANH)
+    relaxation = network.relaxation(x, y)
+    start = 0.3 * jax.random.normal(jax.random.key(9), relaxation.start.shape)
+    augmented = AugmentedLagrangian(1).infer(relaxation, jnp.asarray(0.7), start)
+    descended = GradientDescent(1).infer(relaxation, jnp.asarray(0.7), start)
+    assert_close(augmented.departure, descended.departure)
+    assert_close(augmented.multipliers, np.zeros_like(start))
+
+
+@pytest.mark.parametrize("depth", [3, 10])
+def test_credit_tends_to_backpropagation_on_linear_networks(depth):
+    """Layer by layer: a whole-network comparison is dominated by the output."""
+    network, x, y = problem(replace(LINEAR, depth=depth))
+    largest = np.linalg.eigvalsh(dense_system(network, x, y)[0])[-1]
+    beta = jnp.asarray(len(x) / largest)
+
+    def loss(network):
+        prediction = network.predict(x)
+        return 0.5 * jnp.mean(jnp.sum((y - prediction) ** 2, axis=1))
+
+    def distances(steps):
+        inference, _ = infer(AugmentedLagrangian(steps), network, x, y, beta)
+        learned = inference.weight_gradients(network.relaxation(x, y))
+        true = jax.grad(loss)(network)
+        pairs = [
+            (learned.first, true.first),
+            *zip(learned.hidden, true.hidden, strict=True),
+            (learned.last, true.last),
+        ]
+        return np.array([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in pairs])
+
+    assert distances(4000).max() < 1e-3
+    assert np.all(distances(4000) < 0.1 * distances(40))
+
+
+@pytest.mark.parametrize("scheme", BOTH)
+@pytest.mark.parametrize(("share", "bounded"), [(1.28, True), (1.40, False)])
+def test_bounded_below_four_thirds_of_the_curvature(scheme, share, bounded):
+    """beta lambda_max / B < 4/3; plain descent is stable up to 2."""
+    network, x, y = problem(replace(LINEAR, depth=6))
+    largest = np.linalg.eigvalsh(dense_system(network, x, y)[0])[-1]
+    beta = jnp.asarray(share * len(x) / largest)
+    _, z = infer(scheme(600), network, x, y, beta)
+    _, descended = infer(GradientDescent(600), network, x, y, beta)
+    assert np.abs(descended).max() < 1e3
+    assert (np.abs(z).max() < 1e3) == bounded
+
+
+def test_nesterov_ends_at_the_equilibrium_sooner_than_descent():
+    network, x, y = problem(replace(LINEAR, depth=8))
+    hessian, equilibrium = dense_system(network, x, y)
+    beta = jnp.asarray(len(x) / np.linalg.eigvalsh(hessian)[-1])
+
+    def distance(scheme):
+        return np.linalg.norm(infer(scheme, network, x, y, beta)[1] - equilibrium)
+
+    assert distance(Nesterov(200)) < 0.05 * distance(GradientDescent(200))
+    assert distance(Nesterov(4000)) < 1e-8
+
+
+@pytest.mark.parametrize("scheme", BOTH)
+def test_needs_a_step(scheme):
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        scheme(0)
+
+
+def test_augmented_lagrangian_refuses_networks_that_predict_twice():
+    generator = pccore.NetworkConfig(3, 4, width=4, depth=2)
+    amortiser = pccore.NetworkConfig(4, 3, width=4, depth=2)
+    network = pccore.HybridConfig(generator, amortiser).build(jax.random.key(0))
+    relaxation = network.relaxation(jnp.ones((2, 4)), jnp.ones((2, 3)))
+    with pytest.raises(ValueError, match="predicted by the one below only"):
+        AugmentedLagrangian(2).infer(relaxation, jnp.asarray(0.1))
