@@ -8,7 +8,7 @@ from transfer_fakes import FormulaPool, TrainingPool, spec
 
 import pccore
 import results
-from transfer import VARIANTS, Experiment, run
+from transfer import VARIANTS, Experiment, SpecError, run
 from transfer.engine.plan import Plan
 
 SCHEMES: dict[str, dict[str, Any]] = {
@@ -21,6 +21,8 @@ SCHEMES: dict[str, dict[str, Any]] = {
     "exact": {"tolerance": 0.1},
     "error_based": {"steps": "depth"},
     "equilibrium": {"iterations": 2, "direct_outputs": 5},
+    "nesterov": {"steps": "depth"},
+    "augmented_lagrangian": {"steps": "depth"},
 }
 
 
@@ -58,6 +60,20 @@ def test_builds_a_scheme_with_its_options(scheme: str) -> None:
     read = experiment(training={"inference": given}, tune=rates)
     options = {k: 16 if v == "depth" else v for k, v in SCHEMES[scheme].items()}
     assert read.training.inference.build(16) == pccore.INFERENCE[scheme](**options)
+
+
+@pytest.mark.parametrize(("multiple", "steps"), [(2, 32), (0.5, 8), (0.01, 1)])
+@pytest.mark.parametrize("scheme", ["gradient_descent", "nesterov", "augmented_lagrangian"])
+def test_steps_follow_the_depth(scheme: str, multiple: float, steps: int) -> None:
+    given = {"scheme": scheme, "steps": {"depth": multiple}}
+    read = experiment(training={"inference": given})
+    assert read.training.inference.build(16) == pccore.INFERENCE[scheme](steps)
+
+
+@pytest.mark.parametrize("given", [0, -1, 101, "2", None])
+def test_refuses_other_multiples_of_the_depth(given: object) -> None:
+    with pytest.raises(SpecError, match=r"training\.inference\.steps\.depth"):
+        experiment(training={"inference": {"scheme": "nesterov", "steps": {"depth": given}}})
 
 
 def test_default_is_gradient_descent_with_as_many_steps_as_layers() -> None:

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 
 from pccore import (
+    AugmentedLagrangian,
     ErrorBased,
     GaussNewton,
     GradientDescent,
     InferenceScheme,
+    Nesterov,
     NetworkConfig,
     TrainingConfig,
 )
@@ -56,7 +58,7 @@ def _products(inference: InferenceScheme | None, network: NetworkConfig) -> floa
         return 2 * weights + inference.sweeps(network.output_size) * above
     if isinstance(inference, ErrorBased):  # a step is a pass up and one down
         return 2 * weights + 2 * steps * weights
-    if not isinstance(inference, GradientDescent):
+    if not isinstance(inference, GradientDescent | Nesterov | AugmentedLagrangian):
         return 2 * weights + 2 * steps * above
     wave = min(steps, depth)
     moves = wave * (wave + 1) / 2 + (steps - wave) * depth

@@ -151,8 +151,26 @@ Label = Annotated[
     ),
 ]
 
+
+class StepsPerLayer(Section):
+    """Inference steps in proportion to the depth."""
+
+    model_config = ConfigDict(title="multiple of the depth")
+
+    depth: Annotated[float, Field(strict=True, ge=0.01, le=100)] = Field(
+        description="T / H: inference takes this many steps per hidden layer, rounded, at least 1."
+    )
+
+    def steps(self, depth: int) -> int:
+        """Return T for networks of `depth` hidden layers."""
+        return max(1, round(self.depth * depth))
+
+
 StepsOrDepth = Annotated[
-    Annotated[Count, Tag("integer")] | Annotated[Literal["depth"], Tag("string")], ByType
+    Annotated[Count, Tag("integer")]
+    | Annotated[Literal["depth"], Tag("string")]
+    | Annotated[StepsPerLayer, Tag("object")],
+    ByType,
 ]
 Neighbourhood = Annotated[
     Annotated[int, Field(strict=True, ge=0, le=MOST_ENTRIES), Tag("integer")]

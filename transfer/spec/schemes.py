@@ -7,7 +7,7 @@ import pccore
 from pccore import InferenceScheme
 from pccore.inference.activity_optimiser import OPTAX
 from pccore.inference.gradient_flow import SOLVERS
-from transfer.spec.fields import NameIn, ReadAs, Section, StepsOrDepth
+from transfer.spec.fields import NameIn, ReadAs, Section, StepsOrDepth, StepsPerLayer
 from transfer.spec.options import Options
 
 SCHEMES = Options(
@@ -29,7 +29,7 @@ class InferenceSpec:
     Attributes:
         scheme: a name in `pccore.INFERENCE`.
         options: all of its options, with their names. `steps`, where the scheme has it, may be
-            "depth": T = H, resolved for every shape.
+            "depth", T = H, or `StepsPerLayer`, T = c H; both are resolved for every shape.
     """
 
     scheme: str = "gradient_descent"
@@ -48,8 +48,11 @@ class InferenceSpec:
     def build(self, depth: int) -> InferenceScheme:
         """Return the scheme for networks of `depth` hidden layers."""
         options = dict(self.options)
-        if options.get("steps") == "depth":
+        steps = options.get("steps")
+        if steps == "depth":
             options["steps"] = depth
+        elif isinstance(steps, StepsPerLayer):
+            options["steps"] = steps.steps(depth)
         return pccore.INFERENCE[self.scheme](**options)
 
 
@@ -61,7 +64,11 @@ def _read(form: Section) -> InferenceSpec:
 
 
 def _as_yaml(spec: InferenceSpec) -> dict[str, object]:
-    return {"scheme": spec.scheme, **dict(spec.options)}
+    options = {
+        name: value.model_dump() if isinstance(value, Section) else value
+        for name, value in spec.options
+    }
+    return {"scheme": spec.scheme, **options}
 
 
 Inference = Annotated[InferenceSpec, ReadAs(SCHEMES.form, _read, _as_yaml, (InferenceSpec,))]
