@@ -119,7 +119,7 @@ def gradient_steps(
 ) -> Departure:
     """Take `steps` steps of d <- d - rate B dF/dz, all activities at once."""
 
-    def step(_: Array, departure: Departure) -> Departure:
+    def step(_: object, departure: Departure) -> Departure:
         return descend(departure, relaxation.gradient(departure), rate)
 
     return jax.lax.fori_loop(0, steps, step, departure)
@@ -139,7 +139,7 @@ def steps_from(
     """Call `advance` `steps` times on all layers."""
 
     def step(
-        _: Array, carry: tuple[tuple[Departure, ...], Memory]
+        _: object, carry: tuple[tuple[Departure, ...], Memory]
     ) -> tuple[tuple[Departure, ...], Memory]:
         return advance(*carry)
 

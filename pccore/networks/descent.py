@@ -54,7 +54,9 @@ def in_waves(
         steps: T.
     """
 
-    def step(_: Array, carry: tuple[tuple[Array, ...], Memory]) -> tuple[tuple[Array, ...], Memory]:
+    def step(
+        _: object, carry: tuple[tuple[Array, ...], Memory]
+    ) -> tuple[tuple[Array, ...], Memory]:
         return advance(*carry)
 
     layers, done = (jnp.zeros_like(relaxation.start[:0]),) * copies, 0

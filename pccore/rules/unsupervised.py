@@ -32,7 +32,7 @@ class Unsupervised(LearningRule):
     def gradients(
         self,
         network: NetworkT,
-        x: Float[Array, "B *D"],
+        x: Float[Array, "B *D"] | None,
         y: Float[Array, "B K"],
         activity_lr: Scalar,
         key: Array,

@@ -208,8 +208,9 @@ def _filled(table: Table, rows: pa.Table) -> pa.Table:
 
 
 def _depth_of_caller() -> int:
-    """Return the number of stack frames from the caller to code outside of this folder."""
+    """Return the number of stack frames from the caller to code outside of `results`."""
+    package = Path(__file__).parents[1]
     depth, frame = 0, inspect.currentframe()
-    while frame is not None and Path(frame.f_code.co_filename).parent == Path(__file__).parent:
+    while frame is not None and package in Path(frame.f_code.co_filename).parents:
         depth, frame = depth + 1, frame.f_back
     return depth

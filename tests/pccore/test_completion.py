@@ -76,8 +76,8 @@ def test_free_output_relaxes_to_the_forward_pass():
     network, (x, *others) = network_of(TANH), nodes_like(2)
     away = dict(enumerate(others, start=1))
     found = pccore.complete(network, {0: x, **away}, SOLVE, 1.0, dict.fromkeys(away, False))
-    assert_close(jnp.stack(found.activities[1:-1]), network.forward(x))
-    assert_close(found.activities[-1], network.predict(x))
+    assert_close(jnp.stack(found.activities[1:-1]), network.forward(jnp.asarray(x)))
+    assert_close(found.activities[-1], network.predict(jnp.asarray(x)))
     assert found.converged
     assert float(found.energies.sum()) < 1e-20
 
@@ -165,7 +165,7 @@ def test_clamped_units_have_no_gradient_and_ignore_departures():
 
 class TestUnsupervised:
     def test_learns_from_the_energy_with_a_free_input(self):
-        network, y = network_of(TANH), nodes_like(9)[-1]
+        network, y = network_of(TANH), jnp.asarray(nodes_like(9)[-1])
         rule, beta = pccore.Unsupervised(pccore.GradientDescent(6)), jnp.asarray(0.8)
         loss, gradients = jax.jit(rule.gradients)(network, y[:, :3], y, beta, jax.random.key(0))
 

@@ -41,7 +41,8 @@ def test_orthogonality_gradient_of_every_matrix(gain):
     defects = [W.T @ W - gain**2 * np.eye(W.shape[1]) for W in matrices]
     assert_close(value, 0.05 * sum(np.sum(d**2) for d in defects))
     first, *hidden, last = (0.2 * W @ d for W, d in zip(matrices, defects, strict=True))
-    expected = replace(network, first=first, hidden=np.stack(hidden), last=last)
+    first, hidden, last = jnp.asarray(first), jnp.stack(hidden), jnp.asarray(last)
+    expected = replace(network, first=first, hidden=hidden, last=last)
     expected = replace(expected, biases=jax.tree.map(jnp.zeros_like, network.biases))
     assert_close(gradients, expected)
 

@@ -129,4 +129,4 @@ def test_rejects_networks_without_a_formula(change, message):
 def test_probe_rejects_nonlinear_networks():
     network, x, y = problems.problem(replace(config(4, 3), activation="tanh"))
     with pytest.raises(ValueError, match="needs activation 'linear', got 'tanh'"):
-        limit.LossEnergyRatio().measure(network, x, y, jnp.nan)
+        limit.LossEnergyRatio().measure(network, x, y, jnp.array(jnp.nan))

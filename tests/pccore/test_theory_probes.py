@@ -46,7 +46,7 @@ def test_weight_gradient_norm_matches_autodiff(rule):
         return 0.5 * jnp.mean(jnp.sum((y - network.predict(x)) ** 2, axis=-1))
 
     def energy(network):
-        return NumericalEnergy(pccore.ExactSolution()).measure(network, x, y, 1.0)[
+        return NumericalEnergy(pccore.ExactSolution()).measure(network, x, y, jnp.array(1.0))[
             "equilibrated_energy"
         ]
 

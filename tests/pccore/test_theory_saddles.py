@@ -87,5 +87,5 @@ def test_all_but_the_penultimate_matrix_zero(H):
 @pytest.mark.parametrize("zero", [{1}, {3}, {1, 2}, {0, 3}, {1, 3, 4}])
 def test_rejects_points_that_are_not_saddles(zero):
     matrices, _, _ = problems.draw([2, 2, 2, 2])
-    with pytest.raises(ValueError, match="zero at layer 3 and at one or more of 1 to 2"):
+    with pytest.raises(ValueError, match="zeros at layer 3 and at one or more of 1 to 2"):
         zero_rank_saddle(matrices, zero)

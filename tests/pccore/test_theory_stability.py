@@ -85,7 +85,7 @@ def test_growth_of_the_steepest_mode_at_the_blow_up_rate():
     network, x, y = problems.problem(LINEAR)
     relaxation = network.relaxation(x[:1], y[:1])
 
-    @jax.jit
+    @partial(jax.jit, static_argnums=1)
     def growth(rate, steps):
         end = gradient_steps(relaxation, equilibrium + mode, rate, steps)
         return jnp.linalg.norm(end - equilibrium)

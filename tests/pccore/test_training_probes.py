@@ -53,7 +53,9 @@ def test_probe_measures_own_lane_on_first_training_samples():
         untrained = NETWORK.build(jax.random.key(lane.seed))
         trained = pccore.train(CONFIG, DIGITS, lane).network
         for place, network in ((0, untrained), (-1, trained)):
-            expected = 0.5 * np.mean(np.sum((y - np.asarray(network.predict(x))) ** 2, axis=1))
+            expected = 0.5 * np.mean(
+                np.sum((y - np.asarray(network.predict(jnp.asarray(x)))) ** 2, axis=1)
+            )
             assert values(outcome, "loss")[place] == pytest.approx(expected, rel=1e-4)
             first = float(network.first[0, 0])
             assert values(outcome, "weight")[place] == pytest.approx(first, rel=1e-4)

@@ -59,6 +59,8 @@ def comparable(rows: list[Row]) -> list[str]:
 def _exact(value: Any) -> Any:
     if value is None or value is pd.NaT:
         return None
+    if isinstance(value, str):
+        return str(value)  # of an enumeration, its value
     if isinstance(value, float):
         return "nan" if math.isnan(value) else value.hex()
     return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 import pccore
 import transfer
 from transfer.engine.plan import Plan
+from transfer.search.samplers import SAMPLERS
+from transfer.spec.sections import NetworkSpec, TrainingSpec, TransferSpec, TuneSpec
+from transfer.spec.transfer_rules import TRANSFER_RULES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -18,11 +22,37 @@ def plan(name: str) -> Plan:
     return Plan(experiment, pccore.data.info(experiment.dataset), digest="0" * 64)
 
 
-def test_spec_of_the_readme_names_every_variant_and_can_be_built() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.S)
+REFERENCE = (EXAMPLES.parent / "docs" / "spec.md").read_text()
+
+
+def test_spec_of_the_reference_names_every_variant_and_can_be_built() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", REFERENCE, re.S)
     experiment = transfer.Experiment.from_yaml(block)
     assert {variant.name for variant in experiment.variants} == set(transfer.VARIANTS)
     Plan(experiment, pccore.data.info(experiment.dataset), digest="0" * 64).check()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        NetworkSpec.model_fields,
+        TrainingSpec.model_fields,
+        TuneSpec.model_fields,
+        TransferSpec.model_fields,
+        pccore.ACTIVATIONS,
+        pccore.INFERENCE,
+        pccore.STARTS,
+        pccore.PENALTIES,
+        pccore.OPTIMISERS,
+        pccore.OUTPUTS,
+        pccore.data.DATASETS,
+        transfer.VARIANTS,
+        SAMPLERS,
+        TRANSFER_RULES,
+    ],
+)
+def test_reference_names_every_key_and_every_value(names: Iterable[str]) -> None:
+    assert set(names) - set(re.findall(r"\w+", REFERENCE)) == set()
 
 
 def full_grid(name: str) -> Counter[str]:

@@ -161,7 +161,8 @@ class Search:
             value = parameters[name]
             return values.values[int(value)] if isinstance(values, Grid) else value
 
-        return Cell(**{name: rate(name, values) for name, values in self._rates.items()})
+        rates = {name: rate(name, values) for name, values in self._rates.items()}
+        return Cell(rates["weight_lr"], rates.get("activity_lr"))
 
 
 def _distribution(rates: Grid | Range) -> "optuna.distributions.BaseDistribution":
