@@ -244,7 +244,7 @@ def test_needs_a_step(scheme):
 def test_augmented_lagrangian_refuses_networks_that_predict_twice():
     generator = pccore.NetworkConfig(4, 3, width=4, depth=2)
     amortiser = pccore.NetworkConfig(3, 4, width=4, depth=2)
-    network = pccore.HybridConfig(generator, amortiser).build(jax.random.key(0))
+    network = pccore.HybridConfig(amortiser, generator).build(jax.random.key(0))
     relaxation = network.relaxation(jnp.ones((2, 3)), jnp.ones((2, 4)))
     with pytest.raises(ValueError, match="predicted by the one below only"):
         AugmentedLagrangian(2).infer(relaxation, jnp.asarray(0.1))

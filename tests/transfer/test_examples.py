@@ -11,7 +11,8 @@ import pccore
 import transfer
 from transfer.engine.plan import Plan
 from transfer.search.samplers import SAMPLERS
-from transfer.spec.sections import NetworkSpec, TrainingSpec, TransferSpec, TuneSpec
+from transfer.spec.sections import NetworkSpec, TrainingSpec, TuneSpec
+from transfer.spec.targets import TransferSpec
 from transfer.spec.transfer_rules import TRANSFER_RULES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
