@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 import jax
 import jax.numpy as jnp
 import jax.scipy.linalg as jsl
+import numpy as np
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -52,7 +53,9 @@ def _one_by_one(function: Function) -> Function:
 
     @differentiable.defjvp
     def derivative(
-        primals: tuple[Array, ...], tangents: tuple[Array, ...]
+        # tangents of integers are NumPy's float0
+        primals: tuple[Array, ...],
+        tangents: tuple[Array | np.ndarray, ...],
     ) -> tuple[PyTree[Array], PyTree]:
         # `custom_vmap` has no transpose; only theory takes derivatives, outside of training
         return jax.jvp(function, primals, tangents)

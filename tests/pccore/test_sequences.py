@@ -132,7 +132,7 @@ class TestAgainstTheStackedNetwork:
 
     def test_rejects_exact_inference(self):
         _, sequence, x, y = problem()
-        with pytest.raises(ValueError, match="SequenceRelaxation has none"):
+        with pytest.raises(ValueError, match="closed form, got SequenceRelaxation"):
             pccore.ExactSolution().infer(sequence.relaxation(x, y), jnp.asarray(1.0))
 
 

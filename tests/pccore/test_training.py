@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -69,7 +70,8 @@ class TestLanes:
 
 def test_train_returns_network_of_its_outcome(outcomes):
     trained = pccore.train(CONFIG, DIGITS, LANES[0])
-    predicted = trained.network.predict((DIGITS.test_x - DIGITS.mean) / DIGITS.std)
+    x = (DIGITS.test_x - DIGITS.mean) / DIGITS.std
+    predicted = trained.network.predict(jnp.asarray(x, jnp.float32))
     accuracy = np.mean(np.argmax(predicted, axis=1) == DIGITS.test_y)
     assert accuracy == pytest.approx(trained.outcome.test_accuracy, abs=2 / len(DIGITS.test_y))
     assert trained.outcome.final_train_loss == pytest.approx(
