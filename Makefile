@@ -31,7 +31,7 @@ run: $(READY)  ## the main job on the embedded digits: tune, transfer to 128 lay
 test: $(READY)  ## the tests, without those that take minutes
 	$(PYTEST) -m "not slow"
 
-test-fast: $(READY)  ## unit tests of the spec, the search, the judge and the ledger, in a minute
+test-fast: $(READY)  ## unit tests of the spec, the search, the judge and the ledger
 	$(PYTEST) -m "not slow and not ray" $(FAST) $(SLOWER)
 
 check: lint types test  ## what must hold before a commit: lint, types, layer rules, tests
