@@ -19,11 +19,11 @@ from typing import Any, Self
 
 import numpy as np
 from measure import parser
-from report import Report
 
 import pccore
 import results
 import transfer
+from report import Report
 from transfer.engine.pool import Group, GroupResult, Worker
 
 LANES = 100

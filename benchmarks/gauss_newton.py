@@ -25,6 +25,7 @@ from measure import (
     shapes,
 )
 from measure import network as network_of
+
 from report import Report
 
 if TYPE_CHECKING:

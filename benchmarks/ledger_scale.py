@@ -24,9 +24,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import invented_ledger as invented
-from report import Report
 
 import results
+from report import Report
 from results import Ledger
 
 SHAPE: dict[str, Any] = {"variant": "mupc", "width": 128, "depth": 32}

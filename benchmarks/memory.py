@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from measure import BATCH, Shape, cap_threads, label, made_up, network, parser, shapes, training
+
 from report import Report
 
 ALL = "8x64,8x128,32x128,128x64,128x128,8x512,32x512,128x512"

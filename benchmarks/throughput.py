@@ -34,6 +34,7 @@ from measure import (
     training,
     usable_cpus,
 )
+
 from report import Report
 
 GROUPS_PER_SLOT = 2

@@ -21,7 +21,16 @@ from pccore import (
     TrainingConfig,
 )
 from transfer import Run
-from transfer.engine.grouping import cut, evaluation_work, evaluations, trained_together, work
+from transfer.engine.grouping import (
+    OPERATIONS,
+    cut,
+    evaluation_work,
+    evaluations,
+    resumed,
+    sizes,
+    trained_together,
+    work,
+)
 
 
 def config(depth: int = 4, width: int = 8, **changes: object) -> TrainingConfig:
@@ -188,3 +197,32 @@ def test_work_of_two_networks_is_their_sum() -> None:
     mirrored = pccore.mirror(alone.network)
     both = replace(alone, network=pccore.HybridConfig(alone.network, mirrored))
     assert work(both) == pytest.approx(work(alone) + work(replace(alone, network=mirrored)))
+
+
+def test_multiply_add_is_two_operations() -> None:
+    assert OPERATIONS == 2
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "share", "expected"),
+    [
+        (15, 8, 15.0, [5, 5, 5]),  # two groups would have two sizes
+        (25, 8, 6.25, [5, 5, 5, 5, 5]),  # the share asks for as many groups as `most`
+    ],
+)
+def test_prefers_groups_of_one_size(
+    count: int, most: int, share: float, expected: list[int]
+) -> None:
+    assert sizes(count, 1.0, most, share) == expected
+
+
+def test_resumes_groups_as_they_were_cut() -> None:
+    first, second, third = runs(3)
+    checkpointed = [
+        (first.run_id, second.run_id),
+        ("of another experiment",),
+        (third.run_id, first.run_id),  # its first run is in another group already
+    ]
+    groups, rest = resumed([first, second, third], checkpointed)
+    assert groups == [[first, second]]
+    assert rest == [third]
