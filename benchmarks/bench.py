@@ -19,7 +19,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from measure import usable_cpus
-
 from report import commit
 
 HERE = Path(__file__).parent

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 from compilation import watched
 from measure import BATCH, Shape, cap_threads, in_turns, made_up, parser, shapes, training
-
 from report import Report
 
 if TYPE_CHECKING:

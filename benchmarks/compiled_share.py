@@ -19,7 +19,6 @@ from typing import Any
 
 from compilation import covered
 from measure import Shape, cap_threads, in_turns, label, made_up, parser, shapes, training
-
 from report import Report
 
 EXECUTION = "ThunkExecutor::Execute"  # XLA on the CPU: one program, or a part of one in a thread

@@ -19,7 +19,6 @@ from typing import Any
 
 from measure import BATCH, INPUTS, OUTPUTS, Shape, cap_threads, label, parser, shapes
 from memory import resident_peak
-
 from report import Report
 
 NETWORKS = {

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from measure import parser
 
 import pccore
 import results
 import transfer
+from measure import parser
 from report import Report
 from transfer.engine.pool import Group, GroupResult, Worker
 

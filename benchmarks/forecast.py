@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from measure import parser
-
 from report import Report
 
 MUPC = [sys.executable, "-m", "mupc"]

@@ -25,7 +25,6 @@ from measure import (
     shapes,
 )
 from measure import network as network_of
-
 from report import Report
 
 if TYPE_CHECKING:
@@ -73,9 +72,8 @@ def parse() -> argparse.Namespace:
 
 def add_step(report: Report, shape: Shape, options: argparse.Namespace) -> None:
     """Add a row to the first table."""
-    import steps
-
     import pccore
+    import steps
 
     schemes = {"descent": pccore.GradientDescent(shape[0]), "gauss_newton": pccore.GaussNewton()}
     timed = {

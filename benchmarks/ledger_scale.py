@@ -24,7 +24,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import invented_ledger as invented
-
 import results
 from report import Report
 from results import Ledger

@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 
 from measure import BATCH, Shape, cap_threads, label, made_up, network, parser, shapes, training
-
 from report import Report
 
 ALL = "8x64,8x128,32x128,128x64,128x128,8x512,32x512,128x512"
@@ -58,9 +57,9 @@ def parse() -> argparse.Namespace:
 def program_bytes(shape: Shape, lanes: int) -> int:
     """Return the bytes that the compiled training step of `lanes` networks needs."""
     import jax
-    from steps import adam_step, batch, closed_form
 
     import pccore
+    from steps import adam_step, batch, closed_form
 
     def create(seed: jax.Array) -> tuple:
         net = network(shape).build(jax.random.key(seed))

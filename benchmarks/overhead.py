@@ -25,7 +25,6 @@ from typing import Any
 
 from compilation import watched
 from measure import label, parser, shapes
-
 from report import Report
 
 THREADS = "tf_XLA"  # how the names of XLA's threads begin

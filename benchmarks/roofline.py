@@ -12,7 +12,6 @@ import argparse
 from dataclasses import dataclass
 
 from measure import BATCH, EPOCH, INPUTS, OUTPUTS, Shape, in_turns, naive_flops, parser, shapes
-
 from report import Report
 
 FLOAT = 4  # bytes

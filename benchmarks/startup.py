@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING
 import peer
 from compilation import watched
 from measure import EPOCH, PEERS, Shape, label, made_up, mnist_folder, parser, shapes, training
-
 from report import Report
 
 if TYPE_CHECKING:

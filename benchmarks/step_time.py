@@ -27,7 +27,6 @@ from measure import (
     parser,
     shapes,
 )
-
 from report import Report
 
 ALL = "8x64,8x128,32x128,128x64,128x128,128x512"

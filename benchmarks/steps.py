@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from measure import BATCH, INPUTS, OUTPUTS, Clock, Shape, made_up, training
 
 import pccore
+from measure import BATCH, INPUTS, OUTPUTS, Clock, Shape, made_up, training
 from pccore.training.programs import COMPILER_OPTIONS
 
 Gradients = Callable[[pccore.Network, jax.Array, jax.Array], pccore.Network]

@@ -34,7 +34,6 @@ from measure import (
     training,
     usable_cpus,
 )
-
 from report import Report
 
 GROUPS_PER_SLOT = 2

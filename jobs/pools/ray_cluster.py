@@ -4,7 +4,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
 import ray
 from ray._private.authentication.authentication_token_setup import (
@@ -15,7 +14,6 @@ from ray._private.authentication.authentication_utils import is_token_auth_enabl
 from jobs.cluster.tokens import HOW_TO_MAKE, find_token, make_private
 from jobs.errors import PoolError, TokenError, one_sentence
 from jobs.pools.local import usable_cpus
-from jobs.pools.ray_imports import refuse_hidden_packages
 
 CONNECT_SECONDS = 10.0  # after which a cluster counts as absent
 
@@ -29,12 +27,10 @@ def connect(address: str, workers: int | None, announce: Callable[[str], None]) 
         announce: called with a sentence before each wait.
 
     Raises:
-        PoolError: no cluster at `address`, or it rejects the token, or a file in the current
-            folder hides a package from the workers.
+        PoolError: no cluster at `address`, or it rejects the token.
         TokenError: a cluster of several machines that requires no token, or a token file that
             others can read.
     """
-    refuse_hidden_packages(Path.cwd())
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address == "local":
         announce("starting Ray on this machine (up to half a minute)")

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import ray
@@ -21,6 +22,7 @@ from jobs.pools.devices import Device
 from jobs.pools.layouts import choose_layout
 from jobs.pools.ray_actor import HEARTBEAT, Slot, start_worker
 from jobs.pools.ray_cluster import connect
+from jobs.pools.ray_imports import refuse_hidden_packages
 from jobs.pools.retries import Attempt, PendingGroup, requeue
 from jobs.pools.settings import layout_policy
 from jobs.pools.worker import failed_group, load_dataset, train_group
@@ -62,7 +64,8 @@ class RayPool:
 
     Raises:
         ValueError: fewer than one worker, or an unknown policy in `MUPC_LAYOUTS`.
-        PoolError: no cluster at `address`, or no worker starts on it.
+        PoolError: no cluster at `address`, or no worker starts on it, or a file in the current
+            folder hides a package from the workers.
         TokenError: a cluster of several machines that requires no token, or a token file that
             others can read.
     """
@@ -81,6 +84,7 @@ class RayPool:
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
         layout_policy()
+        refuse_hidden_packages(Path.cwd())
         self._train, self._checkpoints = train, checkpoints
         self._announce = announce
         self._checkpoint_seconds = checkpoint_seconds if checkpoints is not None else math.inf
