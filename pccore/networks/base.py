@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from pccore.losses import OutputEnergy
@@ -53,6 +55,13 @@ class AbstractNetwork(eqx.Module):
 
     else:
         config: eqx.AbstractVar[AbstractNetworkConfig]
+
+    def weight_matrices(self) -> list[Float[Array, "n *_"]]:
+        """Return the weight matrices W_1 .. W_L in order, those of equal shape stacked.
+
+        By default every array of two or more dimensions counts as one, in the order of the pytree.
+        """
+        return [leaf[None] for leaf in jax.tree.leaves(self) if jnp.ndim(leaf) > 1]
 
     @abstractmethod
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:

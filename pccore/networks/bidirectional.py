@@ -94,6 +94,10 @@ class BidirectionalNetwork(AbstractNetwork):
     backward: Network
     config: BidirectionalConfig = eqx.field(static=True)
 
+    def weight_matrices(self) -> list[Float[Array, "n *_"]]:
+        """Return the weight matrices of the forward network, then those of the backward one."""
+        return [*self.forward.weight_matrices(), *self.backward.weight_matrices()]
+
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
         """Predict labels by a pass of the forward network."""
         return self.forward.predict(x)

@@ -89,6 +89,10 @@ class HopfieldNetwork(AbstractNetwork):
     weights: Network
     config: HopfieldConfig = eqx.field(static=True)
 
+    def weight_matrices(self) -> list[Float[Array, "n *_"]]:
+        """Return the weight matrices of the layers between which they are symmetric."""
+        return self.weights.weight_matrices()
+
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
         """Predict the output of the free phase after `config.steps` steps."""
         free = self.relaxation(x, jnp.zeros((len(x), self.config.output_size), x.dtype), 0.0)

@@ -90,6 +90,10 @@ class HybridNetwork(AbstractNetwork):
     generator: Network
     config: HybridConfig = eqx.field(static=True)
 
+    def weight_matrices(self) -> list[Float[Array, "n *_"]]:
+        """Return the weight matrices of the amortiser, then those of the generator."""
+        return [*self.amortiser.weight_matrices(), *self.generator.weight_matrices()]
+
     def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
         """Predict labels by the amortiser, without inference."""
         return self.amortiser.predict(x)

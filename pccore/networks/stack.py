@@ -176,6 +176,10 @@ class Stack(eqx.Module):
         biases = Biases(jnp.zeros((H, N)), jnp.zeros(K)) if config.bias else None
         return cls(first, hidden, last, biases, config)
 
+    def weight_matrices(self) -> list[Float[Array, "n *_"]]:
+        """Return W_1, W_2 .. W_H and W_L; biases are left out."""
+        return [self.first[None], self.hidden, self.last[None]]
+
     def drive(self, x: Float[Array, "B D"]) -> Float[Array, "B N"]:
         """Return f_1(x), the prediction of the first hidden layer; inference never changes it."""
         prediction = self.config.scalings.first * (x @ self.first.T)

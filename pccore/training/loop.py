@@ -13,13 +13,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, UInt
+from jaxtyping import Array, Float, Int, UInt
 
 from pccore.data import Dataset
 from pccore.networks.base import AbstractNetwork
 from pccore.training.assessment import Chance, assess
 from pccore.training.config import Lane, TrainingConfig
-from pccore.training.outcomes import Outcome
+from pccore.training.outcomes import Outcome, Status
 from pccore.training.probe import Probed, readings_of
 from pccore.training.programs import (
     LaneState,
@@ -27,6 +27,8 @@ from pccore.training.programs import (
     Samples,
     advance,
     evaluate,
+    initial_networks,
+    layer_changes,
     on_device,
     on_every_shard,
     probe,
@@ -152,7 +154,7 @@ def _run(
                 break
         if snapshots is not None and step < config.steps:
             snapshots.offer(partial(encode, step, progress))
-    return progress.state, _outcomes(config, progress, Chance.of(dataset))
+    return progress.state, _outcomes(group, progress, Chance.of(dataset))
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,13 @@ class _Group:
         tests = [*progress.tests, evaluate(network, self.test)]
         return Progress(state, tests, [*progress.probed, self._probed(network)])
 
+    def layer_changes(self, network: AbstractNetwork) -> Float[Array, "lanes L"]:
+        """Return the relative change of every weight matrix since the first update.
+
+        The initial weights are drawn again from the seeds, so that training need not keep them.
+        """
+        return layer_changes(network, initial_networks(self.config, self.seeds))
+
     def _probed(self, network: AbstractNetwork) -> Probed:
         return probe(self.config, network, self.rates, self.train) if self.config.probes else ()
 
@@ -235,8 +244,9 @@ def _resumed(group: _Group, snapshots: Snapshots | None) -> tuple[int, Progress]
         return None
 
 
-def _outcomes(config: TrainingConfig, progress: Progress, chance: Chance) -> list[Outcome]:
+def _outcomes(group: _Group, progress: Progress, chance: Chance) -> list[Outcome]:
     """Return the outcome of every lane from the collected results."""
+    config = group.config
     losses, limits = np.asarray(progress.state.losses), np.asarray(progress.state.limit)
     last, every = config.steps, config.eval_every
     steps = [*range(every, last, every), last][: len(progress.tests)]
@@ -244,12 +254,18 @@ def _outcomes(config: TrainingConfig, progress: Progress, chance: Chance) -> lis
     readings = readings_of(
         config.probes, list(zip([0, *steps], progress.probed, strict=False)), len(losses)
     )
+    changes = np.asarray(group.layer_changes(progress.state.network))
+    outcomes = [
+        assess(losses[i], float(limits[i]), np.array(steps), test_loss[i], accuracy[i], chance)
+        for i in range(len(losses))
+    ]
     return [
         replace(
-            assess(losses[i], float(limits[i]), np.array(steps), test_loss[i], accuracy[i], chance),
+            outcome,
+            layer_changes=np.where(outcome.status is Status.DIVERGED, np.nan, changes[i]),
             readings=readings[i],
         )
-        for i in range(len(losses))
+        for i, outcome in enumerate(outcomes)
     ]
 
 

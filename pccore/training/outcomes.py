@@ -34,6 +34,10 @@ class Curve:
     test_accuracy: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
+LEARNED = 0.01
+"""The relative RMS change of a weight matrix above which its layer counts as one that learned."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The result of one run. Values that do not exist are None.
@@ -51,6 +55,8 @@ class Outcome:
         diverged_step: the first update (counted from 1) whose batch loss had blown up.
         cause: the reason of a failure, in one sentence.
         curve: training over time.
+        layer_changes: RMS change of every weight matrix over its initial RMS, W_1 first (L,); NaN
+            if diverged, empty if failed.
         readings: measurements of the probes, before the first update and at every evaluation.
     """
 
@@ -63,7 +69,20 @@ class Outcome:
     diverged_step: int | None = None
     cause: str | None = None
     curve: Curve = field(default_factory=Curve)
+    layer_changes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     readings: tuple[Reading, ...] = ()
+
+    @property
+    def layers(self) -> int | None:
+        """L, the number of weight matrices; None if failed."""
+        return len(self.layer_changes) or None
+
+    @property
+    def layers_learned(self) -> int | None:
+        """The number of weight matrices that changed by more than `LEARNED`."""
+        if self.status in (Status.DIVERGED, Status.FAILED):
+            return None
+        return int((self.layer_changes > LEARNED).sum())
 
     @staticmethod
     def failed(cause: str) -> "Outcome":

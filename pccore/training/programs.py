@@ -90,9 +90,16 @@ def on_every_shard(values: Values, shards: int) -> Values:
 
 
 @partial(jax.jit, static_argnames="config")
+def initial_networks(config: TrainingConfig, seeds: UInt[Array, " lanes"]) -> AbstractNetwork:
+    """Return the networks of all lanes before the first update."""
+    return jax.vmap(lambda seed: config.network.build(jax.random.key(seed)))(seeds)
+
+
+@partial(jax.jit, static_argnames="config")
 def start(config: TrainingConfig, seeds: UInt[Array, " lanes"]) -> LaneState:
-    def start(seed: Array) -> LaneState:
-        network = config.network.build(jax.random.key(seed))
+    """Return the state of all lanes before the first update."""
+
+    def start(network: AbstractNetwork) -> LaneState:
         return LaneState(
             network=network,
             optimiser=config.optimiser.transformation().init(network),
@@ -101,7 +108,26 @@ def start(config: TrainingConfig, seeds: UInt[Array, " lanes"]) -> LaneState:
             alive=jnp.array(True),
         )
 
-    return jax.vmap(start)(seeds)
+    return jax.vmap(start)(initial_networks(config, seeds))
+
+
+@jax.jit
+def layer_changes(network: AbstractNetwork, initial: AbstractNetwork) -> Float[Array, "lanes L"]:
+    """Return the RMS change of every weight matrix over its initial RMS.
+
+    The change of a matrix that started at zero is infinite, or NaN if it is still zero.
+    """
+
+    def changes(network: AbstractNetwork, initial: AbstractNetwork) -> Float[Array, " L"]:
+        def change(now: Array, before: Array) -> Array:
+            axes = tuple(range(1, now.ndim))
+            moved = jnp.mean(jnp.square(now - before), axis=axes)
+            return jnp.sqrt(moved / jnp.mean(jnp.square(before), axis=axes))
+
+        pairs = zip(network.weight_matrices(), initial.weight_matrices(), strict=True)
+        return jnp.concatenate([change(now, before) for now, before in pairs])
+
+    return jax.vmap(changes)(network, initial)
 
 
 @partial(jax.jit, static_argnames="samples")
