@@ -59,7 +59,7 @@ from pccore.rules import (
 from pccore.starts import STARTS, ForwardStart, NormalStart, Start
 from pccore.training.config import Lane, TrainingConfig
 from pccore.training.loop import Trained, fit, fit_many, train
-from pccore.training.outcomes import Curve, Outcome, Status
+from pccore.training.outcomes import LEARNED, Curve, Outcome, Status
 from pccore.training.probe import Probe, Reading
 from pccore.training.snapshots import Snapshots
 
@@ -70,6 +70,7 @@ __all__ = [
     "ACTIVATIONS",
     "CONVENTIONS",
     "INFERENCE",
+    "LEARNED",
     "OPTIMISERS",
     "OUTPUTS",
     "PARAMETERISATIONS",

@@ -1,4 +1,4 @@
-"""The ledger: Parquet tables of runs, curves, verdicts and measurements, queried with pandas.
+"""The ledger: Parquet tables of runs, their curves and layers, verdicts and measurements.
 
     import results
 

@@ -6,7 +6,7 @@ The judge, the search and the report all rank cells with these functions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,8 @@ class Landscape:
         losses: final training loss (C, S); NaN unless trained.
         minima: smallest single-batch training loss, the thesis's metric (C, S); NaN if none.
         accuracies: test accuracy (C, S); NaN if none.
+        learned: layers that learned (C, S); NaN if not recorded.
+        layers: L, weight matrices of the network; None if not recorded.
     """
 
     cells: tuple[Cell, ...]
@@ -54,18 +56,26 @@ class Landscape:
     losses: Float[ndarray, "C S"]
     minima: Float[ndarray, "C S"]
     accuracies: Float[ndarray, "C S"]
+    learned: Float[ndarray, "C S"]
+    layers: int | None = None
 
     @classmethod
     def of(cls, cells: Sequence[Cell], rows: Sequence[Sequence[Mapping[str, Any]]]) -> "Landscape":
-        """Return the landscape of rows of the `runs` table: `rows[c][s]` is cell c, seed s."""
+        """Return the landscape of rows of the `runs` table: `rows[c][s]` is cell c, seed s.
+
+        A number that a row lacks counts as null.
+        """
         statuses = np.array([[str(row["outcome"]) for row in seeds] for seeds in rows], str)
         statuses = statuses.reshape(len(rows), -1 if rows else 0)
         losses = _column(rows, "final_train_loss")
+        layers = mean(_column(rows, "layers"))  # the same in every run of a shape
         return cls(
             tuple(cells),
             *settled(statuses, losses),
             _column(rows, "min_train_loss"),
             _column(rows, "test_accuracy"),
+            _column(rows, "layers_learned"),
+            None if layers is None else round(layers),
         )
 
     @property
@@ -91,9 +101,11 @@ class Landscape:
             for place, cell in enumerate(self.cells)
             if cell == keep or OutcomeLabel.FAILED not in self.statuses[place]
         ]
-        return Landscape(
-            tuple(self.cells[place] for place in kept),
-            *(array[kept] for array in (self.statuses, self.losses, self.minima, self.accuracies)),
+        arrays = ("statuses", "losses", "minima", "accuracies", "learned")
+        return replace(
+            self,
+            cells=tuple(self.cells[place] for place in kept),
+            **{name: getattr(self, name)[kept] for name in arrays},
         )
 
 
@@ -189,5 +201,5 @@ def _column(rows: Sequence[Sequence[Mapping[str, Any]]], name: str) -> ndarray:
     def read(value: Any) -> float:
         return np.nan if value is None else float(value)
 
-    values = np.array([[read(row[name]) for row in seeds] for seeds in rows])
+    values = np.array([[read(row.get(name)) for row in seeds] for seeds in rows])
     return values.reshape(len(rows), -1 if rows else 0)

@@ -12,7 +12,7 @@ import pyarrow.fs as pafs
 from results.errors import LedgerError, unknown
 from results.schema.tables import TABLES, Table
 from results.storage.checkpoints import Checkpoints
-from results.storage.choosing import DECIDING, best_curves, best_runs, distinct, in_order, newest
+from results.storage.choosing import DECIDING, best_details, best_runs, distinct, in_order, newest
 from results.storage.compaction import compact
 from results.storage.files import encode
 from results.storage.filters import Filters, expression, split
@@ -21,7 +21,7 @@ from results.storage.marker import ensure
 from results.storage.reading import Reader
 from results.storage.rows import Row, to_arrow
 
-RUNS, CURVES = TABLES["runs"], TABLES["curves"]
+RUNS, CURVES, LAYERS = TABLES["runs"], TABLES["curves"], TABLES["layers"]
 VERDICTS, MEASUREMENTS = TABLES["verdicts"], TABLES["measurements"]
 QUARANTINE = "quarantine"
 
@@ -64,7 +64,7 @@ def open(
 
 
 class Ledger:
-    """The tables in one folder: `runs`, `curves`, `verdicts` and `measurements`.
+    """The tables in one folder: `runs`, `curves`, `layers`, `verdicts`, `measurements`.
 
     Any number of processes may write, read and compact at the same time. Files are immutable and
     written atomically; killing a writer loses at most the append in progress.
@@ -95,27 +95,33 @@ class Ledger:
     def __repr__(self) -> str:
         return f"results.open({self._folder.shown!r})"
 
-    def append(self, runs: Sequence[Row], curves: Sequence[Row] = ()) -> None:
-        """Publish one finished group: first its curves, then its runs, each as one file.
+    def append(
+        self, runs: Sequence[Row], curves: Sequence[Row] = (), layers: Sequence[Row] = ()
+    ) -> None:
+        """Publish one finished group: first curves and layers, then its runs, each as one file.
 
-        Queries return a curve only if its run is there, so that a process killed in between leaves
-        nothing visible. All rows are checked before anything is written.
+        Queries return the details of a run only if the run is there, so that a process killed in
+        between leaves nothing visible. All rows are checked before anything is written.
 
         Args:
             runs: rows of `runs`. To share a run with another experiment, append its row with
-                `experiment` (and `phase`) replaced; the curve is shared too.
+                `experiment` (and `phase`) replaced; curve and layers are shared too.
             curves: rows of `curves` for some or all of these runs.
+            layers: rows of `layers` for some or all of these runs.
 
         Raises:
-            LedgerError: a row does not fit the schema, is repeated, or is a curve of another run;
-                or the folder cannot be written to. Nothing visible is published then.
+            LedgerError: a row does not fit the schema, is repeated, or is about another run; or the
+                folder cannot be written to. Nothing visible is published then.
         """
-        run_table, curve_table = to_arrow(RUNS, runs), to_arrow(CURVES, curves)
-        _refuse_repetitions(RUNS, run_table)
-        _refuse_repetitions(CURVES, curve_table)
-        run_table, curve_table = _tie(run_table, curve_table)
-        self._publish(CURVES, curve_table)
-        self._publish(RUNS, run_table)
+        tables = RUNS, CURVES, LAYERS
+        given = (runs, curves, layers)
+        whole = [to_arrow(table, rows) for table, rows in zip(tables, given, strict=True)]
+        for table, rows in zip(tables, whole, strict=True):
+            _refuse_repetitions(table, rows)
+        run_rows, *details = _tie(*whole)
+        for table, rows in zip(tables[1:], details, strict=True):
+            self._publish(table, rows)
+        self._publish(RUNS, run_rows)
 
     def append_verdicts(self, rows: Sequence[Row]) -> None:
         """Publish verdicts as one file; queries return the newest verdict per target.
@@ -153,18 +159,14 @@ class Ledger:
 
         Filters may use columns of `curves`, and columns of `runs` to select the runs.
         """
-        for name in filters:
-            if name not in CURVES.named and name not in RUNS.named:
-                raise unknown("column of curves or runs", name, CURVES.named | RUNS.named)
-        own, of_runs = split(filters, CURVES.named)
-        runs = {} if "run_id" not in own else {"run_id": own["run_id"]}
-        if of_runs:
-            chosen = self._runs({**runs, **of_runs}, ["run_id"])
-            runs = {"run_id": chosen["run_id"].to_pylist()}
-        published = self._reader.read(RUNS, runs, [*DECIDING, "group"])
-        fixed, others = split({**own, **runs}, CURVES.fixed)
-        rows = best_curves(self._reader.read(CURVES, fixed), published)
-        return _frame(CURVES, _only(CURVES, rows, others))
+        return self._details(CURVES, filters)
+
+    def layers(self, **filters: object) -> pd.DataFrame:
+        """Return how much each layer learned: one row per `run_id` and `layer`.
+
+        Filters may use columns of `layers`, and columns of `runs` to select the runs.
+        """
+        return self._details(LAYERS, filters)
 
     def verdicts(self, latest: bool = True, **filters: object) -> pd.DataFrame:
         """Return verdicts: one row per experiment, variant, data set, activation, target and rule.
@@ -233,6 +235,21 @@ class Ledger:
         rows = best_runs(self._reader.read(RUNS, fixed, columns), RUNS.key)
         return best_runs(_only(RUNS, rows, others), ["run_id"])
 
+    def _details(self, table: Table, filters: Filters) -> pd.DataFrame:
+        """Return rows of a table with several rows per run."""
+        for name in filters:
+            if name not in table.named and name not in RUNS.named:
+                raise unknown(f"column of {table.name} or runs", name, table.named | RUNS.named)
+        own, of_runs = split(filters, table.named)
+        runs = {} if "run_id" not in own else {"run_id": own["run_id"]}
+        if of_runs:
+            chosen = self._runs({**runs, **of_runs}, ["run_id"])
+            runs = {"run_id": chosen["run_id"].to_pylist()}
+        published = self._reader.read(RUNS, runs, [*DECIDING, "group"])
+        fixed, others = split({**own, **runs}, table.fixed)
+        rows = best_details(table, self._reader.read(table, fixed), published)
+        return _frame(table, _only(table, rows, others))
+
     def _newest(self, table: Table, latest: bool, filters: Filters) -> pd.DataFrame:
         if not latest:
             rows = distinct(table, self._reader.read(table, filters))
@@ -273,26 +290,27 @@ def _refuse_repetitions(table: Table, rows: pa.Table) -> None:
         seen.add(key)
 
 
-def _tie(runs: pa.Table, curves: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Return both tables with the id of this append in `group`, which ties a run to its curve.
+def _tie(runs: pa.Table, curves: pa.Table, layers: pa.Table) -> list[pa.Table]:
+    """Return the tables with the id of this append in `group`, which ties a run to its details.
 
     Runs that have a group keep it, as when a ledger is copied into another.
     """
-    drawn = set(curves["run_id"].to_pylist())
     run_ids, groups = runs["run_id"].to_pylist(), runs["group"].to_pylist()
-    foreign = drawn.difference(run_ids)
-    if foreign:
-        raise LedgerError(f"a curve is of run {min(foreign)!r}, which is not among the runs")
+    detailed: set[str] = set()
+    for what, details in (("a curve", curves), ("a layer", layers)):
+        described = set(details["run_id"].to_pylist())
+        if foreign := described.difference(run_ids):
+            raise LedgerError(f"{what} is of run {min(foreign)!r}, which is not among the runs")
+        detailed |= described
     here = uuid4().hex[:16]
-    groups = [
-        here if group is None and run_id in drawn else group
+    of_run = {
+        run_id: here if group is None and run_id in detailed else group
         for run_id, group in zip(run_ids, groups, strict=True)
+    }
+    return [
+        _with_groups(rows, [of_run[run_id] for run_id in rows["run_id"].to_pylist()])
+        for rows in (runs, curves, layers)
     ]
-    of_run = dict(zip(run_ids, groups, strict=True))
-    return (
-        _with_groups(runs, groups),
-        _with_groups(curves, [of_run[run_id] for run_id in curves["run_id"].to_pylist()]),
-    )
 
 
 def _with_groups(rows: pa.Table, groups: list[str | None]) -> pa.Table:

@@ -41,6 +41,9 @@ class VerdictLabel(StrEnum):
     """Not drifted, but an optimum lies on the edge of the grid: a better one may lie beyond."""
 
 
+SHALLOW = "shallow"
+"""The flag beside the label of a verdict where fewer than half of the layers learned."""
+
 VERDICT_PHRASES: dict[str, str] = {
     VerdictLabel.HELD: "transfer held",
     VerdictLabel.DRIFTED: "the optimum drifted",

@@ -19,6 +19,7 @@ class TableName(StrEnum):
 
     RUNS = "runs"
     CURVES = "curves"
+    LAYERS = "layers"
     VERDICTS = "verdicts"
     MEASUREMENTS = "measurements"
 

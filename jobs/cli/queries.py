@@ -20,9 +20,9 @@ NULL = "null"
 
 DEFAULT_COLUMNS = {
     TableName.RUNS: "experiment phase variant width depth weight_lr activity_lr seed outcome "
-    "final_train_loss test_accuracy seconds",
+    "final_train_loss test_accuracy layers_learned seconds",
     TableName.VERDICTS: "experiment variant width depth rule weight_lr activity_lr loss accuracy "
-    "regret verdict reason",
+    "regret layers_learned layers verdict reason",
 }
 
 
@@ -91,7 +91,8 @@ def parse_filters(where: list[str], table: TableName) -> "dict[str, list[Value |
 
 
 def _types(table: TableName) -> "dict[str, TypeName]":
-    tables = ("runs", "curves") if table is TableName.CURVES else (table,)
+    of_a_run = table in (TableName.CURVES, TableName.LAYERS)
+    tables = ("runs", table) if of_a_run else (table,)
     return {column.name: column.type for name in tables for column in TABLES[name].columns}
 
 

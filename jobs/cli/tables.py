@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from results.vocabulary import RATE_NAMES, SIZE_SYMBOLS, SIZES, ZERO_SHOT, VerdictLabel
+from results.vocabulary import RATE_NAMES, SHALLOW, SIZE_SYMBOLS, SIZES, ZERO_SHOT, VerdictLabel
 
 Row = Mapping[str, Any]
 """A row of a table of the ledger."""
@@ -45,10 +45,13 @@ def verdict_table(rows: Sequence[Row], *, intervals: bool = True) -> Table:
 
     Args:
         rows: rows of the `verdicts` table.
-        intervals: show the interval of the regret, which takes more than 80 columns.
+        intervals: show the interval of the regret and how many layers learned, which takes more
+            than 80 columns.
     """
     ruled = several_rules(rows)
-    columns = (*VERDICT_COLUMNS[:2], *(["rule"] if ruled else []), *VERDICT_COLUMNS[2:])
+    columns = [*VERDICT_COLUMNS[:2], *(["rule"] if ruled else []), *VERDICT_COLUMNS[2:]]
+    if intervals:
+        columns.insert(columns.index("regret"), "learned")
     table = plain_table(columns, text=("variant", "rule", "verdict"), gap=2 if intervals else 1)
     for row in rows:
         table.add_row(
@@ -59,12 +62,30 @@ def verdict_table(rows: Sequence[Row], *, intervals: bool = True) -> Table:
             number(row["activity_lr"]),
             number(row["loss"]),
             accuracy(row["accuracy"], row["accuracy_std"]),
-            with_interval(row, "regret") if intervals else number(row["regret"], 2),
+            *_regret(row, intervals),
             number(row["drift_weight_lr"], 2),
             number(row["drift_activity_lr"], 2),
-            f"[{STYLES.get(row['verdict'], '')}]{row['verdict']}[/]",
+            _verdict(row),
         )
     return table
+
+
+def learned(row: Row) -> str:
+    """Return how many layers learned at the transferred cell: "32/129"."""
+    count = row.get("layers_learned")
+    return MISSING if missing(count) else f"{count:.0f}/{row['layers']:.0f}"
+
+
+def _regret(row: Row, intervals: bool) -> tuple[str, ...]:
+    """Return how many layers learned and the regret with its interval, or the regret alone."""
+    if intervals:
+        return learned(row), with_interval(row, "regret")
+    return (number(row["regret"], 2),)
+
+
+def _verdict(row: Row) -> str:
+    label = f"[{STYLES.get(row['verdict'], '')}]{row['verdict']}[/]"
+    return f"{label}, [red]{SHALLOW}[/]" if row.get("shallow") is True else label
 
 
 def accuracy_table(rows: Sequence[Row]) -> Table:

@@ -121,10 +121,10 @@ def landscape(runs: pd.DataFrame) -> Landscape:
 
     statuses = np.full((len(cells), len(found)), NOT_RUN, object)
     statuses[places] = runs["outcome"].to_numpy(object)
-    losses, minima, accuracies = map(
-        spread, ("final_train_loss", "min_train_loss", "test_accuracy")
+    losses, minima, accuracies, learned = map(
+        spread, ("final_train_loss", "min_train_loss", "test_accuracy", "layers_learned")
     )
-    return Landscape(cells, *settled(statuses, losses), minima, accuracies)
+    return Landscape(cells, *settled(statuses, losses), minima, accuracies, learned)
 
 
 def best_cell(runs: pd.DataFrame) -> Cell | None:

@@ -64,6 +64,7 @@ class View:
     laws: Image | None
     scaling: Image | None
     training: Image | None
+    depth: Image | None
     moved: Table
     counts: Table
     failures: Table | None
@@ -109,6 +110,7 @@ def _view(section: Section, anchor: str) -> View:
         laws=_laws(section, anchor),
         scaling=_scaling(section, anchor),
         training=_training(section, anchor),
+        depth=_depth(section, anchor),
         moved=run_tables.moved_table(section),
         counts=run_tables.counts_table(section.runs),
         failures=run_tables.failures_table(section.runs),
@@ -203,6 +205,20 @@ def _training(section: Section, anchor: str) -> Image | None:
     return _image(f"{anchor}-training.png", figure, training_alt(section.moved), caption)
 
 
+def _depth(section: Section, anchor: str) -> Image | None:
+    from results.figures import depth
+    from results.page.wording import depth_alt
+
+    if section.layers.empty:
+        return None
+    figure = depth.draw(section.layers, section.moved)
+    caption = (
+        "RMS change of every weight matrix during training over its initial RMS: the median over "
+        "seeds at the transferred cell. Layers on the lower edge kept their initial weights."
+    )
+    return _image(f"{anchor}-depth.png", figure, depth_alt(section.moved), caption)
+
+
 def _image(name: str, figure: Figure, alt: str, caption: str) -> Image:
     from results.figures.style import png
 
@@ -211,8 +227,8 @@ def _image(name: str, figure: Figure, alt: str, caption: str) -> Image:
 
 
 def _images(view: View) -> list[Image]:
-    others = [image for image in (view.laws, view.scaling, view.training) if image is not None]
-    return view.landscapes + others
+    others = (view.laws, view.scaling, view.depth, view.training)
+    return view.landscapes + [image for image in others if image is not None]
 
 
 def _render(views: list[View]) -> str:

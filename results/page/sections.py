@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from results.figures.cells import (
 )
 from results.figures.panels import at_transferred, tuned_shape
 from results.figures.style import rank
-from results.schema.columns import CURVES, MEASUREMENTS, RUNS, VERDICTS, Column
+from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS, VERDICTS, Column
 from results.shapes import Shape
 from results.vocabulary import RATES, OutcomeLabel
 
@@ -53,6 +53,7 @@ class Section:
         runs: its runs, one per cell, seed and shape; numbers as float64.
         verdicts: its newest verdicts; numbers as float64.
         curves: training curves of the runs at the transferred cells.
+        layers: changes of the layers of these runs.
         measured: quantities of fitted laws; numbers as float64.
         superseded: number of runs left out, as a newer one has the same cell, seed and shape.
         differs: settings, by column, that differ from other sections of the experiment.
@@ -64,6 +65,7 @@ class Section:
     runs: pd.DataFrame
     verdicts: pd.DataFrame
     curves: pd.DataFrame
+    layers: pd.DataFrame
     measured: pd.DataFrame
     superseded: int
     differs: dict[str, str]
@@ -129,7 +131,8 @@ def _sections(ledger: Ledger, experiment: str) -> list[Section]:
             activation=str(key[1] or UNKNOWN),
             runs=kept,
             verdicts=_ordered(mine),
-            curves=_curves(ledger, at_transferred(kept, mine)),
+            curves=_details(ledger.curves, CURVES, at_transferred(kept, mine)),
+            layers=_details(ledger.layers, LAYERS, at_transferred(kept, mine)),
             measured=laws[laws["dataset"].eq(str(key[0])) & laws["activation"].eq(str(key[1]))],
             superseded=len(some) - len(kept),
             differs=_differences(key, keys),
@@ -216,11 +219,12 @@ def _text(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def _curves(ledger: Ledger, moved: pd.DataFrame) -> pd.DataFrame:
+def _details(
+    query: Callable[..., pd.DataFrame], columns: Sequence[Column], moved: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the rows of a query of the ledger, of its curves or layers, for some runs."""
     ids = [str(run_id) for run_id in moved["run_id"]]
-    if not ids:
-        return _typed(moved.iloc[:0], CURVES)
-    return _typed(ledger.curves(run_id=ids), CURVES)
+    return _typed(query(run_id=ids) if ids else moved.iloc[:0], columns)
 
 
 def _typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:

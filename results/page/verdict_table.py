@@ -13,6 +13,7 @@ from results.page.wording import (
     excess,
     interval,
     law,
+    learned_of,
     loss,
     octaves,
     percent,
@@ -21,7 +22,7 @@ from results.page.wording import (
     whole,
 )
 from results.shapes import Shape
-from results.vocabulary import RATES, ZERO_SHOT, OutcomeLabel, VerdictLabel
+from results.vocabulary import RATES, SHALLOW, ZERO_SHOT, OutcomeLabel, VerdictLabel
 
 if TYPE_CHECKING:
     from results.page.sections import Section
@@ -34,6 +35,7 @@ class VerdictRow:
     Attributes:
         target: the shape.
         label: the verdict label.
+        shallow: whether fewer than half of the layers learned.
         numbers: in the order of `VERDICT_COLUMNS`, each (value, bootstrap interval or other remark,
             which may be empty).
         reason: the sentence that the judge gave.
@@ -41,6 +43,7 @@ class VerdictRow:
 
     target: str
     label: str
+    shallow: bool
     numbers: list[tuple[str, str]]
     reason: str
 
@@ -58,6 +61,7 @@ BADGES: dict[str, str] = {
     VerdictLabel.DRIFTED: "⇄",
     VerdictLabel.INCONCLUSIVE: "?",
     VerdictLabel.EDGE: "⊣",
+    SHALLOW: "↥",
 }
 
 VERDICT_COLUMNS = [
@@ -67,6 +71,7 @@ VERDICT_COLUMNS = [
     "drift of η, octaves",
     "drift of β, octaves",
     "test accuracy",
+    "layers that learned",
     "min. loss (thesis)",
     "runs",
 ]
@@ -109,6 +114,7 @@ def _verdict_row(v: Record) -> VerdictRow:
         (excess(v["regret"]), interval(v["regret_low"], v["regret_high"], ratio=True)),
         *(_drift(v, rate) for rate in RATES),
         (percent(v["accuracy"], v["accuracy_std"]), ""),
+        (learned_of(v["layers_learned"], v["layers"]), ""),
         (loss(v["min_train_loss"]), ""),
         (", ".join(by_outcome) or NOTHING, seeds),
     ]
@@ -116,7 +122,7 @@ def _verdict_row(v: Record) -> VerdictRow:
     if numbers[0][0] == NOTHING and numbers[0][1]:  # the cell, where it has no loss
         numbers[0] = (numbers[0][1], "did not train")
     shown = [(value, "" if value == NOTHING else remark) for value, remark in numbers]
-    return VerdictRow(shape, str(v["verdict"]), shown, str(v["reason"]))
+    return VerdictRow(shape, str(v["verdict"]), v["shallow"] is True, shown, str(v["reason"]))
 
 
 def _predicted(v: Record) -> str:

@@ -13,6 +13,7 @@ from results.landscape import Cell
 from results.shapes import Shape
 from results.vocabulary import (
     RATE_SYMBOLS,
+    SHALLOW,
     SIZE_SYMBOLS,
     VERDICT_PHRASES,
     ZERO_SHOT,
@@ -84,6 +85,11 @@ def percent(share: float, spread: float | None = None) -> str:
         return NOTHING
     tail = f" ± {100 * spread:.1f}" if spread is not None and isfinite(spread) else ""
     return f"{100 * share:.1f}{tail} %"
+
+
+def learned_of(learned: float, layers: float) -> str:
+    """Return how many layers learned: "32 of 129"; a dash where it was not recorded."""
+    return f"{whole(learned)} of {whole(layers)}" if isfinite(learned) else NOTHING
 
 
 def excess(regret: float) -> str:
@@ -161,7 +167,13 @@ def _headline(name: str, verdicts: pd.DataFrame) -> Headline:
     several = verdicts["width"].nunique() > 1
     parts = [_clause(each, verdicts[verdicts["verdict"].eq(each)], several) for each in labels]
     sentence = f"{'; '.join(parts)}.{_accuracy_at_deepest(verdicts)}"
+    if _shallow(verdicts):
+        labels.append(SHALLOW)
     return Headline(name, labels, sentence[0].upper() + sentence[1:])
+
+
+def _shallow(verdicts: pd.DataFrame) -> bool:
+    return bool(verdicts["shallow"].eq(True).any())
 
 
 def _clause(verdict: str, verdicts: pd.DataFrame, several_widths: bool) -> str:
@@ -192,7 +204,12 @@ def _accuracy_at_deepest(verdicts: pd.DataFrame) -> str:
     if not isfinite(last["accuracy"]):
         return ""
     accuracy = percent(last["accuracy"], last["accuracy_std"])
-    return f" Test accuracy {accuracy} at {size(shape)}."
+    sentence = f" Test accuracy {accuracy} at {size(shape)}"
+    if not isfinite(last["layers_learned"]):
+        return f"{sentence}."
+    only = "only " if last["shallow"] else ""
+    learned = learned_of(last["layers_learned"], last["layers"])
+    return f"{sentence}, where {only}{learned} layers learned."
 
 
 def _unjudged(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> str:
@@ -248,6 +265,17 @@ def law_alt(rows: list[list[LawPanel]]) -> str:
         ]
         parts.append(f"{label(panel.variant)}, {RATE_SYMBOLS[panel.rate]}: {', '.join(points)}")
     return f"Learning rates by shape. {'; '.join(parts)}."
+
+
+def depth_alt(moved: pd.DataFrame) -> str:
+    """Return the alternative text of the layers' changes: how many learned, by shape."""
+    parts = []
+    for variant, shape, some in by_shape(moved):
+        known = some[some["layers_learned"].notna()]
+        if not known.empty:
+            learned = learned_of(known["layers_learned"].median(), known["layers"].iloc[0])
+            parts.append(f"{label(variant)} at {size(shape)}: {learned}")
+    return f"Change of each layer at the transferred cell. Layers that learned: {'; '.join(parts)}."
 
 
 def training_alt(moved: pd.DataFrame) -> str:

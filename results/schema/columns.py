@@ -65,6 +65,7 @@ _ACTIVITY_LR = (
     "beta, step size of inference; the energy is a mean over the batch, so compare beta only at "
     "equal batch_size; null without inference, or for a scheme without a step size"
 )
+_LAYERS = "L, weight matrices of the network; null where it was not recorded"
 _MIN_TRAIN_LOSS = "smallest training loss of any batch, the metric of the thesis"
 
 RUNS = (
@@ -153,7 +154,9 @@ RUNS = (
     Column("mupc_version", "string", "version of mupc that trained the run"),
     Column("jax_version", "string", "version of JAX that trained the run"),
     Column(
-        "group", "string", "id of the append that holds the curve of the run; null without a curve"
+        "group",
+        "string",
+        "id of the append that holds the curve and the layers of the run; null without these",
     ),
     _added("network", "string", "kind of network, such as hybrid or bidirectional; null: stacked"),
     _added("network_options", "string", "other settings of the network, as JSON; null: none"),
@@ -185,6 +188,26 @@ RUNS = (
     _added("start_options", "string", "options of start, as JSON; null: none"),
     _added("penalties", "string", "penalties on the weights, as JSON; null: none"),
     _added("probes", "string", "probes measured during training, as JSON; null: none", since=3),
+    Column("layers", "int64", _LAYERS, "layers", since=4),
+    Column(
+        "layers_learned",
+        "int64",
+        "layers whose weight matrix changed by more than 1% of its initial RMS; null for a run "
+        "that diverged or failed",
+        "layers",
+        since=4,
+    ),
+    *(
+        Column(
+            f"change_quarter_{quarter}",
+            "float64",
+            f"mean change (see table layers) in the {place} quarter of the layers; null for a run "
+            "that diverged or failed, and where the quarter has no layer",
+            "initial RMS",
+            since=4,
+        )
+        for quarter, place in enumerate(("lowest", "second", "third", "highest"), 1)
+    ),
 )
 
 CURVES = (
@@ -194,6 +217,20 @@ CURVES = (
     Column("test_loss", "float64", "loss on the test set", LOSS),
     Column("test_accuracy", "float64", "fraction of test samples classified correctly", "fraction"),
     Column("group", "string", "id of the append, as in runs"),
+)
+
+LAYERS = (
+    _key("run_id", "string", "run_id of the run, as in runs"),
+    _key("layer", "int64", "layer of the weight matrix, counted from 1 at the input"),
+    Column(
+        "change",
+        "float64",
+        "RMS change of the weight matrix in training over its initial RMS; 0 for one that never "
+        "moved",
+        "initial RMS",
+        since=4,
+    ),
+    Column("group", "string", "id of the append, as in runs", since=4),
 )
 
 
@@ -284,6 +321,22 @@ VERDICTS = (
     *_bounds("weight_lr", "per weight update", since=3),
     *_bounds("activity_lr", "per inference step", since=3),
     *(column for rate in RATES for size in SIZES for column in _exponent(rate, size)),
+    Column("layers", "int64", _LAYERS, "layers", since=4),
+    Column(
+        "layers_learned",
+        "int64",
+        "layers that learned at the transferred cell, as in runs: the median over the seeds of "
+        "accuracy, the lower of two",
+        "layers",
+        since=4,
+    ),
+    Column(
+        "shallow",
+        "bool",
+        "whether fewer than half of the layers learned at the transferred cell; null where it was "
+        "not recorded",
+        since=4,
+    ),
 )
 
 MEASUREMENTS = (

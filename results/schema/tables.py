@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 
 from results.errors import unknown
-from results.schema.columns import CURVES, MEASUREMENTS, RUNS, VERDICTS, Column
+from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS, VERDICTS, Column
 from results.schema.types import TYPES
 
-VERSION = 3
+VERSION = 4
 """The schema version of files that are written now."""
 
 
@@ -96,6 +96,7 @@ TABLES: Mapping[str, Table] = {
             ),
         ),
         Table("curves", CURVES, key=("run_id", "step"), order=("run_id", "step")),
+        Table("layers", LAYERS, key=("run_id", "layer"), order=("run_id", "layer")),
         Table(
             "verdicts",
             VERDICTS,
@@ -122,7 +123,7 @@ def columns(table: str) -> pd.DataFrame:
     """Return the names, types, units and meanings of the columns of a table.
 
     Args:
-        table: "runs", "curves", "verdicts" or "measurements".
+        table: "runs", "curves", "layers", "verdicts" or "measurements".
 
     Returns:
         One row per column: `name`, `type`, `unit` (empty where there is none), `description`.

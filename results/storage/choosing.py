@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from results.schema.tables import TABLES, Table
+from results.schema.tables import Table
 from results.vocabulary import OutcomeLabel
 
 DECIDING = ("run_id", "experiment", "outcome", "started")
@@ -37,17 +37,18 @@ def newest(table: Table, rows: pa.Table) -> pa.Table:
     return _first(rows.append_column(_ORDER, age), table.key, [_ORDER]).drop_columns([_ORDER])
 
 
-def best_curves(curves: pa.Table, runs: pa.Table) -> pa.Table:
-    """Return the curve of each run, from the append that published the best row of the run.
+def best_details(table: Table, rows: pa.Table, runs: pa.Table) -> pa.Table:
+    """Return the details of each run from the append that published the best row of the run.
 
     Args:
-        curves: rows of `curves`.
-        runs: rows of `runs`, of any experiment. A curve whose append has no run is left out.
+        table: `curves` or `layers`.
+        rows: rows of the table.
+        runs: rows of `runs`, of any experiment. Details whose append has no run are left out.
     """
     published = best_runs(runs.filter(pc.field("group").is_valid()), ["run_id"])
     keys = ["run_id", "group"]
-    mine = curves.join(published.select(keys), keys=keys, join_type="inner")
-    return _first(mine.select(curves.column_names), TABLES["curves"].key, [])
+    mine = rows.join(published.select(keys), keys=keys, join_type="inner")
+    return _first(mine.select(rows.column_names), table.key, [])
 
 
 def distinct(table: Table, rows: pa.Table) -> pa.Table:

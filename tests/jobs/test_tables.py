@@ -59,6 +59,18 @@ def test_verdicts_fit_the_terminal(width: int, intervals: bool) -> None:
     assert "inconclusive" in second
 
 
+@pytest.mark.parametrize(("width", "intervals"), [(80, False), (120, True)])
+def test_shallow_networks_are_flagged(width: int, intervals: bool) -> None:
+    rows = [
+        row(layers=129, layers_learned=32, shallow=True),
+        row(layers=17, layers_learned=17, shallow=False),
+    ]
+    _, shallow, deep = text(verdict_table(rows, intervals=intervals), width)
+    assert shallow.rstrip().endswith("held, shallow")
+    assert deep.rstrip().endswith("held")
+    assert ("32/129" in shallow, "17/17" in deep) == (intervals, intervals)
+
+
 def test_accuracies_are_by_shape_and_variant() -> None:
     rows = [
         row(depth=128),

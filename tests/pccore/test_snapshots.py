@@ -49,9 +49,10 @@ class Breaks:
 
 
 def assert_same(ours: list[pccore.Outcome], theirs: list[pccore.Outcome]) -> None:
-    """Check equality to the last bit, including curves and readings."""
+    """Check equality to the last bit, including curves, layers and readings."""
     for mine, other in zip(ours, theirs, strict=True):
         a, b = dataclasses.asdict(mine), dataclasses.asdict(other)
+        np.testing.assert_array_equal(a.pop("layer_changes"), b.pop("layer_changes"))
         for name, value in a.pop("curve").items():
             np.testing.assert_array_equal(value, b["curve"][name], err_msg=name)
         b.pop("curve")

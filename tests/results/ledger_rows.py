@@ -17,6 +17,11 @@ def run_row(run_id: str = "a", **others: Any) -> dict[str, Any]:
     return row | {"started": START} | others
 
 
+def layer_rows(run_id: str, *changes: float) -> list[dict[str, Any]]:
+    """Return the rows of `layers` of one run."""
+    return [{"run_id": run_id, "layer": n, "change": c} for n, c in enumerate(changes, 1)]
+
+
 def curve_rows(run_id: str = "a", points: int = 3, **others: Any) -> list[dict[str, Any]]:
     """Return the curve of a run at 10, 20, ... updates."""
     rows = ({"run_id": run_id, "step": 10 * k, "train_loss": 1 / k} for k in range(1, points + 1))

@@ -23,6 +23,7 @@ class FakeLedger:
     curve_rows: list[dict[str, Any]] = field(default_factory=list)
     verdict_rows: list[dict[str, Any]] = field(default_factory=list)
     measured_rows: list[dict[str, Any]] = field(default_factory=list)
+    layer_rows: list[dict[str, Any]] = field(default_factory=list)
 
     def experiments(self) -> list[str]:
         return sorted({row["experiment"] for row in [*self.run_rows, *self.verdict_rows]})
@@ -32,6 +33,9 @@ class FakeLedger:
 
     def curves(self, **filters: Any) -> pd.DataFrame:
         return _filtered(pd.DataFrame(self.curve_rows, columns=CURVE_COLUMNS), filters)
+
+    def layers(self, **filters: Any) -> pd.DataFrame:
+        return _filtered(pd.DataFrame(self.layer_rows, columns=LAYER_COLUMNS), filters)
 
     def verdicts(self, latest: bool = True, **filters: Any) -> pd.DataFrame:
         return _filtered(pd.DataFrame(self.verdict_rows, columns=VERDICT_COLUMNS), filters)
@@ -104,9 +108,11 @@ def run(
         "lanes": 12,
         "mupc_version": "0.1.0",
         "jax_version": "0.10.2",
+        "layers": depth + 1,
+        "layers_learned": min(depth + 1, 32),
     }
     if outcome in ("diverged", "failed"):
-        row["test_accuracy"] = None
+        row["test_accuracy"] = row["layers_learned"] = None
     return row | others
 
 
@@ -150,6 +156,9 @@ def verdict(word: str = "held", depth: int = 128, **others: Any) -> dict[str, An
         "created": START,
         "spec": "{}",
         "rule": "zero_shot",
+        "layers": None,
+        "layers_learned": None,
+        "shallow": None,
     }
     for rate in ("weight_lr", "activity_lr"):
         for name in (rate, f"{rate}_depth_exponent", f"{rate}_width_exponent"):
@@ -160,6 +169,7 @@ def verdict(word: str = "held", depth: int = 128, **others: Any) -> dict[str, An
 
 RUN_COLUMNS = list(run())
 CURVE_COLUMNS = ["run_id", "step", "train_loss", "test_loss", "test_accuracy"]
+LAYER_COLUMNS = ["run_id", "layer", "change"]
 VERDICT_COLUMNS = list(verdict())
 MEASURED_COLUMNS = ["experiment", "quantity", "variant", "dataset", "activation", "width", "depth"]
 MEASURED_COLUMNS += ["value"]
@@ -219,6 +229,17 @@ def curve(row: dict[str, Any], points: int = 10) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def layers(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the changes of a run whose top `layers_learned` layers learned."""
+    if row["layers_learned"] is None:
+        return []
+    idle = row["layers"] - row["layers_learned"]
+    return [
+        {"run_id": row["run_id"], "layer": layer, "change": 0.0 if layer <= idle else 0.5}
+        for layer in range(1, row["layers"] + 1)
+    ]
 
 
 def landscape_run(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from ledger_rows import curve_rows, files, later, run_row, verdict_row
+from ledger_rows import curve_rows, files, later, layer_rows, run_row, verdict_row
 
 import results
 from results import Ledger, LedgerError
@@ -201,6 +201,19 @@ def test_the_curve_belongs_to_the_row_that_counts(ledger: Ledger) -> None:
     ledger.append([run_row("a", started=later(2))], curve_rows("a", points=3, test_loss=3.0))
     assert list(ledger.curves()["test_loss"]) == [2.0] * 2
     assert ledger.curves(step=90).empty
+
+
+def test_returns_the_layers_of_the_row_that_counts(ledger: Ledger) -> None:
+    ledger.append([run_row("a", depth=8)], layers=layer_rows("a", 0.0, 0.5))
+    ledger.append([run_row("a", depth=8, started=later(1))], layers=layer_rows("a", 9.0))
+    ledger.append([run_row("b", depth=128)], curve_rows("b"), layer_rows("b", 1.0))
+    assert list(ledger.layers()["change"]) == [0.0, 0.5, 1.0]
+    assert list(ledger.layers(depth=8, layer=2)["change"]) == [0.5]
+    assert ids(ledger.layers(depth=128)) == ids(ledger.curves(step=10)) == ["b"]
+    with pytest.raises(LedgerError, match="a layer is of run 'c', which is not among the runs"):
+        ledger.append([run_row("a")], layers=layer_rows("c", 1.0))
+    with pytest.raises(LedgerError, match="two rows of layers have run_id 'a', layer 1"):
+        ledger.append([run_row("a")], layers=[*layer_rows("a", 1.0), *layer_rows("a", 2.0)])
 
 
 def test_filters_curves_by_columns_of_both_tables(ledger: Ledger) -> None:

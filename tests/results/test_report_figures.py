@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
-from synthetic_ledger import at_chance, curve, frame, run, seeds, verdicts
+from synthetic_ledger import at_chance, curve, frame, layers, run, seeds, verdicts
 
-from results.figures import heatmap, layout, marks, profile, scaling, style, training
+import pccore
+from results.figures import depth, heatmap, layout, marks, profile, scaling, style, training
 from results.figures.cells import lowest
 from results.figures.panels import panels
 from results.shapes import Shape
@@ -314,7 +315,26 @@ def test_training_curves_average_trained_seeds_and_end_diverged_ones_in_a_cross(
     assert [float(line.get_xdata()[0]) for line in crosses] == [80.0]
 
 
+def layers_of(rows):
+    return pd.DataFrame([layer for row in rows for layer in layers(row)])
+
+
+def test_depth_panel_has_the_median_change_of_every_layer():
+    rows = [
+        run(0.1, 1, 0.1, depth=3, seed=0),  # all 4 layers learned
+        run(0.1, 1, 0.1, depth=3, seed=1, layers_learned=1),
+        run(0.1, 1, 0.1, depth=3, seed=2, layers_learned=2),
+        run(0.1, 1, 0.1, depth=3, seed=3, outcome="diverged"),  # has no changes
+    ]
+    [axes] = depth.draw(layers_of(rows), frame(*rows)).axes
+    line, threshold = axes.lines
+    np.testing.assert_allclose(line.get_xdata(), [0.25, 0.5, 0.75, 1.0])
+    np.testing.assert_allclose(line.get_ydata(), [depth.LOWEST, depth.LOWEST, 0.5, 0.5])
+    assert set(threshold.get_ydata()) == {pccore.LEARNED}
+
+
 FIGURES = {
+    "depth": lambda: depth.draw(layers_of(MOVED), frame(*MOVED)),
     "landscape": lambda: heatmap.draw(drawn(GRID)),
     "profile": lambda: profile.draw(panels(frame(*BP), verdicts(), "bp"), frame(*BP)),
     "scaling": lambda: scaling.draw(

@@ -15,6 +15,7 @@ from synthetic_ledger import (
     FakeLedger,
     at_chance,
     curve,
+    layers,
     run,
     seeds,
     thesis_like,
@@ -210,7 +211,8 @@ CASES = {
 def test_an_incomplete_ledger_makes_a_page(name, tmp_path):
     runs, verdicts, text = CASES[name]
     curves = [point for row in runs if "min_train_loss" in row for point in curve(row)]
-    page = page_of(FakeLedger(runs, curves, verdicts), tmp_path)
+    changes = [layer for row in runs if "layers" in row for layer in layers(row)]
+    page = page_of(FakeLedger(runs, curves, verdicts, layer_rows=changes), tmp_path)
     assert text in page.words
     assert "nan" not in re.findall(r"\w+", page.words.lower())
     assert "None" not in page.words

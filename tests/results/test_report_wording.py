@@ -85,6 +85,7 @@ def headline(runs, judged):
 
 
 TUNED = seeds(0.1, 0.5, 0.1)
+SHALLOW = {"layers": 129, "layers_learned": 32, "shallow": True}
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,12 @@ TUNED = seeds(0.1, 0.5, 0.1)
             "(no other cell there was better).",
         ),
         (
+            [verdict("held", 128, regret=0.0, **SHALLOW)],
+            ["held", "shallow"],
+            "Transfer held at 128 layers (no other cell there was better). Test accuracy "
+            "90.0 ± 1.0 % at N = 32, H = 128, where only 32 of 129 layers learned.",
+        ),
+        (
             [verdict("held", 8, width=w, regret=0.0, accuracy=None) for w in (64, 128)],
             ["held"],
             "Transfer held at N = 64, H = 8 and N = 128, H = 8 (no other cell there was better).",
@@ -155,13 +162,14 @@ def test_headlines_before_a_verdict(runs, sentence):
 
 
 def test_numbers_of_a_verdict_row_match_the_columns():
-    row = verdict("held", 128, runs_trained=24, runs_diverged=3)
+    row = verdict("held", 128, runs_trained=24, runs_diverged=3, **SHALLOW)
     [group] = verdict_table.verdict_groups(section(TUNED, [row]))
     shown = dict(zip(verdict_table.VERDICT_COLUMNS, group.rows[0].numbers, strict=True))
     assert group.title.replace(wording.NBSP, " ") == (
         "μPC: transferred cell η = 0.1, β = 0.5, tuned at N = 32, H = 8"
     )
     assert (group.rows[0].label, group.rows[0].reason) == ("held", row["reason"])
+    assert group.rows[0].shallow
     assert shown == {
         "loss at the transferred cell": ("0.110", ""),
         "best loss found": ("0.100", "at η = 0.1, β = 1"),
@@ -169,6 +177,7 @@ def test_numbers_of_a_verdict_row_match_the_columns():
         "drift of η, octaves": ("+0.00", "[+0.00, +0.00]"),
         "drift of β, octaves": ("+1.00", "[+0.00, +1.00]"),
         "test accuracy": ("90.0 ± 1.0 %", ""),
+        "layers that learned": ("32 of 129", ""),
         "min. loss (thesis)": ("0.0600", ""),
         "runs": ("24 trained, 3 diverged", "3 seeds, 9 cells"),
     }

@@ -5,10 +5,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 from transfer_fakes import FormulaPool, Killed, MemoryLedger, Response, outcome, spec
 
-from pccore import Outcome, Status, TrainingConfig
+from pccore import Curve, Outcome, Status, TrainingConfig
 from transfer import Cell, Experiment, Progress, run
 from transfer.engine.driver import TransferResult
 
@@ -313,20 +314,30 @@ def test_missing_data_raises_before_training(tmp_path: Any) -> None:
     assert ledger.appended == []
 
 
-def test_records_curves_with_their_runs() -> None:
+def test_records_curves_and_layers_with_their_runs() -> None:
     ledger = MemoryLedger()
+    changes = np.array([0.0, 0.0, 0.02, 0.01, 0.5, 0.7, 0.3], np.float32)
 
-    def with_curve(config: TrainingConfig, cell: Cell, seed: int) -> Outcome:
-        import numpy as np
-
-        from pccore import Curve
-
+    def detailed(config: TrainingConfig, cell: Cell, seed: int) -> Outcome:
         ones = np.ones(2, np.float32)
         curve = Curve(np.array([5, 10]), ones, ones, ones * np.nan)
-        return Outcome(Status.TRAINED, 1.0, 1.0, 1.0, None, steps=10, curve=curve)
+        return Outcome(
+            Status.TRAINED, 1.0, 1.0, 1.0, None, steps=10, curve=curve, layer_changes=changes
+        )
 
-    run(Experiment.from_dict(spec()), ledger, FormulaPool(with_curve))
-    steps = Counter((row["run_id"], row["step"]) for row in ledger.curves)
-    assert set(steps) == {(row["run_id"], step) for row in ledger.appended for step in (5, 10)}
-    assert set(steps.values()) == {1}
+    run(Experiment.from_dict(spec()), ledger, FormulaPool(detailed))
+    for rows, name, places in (
+        (ledger.curves, "step", (5, 10)),
+        (ledger.layers, "layer", range(1, 8)),
+    ):
+        found = Counter((row["run_id"], row[name]) for row in rows)
+        assert set(found) == {(row["run_id"], place) for row in ledger.appended for place in places}
+        assert set(found.values()) == {1}
+    for row in ledger.appended:
+        assert (row["layers"], row["layers_learned"]) == (7, 4)
+        # quarter ceil(4 l / 7) of layer l: 1 | 2 3 | 4 5 | 6 7
+        quarters = [row[f"change_quarter_{quarter}"] for quarter in (1, 2, 3, 4)]
+        assert quarters == pytest.approx([0.0, 0.01, 0.255, 0.5])
+    for row in ledger.verdicts:
+        assert (row["layers"], row["layers_learned"], row["shallow"]) == (7, 4, False)
     assert outcome(0.5).final_train_loss == 0.5

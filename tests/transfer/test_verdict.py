@@ -64,6 +64,23 @@ def run(value: Any) -> dict[str, Any]:
     }
 
 
+def test_shallow_transfer_is_flagged() -> None:
+    """Seeds with 5, 4 and 3 of 9 layers: the median, 4, is fewer than half."""
+    tuned, rows = landscape(), []
+    for cell in SPACE.cells:
+        away = abs(LOG(cell.weight_lr / 0.1)) + abs(LOG((cell.activity_lr or 1) / 2))
+        rows.append([run(1.0 + away) | {"layers": 9, "layers_learned": n} for n in (5, 4, 3)])
+    found = verdict(Landscape.of(SPACE.cells, rows), tuned)
+    assert (found.label, found.layers, found.layers_learned) == (VerdictLabel.HELD, 9, 4)
+    assert found.shallow is True
+    assert found.reason.endswith("; but 4 of 9 layers learned")
+    for row in rows[SPACE.cells.index(CENTRE)]:
+        row["layers_learned"] = 5
+    found = verdict(Landscape.of(SPACE.cells, rows), tuned)
+    assert (found.shallow, "layers" in found.reason) == (False, False)
+    assert verdict(landscape()).shallow is None  # rows of earlier versions
+
+
 def everywhere(status: Status, *cells: Cell, seeds: tuple[int, ...] = (0, 1, 2)) -> Any:
     return {(cell, seed): status for cell in cells for seed in seeds}
 

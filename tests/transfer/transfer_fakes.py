@@ -39,13 +39,15 @@ class MemoryLedger:
         self.checkpoints = NoCheckpoints()
         self.appended: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
+        self.layers: list[dict[str, Any]] = []
         self.verdicts: list[dict[str, Any]] = []
         self.measured: list[dict[str, Any]] = []
         self.usage: list[dict[str, Any]] = []
 
-    def append(self, runs: list[dict[str, Any]], curves: Any = ()) -> None:
+    def append(self, runs: list[dict[str, Any]], curves: Any = (), layers: Any = ()) -> None:
         self.appended += runs
         self.curves += curves
+        self.layers += layers
 
     def append_measurements(self, rows: list[dict[str, Any]]) -> None:
         for row in rows:

@@ -8,8 +8,10 @@ from functools import cache
 from importlib.metadata import version
 
 import jax
+import numpy as np
 
 from pccore import Outcome
+from results.landscape import mean
 from transfer.engine.pool import GroupResult
 from transfer.engine.runs import Run
 
@@ -38,6 +40,9 @@ def run_row(run: Run, outcome: Outcome, result: GroupResult, experiment: str, ph
         "steps_done": outcome.steps,
         "diverged_step": outcome.diverged_step,
         "cause": outcome.cause,
+        "layers": outcome.layers,
+        "layers_learned": outcome.layers_learned,
+        **_quarters(outcome.layer_changes),
         "seconds": result.seconds / len(result.group.lanes),
         "lanes": len(result.group.lanes),
         "started": result.started,
@@ -71,6 +76,22 @@ def curve_rows(run: Run, outcome: Outcome) -> Iterator[Row]:
             "test_loss": _number(test_loss),
             "test_accuracy": _number(test_accuracy),
         }
+
+
+def layer_rows(run: Run, outcome: Outcome) -> Iterator[Row]:
+    """Yield the run's rows of the `layers` table, one per weight matrix, unless it diverged."""
+    for layer, change in enumerate(outcome.layer_changes, 1):
+        if not math.isnan(change):
+            yield {"run_id": run.run_id, "layer": layer, "change": float(change)}
+
+
+def _quarters(changes: np.ndarray) -> dict[str, float | None]:
+    """Return the mean change of each quarter of the layers; layer l is in quarter ceil(4 l / L)."""
+    layers = len(changes)
+    quarters = -(-4 * np.arange(1, layers + 1) // max(1, layers))
+    return {
+        f"change_quarter_{quarter}": mean(changes[quarters == quarter]) for quarter in range(1, 5)
+    }
 
 
 def _number(value: float) -> float | None:

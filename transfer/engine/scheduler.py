@@ -13,7 +13,7 @@ from pccore import Outcome, Status
 from results.vocabulary import Phase
 from transfer.engine.grouping import cut, resumed, trained_together, work
 from transfer.engine.pool import Group, GroupResult, Pool
-from transfer.engine.run_rows import Row, curve_rows, measurement_rows, run_row
+from transfer.engine.run_rows import Row, curve_rows, layer_rows, measurement_rows, run_row
 from transfer.engine.runs import Run
 from transfer.engine.usage import Usage
 
@@ -26,7 +26,10 @@ MEASURE = "measure"
 GROUPS_PER_SLOT = 2
 """One group that trains and one that waits: a slot stays busy while a group is recorded."""
 
-RESULT = ("final_train_loss", "min_train_loss", "test_accuracy", "outcome", "run_id", "experiment")
+RESULT = (
+    *("final_train_loss", "min_train_loss", "test_accuracy", "layers", "layers_learned"),
+    *("outcome", "run_id", "experiment"),
+)
 """The columns of `runs` that verdicts depend on, and the columns that identify the run."""
 
 FINISHED = [str(status) for status in Status if status is not Status.FAILED]
@@ -219,14 +222,16 @@ class Scheduler:
     def _record_trained(self, requests: Sequence[Request], result: GroupResult) -> None:
         rows: list[Row] = []
         curves: list[Row] = []
+        layers: list[Row] = []
         measurements: list[Row] = []
         for request, outcome in zip(requests, result.outcomes, strict=True):
             rows.append(run_row(request.run, outcome, result, self.name, request.phase))
             curves += curve_rows(request.run, outcome)
+            layers += layer_rows(request.run, outcome)
             measurements += measurement_rows(request.run, outcome, self.name)
         # Before the runs: a run that the ledger has is never measured again.
         self.ledger.append_measurements(measurements)
-        self.ledger.append(rows, curves)
+        self.ledger.append(rows, curves, layers)
         self.ledger.checkpoints.remove(result.group.run_ids)
         self._results |= {str(row["run_id"]): {name: row[name] for name in RESULT} for row in rows}
 

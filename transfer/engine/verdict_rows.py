@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pccore import CONVENTIONS
 from results.landscape import Cell, Landscape
 from results.shapes import Shape
-from results.vocabulary import RATES, SIZES, ZERO_SHOT, OutcomeLabel
+from results.vocabulary import RATES, SHALLOW, SIZES, ZERO_SHOT, OutcomeLabel
 from transfer.engine.plan import Arm, Plan
 from transfer.engine.run_rows import Row
 from transfer.judge.bootstrap import Estimate
@@ -66,6 +66,9 @@ def verdict_row(
         "seeds": len(plan.seeds),
         "cells": len(target.cells),
         **{f"runs_{outcome}": target.count(outcome) for outcome in OutcomeLabel},
+        "layers": verdict.layers,
+        "layers_learned": verdict.layers_learned,
+        "shallow": verdict.shallow,
         "verdict": str(verdict.label),
         "reason": verdict.reason,
         "created": datetime.now(UTC),
@@ -149,6 +152,7 @@ def summary(rows: Sequence[Row], skipped: Mapping[str, int]) -> str:
     for row in rows:
         rule = f", {row['rule']}" if several_rules else ""
         target = f"{row['variant']} {row['activation']}, width {row['width']}, depth {row['depth']}"
-        lines.append(f"{target}{rule}: {row['verdict']}: {row['reason']}")
+        label = f"{row['verdict']}, {SHALLOW}" if row["shallow"] else row["verdict"]
+        lines.append(f"{target}{rule}: {label}: {row['reason']}")
     lines += [f"{arm}: {runs} runs skipped as unstable" for arm, runs in skipped.items()]
     return "\n".join(lines)

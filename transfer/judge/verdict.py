@@ -33,6 +33,9 @@ class Verdict:
         regret: in natural logarithms; None without other cells at the target, infinite if fewer
             seeds trained at the transferred cell than at the best one.
         drift: per learning rate, in octaves.
+        layers: L, weight matrices of the network; None if not recorded.
+        layers_learned: how many learned at the transferred cell: the median over the seeds of
+            `accuracy`, the lower of two.
         label: the verdict in one word.
         reason: the reason for the label, in one sentence.
     """
@@ -46,8 +49,17 @@ class Verdict:
     best_loss: float | None = None
     regret: Estimate | None = None
     drift: dict[str, Estimate] | None = None
+    layers: int | None = None
+    layers_learned: int | None = None
     label: VerdictLabel = VerdictLabel.INCONCLUSIVE
     reason: str = ""
+
+    @property
+    def shallow(self) -> bool | None:
+        """Whether fewer than half of the layers learned; None if not recorded."""
+        if self.layers is None or self.layers_learned is None:
+            return None
+        return 2 * self.layers_learned < self.layers
 
 
 def judge(
@@ -83,6 +95,8 @@ def judge(
         verdict = replace(verdict, regret=regret, drift=drift)
     edge = _edge(base or cell, verdict.best or cell, target, space)
     label, reason = _decide(verdict, cell, target, edge, tolerance)
+    if verdict.shallow:
+        reason += f"; but {verdict.layers_learned} of {verdict.layers} layers learned"
     return replace(verdict, label=label, reason=reason)
 
 
@@ -109,7 +123,15 @@ def _measure(target: Landscape, cell: Cell) -> Verdict:
         minimum=mean(target.minima[place][trained]),
         best=best,
         best_loss=mean(target.losses[target.place(best)]) if best else None,
+        layers=target.layers,
+        layers_learned=_median(target.learned[place][counted]),
     )
+
+
+def _median(counts: ndarray) -> int | None:
+    """Return the median of the counts that are not NaN, the lower of two; None if all are."""
+    known = np.sort(counts[~np.isnan(counts)])
+    return int(known[(len(known) - 1) // 2]) if len(known) else None
 
 
 def _compare(

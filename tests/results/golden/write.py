@@ -48,6 +48,15 @@ def run(run_id: str, number: int, **fixed: Any) -> Row:
 
 def curve(run_id: str, points: int) -> list[Row]:
     rows = [row("curves", n, run_id=run_id, step=10 * (n + 1)) for n in range(points)]
+    return without_group(rows)
+
+
+def layers(run_id: str, count: int) -> list[Row]:
+    rows = [row("layers", n, run_id=run_id, layer=n + 1) for n in range(count)]
+    return without_group(rows)
+
+
+def without_group(rows: list[Row]) -> list[Row]:
     return [{name: value for name, value in r.items() if name != "group"} for r in rows]
 
 
@@ -59,8 +68,9 @@ def write(folder: Path) -> None:
     shared = run("a", 6, experiment="other")
     late = run("a", 7, started=START + timedelta(days=1))
     curves = {"a": curve("a", POINTS), "b": curve("b", 2)}
-    ledger.append([first, failed], curves["a"])
-    ledger.append([retried], curves["b"])
+    of_a, of_b = layers("a", 9), layers("b", 3)
+    ledger.append([first, failed], curves["a"], of_a)
+    ledger.append([retried], curves["b"], of_b)
     ledger.compact()
     ledger.append([other, shared])
     ledger.append([late])
@@ -82,6 +92,7 @@ def write(folder: Path) -> None:
         "columns": {name: [c.name for c in table.columns] for name, table in TABLES.items()},
         "runs": {"golden": [first, retried, other], "other": [shared]},
         "curves": curves["a"] + curves["b"],
+        "layers": of_a + of_b,
         "verdicts": [new, deep],
         "all verdicts": [old, new, deep],
         "measurements": measurements,
