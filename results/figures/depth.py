@@ -6,6 +6,7 @@ never moved lie on the lower edge.
 
 from __future__ import annotations
 
+from math import ceil, log10
 from typing import TYPE_CHECKING
 
 from results.figures import marks, style
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 LEARNED = 0.01
 """The change above which a layer counts as one that learned; the value of `pccore.LEARNED`."""
-INF = float("inf")
 LOWEST = 1e-5
 """The lower edge of the panels."""
 THRESHOLD: marks.Look = {"color": style.FAINT, "lw": 1, "ls": (0, (2, 2))}
@@ -48,9 +48,7 @@ def draw(layers: pd.DataFrame, runs: pd.DataFrame) -> Figure:
             axes.set_title(style.label(name))
             axes.set_xlabel("layer / L (input to output)")
             if first is None:
-                axes.set_yscale("log")
-                axes.set_ylabel("change, in initial RMS")
-                axes.set_ylim(LOWEST / 1.5, 3 * max(1.0, data["change"].replace(INF, 1.0).max()))
+                _percent_axis(axes, data["change"].replace(float("inf"), 1.0).max())
             else:
                 axes.tick_params(labelleft=False)
             first = first or axes
@@ -61,6 +59,16 @@ def draw(layers: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         handles.append(Line2D([], [], **THRESHOLD, label=f"learned: above {100 * LEARNED:g} %"))
         marks.below(figure, handles, 1.9)
     return figure
+
+
+def _percent_axis(axes: Axes, highest: float) -> None:
+    """Set a log axis of percent from `LOWEST` to a decade that shows the highest change."""
+    decades = range(-5, max(1, ceil(log10(max(highest, LOWEST)))) + 1)
+    axes.set_yscale("log")
+    axes.set_yticks([10.0**k for k in decades], [f"{100 * 10.0**k:g}" for k in decades])
+    axes.minorticks_off()
+    axes.set_ylim(LOWEST / 1.5, 2 * 10.0 ** decades[-1])
+    axes.set_ylabel("change, % of initial RMS")
 
 
 def _line(axes: Axes, layers: pd.DataFrame, look: style.LineLook) -> None:

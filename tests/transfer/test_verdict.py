@@ -73,7 +73,7 @@ def test_shallow_transfer_is_flagged() -> None:
     found = verdict(Landscape.of(SPACE.cells, rows), tuned)
     assert (found.label, found.layers, found.layers_learned) == (VerdictLabel.HELD, 9, 4)
     assert found.shallow is True
-    assert found.reason.endswith("; but 4 of 9 layers learned")
+    assert found.reason.endswith("; but only 4 of 9 layers learned")
     for row in rows[SPACE.cells.index(CENTRE)]:
         row["layers_learned"] = 5
     found = verdict(Landscape.of(SPACE.cells, rows), tuned)

@@ -96,7 +96,7 @@ def judge(
     edge = _edge(base or cell, verdict.best or cell, target, space)
     label, reason = _decide(verdict, cell, target, edge, tolerance)
     if verdict.shallow:
-        reason += f"; but {verdict.layers_learned} of {verdict.layers} layers learned"
+        reason += f"; but only {verdict.layers_learned} of {verdict.layers} layers learned"
     return replace(verdict, label=label, reason=reason)
 
 
