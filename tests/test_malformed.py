@@ -22,6 +22,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from property_tests import examples
 
 import results
 from pccore.data import DatasetError
@@ -150,7 +151,7 @@ def test_rejects_a_path_that_is_no_file(tmp_path: Path, kind: str) -> None:
         load(path)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_rejects_arbitrary_bytes(content: bytes) -> None:
     path = Path("any.yaml")
@@ -159,7 +160,7 @@ def test_rejects_arbitrary_bytes(content: bytes) -> None:
         load(path)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(EXAMPLES), st.integers(0, 2**32))
 def test_reads_or_rejects_a_damaged_spec(example: Path, seed: int) -> None:
     chance = random.Random(seed)
@@ -187,7 +188,7 @@ PLACES = [
 ]
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.sampled_from(PLACES), VALUES)
 def test_reads_or_rejects_any_value_of_any_key(place: tuple[str, ...], value: Any) -> None:
     values = yaml.safe_load(GOOD)
@@ -332,7 +333,7 @@ def test_archive_writes_no_other_files(tmp_path: Path, member: str, trusted: boo
     ]
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.binary(max_size=4000), st.integers(1, 2))
 def test_parses_or_rejects_arbitrary_images(content: bytes, pictures: int) -> None:
     try:
@@ -343,7 +344,7 @@ def test_parses_or_rejects_arbitrary_images(content: bytes, pictures: int) -> No
     assert labels.max() < 10
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
 def test_rejects_arbitrary_bytes_after_the_gzip_mark(content: bytes) -> None:
     path = Path("packed.gz")

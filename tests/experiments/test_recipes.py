@@ -51,10 +51,9 @@ def test_small_scale_takes_minutes_and_full_scale_more(name):
     assert full.core_seconds >= small.core_seconds
 
 
-DEEPEST = ("conditioning", Scale.FULL)  # to 128 x 512: half a minute
 TRACED = [
-    pytest.param(*case, marks=[pytest.mark.slow] if case == DEEPEST else [])
-    for case in itertools.product(RECIPES, Scale)
+    pytest.param(name, scale, marks=[pytest.mark.slow] if scale is Scale.FULL else [])
+    for name, scale in itertools.product(RECIPES, Scale)
 ]
 
 

@@ -76,7 +76,7 @@ class Sweep:
         while not holds():
             assert self.process.poll() is None, self._output.read_text()
             assert time.monotonic() < deadline
-            time.sleep(0.1)
+            time.sleep(0.5)
 
     def ends_like(self, undisturbed: pd.DataFrame) -> pd.DataFrame:
         """Wait for the end; return the runs, each of which must have been recorded once."""

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import Phase, example, given, settings
+from hypothesis import Phase, example, given
 from hypothesis import strategies as st
 from pc_problems import energy
+from property_tests import examples
 
 import pccore
 
@@ -100,7 +101,7 @@ EXPLOSIVE = pccore.NetworkConfig(
 """A network whose activities reach 100."""
 
 
-@settings(max_examples=8, deadline=None, phases=UNSHRUNK)
+@examples(8, phases=UNSHRUNK)
 @example(config=EXPLOSIVE, steps=14, batch=1, pick=0)
 @given(config=networks, steps=st.integers(1, 14), batch=st.integers(1, 4), pick=st.integers(0, 20))
 def test_layouts_equal_reference_in_float64(config, steps, batch, pick):
@@ -124,7 +125,7 @@ def test_layouts_equal_reference_in_float64(config, steps, batch, pick):
                 np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=of_g)
 
 
-@settings(max_examples=4, deadline=None, phases=UNSHRUNK)
+@examples(4, phases=UNSHRUNK)
 @given(
     depth=st.sampled_from([4, 12, 24]),
     width=st.integers(2, 8),

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pc_problems import accuracy_on_digits, assert_close, energy, equilibrium, problem, random_like
+from property_tests import examples
 
 import pccore
 from pccore.inference import GaussNewton, GradientDescent
@@ -76,7 +77,7 @@ def sizes(draw_from):
     )
 
 
-@settings(max_examples=6, deadline=None)
+@examples(6)
 @given(sizes([1, 3]), st.booleans())
 def test_one_iteration_solves_linear_networks(config, weighted):
     """The reference is the block-tridiagonal system H_z d = -dF/dz (thesis eq. 5.4)."""
@@ -235,7 +236,7 @@ def test_iterations_converge_to_the_minimum_of_newtons_method(name):
     assert int(inference.steps) == 40
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(
     st.sampled_from(
         [

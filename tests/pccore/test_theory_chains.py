@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import theory_landscapes as problems
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_tests import examples
 
 from pccore.theory import near_critical, one_unit
 from pccore.theory.chains import LinearChain
@@ -53,7 +54,7 @@ def all_of(chain, w):
 nearest_minimum = jax.jit(one_unit.nearest_minimum)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(weights(), st.booleans())
 def test_values_and_derivatives_match_autodiff(w, weighted):
     x, y = batch()
@@ -68,7 +69,7 @@ def test_values_and_derivatives_match_autodiff(w, weighted):
         np.testing.assert_allclose(mine[f"{name}_hessian"], hessian, **EXACT)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(DEPTHS, st.sampled_from([-1.0, 2.0]), st.integers(0, 999))
 def test_energy_minima_are_flatter_by_the_rescaling(L, slope, seed):
     """Eqs. B.62 and B.63."""
@@ -127,7 +128,7 @@ def test_perturbed_loss_matches_sampling():
     assert abs(losses.mean() - float(chain.perturbed_loss(w, std))) < tolerance
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.integers(0, 999))
 def test_saddle_eigenvalues_of_one_unit(seed):
     """Eqs. A.7 to A.9."""
@@ -139,7 +140,7 @@ def test_saddle_eigenvalues_of_one_unit(seed):
     assert (mine.energy < mine.loss).all()
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.tuples(NUMBER, NUMBER), st.sampled_from([-1.0, 0.3, 2.0]))
 def test_nearest_minimum_is_the_best_root_of_the_quartic(w, slope):
     """Eq. A.3, for y = m x: t^4 - w_1 t^3 + m w_2 t - m^2 = 0."""
@@ -161,7 +162,7 @@ def test_nearest_minimum_with_two_candidates(w, slope):
     assert np.hypot(*(mine - w)) == pytest.approx(distance, abs=1e-6)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.tuples(NUMBER, NUMBER), st.integers(0, 6), st.booleans())
 def test_energy_during_inference(w, steps, weighted):
     x, y = batch()

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pc_problems as problems
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_tests import examples
 
 import pccore
 from pccore.linalg.blocktridiagonal import BlockTridiagonal
@@ -84,7 +85,7 @@ def assert_operators(network, departure, x, y):
     problems.assert_close(inverse @ shifted, np.eye(len(hessian)), atol=1e-8)
 
 
-@settings(max_examples=6)
+@examples(6)
 @given(
     shapes,
     st.sampled_from(list(pccore.PARAMETERISATIONS)),
@@ -102,7 +103,7 @@ def test_hessian_of_piecewise_linear_networks(
     assert_operators(network, departure, x[1:], y[1:])
 
 
-@settings(max_examples=5)
+@examples(5)
 @given(
     shapes,
     st.booleans(),
@@ -225,7 +226,7 @@ def test_vmapped_lanes_match_single_runs():
             assert float(together[quantity][lane]) == pytest.approx(value, rel=1e-6)
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(st.lists(st.sampled_from([-2.0, 0.0, 1.0, 3.0]), min_size=1, max_size=6))
 def test_lanczos_finds_repeated_eigenvalues(eigenvalues):
     values = jnp.asarray(eigenvalues + [0.0] * (6 - len(eigenvalues)))

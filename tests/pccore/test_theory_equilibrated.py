@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pc_problems as problems
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_tests import examples
 
 import pccore
 from pccore.networks import linear_solution
@@ -51,7 +52,7 @@ def value_and_slope(network, x, y):
 slope_at = jax.jit(jax.grad(lambda network, z, x, y: problems.energy(network, z, x, y)))
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(
     shapes,
     st.sampled_from(list(pccore.PARAMETERISATIONS)),
@@ -70,7 +71,7 @@ def test_energy_is_the_minimum_and_its_gradient_that_of_learning(
     problems.assert_close(slope, slope_at(network, z, x, y), rtol=1e-7, atol=1e-9)
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(shapes, st.sampled_from(LAYOUTS), st.booleans(), st.sampled_from([0.0, 0.3]))
 def test_exact_activities_match_a_dense_solution(shape, layout, weighted, decay):
     network, x, y = problems.problem(config(shape, "mupc", layout, weighted, decay))

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import theory_landscapes as problems
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_tests import examples
 
 import pccore
 from pccore.theory import landscape
@@ -34,7 +35,7 @@ def of_both(precisions, matrices, x, y):
     return energies, losses
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(WIDTHS, SEEDS, st.booleans())
 def test_equilibrated_energy_is_the_minimum_over_activities(widths, seed, weighted):
     matrices, x, y = problems.draw(widths, seed)
@@ -67,7 +68,7 @@ def test_dense_hessian_matches_reference(which):
     np.testing.assert_allclose(found, expected, **EXACT)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(WIDTHS, SEEDS, st.sampled_from(["loss", "energy"]))
 def test_origin_hessian_matches_autodiff(widths, seed, which):
     matrices, x, y = problems.draw(widths, seed, scale=0)

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_tests import examples
 
 import pccore
 from pccore.networks.linear_solution import activity_hessian
@@ -42,7 +43,7 @@ sizes = st.integers(1, 300)
 variances = st.floats(1e-3, 1e3)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(sizes, sizes, variances)
 def test_marchenko_pastur_has_the_moments_of_a_wishart_matrix(M, N, v):
     law = MarchenkoPastur(M, N, v)
@@ -52,7 +53,7 @@ def test_marchenko_pastur_has_the_moments_of_a_wishart_matrix(M, N, v):
     assert law.atom == pytest.approx(1 - expected[0])
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(variances)
 def test_semicircle_has_the_moments_of_a_wigner_matrix(v):
     np.testing.assert_allclose(moments(Semicircle(v)), [1, 0, v], rtol=1e-6, atol=1e-9 * v)

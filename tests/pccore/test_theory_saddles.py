@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import theory_landscapes as problems
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_tests import examples
 
 from pccore.theory.saddles import ZeroRankHessian, zero_rank_saddle
 
@@ -33,7 +34,7 @@ def saddles(draw):
     return saddle(widths, {L} | draw(st.sets(st.integers(1, L - 1), min_size=1)), draw(SEEDS))
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(saddles(), st.sampled_from(["loss", "energy"]))
 def test_hessian_matches_autodiff(drawn, which):
     matrices, x, y = drawn
@@ -52,7 +53,7 @@ def test_hessian_matches_autodiff(drawn, which):
     np.testing.assert_allclose(mine.curvature(escape.weights), escape.curvature, **EXACT)
 
 
-@settings(max_examples=6)
+@examples(6)
 @given(saddles())
 def test_energy_saddle_is_strict_through_the_last_layer(drawn):
     """Theorem 3.3: the thesis's direction, with ones on the diagonal, is not steeper."""

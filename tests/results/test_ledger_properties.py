@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ledger_rows import curve_rows, later, run_row
+from property_tests import examples
 
 import results
 from results import Ledger
@@ -70,7 +71,7 @@ def records(frame: pd.DataFrame) -> list[Row]:
     return frame.to_dict("records")
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(rows("runs"))
 def test_runs_round_trip(given_rows: list[Row]) -> None:
     alone = list({row["run_id"]: row for row in given_rows}.values())
@@ -84,7 +85,7 @@ def test_runs_round_trip(given_rows: list[Row]) -> None:
             assert comparable([again]) == comparable([row])
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(rows("curves"))
 def test_curves_round_trip(given_rows: list[Row]) -> None:
     with new_ledger() as ledger:
@@ -94,7 +95,7 @@ def test_curves_round_trip(given_rows: list[Row]) -> None:
         assert comparable(records(ledger.curves().drop(columns="group"))) == comparable(expected)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(rows("verdicts"), rows("measurements"))
 def test_verdicts_and_measurements_round_trip(verdicts: list[Row], measured: list[Row]) -> None:
     with new_ledger() as ledger:
@@ -161,7 +162,7 @@ def model(rows: list[Row], filters: Row) -> list[Row]:
     return first(counting, "run_id")
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(history_row | st.just("compact"), max_size=12))
 def test_any_history_agrees_with_the_model(history: list[Row | str]) -> None:
     with new_ledger() as ledger:
@@ -181,7 +182,7 @@ def test_any_history_agrees_with_the_model(history: list[Row | str]) -> None:
         assert len(ledger.curves()) == len({row["run_id"] for row in told})
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(rows("runs"), st.randoms(use_true_random=False), st.booleans())
 def test_queries_do_not_depend_on_the_order_of_appends(
     given_rows: list[Row], chance: Any, compacted: bool
