@@ -1,7 +1,7 @@
 """`mupc plan`: an estimate of what an experiment runs and takes, before anything runs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from tempfile import TemporaryDirectory
@@ -16,16 +16,20 @@ from jobs.pools.calibration import timed_group
 from jobs.pools.estimates import Cost, DevicePool, Estimate, Load, estimate
 from results.durations import duration
 from results.storage.folder import Folder
+from results.vocabulary import Phase
 from transfer.engine.dry_run import dry_run
-from transfer.engine.plan import Plan
+from transfer.engine.learned_layers import LearnedLayers, learned_layers
+from transfer.engine.plan import Plan, PlannedRuns
 
 if TYPE_CHECKING:
     from results import Ledger
 
 MIB = 2**20
+STEEPEST = 4.3
+"""About lambda_max of the activity Hessian of muPC networks: 4.8 to 4.1 at 8 to 128 layers."""
 COLUMNS = (
     *("variant", "N x H", "phase", "runs", "in ledger", "groups", "lanes", "programs"),
-    *("MiB/lane", "operations", "ms/step", "slot time"),
+    *("MiB/lane", "operations", "ms/step", "slot time", "learn"),
 )
 
 
@@ -69,7 +73,7 @@ def _facts(plan: Plan, pool: DevicePool, found: Estimate) -> dict[str, object]:
 
 def _load_facts(load: Load, found: Estimate) -> dict[str, object]:
     planned = load.planned
-    timing = found.timings.get(planned.config)
+    timing, learned = found.timings.get(planned.config), _learned(planned)
     return {
         "variant": planned.arm.variant.name,
         "activation": planned.arm.activation,
@@ -87,6 +91,7 @@ def _load_facts(load: Load, found: Estimate) -> dict[str, object]:
         "slot_seconds": load.seconds,
         "timing": None if timing is None else asdict(timing),
         "measured": planned.config in found.measured,
+        "predicted_to_learn": None if learned is None else asdict(learned),
     }
 
 
@@ -106,6 +111,8 @@ def _show(plan: Plan, pool: DevicePool, found: Estimate) -> None:
         "direct tuning": f"at the targets instead: {_describe(found.direct)}{_compared(found)}",
         "measured": _measured(found),
     }
+    if shallow := _shallow(load.planned for load in found.loads):
+        lines["shallow"] = shallow
     for name, text in lines.items():
         console.print(f"{name:<15}{text}", soft_wrap=True, markup=False, highlight=False)
 
@@ -127,7 +134,38 @@ def _cells(load: Load, found: Estimate) -> list[str]:
         number(load.operations),
         MISSING if timing is None else guessed + number(1e3 * timing.step),
         MISSING if load.seconds is None else duration(load.seconds),
+        _count(_learned(planned)),
     ]
+
+
+def _learned(planned: PlannedRuns) -> LearnedLayers | None:
+    """Return the layers predicted to learn in the cells of the arm's search space."""
+    return learned_layers(planned.config, planned.arm.space)
+
+
+def _count(learned: LearnedLayers | None) -> str:
+    if learned is None:
+        return MISSING
+    least = "" if learned.least == learned.most else f"{learned.least}-"
+    return f"{least}{learned.most} of {learned.layers}"
+
+
+def _shallow(planned_runs: Iterable[PlannedRuns]) -> str | None:
+    """Return a warning if too little inference lets fewer than half of a target's layers learn."""
+    found = {
+        f"{planned.arm.label} at {planned.shape.width} x {planned.shape.depth}": planned
+        for planned in planned_runs
+        if planned.phase == Phase.TRANSFER and planned.arm.space.activity_lr is not None
+        if (learned := _learned(planned)) and learned.shallow
+    }
+    if not found:
+        return None
+    batch_size = next(iter(found.values())).config.batch_size
+    return (
+        f"fewer than half of the layers are predicted to learn in any cell of {', '.join(found)}; "
+        "inference by nesterov or augmented_lagrangian with steps: {depth: 2} reaches the bottom "
+        f"if activity_lr is near B / lambda_max, about {number(batch_size / STEEPEST)} under muPC"
+    )
 
 
 def _describe(cost: Cost) -> str:

@@ -18,6 +18,11 @@ from pccore.theory.desiderata import (
     desiderata,
     forward_norms,
 )
+from pccore.theory.effective_depth import (
+    predicted_changes,
+    predicted_layers,
+    reset_unlearned,
+)
 from pccore.theory.equilibrated import (
     ExactActivities,
     equilibrated_energy,
@@ -121,8 +126,11 @@ __all__ = [
     "loss_of",
     "nearest_minimum",
     "off_diagonal",
+    "predicted_changes",
+    "predicted_layers",
     "rescaling",
     "rescaling_of",
+    "reset_unlearned",
     "saddle_eigenvalues",
     "stable_activity_lr",
     "trust_region_expansion",

@@ -71,6 +71,8 @@ def test_counts_runs_operations_and_memory_without_running(
     assert facts["direct_over_whole"]["runs"] == 16 / 32
     assert facts["left"]["seconds"] is facts["direct_over_whole"]["time"] is None
     assert facts["left"] == facts["whole"]
+    learned = [tuple(shape["predicted_to_learn"].values()) for shape in facts["shapes"]]
+    assert learned == [(3, 3, 3), (4, 4, 4)] * 2
     assert not (tmp_path / "runs").exists()
 
 
@@ -119,6 +121,38 @@ def test_prints_table_and_four_sentences(
     for word in ("in the ledger", "to compile", "direct tuning", "measured"):
         assert sum(line.startswith(word) for line in lines) == 1
     assert "0.5 times the runs" in done.stdout
+    assert [line.split()[-3:] for line in lines[1:3]] == [["3", "of", "3"], ["4", "of", "4"]]
+    assert "shallow" not in done.stdout
+
+
+def test_warns_of_targets_where_few_layers_learn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = write_spec(tmp_path, transfer={"depths": [8, 64]})
+    done = called(capsys, "plan", str(spec), "--no-calibrate")
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stdout.splitlines() if line.startswith("shallow")]
+    assert "any cell of mupc at 8 x 64; inference by nesterov or augmented" in warning
+    assert warning.endswith("about 14.9 under muPC")
+    deep = {
+        "training": {**TINY["training"], "inference": {"scheme": "nesterov", "steps": {"depth": 2}}}
+    }
+    tune = {**TINY["tune"], "activity_lr": [14.9]}
+    spec = write_spec(tmp_path, transfer={"depths": [64]}, tune=tune, **deep)
+    done = called(capsys, "plan", str(spec), "--no-calibrate")
+    assert "65 of 65" in done.stdout
+    assert "shallow" not in done.stdout
+
+
+def test_shapes_without_a_prediction_are_left_blank(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training = {**TINY["training"], "optimiser": "sgd"}
+    spec = write_spec(tmp_path, transfer={"depths": [64]}, training=training)
+    done = called(capsys, "plan", str(spec), "--no-calibrate")
+    assert done.stdout.splitlines()[1].split()[-1] == "-"
+    facts = plan_facts(capsys, spec, "--no-calibrate")
+    assert all(shape["predicted_to_learn"] is None for shape in facts["shapes"])
 
 
 @pytest.mark.parametrize(
