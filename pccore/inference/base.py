@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from pccore.relaxation import AugmentedRelaxation, Departure, Relaxation, Scalar
+from pccore.validation import PositiveInt, require_bounds
 
 
 class Inference(eqx.Module, Generic[Departure]):
@@ -69,6 +70,9 @@ class InferenceScheme(ABC):
     splits_batches: ClassVar[bool] = False
     """True if each sample of a batch is inferred independently of the others."""
 
+    def __post_init__(self) -> None:
+        require_bounds(self)
+
     @property
     def step_limit(self) -> int:
         """The largest number of steps that inference takes; 1 for schemes without steps."""
@@ -91,3 +95,21 @@ class InferenceScheme(ABC):
             observe: returns arrays of floats, recorded at the beginning and after every step. They
                 come stacked, with NaN after the last step taken.
         """
+
+
+@dataclass(frozen=True)
+class FixedSteps(InferenceScheme):
+    """A scheme that always takes the same number of steps.
+
+    Attributes:
+        steps: T.
+
+    Raises:
+        ValueError: `steps` is below one.
+    """
+
+    steps: PositiveInt
+
+    @property
+    def step_limit(self) -> int:
+        return self.steps

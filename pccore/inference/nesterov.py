@@ -8,14 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from pccore.inference.base import Inference, InferenceScheme
+from pccore.inference.base import FixedSteps, Inference
 from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, Scalar, SteppedRelaxation, descend
-from pccore.validation import PositiveInt, require_bounds
 
 
 @dataclass(frozen=True)
-class Nesterov(InferenceScheme):
+class Nesterov(FixedSteps):
     """Gradient descent with Nesterov momentum, `steps` = T times from a forward pass.
 
         z_{k+1} = y_k - beta dF/dz(y_k)
@@ -38,16 +37,7 @@ class Nesterov(InferenceScheme):
         ValueError: `steps` is below one; in `infer`, a network without separate samples.
     """
 
-    steps: PositiveInt
-    uses_activity_lr: ClassVar[bool] = True
     splits_batches: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_bounds(self)
-
-    @property
-    def step_limit(self) -> int:
-        return self.steps
 
     def infer(
         self,

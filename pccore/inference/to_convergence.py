@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from jaxtyping import Array, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme, norm, relative
 from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, Scalar, descend
-from pccore.validation import PositiveFloat, PositiveInt, require_bounds
+from pccore.validation import PositiveFloat, PositiveInt
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,6 @@ class ToConvergence(InferenceScheme):
 
     max_steps: PositiveInt = 500
     tolerance: PositiveFloat = 1e-3
-    uses_activity_lr: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_bounds(self)
 
     @property
     def step_limit(self) -> int:
