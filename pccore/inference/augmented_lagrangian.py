@@ -10,6 +10,7 @@ from jaxtyping import Array, PyTree
 
 from pccore.inference.base import FixedSteps, Inference
 from pccore.inference.iteration import Iterate, iterate
+from pccore.inference.nesterov import momentum_curvature
 from pccore.relaxation import AugmentedRelaxation, Departure, Relaxation, Scalar, descend
 
 
@@ -39,6 +40,15 @@ class AugmentedLagrangian(FixedSteps):
     """
 
     splits_batches: ClassVar[bool] = True
+    stability_limit: ClassVar[float] = 4 / 3
+
+    def curvature_of_growth(self, growth: float) -> float:
+        """Solve |q|^T / 2 = growth, with q as in `momentum_curvature`.
+
+        A mode is multiplied by the roots of the same polynomial where the output's part of the
+        Hessian is small. Half of a start without multipliers is in the growing one.
+        """
+        return momentum_curvature((2 * growth) ** (1 / self.steps))
 
     def infer(
         self,

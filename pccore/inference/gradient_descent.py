@@ -27,6 +27,11 @@ class GradientDescent(FixedSteps):
     """
 
     splits_batches: ClassVar[bool] = True
+    stability_limit: ClassVar[float] = 2.0
+
+    def curvature_of_growth(self, growth: float) -> float:
+        """Solve (beta lambda / B - 1)^T = growth."""
+        return 1 + growth ** (1 / self.steps)
 
     def infer(
         self,

@@ -13,6 +13,13 @@ from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, Scalar, SteppedRelaxation, descend
 
 
+def momentum_curvature(growth: float) -> float:
+    """Return the s = beta lambda / B with which a step with momentum 1 multiplies a mode by
+    q = -growth, a root of q^2 - 2 (1 - s) q + (1 - s) = 0. It is 4/3 for growth 1.
+    """
+    return (1 + growth) ** 2 / (1 + 2 * growth)
+
+
 @dataclass(frozen=True)
 class Nesterov(FixedSteps):
     """Gradient descent with Nesterov momentum, `steps` = T times from a forward pass.
@@ -38,6 +45,15 @@ class Nesterov(FixedSteps):
     """
 
     splits_batches: ClassVar[bool] = True
+    stability_limit: ClassVar[float] = 4 / 3
+
+    def curvature_of_growth(self, growth: float) -> float:
+        """Solve |q|^T T^(-3/2) = growth, with q as in `momentum_curvature`.
+
+        The momentum after k steps is about 1 - 3/k, and d log |q| / d momentum = 1/2 at the limit,
+        which makes the product over k smaller by T^(-3/2).
+        """
+        return momentum_curvature((growth * self.steps**1.5) ** (1 / self.steps))
 
     def infer(
         self,

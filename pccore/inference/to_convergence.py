@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Array, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme, norm, relative
+from pccore.inference.gradient_descent import GradientDescent
 from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, Scalar, descend
 from pccore.validation import PositiveFloat, PositiveInt
@@ -28,10 +30,15 @@ class ToConvergence(InferenceScheme):
 
     max_steps: PositiveInt = 500
     tolerance: PositiveFloat = 1e-3
+    stability_limit: ClassVar[float] = GradientDescent.stability_limit
 
     @property
     def step_limit(self) -> int:
         return self.max_steps
+
+    def curvature_of_growth(self, growth: float) -> float:
+        """Return that of `max_steps` steps of gradient descent."""
+        return GradientDescent(self.max_steps).curvature_of_growth(growth)
 
     def infer(
         self,

@@ -69,6 +69,7 @@ from pccore.theory.saddles import ZeroRankHessian, zero_rank_saddle
 from pccore.theory.stability import (
     StableActivityLr,
     blow_up_activity_lr,
+    bounded_activity_lr,
     has_step_limit,
     stable_activity_lr,
 )
@@ -99,6 +100,7 @@ __all__ = [
     "ZeroRankHessian",
     "alignment",
     "blow_up_activity_lr",
+    "bounded_activity_lr",
     "conditioning",
     "covariances",
     "damped_newton",

@@ -54,7 +54,7 @@ def training_config(
 def has_measurable_limit(config: pccore.TrainingConfig) -> bool:
     """Return whether the stable limit of beta can be measured on the untrained network.
 
-    It can for one stack of layers whose activities gradient descent infers.
+    It can for one stack of layers whose scheme states a limit.
     """
     return isinstance(config.network, pccore.NetworkConfig) and has_step_limit(config.rule)
 
