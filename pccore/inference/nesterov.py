@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,18 @@ from jaxtyping import Array, Float, PyTree
 from pccore.inference.base import FixedSteps, Inference
 from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, Scalar, SteppedRelaxation, descend
+
+
+class Momentum(NamedTuple):
+    """The momentum of each sample before step k.
+
+    Attributes:
+        t: t_k.
+        factor: (t_{k-1} - 1) / t_k, the momentum of the last step; zero before the first.
+    """
+
+    t: Float[Array, " B"]
+    factor: Float[Array, " B"]
 
 
 def momentum_curvature(growth: float) -> float:
@@ -68,28 +80,30 @@ class Nesterov(FixedSteps):
         stepped: SteppedRelaxation[Departure] = relaxation
         rate = activity_lr / relaxation.batch_size
 
+        # The step z_k - z_{k-1} is carried instead of y_k, which saves a pass over all activities.
         def advance(
-            layers: tuple[Departure, ...], t: Float[Array, " B"]
-        ) -> tuple[tuple[Departure, ...], Float[Array, " B"]]:
-            z, y = layers
-            slopes = relaxation.gradient(y)
-            moved = descend(y, slopes, rate)
-            step = jax.tree.map(jnp.subtract, moved, z)
-            t = jnp.where(stepped.inner(slopes, step) > 0, 1.0, t)
+            layers: tuple[Departure, ...], momentum: Momentum
+        ) -> tuple[tuple[Departure, ...], Momentum]:
+            z, step = layers
+            ahead = stepped.scaled(step, momentum.factor)
+            slopes = relaxation.gradient(jax.tree.map(jnp.add, z, ahead))
+            step = descend(ahead, slopes, rate)
+            t = jnp.where(stepped.inner(slopes, step) > 0, 1.0, momentum.t)
             faster = 0.5 * (1 + jnp.sqrt(1 + 4 * t**2))
-            momentum = stepped.scaled(step, (t - 1) / faster)
-            return (moved, jax.tree.map(jnp.add, moved, momentum)), faster
+            return (jax.tree.map(jnp.add, z, step), step), Momentum(faster, (t - 1) / faster)
 
         one = jnp.ones(relaxation.batch_size, jnp.result_type(rate))
+        none = Momentum(one, jnp.zeros_like(one))
         if departure is None and observe is None:
-            (z, _), _ = stepped.iterate_from_start(advance, 2, one, self.steps)
+            (z, _), _ = stepped.iterate_from_start(advance, 2, none, self.steps)
             return Inference(z, self.steps)
         first = relaxation.origin() if departure is None else departure
 
         def forward(now: Iterate) -> Iterate:
-            y, t = now.memory
-            (z, y), t = advance((now.departure, y), t)
-            return Iterate(z, (y, t), now.done)
+            step, momentum = now.memory
+            (z, step), momentum = advance((now.departure, step), momentum)
+            return Iterate(z, (step, momentum), now.done)
 
-        last, _, observed = iterate(forward, Iterate(first, (first, one)), self.steps, observe)
+        start = Iterate(first, (jax.tree.map(jnp.zeros_like, first), none))
+        last, _, observed = iterate(forward, start, self.steps, observe)
         return Inference(last.departure, self.steps, observed=observed)
