@@ -73,7 +73,7 @@ from pccore.theory.stability import (
     has_step_limit,
     stable_activity_lr,
 )
-from pccore.theory.weight_gradients import WeightGradientNorm
+from pccore.theory.weight_gradients import GradientCosine, WeightGradientNorm
 
 __all__ = [
     "ActivityConditioning",
@@ -87,6 +87,7 @@ __all__ = [
     "ExactActivities",
     "Expansion",
     "ForwardNorms",
+    "GradientCosine",
     "GradientParts",
     "LinearChain",
     "LossEnergyRatio",

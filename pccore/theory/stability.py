@@ -10,6 +10,7 @@ from pccore.inference import InferenceScheme
 from pccore.networks.base import AbstractNetwork
 from pccore.rules import LearningRule, PredictiveCoding
 from pccore.theory.conditioning import largest_eigenvalue
+from pccore.training.probe import Probe
 
 GROWTH = 1e5
 """Growth of the steepest mode at which inference blows up. With few steps, a beta above the stable
@@ -83,7 +84,7 @@ def blow_up_activity_lr(stable: float, inference: InferenceScheme, growth: float
 
 
 @dataclass(frozen=True)
-class StableActivityLr:
+class StableActivityLr(Probe[AbstractNetwork]):
     """Probe: `stable_activity_lr` of the batch.
 
     Attributes:
