@@ -28,6 +28,7 @@ TRIES = 3  # of a command whose ratios are too low
 
 PLAN = [
     "step_time.py --shapes 8x64,8x128,32x128,128x64,128x128 --repeats 4 --clock processor",
+    "schemes.py --shapes 32x128 --lanes 1 --per-layer 2 --repeats 9",
     "compile_time.py --depths 8,128 --repeats 2",
     "startup.py --shapes 8x64 --repeats 3",
     "memory.py --shapes 8x64,128x128 --no-runs",
@@ -38,6 +39,7 @@ BARS = {
     "compile time, H = 8 / 128": 1 / 1.3,
     "calls without recompilation": 1.0,
     "share in compiled code, 8x64": 0.9,
+    "descent / augmented Lagrangian, 32x128, lanes 1, T = 64": 1 / 1.2,
 }
 
 Ratios = dict[str, float]

@@ -26,12 +26,12 @@ def closed_form(shape: Shape) -> Gradients:
     return by_rule(training(shape, 1).rule)
 
 
-def by_rule(rule: pccore.LearningRule) -> Gradients:
-    """Return a function for weight gradients by any learning rule; beta is 1."""
+def by_rule(rule: pccore.LearningRule, beta: float = 1.0) -> Gradients:
+    """Return a function for weight gradients by any learning rule."""
     key = jax.random.key(0)
 
     def gradients(net: pccore.Network, x: jax.Array, y: jax.Array) -> pccore.Network:
-        return rule.gradients(net, x, y, jnp.asarray(1.0), key)[1]
+        return rule.gradients(net, x, y, jnp.asarray(beta), key)[1]
 
     return gradients
 
@@ -70,15 +70,18 @@ def stepper(
     activation: str,
     count: int,
     clock: Clock = time.perf_counter,
+    lanes: int = 1,
 ) -> Timed:
     """Return a function that takes `count` steps in one compiled loop and returns seconds per step.
 
-    Weights and Adam's state are donated: at 128 x 512 every copy of them is 400 MB.
+    Networks are side by side in `lanes` lanes, as in `pccore.fit_many`. Weights and Adam's state
+    are donated: at 128 x 512 every copy of them is 400 MB.
     """
     x, y = batch()
-    step = adam_step(gradients, x, y)
-    net = training(shape, 1, activation=activation).network.build(jax.random.key(0))
-    held = [(net, pccore.Adam().transformation().init(net))]
+    step = jax.vmap(adam_step(gradients, x, y))
+    build = training(shape, 1, activation=activation).network.build
+    net = jax.vmap(build)(jax.random.split(jax.random.key(0), lanes))
+    held = [(net, jax.vmap(pccore.Adam().transformation().init)(net))]
 
     def loop(carry: tuple) -> tuple:
         return jax.lax.fori_loop(0, count, lambda _, carry: step(*carry), carry)

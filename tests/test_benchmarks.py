@@ -269,6 +269,7 @@ IN_PROCESS = {
     "driver": "--runs 4",
     "memory": "--shapes 2x4 --no-runs",
     "overhead": "--steps 2 --seeds 1 --repeats 1 --shape 2x4",
+    "schemes": "--shapes 2x4 --lanes 1,2 --per-layer 1 --repeats 1",
     "step_time": "--shapes 2x4 --repeats 1 --clock processor",
 }
 IN_A_PROCESS_OF_ITS_OWN = {

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import jax
 import optax
 from jaxtyping import Array, PyTree
 
-from pccore.inference.base import Inference, InferenceScheme
+from pccore.inference.base import FixedSteps, Inference
 from pccore.inference.iteration import Iterate, iterate
 from pccore.optimisers import Optimiser
 from pccore.registry import Registry
 from pccore.relaxation import Departure, Relaxation, Scalar
-from pccore.validation import PositiveInt, require_bounds
 
 # Optimisers whose updates are proportional to their learning rate, so that beta can be traced.
 OPTAX: Registry[Callable[..., optax.GradientTransformation]] = Registry(
@@ -44,7 +42,7 @@ OPTAX: Registry[Callable[..., optax.GradientTransformation]] = Registry(
 
 
 @dataclass(frozen=True)
-class ActivityOptimiser(InferenceScheme):
+class ActivityOptimiser(FixedSteps):
     """z <- z + beta u(dF/dz, z), u the update of an optimiser with learning rate 1.
 
     The optimiser receives the gradient of the batch-mean energy, so "sgd" is `GradientDescent`, and
@@ -60,17 +58,11 @@ class ActivityOptimiser(InferenceScheme):
         ValueError: `steps` is below one, or the optimiser is not in the registry.
     """
 
-    steps: PositiveInt
     optimiser: str | Optimiser = "adam"
-    uses_activity_lr: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_bounds(self)
+        super().__post_init__()
         self._transformation()
-
-    @property
-    def step_limit(self) -> int:
-        return self.steps
 
     def infer(
         self,

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from pccore.inference.base import Inference, InferenceScheme
+from pccore.inference.base import FixedSteps, Inference
 from pccore.inference.iteration import Iterate, iterate
+from pccore.inference.nesterov import momentum_curvature
 from pccore.relaxation import AugmentedRelaxation, Departure, Relaxation, Scalar, descend
-from pccore.validation import PositiveInt, require_bounds
 
 
 @dataclass(frozen=True)
-class AugmentedLagrangian(InferenceScheme):
+class AugmentedLagrangian(FixedSteps):
     """PC-ALM (Seely and Gould, 2026, arXiv:2605.31022): every hidden layer's prediction is a
     constraint r_l = z_l - f_l(z_{l-1}) = 0 with a multiplier lambda_l.
 
@@ -39,16 +39,16 @@ class AugmentedLagrangian(InferenceScheme):
         ValueError: `steps` is below one; in `infer`, a network without these residuals.
     """
 
-    steps: PositiveInt
-    uses_activity_lr: ClassVar[bool] = True
     splits_batches: ClassVar[bool] = True
+    stability_limit: ClassVar[float] = 4 / 3
 
-    def __post_init__(self) -> None:
-        require_bounds(self)
+    def curvature_of_growth(self, growth: float) -> float:
+        """Solve |q|^T / 2 = growth, with q as in `momentum_curvature`.
 
-    @property
-    def step_limit(self) -> int:
-        return self.steps
+        A mode is multiplied by the roots of the same polynomial where the output's part of the
+        Hessian is small. Half of a start without multipliers is in the growing one.
+        """
+        return momentum_curvature((2 * growth) ** (1 / self.steps))
 
     def infer(
         self,

@@ -1,5 +1,6 @@
 """The abstract base class of inference schemes, and their result."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from pccore.relaxation import AugmentedRelaxation, Departure, Relaxation, Scalar
+from pccore.validation import PositiveInt, require_bounds
 
 
 class Inference(eqx.Module, Generic[Departure]):
@@ -69,10 +71,24 @@ class InferenceScheme(ABC):
     splits_batches: ClassVar[bool] = False
     """True if each sample of a batch is inferred independently of the others."""
 
+    stability_limit: ClassVar[float] = math.inf
+    """The beta lambda_max / B up to which inference stays bounded on a quadratic energy, lambda_max
+    the largest eigenvalue of the activity Hessian B d2F/dz2. Infinite for schemes without such a
+    limit, or with a limit in other terms."""
+
+    def __post_init__(self) -> None:
+        require_bounds(self)
+
     @property
     def step_limit(self) -> int:
         """The largest number of steps that inference takes; 1 for schemes without steps."""
         return 1
+
+    def curvature_of_growth(self, growth: float) -> float:
+        """Return the beta lambda_max / B with which inference multiplies the steepest mode of a
+        quadratic energy by `growth`, at least 1. It tends to `stability_limit` as T -> infinity.
+        """
+        return math.inf
 
     @abstractmethod
     def infer(
@@ -91,3 +107,21 @@ class InferenceScheme(ABC):
             observe: returns arrays of floats, recorded at the beginning and after every step. They
                 come stacked, with NaN after the last step taken.
         """
+
+
+@dataclass(frozen=True)
+class FixedSteps(InferenceScheme):
+    """A scheme that always takes the same number of steps.
+
+    Attributes:
+        steps: T.
+
+    Raises:
+        ValueError: `steps` is below one.
+    """
+
+    steps: PositiveInt
+
+    @property
+    def step_limit(self) -> int:
+        return self.steps

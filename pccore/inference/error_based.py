@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Generic, Protocol, runtime_checkable
+from typing import Generic, Protocol, runtime_checkable
 
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
 
-from pccore.inference.base import Inference, InferenceScheme
+from pccore.inference.base import FixedSteps, Inference
 from pccore.inference.gradient_descent import GradientDescent
 from pccore.relaxation import (
     Advance,
@@ -19,7 +19,6 @@ from pccore.relaxation import (
     gradient_steps,
     steps_from,
 )
-from pccore.validation import PositiveInt, require_bounds
 
 
 @runtime_checkable
@@ -105,7 +104,7 @@ class ErrorRelaxation(eqx.Module, Generic[Departure]):
 
 
 @dataclass(frozen=True)
-class ErrorBased(InferenceScheme):
+class ErrorBased(FixedSteps):
     """e <- e - beta dF/de, `steps` = T times, where z_l = f_l(z_{l-1}) + e_l (thesis 5.8; Goemaere
     et al., 2025, "ePC").
 
@@ -129,16 +128,6 @@ class ErrorBased(InferenceScheme):
     Raises:
         ValueError: `steps` is below one; in `infer`, the network of the relaxation cannot be swept.
     """
-
-    steps: PositiveInt
-    uses_activity_lr: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_bounds(self)
-
-    @property
-    def step_limit(self) -> int:
-        return self.steps
 
     def infer(
         self,

@@ -10,7 +10,7 @@ from jaxtyping import Array, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme, norm, relative
 from pccore.relaxation import Departure, Relaxation, Scalar
-from pccore.validation import PositiveFloat, require_bounds
+from pccore.validation import PositiveFloat
 
 
 @runtime_checkable
@@ -46,9 +46,6 @@ class ExactSolution(InferenceScheme):
     tolerance: PositiveFloat = 1e-3
     uses_activity_lr: ClassVar[bool] = False
     uses_start: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        require_bounds(self)
 
     def infer(
         self,

@@ -11,7 +11,7 @@ from pccore.inference.gauss_newton_step import conjugate_step, direct_step
 from pccore.inference.iteration import Iterate, iterate
 from pccore.inference.line_search import LinearisableRelaxation, search
 from pccore.relaxation import Departure, Relaxation, Scalar
-from pccore.validation import NonNegativeInt, PositiveFloat, PositiveInt, require_bounds
+from pccore.validation import NonNegativeInt, PositiveFloat, PositiveInt
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,6 @@ class GaussNewton(InferenceScheme):
     tolerance: PositiveFloat = 1e-3
     uses_activity_lr: ClassVar[bool] = False
     splits_batches: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_bounds(self)
 
     def sweeps(self, outputs: int) -> int:
         """Estimate the sweeps of a batch through the network, one product per layer each."""

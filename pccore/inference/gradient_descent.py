@@ -6,14 +6,13 @@ from typing import ClassVar
 
 from jaxtyping import Array, PyTree
 
-from pccore.inference.base import Inference, InferenceScheme
+from pccore.inference.base import FixedSteps, Inference
 from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, Scalar, gradient_steps
-from pccore.validation import PositiveInt, require_bounds
 
 
 @dataclass(frozen=True)
-class GradientDescent(InferenceScheme):
+class GradientDescent(FixedSteps):
     """z <- z - beta dF/dz, `steps` = T times, every layer from the same z (thesis 5.3.2).
 
     The start is a forward pass, whose hidden errors are exactly zero. An error travels one layer
@@ -27,16 +26,12 @@ class GradientDescent(InferenceScheme):
         ValueError: `steps` is below one.
     """
 
-    steps: PositiveInt
-    uses_activity_lr: ClassVar[bool] = True
     splits_batches: ClassVar[bool] = True
+    stability_limit: ClassVar[float] = 2.0
 
-    def __post_init__(self) -> None:
-        require_bounds(self)
-
-    @property
-    def step_limit(self) -> int:
-        return self.steps
+    def curvature_of_growth(self, growth: float) -> float:
+        """Solve (beta lambda / B - 1)^T = growth."""
+        return 1 + growth ** (1 / self.steps)
 
     def infer(
         self,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic
+from typing import TYPE_CHECKING, Generic
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from pccore.inference.base import Inference, InferenceScheme, norm, relative
 from pccore.registry import Registry
 from pccore.relaxation import Departure, Relaxation, Scalar
-from pccore.validation import NonNegativeFloat, PositiveFloat, PositiveInt, require_bounds
+from pccore.validation import NonNegativeFloat, PositiveFloat, PositiveInt
 
 if TYPE_CHECKING:
     import diffrax
@@ -48,10 +48,9 @@ class GradientFlow(InferenceScheme):
     steps: PositiveInt
     solver: str = "heun"
     tolerance: NonNegativeFloat = 0.0
-    uses_activity_lr: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_bounds(self)
+        super().__post_init__()
         SOLVERS[self.solver]
 
     @property
@@ -103,10 +102,9 @@ class AdaptiveFlow(InferenceScheme):
     atol: PositiveFloat = 1e-3
     max_steps: PositiveInt = 4096
     tolerance: NonNegativeFloat = 0.0
-    uses_activity_lr: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_bounds(self)
+        super().__post_init__()
         if SOLVERS[self.solver] == "Euler":
             raise ValueError("adaptive_flow needs a solver that estimates its error, got 'euler'")
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ from jaxtyping import Array, PyTree
 from pccore.inference.base import Inference, InferenceScheme
 from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, Scalar, descend
-from pccore.validation import NonNegativeInt, PositiveInt, require_bounds
+from pccore.validation import NonNegativeInt, PositiveInt
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,6 @@ class Halving(InferenceScheme):
 
     max_steps: PositiveInt = 500
     halvings: NonNegativeInt = 2
-    uses_activity_lr: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_bounds(self)
 
     @property
     def step_limit(self) -> int:

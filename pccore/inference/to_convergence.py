@@ -7,9 +7,10 @@ from typing import ClassVar
 from jaxtyping import Array, PyTree
 
 from pccore.inference.base import Inference, InferenceScheme, norm, relative
+from pccore.inference.gradient_descent import GradientDescent
 from pccore.inference.iteration import Iterate, iterate
 from pccore.relaxation import Departure, Relaxation, Scalar, descend
-from pccore.validation import PositiveFloat, PositiveInt, require_bounds
+from pccore.validation import PositiveFloat, PositiveInt
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,15 @@ class ToConvergence(InferenceScheme):
 
     max_steps: PositiveInt = 500
     tolerance: PositiveFloat = 1e-3
-    uses_activity_lr: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        require_bounds(self)
+    stability_limit: ClassVar[float] = GradientDescent.stability_limit
 
     @property
     def step_limit(self) -> int:
         return self.max_steps
+
+    def curvature_of_growth(self, growth: float) -> float:
+        """Return that of `max_steps` steps of gradient descent."""
+        return GradientDescent(self.max_steps).curvature_of_growth(growth)
 
     def infer(
         self,

@@ -64,9 +64,10 @@ class StackEnergy(eqx.Module, Generic[StackT]):
         """Return lambda + r, and B dL/dz with these multipliers (`pccore.AugmentedLagrangian`)."""
         change, slope = self.network.config.phi.respond(self._top(departure), departure)
         residuals = self._residuals(departure, change)
-        multipliers = multipliers + residuals
-        errors = self._weighted(residuals + multipliers)
-        return multipliers, self._slopes(departure, errors, slope)
+        # in this order, so that XLA keeps no array of residuals and updates lambda in place
+        errors = multipliers + 2 * residuals
+        multipliers = 0.5 * (multipliers + errors)
+        return multipliers, self._slopes(departure, self._weighted(errors), slope)
 
     def _slopes(
         self,

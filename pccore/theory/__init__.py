@@ -74,10 +74,11 @@ from pccore.theory.saddles import ZeroRankHessian, zero_rank_saddle
 from pccore.theory.stability import (
     StableActivityLr,
     blow_up_activity_lr,
+    bounded_activity_lr,
     has_step_limit,
     stable_activity_lr,
 )
-from pccore.theory.weight_gradients import WeightGradientNorm
+from pccore.theory.weight_gradients import GradientCosine, WeightGradientNorm
 
 __all__ = [
     "ActivityConditioning",
@@ -91,6 +92,7 @@ __all__ = [
     "ExactActivities",
     "Expansion",
     "ForwardNorms",
+    "GradientCosine",
     "GradientParts",
     "LinearChain",
     "LossEnergyRatio",
@@ -104,6 +106,7 @@ __all__ = [
     "ZeroRankHessian",
     "alignment",
     "blow_up_activity_lr",
+    "bounded_activity_lr",
     "conditioning",
     "covariances",
     "damped_newton",

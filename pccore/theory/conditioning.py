@@ -26,6 +26,7 @@ from pccore.theory.activity_hessian import (
     relaxation_of,
     shifted_inverse,
 )
+from pccore.training.probe import Probe
 from pccore.validation import require_at_least
 
 
@@ -159,7 +160,7 @@ def largest_eigenvalue(
 
 
 @dataclass(frozen=True)
-class ActivityConditioning:
+class ActivityConditioning(Probe[AbstractNetwork]):
     """Probe: the first sample's `conditioning` at its forward pass (figs. 5.3, C.9, C.13, C.14).
 
     During training, the thesis measures at the inferred activities instead. The result is the same

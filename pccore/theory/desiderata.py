@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from pccore.networks.stacked import Network
 from pccore.theory.conditioning import conditioning
+from pccore.training.probe import Probe
 
 FACTOR = 3.0
 """Allowed factor of a stable quantity. Linear muPC networks grow by sqrt(e) over their depth."""
@@ -135,7 +136,7 @@ def _factor(ratios: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class ForwardNorms:
+class ForwardNorms(Probe[Network]):
     """Probe: RMS activities of a forward pass over the hidden layers (fig. C.30)."""
 
     source: ClassVar[str] = "thesis 5.5, figure C.30"

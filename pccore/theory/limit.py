@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 from pccore.networks.stacked import Network, NetworkConfig
 from pccore.theory.equilibrated import equilibrated_energy
 from pccore.theory.random_matrices import initial_variance
+from pccore.training.probe import Probe
 
 
 def expected_rescaling(config: NetworkConfig) -> float:
@@ -54,7 +55,7 @@ def expected_rescaling(config: NetworkConfig) -> float:
 
 
 @dataclass(frozen=True)
-class LossEnergyRatio:
+class LossEnergyRatio(Probe[Network]):
     """Probe: the loss, the equilibrated energy, and their ratio (figs. 5.6, C.33, C.34).
 
     It applies to linear networks with squared-error output. A ratio of 1 means that predictive

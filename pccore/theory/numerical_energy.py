@@ -10,10 +10,11 @@ from pccore.inference import AdaptiveFlow, InferenceScheme
 from pccore.inference.base import norm, relative
 from pccore.networks.stacked import Network
 from pccore.theory.equilibrated import equilibrated_energy
+from pccore.training.probe import Probe
 
 
 @dataclass(frozen=True)
-class NumericalEnergy:
+class NumericalEnergy(Probe[Network]):
     """Probe: F at the end of inference, and F* of eq. 4.5, for linear networks.
 
     Attributes:

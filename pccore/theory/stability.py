@@ -1,18 +1,16 @@
-"""The step size above which gradient descent on the activities diverges (thesis 5.4.1)."""
+"""The step size above which inference diverges (thesis 5.4.1)."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from jaxtyping import Array, Float
 
-from pccore.inference import GradientDescent, ToConvergence
+from pccore.inference import InferenceScheme
 from pccore.networks.base import AbstractNetwork
 from pccore.rules import LearningRule, PredictiveCoding
 from pccore.theory.conditioning import largest_eigenvalue
-
-LIMITED = (GradientDescent, ToConvergence)
-"""The schemes whose steps are always beta dF/dz. Halving undoes a step that raises F; the other
-schemes are not gradient descent on the activities, or choose their step sizes."""
+from pccore.training.probe import Probe
 
 GROWTH = 1e5
 """Growth of the steepest mode at which inference blows up. With few steps, a beta above the stable
@@ -20,8 +18,13 @@ limit can be harmless; docs/theory.md has the measurements."""
 
 
 def has_step_limit(rule: LearningRule) -> bool:
-    """Return whether beta has a stable limit, as in predictive coding by plain gradient descent."""
-    return isinstance(rule, PredictiveCoding) and isinstance(rule.inference, LIMITED)
+    """Return whether beta has a stable limit, as in predictive coding by gradient descent, plain,
+    with momentum or with multipliers.
+
+    Halving undoes a step that raises F; the other schemes choose their step sizes, or their steps
+    are not in the activities.
+    """
+    return isinstance(rule, PredictiveCoding) and math.isfinite(rule.inference.stability_limit)
 
 
 def stable_activity_lr(
@@ -56,25 +59,32 @@ def stable_activity_lr(
     return 2 * batch_size / largest_eigenvalue(network, x, y, steps=steps)
 
 
-def blow_up_activity_lr(stable: float, steps: int, growth: float = GROWTH) -> float:
-    """Return the beta with which T steps multiply the magnitude of the steepest mode by `growth`.
-
-    Each step multiplies a mode of eigenvalue lambda by 1 - beta lambda / B, which gives
-
-        beta = stable (1 + growth^(1/T)) / 2
-
-    and the stable limit itself as T -> infinity.
+def bounded_activity_lr(stable: float, inference: InferenceScheme) -> float:
+    """Return the beta up to which a scheme stays bounded on a quadratic energy.
 
     Args:
-        stable: the stable limit, 2 B / lambda_max.
-        steps: T.
+        stable: the limit of gradient descent, 2 B / lambda_max.
+        inference: the scheme.
+    """
+    return 0.5 * stable * inference.stability_limit
+
+
+def blow_up_activity_lr(stable: float, inference: InferenceScheme, growth: float = GROWTH) -> float:
+    """Return the beta with which a scheme multiplies the steepest mode by `growth`.
+
+    T steps of gradient descent multiply a mode of eigenvalue lambda by (1 - beta lambda / B)^T,
+    which gives stable (1 + growth^(1/T)) / 2, and the stable limit itself as T -> infinity.
+
+    Args:
+        stable: the limit of gradient descent, 2 B / lambda_max.
+        inference: the scheme.
         growth: at least 1.
     """
-    return 0.5 * stable * (1 + growth ** (1 / steps))
+    return 0.5 * stable * inference.curvature_of_growth(growth)
 
 
 @dataclass(frozen=True)
-class StableActivityLr:
+class StableActivityLr(Probe[AbstractNetwork]):
     """Probe: `stable_activity_lr` of the batch.
 
     Attributes:

@@ -5,6 +5,7 @@ traced values (`Lane`), so that changing them never recompiles.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pccore.networks.base import AbstractNetworkConfig
 from pccore.optimisers import Adam, Optimiser
@@ -48,7 +49,7 @@ class TrainingConfig:
     steps: int = 937
     eval_every: int = 300
     penalties: tuple[Penalty, ...] = ()
-    probes: tuple[Probe, ...] = ()
+    probes: tuple[Probe[Any], ...] = ()
     batch_shards: int = 1
 
     def __post_init__(self) -> None:

@@ -1,35 +1,44 @@
 """Probes: measurements on a network during training, in addition to losses."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Array, Float
 
+from pccore.networks.base import AbstractNetwork
+
+NetworkT = TypeVar("NetworkT", bound=AbstractNetwork)
+"""The networks that a probe can measure."""
+
 Probed = tuple[dict[str, Array], ...]
-"""The quantities of every probe, each with one value per lane."""
+"""The quantities of every probe, each with one value per lane, or per lane and layer."""
 
 
-@runtime_checkable
-class Probe(Protocol):
-    """A measurement on a network and one batch; a frozen dataclass, so that programs compile once.
+class Probe(ABC, Generic[NetworkT]):
+    """A measurement on a network and one batch.
 
-    Training calls it before the first weight update and at every evaluation, on the first samples
-    of the training set, compiled, for all lanes at once. Its cost per call must be bounded.
+    Subclasses are frozen dataclasses, so that programs compile once. Training calls a probe before
+    the first weight update and at every evaluation, on the first samples of the training set,
+    compiled, for all lanes at once. Its cost per call must be bounded.
     """
 
     source: ClassVar[str]
     """The source that defines the quantities, for example "thesis 5.4.1"."""
 
+    @abstractmethod
     def measure(
         self,
-        network: Any,
+        network: NetworkT,
         x: Float[Array, "B D"],
         y: Float[Array, "B K"],
         activity_lr: Float[Array, ""],
-    ) -> dict[str, Float[Array, ""]]:
-        """Return scalars by quantity; NaN where a quantity does not exist."""
-        ...
+    ) -> dict[str, Float[Array, "..."]]:
+        """Return by quantity a scalar, or one number per layer, shape (L,), from the bottom up.
+
+        NaN stands for a number that does not exist.
+        """
 
 
 class Reading(NamedTuple):
@@ -40,16 +49,18 @@ class Reading(NamedTuple):
         quantity: name of the quantity.
         value: the number, NaN where it does not exist.
         source: the source that defines the quantity.
+        layer: the layer that it is about, counted from 1; None for the whole network.
     """
 
     step: int
     quantity: str
     value: float
     source: str
+    layer: int | None = None
 
 
 def readings_of(
-    probes: Sequence[Probe], probed: Sequence[tuple[int, Probed]], lanes: int
+    probes: Sequence[Probe[Any]], probed: Sequence[tuple[int, Probed]], lanes: int
 ) -> list[tuple[Reading, ...]]:
     """Return the readings of each lane, in order, from the results of the probes by step."""
     found: list[list[Reading]] = [[] for _ in range(lanes)]
@@ -57,5 +68,9 @@ def readings_of(
         for probe, quantities in zip(probes, by_probe, strict=True):
             for quantity, values in quantities.items():
                 for own, value in zip(found, np.asarray(values), strict=True):
-                    own.append(Reading(step, quantity, float(value), probe.source))
+                    layers = enumerate(value, 1) if value.ndim else [(None, value)]
+                    own += [
+                        Reading(step, quantity, float(one), probe.source, layer)
+                        for layer, one in layers
+                    ]
     return [tuple(own) for own in found]

@@ -81,32 +81,40 @@ def test_descent_converges_only_below_the_limit():
     assert growth(0.98) < 1 < growth(1.02)
 
 
-def test_growth_of_the_steepest_mode_at_the_blow_up_rate():
-    network, x, y = problems.problem(LINEAR)
+@pytest.mark.parametrize(
+    ("scheme", "least"),
+    [(pccore.GradientDescent, 1 - 1e-6), (pccore.Nesterov, 0.7), (pccore.AugmentedLagrangian, 0.7)],
+)
+def test_growth_of_the_steepest_mode_at_the_blow_up_rate(scheme, least):
+    """Exact for gradient descent, an upper bound and nearly reached by the other schemes."""
+    network, x, y = problems.problem(replace(LINEAR, depth=6))
     relaxation = network.relaxation(x[:1], y[:1])
 
     @partial(jax.jit, static_argnums=1)
     def growth(rate, steps):
-        end = gradient_steps(relaxation, equilibrium + mode, rate, steps)
-        return jnp.linalg.norm(end - equilibrium)
+        with_mode, without = (
+            scheme(steps).infer(relaxation, rate, start).departure
+            for start in (equilibrium + mode, equilibrium)
+        )
+        return jnp.linalg.norm(with_mode - without)
 
     equilibrium = jax.jit(lambda: relaxation.equilibrium())()
     curvature = np.asarray(jax.jit(jax.jacfwd(lambda d: relaxation.gradient(d)))(equilibrium))
     values, vectors = np.linalg.eigh(curvature.reshape(equilibrium.size, -1))
     mode = vectors[:, -1].reshape(equilibrium.shape)
-    for steps in (1, 8, 50):
-        rate = stability.blow_up_activity_lr(2 / values[-1], steps, growth=100.0)
-        assert float(growth(rate, steps)) == pytest.approx(100.0, rel=1e-6)
+    for steps in (2, 8, 50):
+        rate = stability.blow_up_activity_lr(2 / values[-1], scheme(steps), growth=1e5)
+        assert least <= float(growth(jnp.asarray(rate), steps)) / 1e5 <= 1 + 1e-6
 
 
-def test_only_plain_descent_has_the_limit():
+def test_schemes_with_the_limit():
     limited = set()
     for name, scheme in pccore.INFERENCE.items():
         needs_steps = any(f.name == "steps" for f in fields(scheme))
         built = scheme(steps=2) if needs_steps else scheme()
         if stability.has_step_limit(pccore.PredictiveCoding(built)):
             limited.add(name)
-    assert limited == {"gradient_descent", "to_convergence"}
+    assert limited == {"gradient_descent", "to_convergence", "nesterov", "augmented_lagrangian"}
     assert not stability.has_step_limit(pccore.Backpropagation())
     descent = pccore.EquilibriumPropagation(pccore.GradientDescent(2))
     assert not stability.has_step_limit(descent)

@@ -19,7 +19,7 @@ LANES = [pccore.Lane(0.05, 5.0, 0), pccore.Lane(0.02, 1.0, 1)]
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Sizes(pccore.Probe):
     """A probe of the first weight, the loss of the batch, and beta."""
 
     source: ClassVar[str] = "here"

@@ -94,6 +94,10 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         {"training": {"penalties": [{"name": "weight_decay", "strength": "much"}]}},
         ("training.penalties[0].strength", "number", "'much'"),
     ),
+    (
+        {"training": {"probes": ["gradient_cosin"]}},
+        ("training.probes[0]", "'gradient_cosin'", "did you mean 'gradient_cosine'?"),
+    ),
     ({"variants": ["bp"], "training": {"start": "normal"}}, ("training.start", "bp infers no")),
     ({"variants": ["bp"], "network": {"activity_decay": 1}}, ("activity_decay", "bp infers no")),
     ({"network": {"skip": 0}}, ("network.skip", "integer from 1", "0")),

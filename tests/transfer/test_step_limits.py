@@ -99,6 +99,44 @@ def test_measures_no_target_if_the_tuned_shape_is_stable() -> None:
     assert betas(ledger, 4) == {1, 10, 100}
 
 
+# With T = H = 2 steps a growth of 1e5 needs 158.6 times the limit of gradient descent, as above;
+# with Nesterov momentum 133.3 times it, with multipliers 112.2 times.
+@pytest.mark.parametrize(
+    ("scheme", "stable", "skips"),
+    [
+        ("gradient_descent", 0.65, False),
+        ("gradient_descent", 0.6, True),
+        ("nesterov", 0.75, False),
+        ("nesterov", 0.7, True),
+        ("augmented_lagrangian", 0.9, False),
+        ("augmented_lagrangian", 0.85, True),
+    ],
+)
+def test_every_scheme_has_its_own_limit(scheme: str, stable: float, skips: bool) -> None:
+    values = skipping(training={"inference": {"scheme": scheme, "steps": "depth"}})
+    _, _, ledger = run_formula(values, {2: stable, 4: 101.0, 8: 101.0})
+    assert (100 not in betas(ledger, 2)) == skips
+
+
+# beta 100 is stable if the largest limit of the seeds, 1.02 times `stable`, is at least 100 for
+# gradient descent and at least 150 with momentum.
+@pytest.mark.parametrize(
+    ("scheme", "stable", "measured"),
+    [
+        ("gradient_descent", 97.0, True),
+        ("gradient_descent", 99.0, False),
+        ("nesterov", 146.0, True),
+        ("nesterov", 148.0, False),
+    ],
+)
+def test_stability_at_the_tuned_shape_is_that_of_the_scheme(
+    scheme: str, stable: float, measured: bool
+) -> None:
+    values = skipping(training={"inference": {"scheme": scheme, "steps": "depth"}})
+    _, _, ledger = run_formula(values, {2: stable, 4: 101.0, 8: 101.0})
+    assert (4 in {row["depth"] for row in ledger.measured}) == measured
+
+
 def test_failed_measurement_skips_nothing() -> None:
     result, _, ledger = run_formula(skipping(), {2: None, 4: None, 8: None})
     assert betas(ledger, 2) == {0.1, 1, 10, 100}

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 import pytest
-from transfer_fakes import FormulaPool, TrainingPool
+from transfer_fakes import FormulaPool, TrainingPool, spec
 
 import pccore
 import results
@@ -17,7 +17,7 @@ DIGITS, TOY = (pccore.data.load(name) for name in ("digits", "toy_sine"))
 
 
 @dataclass(frozen=True)
-class Norm:
+class Norm(pccore.Probe):
     """Measures a power of the norm of the first weights."""
 
     power: int = 1
@@ -75,6 +75,31 @@ def test_train_records_readings_of_probes(tmp_path, registered):
     assert (rows["value"] > 0).all()
     assert rows[["width", "depth", "seed"]].drop_duplicates().to_numpy().tolist() == [[4, 2, 0]]
     assert ledger.runs()["probes"].to_list() == ['[{"name": "norm", "power": 2}]']
+
+
+def test_spec_requests_probes_of_every_run_by_layer(tmp_path):
+    """One step of inference moves the top hidden layer only."""
+    training = {
+        "steps": 2,
+        "inference": {"scheme": "gradient_descent", "steps": 1},
+        "probes": ["gradient_cosine", "weight_gradient_norm"],
+    }
+    tune = {"depth": 4, "weight_lr": [0.1], "activity_lr": [1], "seeds": 1}
+    values = spec(training=training, tune=tune, transfer={"depths": [8]})
+    ledger = results.open(tmp_path / "runs", create=True)
+    transfer.run(transfer.Experiment.from_dict(values), ledger, TrainingPool())
+    depth = 4
+    rows = ledger.measurements(quantity="gradient_cosine", depth=depth)
+    found = rows.sort_values(["step", "layer"])[["step", "layer"]].to_numpy().tolist()
+    assert found == [[step, layer] for step in (0, 2) for layer in range(1, depth + 2)]
+    assert (rows["value"].notna() == (rows["layer"] >= depth)).all()
+    (first,) = rows[(rows["layer"] == depth) & (rows["step"] == 0)]["value"]
+    assert first == pytest.approx(1, abs=1e-5)
+    ratios = ledger.measurements(quantity="relative_gradient_rms", depth=depth)
+    assert (ratios["value"] == 0)[ratios["layer"] < depth].all()
+    whole = ledger.measurements(quantity="weight_gradient_norm", depth=depth)
+    assert len(whole) == 2
+    assert whole["layer"].isna().all()
 
 
 def test_probes_change_the_run_id(registered):

@@ -61,7 +61,10 @@ def measurement_rows(run: Run, outcome: Outcome, experiment: str) -> list[Row]:
         "created": datetime.now(UTC),
         **versions(),
     }
-    return [{**known, **reading._asdict()} for reading in outcome.readings]
+    return [
+        {**known, **reading._asdict(), "value": _number(reading.value)}
+        for reading in outcome.readings
+    ]
 
 
 def curve_rows(run: Run, outcome: Outcome) -> Iterator[Row]:
@@ -95,7 +98,7 @@ def _quarters(changes: np.ndarray) -> dict[str, float | None]:
 
 
 def _number(value: float) -> float | None:
-    """Return a number of a curve; None for NaN, which stands for a value that does not exist."""
+    """Return a number; None for NaN, which stands for a value that does not exist."""
     return None if math.isnan(value) else float(value)
 
 

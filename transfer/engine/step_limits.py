@@ -1,6 +1,7 @@
-"""Cells that are not run because gradient descent does not survive their beta (thesis 5.4.1).
+"""Cells that are not run because inference does not survive their beta (thesis 5.4.1).
 
-The stable limit 2 B / lambda_max is measured before training, on one untrained network per seed.
+The stable limit of gradient descent, 2 B / lambda_max, is measured before training, on one
+untrained network per seed. The scheme converts it to its own (`InferenceScheme.stability_limit`).
 With few steps of inference a beta beyond it may do no harm. A cell is therefore left out only if T
 steps would amplify activities by a factor of 10^5 for every seed; see docs/theory.md.
 """
@@ -9,7 +10,12 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
-from pccore.theory.stability import StableActivityLr, blow_up_activity_lr
+from pccore.inference import InferenceScheme
+from pccore.theory.stability import (
+    StableActivityLr,
+    blow_up_activity_lr,
+    bounded_activity_lr,
+)
 from results.landscape import Cell
 from results.shapes import Shape
 from transfer.engine.plan import Arm, Plan
@@ -61,13 +67,17 @@ class StepLimits:
         """Return whether `cell` is beyond the limit at `shape`."""
         if cell.activity_lr is None or shape not in self._stable:
             return False
-        inference = self._plan.config(self._arm, shape).rule.inference
-        steps = 1 if inference is None else inference.step_limit
-        return cell.activity_lr > blow_up_activity_lr(self._stable[shape], steps)
+        return cell.activity_lr > blow_up_activity_lr(self._stable[shape], self._inference(shape))
 
     def _stable_when_tuned(self, cells: Sequence[Cell]) -> bool:
-        stable = self._stable[self._plan.experiment.tune.shape]
-        return all(cell.activity_lr is None or cell.activity_lr <= stable for cell in cells)
+        tuned = self._plan.experiment.tune.shape
+        bounded = bounded_activity_lr(self._stable[tuned], self._inference(tuned))
+        return all(cell.activity_lr is None or cell.activity_lr <= bounded for cell in cells)
+
+    def _inference(self, shape: Shape) -> InferenceScheme:
+        inference = self._plan.config(self._arm, shape).rule.inference
+        assert inference is not None  # has_measurable_limit
+        return inference
 
     def _untrained(self, shape: Shape) -> list[Run]:
         """Return one untrained network per seed. It never uses its learning rates, which are 1."""

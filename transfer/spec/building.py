@@ -5,6 +5,7 @@ from functools import cache
 import jax
 
 import pccore
+from pccore.theory.probe_registry import RULE_PROBES
 from pccore.theory.stability import has_step_limit
 from results.shapes import Shape
 from transfer.spec.sections import Settings
@@ -48,13 +49,14 @@ def training_config(
         steps=settings.steps,
         eval_every=training.eval_every,
         penalties=training.penalties,
+        probes=tuple(RULE_PROBES[name](rule) for name in training.probes),
     )
 
 
 def has_measurable_limit(config: pccore.TrainingConfig) -> bool:
     """Return whether the stable limit of beta can be measured on the untrained network.
 
-    It can for one stack of layers whose activities gradient descent infers.
+    It can for one stack of layers whose scheme states a limit.
     """
     return isinstance(config.network, pccore.NetworkConfig) and has_step_limit(config.rule)
 
@@ -69,7 +71,7 @@ def trace(config: pccore.TrainingConfig) -> None:
     """Trace one training step without computing it, to find what only compilation would find.
 
     Raises:
-        ValueError: an inference scheme or a penalty that cannot work on the network.
+        ValueError: an inference scheme, a penalty or a probe that cannot work on the network.
     """
     if isinstance(config.rule.inference, UNTRACED):
         return
@@ -80,6 +82,8 @@ def trace(config: pccore.TrainingConfig) -> None:
         config.rule.gradients(network, x, y, beta, key)
         for penalty in config.penalties:
             penalty(network)
+        for probe in config.probes:
+            probe.measure(network, x, y, beta)
 
     B, D, K = config.batch_size, config.network.input_size, config.network.output_size
     float32 = [jax.ShapeDtypeStruct(shape, "float32") for shape in ((B, D), (B, K), ())]

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 import pccore
+from pccore.theory.probe_registry import RULE_PROBES
 from results.shapes import Shape
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Grid, Range, Space
@@ -100,6 +101,11 @@ class TrainingSpec(Section):
         default=300,
         description="Weight updates between two evaluations on the test set (thesis C.4: 300).",
     )
+    probes: OptionalListOf[Annotated[str, NameIn(RULE_PROBES)]] = Field(
+        default=(),
+        description="Measurements of the learning rule before the first update and at every "
+        "evaluation, on the first batch_size training samples, recorded in the table measurements.",
+    )
 
 
 class TuneSpec(Section):
@@ -131,7 +137,7 @@ class TuneSpec(Section):
     )
     skip_unstable: Flag = Field(
         default=False,
-        description="Leave out cells whose beta is beyond what gradient descent on the activities "
+        description="Leave out cells whose beta is beyond what the steps of inference "
         "survives (thesis 5.4.1), at the tuned shape and at the targets.",
     )
 
