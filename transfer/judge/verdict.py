@@ -83,6 +83,21 @@ def judge(
             fitted to the optima of several shapes.
     """
     target = target.without_failures(keep=cell)
+    verdict = _judge(tuned, target, cell, space, tolerance, base)
+    if not verdict.shallow:
+        return verdict
+    count = f"{verdict.layers_learned} of {verdict.layers} layers learned"
+    return replace(verdict, reason=f"{verdict.reason}; but only {count}")
+
+
+def _judge(
+    tuned: Landscape,
+    target: Landscape,
+    cell: Cell,
+    space: Space,
+    tolerance: float,
+    base: Cell | None,
+) -> Verdict:
     verdict = _measure(target, cell)
     if OutcomeLabel.FAILED in target.statuses[target.place(cell)]:
         return replace(
@@ -95,8 +110,6 @@ def judge(
         verdict = replace(verdict, regret=regret, drift=drift)
     edge = _edge(base or cell, verdict.best or cell, target, space)
     label, reason = _decide(verdict, cell, target, edge, tolerance)
-    if verdict.shallow:
-        reason += f"; but only {verdict.layers_learned} of {verdict.layers} layers learned"
     return replace(verdict, label=label, reason=reason)
 
 
