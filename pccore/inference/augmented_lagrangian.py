@@ -41,6 +41,7 @@ class AugmentedLagrangian(InferenceScheme):
 
     steps: PositiveInt
     uses_activity_lr: ClassVar[bool] = True
+    stable_limit: ClassVar[float | None] = 4 / 3
     splits_batches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

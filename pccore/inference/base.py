@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Generic
+from typing import Any, ClassVar, Generic
 
 import equinox as eqx
 import jax
@@ -69,10 +69,18 @@ class InferenceScheme(ABC):
     splits_batches: ClassVar[bool] = False
     """True if each sample of a batch is inferred independently of the others."""
 
+    stable_limit: ClassVar[float | None] = None
+    """The beta lambda_max / B below which all steps are bounded on a quadratic energy, lambda_max
+    the largest eigenvalue in the variables `descended`; None for schemes without a known one."""
+
     @property
     def step_limit(self) -> int:
         """The largest number of steps that inference takes; 1 for schemes without steps."""
         return 1
+
+    def descended(self, relaxation: Relaxation[Any]) -> Relaxation[Any]:
+        """Return the energy as a function of the variables in which the scheme takes its steps."""
+        return relaxation
 
     @abstractmethod
     def infer(

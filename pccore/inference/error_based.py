@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Generic, Protocol, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, runtime_checkable
 
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
@@ -132,6 +132,7 @@ class ErrorBased(InferenceScheme):
 
     steps: PositiveInt
     uses_activity_lr: ClassVar[bool] = True
+    stable_limit: ClassVar[float | None] = 2.0
 
     def __post_init__(self) -> None:
         require_bounds(self)
@@ -139,6 +140,10 @@ class ErrorBased(InferenceScheme):
     @property
     def step_limit(self) -> int:
         return self.steps
+
+    def descended(self, relaxation: Relaxation[Any]) -> Relaxation[Any]:
+        """Return the energy as a function of the errors."""
+        return ErrorRelaxation(sweeping(relaxation))
 
     def infer(
         self,

@@ -29,6 +29,7 @@ class GradientDescent(InferenceScheme):
 
     steps: PositiveInt
     uses_activity_lr: ClassVar[bool] = True
+    stable_limit: ClassVar[float | None] = 2.0
     splits_batches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -30,6 +30,7 @@ class ToConvergence(InferenceScheme):
     max_steps: PositiveInt = 500
     tolerance: PositiveFloat = 1e-3
     uses_activity_lr: ClassVar[bool] = True
+    stable_limit: ClassVar[float | None] = 2.0
 
     def __post_init__(self) -> None:
         require_bounds(self)

@@ -49,13 +49,19 @@ class Reading(NamedTuple):
 
 
 def readings_of(
-    probes: Sequence[Probe], probed: Sequence[tuple[int, Probed]], lanes: int
+    sources: Sequence[str], probed: Sequence[tuple[int, Probed]], lanes: int
 ) -> list[tuple[Reading, ...]]:
-    """Return the readings of each lane, in order, from the results of the probes by step."""
+    """Return the readings of each lane, in order, from the results of the probes by step.
+
+    Args:
+        sources: the source of each probe.
+        probed: the steps, and the results of all probes there.
+        lanes: how many lanes.
+    """
     found: list[list[Reading]] = [[] for _ in range(lanes)]
     for step, by_probe in probed:
-        for probe, quantities in zip(probes, by_probe, strict=True):
+        for source, quantities in zip(sources, by_probe, strict=True):
             for quantity, values in quantities.items():
                 for own, value in zip(found, np.asarray(values), strict=True):
-                    own.append(Reading(step, quantity, float(value), probe.source))
+                    own.append(Reading(step, quantity, float(value), source))
     return [tuple(own) for own in found]
