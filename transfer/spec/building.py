@@ -7,12 +7,12 @@ import jax
 import pccore
 from pccore.theory.stability import has_step_limit
 from results.shapes import Shape
-from transfer.spec.sections import Settings
+from transfer.spec.sections import Settings, VariantSpec
 from transfer.spec.variants import VARIANTS
 
 
 def training_config(
-    settings: Settings, variant: str, activation: str, shape: Shape
+    settings: Settings, variant: VariantSpec, activation: str, shape: Shape
 ) -> pccore.TrainingConfig:
     """Return what the runs of a variant with an activation share at a shape.
 
@@ -39,7 +39,8 @@ def training_config(
         activity_decay=network.activity_decay,
     )
     inference = training.inference.build(shape.depth)
-    config, rule = VARIANTS[variant].build(stack, inference, training.start)
+    activity_lr = settings.activity_lr(variant)
+    config, rule = VARIANTS[variant.name].build(stack, inference, training.start)
     return pccore.TrainingConfig(
         network=config,
         rule=rule,
@@ -48,15 +49,18 @@ def training_config(
         steps=settings.steps,
         eval_every=training.eval_every,
         penalties=training.penalties,
+        activity_lr=activity_lr if isinstance(activity_lr, pccore.SpectralActivityLr) else None,
     )
 
 
 def has_measurable_limit(config: pccore.TrainingConfig) -> bool:
     """Return whether the stable limit of beta can be measured on the untrained network.
 
-    It can for one stack of layers whose activities gradient descent infers.
+    It can for one stack of layers whose activities gradient descent infers. With a beta set from
+    the spectrum, cells have none to compare.
     """
-    return isinstance(config.network, pccore.NetworkConfig) and has_step_limit(config.rule)
+    measurable = isinstance(config.network, pccore.NetworkConfig) and has_step_limit(config.rule)
+    return measurable and config.activity_lr is None
 
 
 # Diffrax computes while it is traced, which would claim a GPU that the workers need. It integrates
