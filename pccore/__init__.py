@@ -57,7 +57,7 @@ from pccore.rules import (
     Unsupervised,
 )
 from pccore.starts import STARTS, ForwardStart, NormalStart, Start
-from pccore.training.config import Lane, TrainingConfig
+from pccore.training.config import Lane, SpectralActivityLr, TrainingConfig
 from pccore.training.loop import Trained, fit, fit_many, train
 from pccore.training.outcomes import LEARNED, Curve, Outcome, Status
 from pccore.training.probe import Probe, Reading
@@ -129,6 +129,7 @@ __all__ = [
     "SequenceNetwork",
     "SequenceRelaxation",
     "Snapshots",
+    "SpectralActivityLr",
     "Start",
     "Status",
     "ToConvergence",

@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Generic
+from typing import Any, ClassVar, Generic
 
 import equinox as eqx
 import jax
@@ -73,8 +73,8 @@ class InferenceScheme(ABC):
 
     stability_limit: ClassVar[float] = math.inf
     """The beta lambda_max / B up to which inference stays bounded on a quadratic energy, lambda_max
-    the largest eigenvalue of the activity Hessian B d2F/dz2. Infinite for schemes without such a
-    limit, or with a limit in other terms."""
+    the largest eigenvalue of the Hessian B d2F/dz2 in the variables `descended`. Infinite for
+    schemes without a known limit."""
 
     def __post_init__(self) -> None:
         require_bounds(self)
@@ -89,6 +89,10 @@ class InferenceScheme(ABC):
         quadratic energy by `growth`, at least 1. It tends to `stability_limit` as T -> infinity.
         """
         return math.inf
+
+    def descended(self, relaxation: Relaxation[Any]) -> Relaxation[Any]:
+        """Return the energy as a function of the variables in which the scheme takes its steps."""
+        return relaxation
 
     @abstractmethod
     def infer(

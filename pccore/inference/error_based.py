@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, runtime_checkable
 
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
@@ -128,6 +128,12 @@ class ErrorBased(FixedSteps):
     Raises:
         ValueError: `steps` is below one; in `infer`, the network of the relaxation cannot be swept.
     """
+
+    stability_limit: ClassVar[float] = 2.0
+
+    def descended(self, relaxation: Relaxation[Any]) -> Relaxation[Any]:
+        """Return the energy as a function of the errors."""
+        return ErrorRelaxation(sweeping(relaxation))
 
     def infer(
         self,

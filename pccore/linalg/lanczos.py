@@ -106,6 +106,38 @@ def lanczos(
     return jax.lax.while_loop(unfinished, extend, (begun, nothing))[1]
 
 
+def largest_ritz_value(
+    product: Callable[[PyTree[Array]], PyTree[Array]], like: PyTree[Array], steps: int
+) -> Float[Array, ""]:
+    """Return the highest Ritz value after a fixed number of steps, without an error bound.
+
+    It keeps three vectors and does not orthogonalise against the others. That loses orthogonality
+    once a Ritz value has converged, which repeats the value and does not change it (Parlett,
+    chapter 13). In lanes of a compiled program it costs a tenth of `lanczos`.
+
+    Args:
+        product: v -> A v, for arrays or pytrees of them.
+        like: a vector's structure, shapes and dtype; its values are not used.
+        steps: number of products.
+    """
+    flat, unravel = ravel_pytree(like)
+
+    def step(
+        carry: tuple[Array, Array, Array], _: None
+    ) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
+        vector, before, length = carry
+        image = ravel_pytree(product(unravel(vector)))[0] - length * before
+        diagonal = image @ vector
+        following = image - diagonal * vector
+        length = jnp.linalg.norm(following)
+        return (following / jnp.where(length > 0, length, 1), vector, length), (diagonal, length)
+
+    first = _unit(_drawn(0, flat))
+    begun = first, jnp.zeros_like(first), jnp.zeros((), flat.dtype)
+    _, (diagonal, off_diagonal) = jax.lax.scan(step, begun, None, length=steps)
+    return _eigh_tridiagonal(diagonal, off_diagonal[:-1])[0][-1]
+
+
 def _step(operator: Callable[[Array], Array], krylov: _Krylov) -> _Krylov:
     vectors, diagonal, off_diagonal, k = krylov
     image = operator(vectors[k])
@@ -131,13 +163,19 @@ def _extremes(krylov: _Krylov) -> Extremes:
     _, diagonal, off_diagonal, size = krylov
     places = jnp.arange(len(diagonal))
     # the first entry lies between the Ritz values: as padding, it is never an extreme
-    T = jnp.diag(jnp.where(places < size, diagonal, diagonal[0]))
+    padded = jnp.where(places < size, diagonal, diagonal[0])
     between = jnp.where(places < size - 1, off_diagonal, 0)[:-1]
-    T = T + jnp.diag(between, 1) + jnp.diag(between, -1)
-    # LAPACK returns arbitrary numbers for matrices that are not finite
-    values, vectors = lapack.eigh(jnp.where(jnp.isfinite(T).all(), T, jnp.nan))
+    values, vectors = _eigh_tridiagonal(padded, between)
     errors = jnp.abs(off_diagonal[size - 1] * vectors[size - 1])
     return Extremes(values[0], values[-1], errors[0], errors[-1], size)
+
+
+def _eigh_tridiagonal(
+    diagonal: Float[Array, " n"], off_diagonal: Float[Array, " n-1"]
+) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
+    T = jnp.diag(diagonal) + jnp.diag(off_diagonal, 1) + jnp.diag(off_diagonal, -1)
+    # LAPACK returns arbitrary numbers for matrices that are not finite
+    return lapack.eigh(jnp.where(jnp.isfinite(T).all(), T, jnp.nan))
 
 
 def _drawn(seed: Int[Array, ""] | int, like: Float[Array, " n"]) -> Float[Array, " n"]:

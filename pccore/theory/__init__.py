@@ -3,7 +3,7 @@
 Every tool uses the structure of the layers and reaches sizes that dense formulas cannot.
 """
 
-from pccore.theory.activity_hessian import hessian_product
+from pccore.spectrum import hessian_product
 from pccore.theory.chains import LinearChain, Sharpness
 from pccore.theory.conditioning import (
     ActivityConditioning,

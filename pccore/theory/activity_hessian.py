@@ -5,7 +5,8 @@ With A_l = a_l W_l diag(phi'(z_{l-1})) + tau I and e_l the errors, weighted by t
     H_z = that of the linear network with these A_l
           - diag(phi''(z_l) * a_{l+1} W_{l+1}^T e_{l+1})                           on block (l, l)
 
-which is the derivative of the gradient in `pccore.networks.local`. Thesis eqs. 5.5, C.19 and C.20
+which is the derivative of the gradient in `pccore.networks.local`. Its products are in
+`pccore.spectrum`. Thesis eqs. 5.5, C.19 and C.20
 are the linear case. The second term can make H_z indefinite. It vanishes for piecewise linear phi.
 """
 
@@ -26,22 +27,6 @@ from pccore.theory.riccati import Riccati
 
 PIECEWISE_LINEAR = frozenset({"linear", "relu", "leaky_relu", "hard_tanh"})
 """Activations with phi'' = 0 except at kinks."""
-
-
-def hessian_product(
-    relaxation: Relaxation[Departure], departure: Departure | None = None
-) -> Callable[[Departure], Departure]:
-    """Return v -> H_z v of every sample, for any network and any skips.
-
-    The product differentiates the gradient and forms no matrix. It costs about two gradients.
-
-    Args:
-        relaxation: the energy of the batch.
-        departure: the point of the Hessian; None is the start.
-    """
-    at = relaxation.origin() if departure is None else departure
-    _, product = jax.linearize(relaxation.gradient, at)
-    return product
 
 
 def relaxation_of(

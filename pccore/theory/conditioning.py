@@ -19,9 +19,9 @@ from jaxtyping import Array, Float, PyTree
 from pccore.linalg.lanczos import Extremes, lanczos
 from pccore.networks.base import AbstractNetwork
 from pccore.networks.stacked import Network
+from pccore.spectrum import hessian_product
 from pccore.theory.activity_hessian import (
     ShiftedInverse,
-    hessian_product,
     is_quadratic,
     relaxation_of,
     shifted_inverse,

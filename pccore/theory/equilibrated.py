@@ -29,7 +29,8 @@ from jaxtyping import Array, Float
 from pccore.linalg import lapack
 from pccore.networks import linear_solution
 from pccore.networks.stacked import Network, StackedRelaxation
-from pccore.theory.activity_hessian import blank_relaxation, hessian_product
+from pccore.spectrum import hessian_product
+from pccore.theory.activity_hessian import blank_relaxation
 
 
 class ExactActivities(NamedTuple):

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from jaxtyping import Array, Float
 
-from pccore.inference import InferenceScheme
+from pccore.inference import ErrorBased, InferenceScheme
 from pccore.networks.base import AbstractNetwork
 from pccore.rules import LearningRule, PredictiveCoding
 from pccore.theory.conditioning import largest_eigenvalue
@@ -24,7 +24,9 @@ def has_step_limit(rule: LearningRule) -> bool:
     Halving undoes a step that raises F; the other schemes choose their step sizes, or their steps
     are not in the activities.
     """
-    return isinstance(rule, PredictiveCoding) and math.isfinite(rule.inference.stability_limit)
+    if not isinstance(rule, PredictiveCoding) or isinstance(rule.inference, ErrorBased):
+        return False
+    return math.isfinite(rule.inference.stability_limit)
 
 
 def stable_activity_lr(

@@ -5,14 +5,48 @@ traced values (`Lane`), so that changing them never recompiles.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pccore.networks.base import AbstractNetworkConfig
 from pccore.optimisers import Adam, Optimiser
 from pccore.penalties import Penalty
-from pccore.rules import LearningRule
+from pccore.rules import LearningRule, PredictiveCoding
 from pccore.training.probe import Probe
-from pccore.validation import require_at_least
+from pccore.validation import (
+    NonNegativeInt,
+    PositiveFloat,
+    require_at_least,
+    require_bounds,
+)
+
+
+@dataclass(frozen=True)
+class SpectralActivityLr:
+    """beta = c B / lambda_max, from the curvature of each network's own energy.
+
+    lambda_max is the largest eigenvalue of the activity Hessian, per sample B d2F/dz2, at a forward
+    pass; for `ErrorBased`, of the Hessian in the errors. It is measured before the first update and
+    again every `remeasure` updates, by 16 matrix-free products of Lanczos' method on the first 16
+    samples of the training set as stored (or on batch_size, if fewer), as the maximum over them.
+    The result is 1 to 2 % low; docs/decisions/spectral-beta.md has the measurements.
+
+    Inference is bounded for c < 2 by gradient descent and for c < 4/3 by Nesterov and the augmented
+    Lagrangian (`InferenceScheme.stability_limit`), while lambda_max is that of the measurement.
+
+    Attributes:
+        scale: c.
+        remeasure: weight updates between measurements; 0 means that beta stays as it began.
+
+    Raises:
+        ValueError: `scale` is not positive, or `remeasure` is negative.
+    """
+
+    scale: PositiveFloat = 1.0
+    remeasure: NonNegativeInt = 25
+    source: ClassVar[str] = "pccore.SpectralActivityLr"
+
+    def __post_init__(self) -> None:
+        require_bounds(self)
 
 
 @dataclass(frozen=True)
@@ -32,6 +66,8 @@ class TrainingConfig:
             added to those of the rule; reported losses exclude them.
         probes: measured on the first batch_size training samples, before the first update and at
             every evaluation.
+        activity_lr: sets beta of every lane from the spectrum of its own network; the `activity_lr`
+            of the lanes is then not used. None: every lane has its own.
         batch_shards: number of devices over which a batch is split, each with all weights. It
             changes the layout of the arithmetic, not the result. It needs a rule that treats
             samples independently: backpropagation, or predictive coding by gradient descent from a
@@ -39,7 +75,8 @@ class TrainingConfig:
 
     Raises:
         ValueError: a count is below 1 (`steps`: below 0), or the shards do not divide the batch or
-            the rule does not split batches.
+            the rule does not split batches; or `activity_lr` is given for a rule other than
+            predictive coding by a scheme that has a beta.
     """
 
     network: AbstractNetworkConfig
@@ -50,6 +87,7 @@ class TrainingConfig:
     eval_every: int = 300
     penalties: tuple[Penalty, ...] = ()
     probes: tuple[Probe[Any], ...] = ()
+    activity_lr: SpectralActivityLr | None = None
     batch_shards: int = 1
 
     def __post_init__(self) -> None:
@@ -64,6 +102,12 @@ class TrainingConfig:
                 f"batch_shards {self.batch_shards} needs backpropagation, or predictive coding by "
                 f"gradient descent from a forward pass; got {self.rule}"
             )
+        infers = isinstance(self.rule, PredictiveCoding) and self.rule.needs_activity_lr
+        if self.activity_lr is not None and not infers:
+            raise ValueError(
+                "a spectral activity_lr needs predictive coding by a scheme that has an "
+                f"activity_lr, got {self.rule}"
+            )
 
 
 @dataclass(frozen=True)
@@ -73,7 +117,8 @@ class Lane:
     Attributes:
         weight_lr: eta of the optimiser, not rescaled by sqrt(N L) (thesis 5.3.1, 5.8).
         activity_lr: beta of z <- z - beta dF/dz, with F the batch-mean energy: at batch size B a
-            sample moves by beta/B times its own gradient. None for rules that infer no activities.
+            sample moves by beta/B times its own gradient. None for rules that infer no activities,
+            and if the config sets beta from the spectrum.
         seed: determines the initial weights and the order of the data.
     """
 

@@ -25,10 +25,12 @@ from pccore.training.programs import (
     LaneState,
     Rates,
     Samples,
+    Spectrum,
     advance,
     evaluate,
     initial_networks,
     layer_changes,
+    measure_spectrum,
     on_device,
     on_every_shard,
     probe,
@@ -45,11 +47,13 @@ class Progress(NamedTuple):
         state: the state of all lanes.
         tests: test loss and accuracy of all lanes, at each evaluation.
         probed: results of the probes, before the first update and at each evaluation.
+        spectrum: what sets beta; None if every lane has its own.
     """
 
     state: LaneState
     tests: list[tuple[Array, Array]]
     probed: list[Probed]
+    spectrum: Spectrum | None = None
 
 
 class Trained(NamedTuple):
@@ -133,7 +137,10 @@ def _run(
     group = _Group.of(config, dataset, lanes)
     step, progress = _resumed(group, snapshots) or (0, group.begun())
     if config.batch_shards > 1:
-        progress = progress._replace(state=on_every_shard(progress.state, config.batch_shards))
+        progress = progress._replace(
+            state=on_every_shard(progress.state, config.batch_shards),
+            spectrum=on_every_shard(progress.spectrum, config.batch_shards),
+        )
     pace = Pace() if snapshots is not None else None
     order = None
     while step < config.steps:
@@ -145,7 +152,8 @@ def _run(
             if pace:
                 jax.block_until_ready(progress.state)
         step = stop
-        if step % config.eval_every == 0 or step == config.steps:
+        progress = group.measured(progress, step)
+        if group.evaluates(step):
             progress = group.evaluated(progress)
             alive = bool(jnp.any(progress.state.alive))
             if on_progress is not None:
@@ -185,7 +193,16 @@ class _Group:
         """Return the progress before the first update; without updates, evaluated."""
         state = start(self.config, self.seeds)
         tests = [] if self.config.steps else [evaluate(state.network, self.test)]
-        return Progress(state, tests, [self._probed(state.network)])
+        spectrum = None
+        if self.config.activity_lr is not None:
+            blank = Spectrum.unmeasured(self.config.activity_lr.scale, len(self.seeds))
+            spectrum = measure_spectrum(self.config, state, blank, self.train, True)
+        progress = Progress(state, tests, [], spectrum)
+        return progress._replace(probed=[self._probed(progress)])
+
+    def evaluates(self, step: int) -> bool:
+        """Return whether an evaluation follows update `step`."""
+        return step % self.config.eval_every == 0 or step == self.config.steps
 
     def order(self, step: int) -> Int[Array, "lanes n"]:
         """Return the order of the training set in the epoch of an update."""
@@ -198,7 +215,7 @@ class _Group:
         state = advance(
             self.config,
             progress.state,
-            self.rates,
+            self._rates(progress),
             self.seeds,
             self.train,
             order,
@@ -208,11 +225,23 @@ class _Group:
         )
         return progress._replace(state=state)
 
+    def measured(self, progress: Progress, step: int) -> Progress:
+        """Measure the spectrum after update `step` if beta is to be set or recorded there."""
+        chosen = self.config.activity_lr
+        if chosen is None or progress.spectrum is None:
+            return progress
+        reset = chosen.remeasure > 0 and step % chosen.remeasure == 0 and step < self.config.steps
+        if not reset and not self.evaluates(step):
+            return progress
+        spectrum = measure_spectrum(
+            self.config, progress.state, progress.spectrum, self.train, reset
+        )
+        return progress._replace(spectrum=spectrum)
+
     def evaluated(self, progress: Progress) -> Progress:
         """Add an evaluation and the results of the probes."""
-        state, network = progress.state, progress.state.network
-        tests = [*progress.tests, evaluate(network, self.test)]
-        return Progress(state, tests, [*progress.probed, self._probed(network)])
+        tests = [*progress.tests, evaluate(progress.state.network, self.test)]
+        return progress._replace(tests=tests, probed=[*progress.probed, self._probed(progress)])
 
     def layer_changes(self, network: AbstractNetwork) -> Float[Array, "lanes L"]:
         """Return the relative change of every weight matrix since the first update.
@@ -221,8 +250,18 @@ class _Group:
         """
         return layer_changes(network, initial_networks(self.config, self.seeds))
 
-    def _probed(self, network: AbstractNetwork) -> Probed:
-        return probe(self.config, network, self.rates, self.train) if self.config.probes else ()
+    def _rates(self, progress: Progress) -> Rates:
+        """Return the learning rates in use."""
+        if progress.spectrum is None:
+            return self.rates
+        return self.rates._replace(activity=progress.spectrum.activity_lr)
+
+    def _probed(self, progress: Progress) -> Probed:
+        probed: Probed = ()
+        if self.config.probes:
+            rates = self._rates(progress)
+            probed = probe(self.config, progress.state.network, rates, self.train)
+        return probed if progress.spectrum is None else (*probed, progress.spectrum.readings())
 
 
 def _resumed(group: _Group, snapshots: Snapshots | None) -> tuple[int, Progress] | None:
@@ -251,21 +290,43 @@ def _outcomes(group: _Group, progress: Progress, chance: Chance) -> list[Outcome
     last, every = config.steps, config.eval_every
     steps = [*range(every, last, every), last][: len(progress.tests)]
     test_loss, accuracy = np.array(progress.tests).transpose(1, 2, 0)
+    sources = [probe.source for probe in config.probes]
+    if config.activity_lr is not None:
+        sources.append(config.activity_lr.source)
     readings = readings_of(
-        config.probes, list(zip([0, *steps], progress.probed, strict=False)), len(losses)
+        sources, list(zip([0, *steps], progress.probed, strict=False)), len(losses)
     )
     changes = np.asarray(group.layer_changes(progress.state.network))
     outcomes = [
         assess(losses[i], float(limits[i]), np.array(steps), test_loss[i], accuracy[i], chance)
         for i in range(len(losses))
     ]
+    causes = _causes(config, outcomes, progress.spectrum)
     return [
         replace(
             outcome,
             layer_changes=np.where(outcome.status is Status.DIVERGED, np.nan, changes[i]),
             readings=readings[i],
+            cause=causes[i],
         )
         for i, outcome in enumerate(outcomes)
+    ]
+
+
+def _causes(
+    config: TrainingConfig, outcomes: Sequence[Outcome], spectrum: Spectrum | None
+) -> list[str | None]:
+    """Return why lanes diverged, where beta lambda_max / B is known to have exceeded its limit."""
+    inference = config.rule.inference
+    if spectrum is None or inference is None:
+        return [None] * len(outcomes)
+    limit = inference.stability_limit
+    return [
+        f"inference was unstable: beta lambda_max / B reached {reached:.3g}, and its steps are "
+        f"bounded below {limit:.3g}"
+        if outcome.status is Status.DIVERGED and reached > limit
+        else None
+        for outcome, reached in zip(outcomes, np.asarray(spectrum.reached), strict=True)
     ]
 
 
@@ -284,14 +345,18 @@ def _check(config: TrainingConfig, dataset: Dataset, lanes: Sequence[Lane]) -> N
             f"batch_size {config.batch_size} exceeds the {len(dataset.train_x)} training samples "
             f"of data set {dataset.name!r}"
         )
-    if config.rule.needs_activity_lr and any(lane.activity_lr is None for lane in lanes):
+    has_own = config.rule.needs_activity_lr and config.activity_lr is None
+    if has_own and any(lane.activity_lr is None for lane in lanes):
         raise ValueError("predictive coding needs an activity_lr in every lane, got None")
 
 
 def _next_stop(config: TrainingConfig, per_epoch: int, step: int, pace: Pace | None) -> int:
-    """Return the end of a stretch without evaluation, reshuffling or offer of a snapshot."""
+    """Return the end of a stretch without evaluation, reshuffling or offer of a snapshot, and with
+    one beta."""
+    remeasure = config.activity_lr.remeasure if config.activity_lr else 0
     return min(
         config.steps,
+        (step // remeasure + 1) * remeasure if remeasure else config.steps,
         (step // config.eval_every + 1) * config.eval_every,
         (step // per_epoch + 1) * per_epoch,
         step + pace.steps if pace else config.steps,

@@ -53,7 +53,8 @@ class Outcome:
             regressions.
         steps: weight updates done.
         diverged_step: the first update (counted from 1) whose batch loss had blown up.
-        cause: the reason of a failure, in one sentence.
+        cause: the reason of a failure, in one sentence, or of a divergence where it is known:
+            inference that left its stable region (`SpectralActivityLr`).
         curve: training over time.
         layer_changes: RMS change of every weight matrix over its initial RMS, W_1 first (L,); NaN
             if diverged, empty if failed.

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -60,17 +60,22 @@ class Reading(NamedTuple):
 
 
 def readings_of(
-    probes: Sequence[Probe[Any]], probed: Sequence[tuple[int, Probed]], lanes: int
+    sources: Sequence[str], probed: Sequence[tuple[int, Probed]], lanes: int
 ) -> list[tuple[Reading, ...]]:
-    """Return the readings of each lane, in order, from the results of the probes by step."""
+    """Return the readings of each lane, in order, from the results of the probes by step.
+
+    Args:
+        sources: the source of each probe.
+        probed: the steps, and the results of all probes there.
+        lanes: how many lanes.
+    """
     found: list[list[Reading]] = [[] for _ in range(lanes)]
     for step, by_probe in probed:
-        for probe, quantities in zip(probes, by_probe, strict=True):
+        for source, quantities in zip(sources, by_probe, strict=True):
             for quantity, values in quantities.items():
                 for own, value in zip(found, np.asarray(values), strict=True):
                     layers = enumerate(value, 1) if value.ndim else [(None, value)]
                     own += [
-                        Reading(step, quantity, float(one), probe.source, layer)
-                        for layer, one in layers
+                        Reading(step, quantity, float(one), source, layer) for layer, one in layers
                     ]
     return [tuple(own) for own in found]

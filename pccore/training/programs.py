@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt
 
 from pccore.data import Dataset
 from pccore.networks.base import AbstractNetwork
+from pccore.spectrum import lambda_max
 from pccore.training.config import TrainingConfig
 from pccore.training.probe import Probed
 
@@ -24,6 +25,7 @@ from pccore.training.probe import Probed
 # zero, whichever is larger: diverged runs can have huge finite losses, not only NaN.
 DIVERGENCE_FACTOR = 1e3
 TEST_CHUNK = 1000
+SPECTRUM_SAMPLES, SPECTRUM_PRODUCTS = 16, 16  # the result is 1 to 2% below lambda_max
 # By default XLA uses 256 bits on CPUs with 512, which costs 6% of a step at 8 x 128.
 COMPILER_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
 
@@ -60,6 +62,34 @@ class Rates(NamedTuple):
 
     weight: Float[Array, ""]
     activity: Float[Array, ""]
+
+
+class Spectrum(NamedTuple):
+    """The curvature of every lane, from which beta is set (`SpectralActivityLr`).
+
+    Attributes:
+        activity_lr: beta in use.
+        lambda_max: the largest eigenvalue per sample at the last measurement.
+        reached: the largest beta lambda_max / B measured while the lane was alive, each with the
+            beta in use until then.
+    """
+
+    activity_lr: Float[Array, " lanes"]
+    lambda_max: Float[Array, " lanes"]
+    reached: Float[Array, " lanes"]
+
+    @staticmethod
+    def unmeasured(scale: float, lanes: int) -> "Spectrum":
+        """Return the values before the first measurement, which sets beta lambda_max / B = c."""
+        return Spectrum(*(jnp.full(lanes, value, float) for value in (0, 0, scale)))
+
+    def readings(self) -> dict[str, Array]:
+        """Return the values by the quantities that the ledger records."""
+        return {
+            "spectral_activity_lr": self.activity_lr,
+            "spectral_lambda_max": self.lambda_max,
+            "spectral_scale_reached": self.reached,
+        }
 
 
 _placing = Lock()
@@ -246,6 +276,36 @@ def _mesh(shards: int) -> Mesh:
             f"({devices[0].platform}); jax_num_cpu_devices sets how many a CPU counts as"
         )
     return Mesh(np.array(devices[:shards]), ("batch",))
+
+
+@partial(jax.jit, static_argnames="config")
+def measure_spectrum(
+    config: TrainingConfig,
+    state: LaneState,
+    spectrum: Spectrum,
+    train: Samples,
+    reset: Bool[Array, ""] | bool,
+) -> Spectrum:
+    """Measure lambda_max of every lane, and set beta from it if `reset`."""
+    chosen = config.activity_lr
+    assert chosen is not None
+    B = config.batch_size
+    index = jnp.arange(min(B, SPECTRUM_SAMPLES))
+    x, y = train.take(index, config.network.output_size)
+
+    def lane(network: AbstractNetwork) -> Array:
+        relaxation = network.relaxation(x, y)
+        if config.rule.inference is not None:
+            relaxation = config.rule.inference.descended(relaxation)
+        return lambda_max(relaxation, SPECTRUM_PRODUCTS)
+
+    largest = jax.vmap(lane)(state.network)
+    reached = jnp.fmax(spectrum.reached, spectrum.activity_lr * largest / B)
+    return Spectrum(
+        activity_lr=jnp.where(reset, chosen.scale * B / largest, spectrum.activity_lr),
+        lambda_max=largest,
+        reached=jnp.where(state.alive, reached, spectrum.reached),
+    )
 
 
 @jax.jit

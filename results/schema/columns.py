@@ -63,7 +63,8 @@ def _added(name: str, type: TypeName, description: str, unit: str = "", since: i
 _WEIGHT_LR = "eta, learning rate of the weight optimiser"
 _ACTIVITY_LR = (
     "beta, step size of inference; the energy is a mean over the batch, so compare beta only at "
-    "equal batch_size; null without inference, or for a scheme without a step size"
+    "equal batch_size; null without inference, for a scheme without a step size, or if beta is set "
+    "from the spectrum (inference_options)"
 )
 _LAYERS = "L, weight matrices of the network; null where it was not recorded"
 _MIN_TRAIN_LOSS = "smallest training loss of any batch, the metric of the thesis"
@@ -116,7 +117,12 @@ RUNS = (
         "first update, counted from 1, at which the batch loss had diverged; null if it never did",
         "weight updates",
     ),
-    Column("cause", "string", "why the run failed; null unless outcome is failed"),
+    Column(
+        "cause",
+        "string",
+        "why the run failed, or diverged where beta is set from the spectrum and left the stable "
+        "region; else null",
+    ),
     _setting("residual", "bool", "whether hidden layers have skip connections"),
     _setting(
         "parameterisation",

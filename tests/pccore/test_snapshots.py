@@ -104,6 +104,21 @@ def test_resumes_with_every_rule(rule: pccore.LearningRule) -> None:
 
 
 @pytest.mark.usefixtures("every_update")
+def test_resumes_with_the_beta_that_was_in_use() -> None:
+    """Snapshots just before, at and after a measurement of the spectrum, which sets beta."""
+    config = dataclasses.replace(
+        CONFIG, steps=20, eval_every=9, probes=(), activity_lr=pccore.SpectralActivityLr(1.0, 6)
+    )
+    lanes = [pccore.Lane(0.1, None, 0), pccore.Lane(0.3, None, 1)]
+    unbroken, watched = pccore.fit_many(config, DIGITS, lanes), Breaks()
+    assert_same(pccore.fit_many(config, DIGITS, lanes, snapshots=watched), unbroken)
+    for place in (5, 6, 7, 9, 17):
+        again = Breaks(watched.kept[place - 1])
+        assert_same(pccore.fit_many(config, DIGITS, lanes, snapshots=again), unbroken)
+        assert len(again.kept) == config.steps - 1 - place, "it did not begin at the beginning"
+
+
+@pytest.mark.usefixtures("every_update")
 def test_warns_about_snapshot_of_other_training() -> None:
     watched = Breaks()
     pccore.fit_many(CONFIG, DIGITS, LANES, snapshots=watched)

@@ -99,7 +99,7 @@ CASES: list[tuple[list[Any], dict[str, Any], str]] = [
     (
         [{"rule": "exponents", "activity_lr": {"depth": 1}}],
         {},
-        "[0].activity_lr must be left out: no variant has an activity learning rate",
+        "[0].activity_lr must be left out: no variant searches an activity learning rate",
     ),
     (
         ["zero_shot", "depth_mup"],

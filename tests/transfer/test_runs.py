@@ -24,6 +24,7 @@ from pccore import (
     NormalStart,
     Orthogonality,
     PredictiveCoding,
+    SpectralActivityLr,
     ToConvergence,
     TrainingConfig,
     WeightDecay,
@@ -79,6 +80,10 @@ OTHERS = [
         }.items()
     ),
     replace(RUN, config=replace(CONFIG, network=replace(NETWORK, precisions=(2.0,) + (1.0,) * 4))),
+    *(
+        replace(RUN, config=replace(CONFIG, activity_lr=SpectralActivityLr(*spectral)))
+        for spectral in ((1.0, 25), (1.2, 25), (1.0, 0))
+    ),
     replace(RUN, config=replace(CONFIG, penalties=(WeightDecay(1e-4),))),
     replace(RUN, config=replace(CONFIG, penalties=(WeightDecay(1e-3),))),
     replace(RUN, config=replace(CONFIG, penalties=(Orthogonality(1e-4),))),
@@ -115,7 +120,7 @@ OTHERS = [
 
 def test_every_setting_changes_the_run_id() -> None:
     ids = [RUN.run_id, *(run.run_id for run in OTHERS)]
-    assert len(set(ids)) == len(ids) == 46
+    assert len(set(ids)) == len(ids) == 49
 
 
 def test_run_ids_match_golden_values() -> None:
@@ -127,6 +132,14 @@ def test_run_ids_match_golden_values() -> None:
     by_backpropagation = replace(CONFIG, rule=Backpropagation())
     bp = replace(RUN, config=by_backpropagation, lane=Lane(0.1, None, 0))
     assert bp.run_id == "f0260630e0517c850814"
+
+
+def test_records_how_beta_is_set_with_the_inference() -> None:
+    config = replace(CONFIG, activity_lr=SpectralActivityLr(0.8, remeasure=50))
+    found = replace(RUN, config=config, lane=Lane(0.1, None, 0)).determinants
+    assert found["activity_lr"] is None
+    options = json.loads(str(found["inference_options"]))
+    assert options == {"activity_lr": {"spectral": 0.8, "remeasure": 50}}
 
 
 def test_layout_of_arithmetic_keeps_the_run_id() -> None:

@@ -98,13 +98,16 @@ rates = st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=4, unique=True)
 ranges = st.tuples(st.floats(1e-9, 1e-3), st.floats(1e-2, 1e6), st.booleans()).map(
     lambda parts: {"low": parts[0], "high": parts[1], "log": parts[2]}
 )
+spectral = st.just("spectral") | st.fixed_dictionaries(
+    {"spectral": st.floats(0.1, 2)}, optional={"remeasure": st.integers(0, 99)}
+)
 sizes = st.integers(1, 256)
 sampled = st.fixed_dictionaries(
     {
         "width": sizes,
         "depth": sizes,
         "weight_lr": rates | ranges,
-        "activity_lr": rates | ranges,
+        "activity_lr": rates | ranges | spectral,
         "sampler": st.sampled_from(["tpe", "random", "cmaes"]),
         "trials": st.integers(1, 99),
         "seeds": st.integers(1, 5) | st.lists(st.integers(0, 99), min_size=1, unique=True),
@@ -112,7 +115,7 @@ sampled = st.fixed_dictionaries(
     optional={"in_flight": st.integers(1, 9)},
 )
 gridded = st.fixed_dictionaries(
-    {"width": sizes, "depth": sizes, "weight_lr": rates, "activity_lr": rates}
+    {"width": sizes, "depth": sizes, "weight_lr": rates, "activity_lr": rates | spectral}
 )
 trained = st.fixed_dictionaries(
     {"batch_size": st.integers(1, 64)},

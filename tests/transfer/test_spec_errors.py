@@ -116,6 +116,29 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"tune": {"weight_lr": [0.1, float("inf")]}}, ("tune.weight_lr[1]", "number", "inf")),
     ({"tune": {"weight_lr": [0.1, 0.5, 0.1]}}, ("tune.weight_lr[2]", "twice", "0.1")),
     ({"tune": {"activity_lr": None}}, ("tune.activity_lr is missing", "mupc")),
+    ({"tune": {"activity_lr": "spectrl"}}, ("tune.activity_lr", "'spectral'", "got 'spectrl'")),
+    ({"tune": {"activity_lr": {"spectral": 0}}}, ("tune.activity_lr.spectral", "1e-06", "got 0")),
+    (
+        {"tune": {"activity_lr": {"spectral": 1, "remeasure": -1}}},
+        ("tune.activity_lr.remeasure", "integer from 0", "got -1"),
+    ),
+    (
+        {"tune": {"activity_lr": {"spectral": 1, "remeasur": 9}}},
+        ("tune.activity_lr", "'remeasur'", "mean 'remeasure'?"),
+    ),
+    ({"tune": {"activity_lr": {"remeasure": 9}}}, ("tune.activity_lr", "must have", "'spectral'")),
+    (
+        {
+            "variants": ["equilibrium_propagation"],
+            "network": {"residual": False},
+            "tune": {"activity_lr": "spectral"},
+        },
+        ("equilibrium_propagation cannot be trained: a spectral activity_lr needs predictive",),
+    ),
+    (
+        {"tune": {"activity_lr": "spectral", "skip_unstable": True}},
+        ("tune.skip_unstable must be false", "mupc"),
+    ),
     ({"tune": {"activity_lr": [True]}}, ("tune.activity_lr[0]", "number", "True")),
     ({"tune": {**LISTS, "activity_lr": {"low": 1}}}, ("tune.activity_lr", "'high'")),
     ({"tune": {**LISTS, "activity_lr": {**RANGE, "hihg": 2}}}, ("'hihg'", "mean 'high'?")),

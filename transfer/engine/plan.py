@@ -116,7 +116,7 @@ class Plan:
 
     def config(self, arm: Arm, shape: Shape) -> pccore.TrainingConfig:
         """Return the configuration that the runs of `arm` at `shape` share."""
-        return training_config(self.experiment, arm.variant.name, arm.activation, shape)
+        return training_config(self.experiment, arm.variant, arm.activation, shape)
 
     def check(self) -> None:
         """Trace a training step of every arm, so that errors show before training.

@@ -11,6 +11,7 @@ import pccore
 from pccore import Lane, NetworkConfig, TrainingConfig
 from pccore.theory.probe_registry import PROBES
 from results.landscape import Cell
+from transfer.spec.activity_lr import spectral_as_yaml
 from transfer.spec.networks import NETWORKS, distinguishing, stacks
 from transfer.spec.variants import LEARNING_RULES
 
@@ -92,6 +93,13 @@ def _rule_options(run: Run) -> dict[str, object]:
     return {k: v for k, v in vars(run.config.rule).items() if k not in ("inference", "start")}
 
 
+def _inference_options(run: Run) -> dict[str, object]:
+    """Return the options of the scheme, and how beta is set unless it is a learning rate."""
+    chosen = run.config.activity_lr
+    spectral = {} if chosen is None else {"activity_lr": spectral_as_yaml(chosen)}
+    return _options(run.config.rule.inference, "steps") | spectral
+
+
 def _options(thing: Any, *columns: str) -> dict[str, object]:
     """Return the options of a dataclass except those that have columns of their own."""
     return {} if thing is None else {k: v for k, v in asdict(thing).items() if k not in columns}
@@ -134,9 +142,7 @@ SETTINGS: Mapping[str, Setting] = {
     "activity_decay": Setting(lambda run: float(run.network.activity_decay), usual=0.0),
     "output_precision": Setting(lambda run: float(run.network.output_precision), usual=1.0),
     "rule_options": Setting(_rule_options, usual={}),
-    "inference_options": Setting(
-        lambda run: _options(run.config.rule.inference, "steps"), usual={}
-    ),
+    "inference_options": Setting(_inference_options, usual={}),
     "start": Setting(lambda run: _name(pccore.STARTS, run.config.rule.start), usual="forward"),
     "start_options": Setting(lambda run: _options(run.config.rule.start), usual={}),
     "penalties": Setting(lambda run: _all(pccore.PENALTIES, run.config.penalties), usual=[]),

@@ -8,12 +8,12 @@ import pccore
 from pccore.theory.probe_registry import RULE_PROBES
 from pccore.theory.stability import has_step_limit
 from results.shapes import Shape
-from transfer.spec.sections import Settings
+from transfer.spec.sections import Settings, VariantSpec
 from transfer.spec.variants import VARIANTS
 
 
 def training_config(
-    settings: Settings, variant: str, activation: str, shape: Shape
+    settings: Settings, variant: VariantSpec, activation: str, shape: Shape
 ) -> pccore.TrainingConfig:
     """Return what the runs of a variant with an activation share at a shape.
 
@@ -40,7 +40,8 @@ def training_config(
         activity_decay=network.activity_decay,
     )
     inference = training.inference.build(shape.depth)
-    config, rule = VARIANTS[variant].build(stack, inference, training.start)
+    activity_lr = settings.activity_lr(variant)
+    config, rule = VARIANTS[variant.name].build(stack, inference, training.start)
     return pccore.TrainingConfig(
         network=config,
         rule=rule,
@@ -50,15 +51,18 @@ def training_config(
         eval_every=training.eval_every,
         penalties=training.penalties,
         probes=tuple(RULE_PROBES[name](rule) for name in training.probes),
+        activity_lr=activity_lr if isinstance(activity_lr, pccore.SpectralActivityLr) else None,
     )
 
 
 def has_measurable_limit(config: pccore.TrainingConfig) -> bool:
     """Return whether the stable limit of beta can be measured on the untrained network.
 
-    It can for one stack of layers whose scheme states a limit.
+    It can for one stack of layers whose scheme states a limit. With a beta set from the spectrum,
+    cells have none to compare.
     """
-    return isinstance(config.network, pccore.NetworkConfig) and has_step_limit(config.rule)
+    measurable = isinstance(config.network, pccore.NetworkConfig) and has_step_limit(config.rule)
+    return measurable and config.activity_lr is None
 
 
 # Diffrax computes while it is traced, which would claim a GPU that the workers need. It integrates

@@ -161,7 +161,7 @@ def _incompatible(settings: Settings, transfer: TransferSpec) -> Iterator[str]:
         try:
             for activation in settings.network.activation:
                 for shape in shapes:
-                    training_config(settings, variant.name, activation, shape)
+                    training_config(settings, variant, activation, shape)
         except ValueError as error:
             refused.setdefault(str(error), []).append(variant.name)
     for rule, names in refused.items():
@@ -172,7 +172,7 @@ def _skipping(settings: Settings) -> Iterator[str]:
     """Refuse to skip cells where no variant has a step limit."""
     shape, activation = settings.tune.shape, settings.network.activation[0]
     names = [variant.name for variant in settings.variants]
-    configs = [training_config(settings, name, activation, shape) for name in names]
+    configs = [training_config(settings, each, activation, shape) for each in settings.variants]
     if settings.tune.skip_unstable and not any(has_measurable_limit(c) for c in configs):
         yield (
             "tune.skip_unstable must be false: no limit can be measured of the activity learning "

@@ -176,7 +176,7 @@ class _Place:
             if part in node.get("properties", {}):
                 return self._enter(f".{part}", node["properties"][part])
             chosen = node.get("discriminator", {}).get("mapping", {}).get(part)
-            if chosen or part == node.get("type"):
+            if chosen or part in (node.get("type"), node.get("title")):
                 self.inner = _resolved({"$ref": chosen} if chosen else node, self.schema)
                 return None
         raise LookupError(f"the schema has no {part!r} at {self.path!r}")

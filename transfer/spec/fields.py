@@ -189,7 +189,8 @@ class RangeForm(Section):
     log: Flag = Field(default=True, description="Search on a logarithmic scale.")
 
 
-def _rates(form: tuple[float, ...] | RangeForm) -> Grid | Range:
+def rates(form: tuple[float, ...] | RangeForm) -> Grid | Range:
+    """Return the learning rates that a list or a range describes."""
     if not isinstance(form, RangeForm):
         return Grid(tuple(sorted(form)))
     if form.low >= form.high:
@@ -197,7 +198,8 @@ def _rates(form: tuple[float, ...] | RangeForm) -> Grid | Range:
     return Range(form.low, form.high, form.log)
 
 
-def _rates_as_yaml(rates: Grid | Range) -> object:
+def rates_as_yaml(rates: Grid | Range) -> object:
+    """Return the list or the mapping that a spec has for `rates`."""
     return list(rates.values) if isinstance(rates, Grid) else vars(rates)
 
 
@@ -225,8 +227,8 @@ Rates = Annotated[
         Annotated[
             Annotated[ListOf[Rate], Tag("array")] | Annotated[RangeForm, Tag("object")], ByType
         ],
-        _rates,
-        _rates_as_yaml,
+        rates,
+        rates_as_yaml,
         (Grid, Range),
     ),
 ]

@@ -9,6 +9,7 @@ from pccore.theory.probe_registry import RULE_PROBES
 from results.shapes import Shape
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Grid, Range, Space
+from transfer.spec.activity_lr import ActivityLr, ActivityRates
 from transfer.spec.fields import (
     Activations,
     Count,
@@ -66,8 +67,8 @@ class VariantSpec(Section):
     weight_lr: Rates | None = Field(
         default=None, description="Weight learning rates to search instead of tune.weight_lr."
     )
-    activity_lr: Rates | None = Field(
-        default=None, description="Activity learning rates to search instead of tune.activity_lr."
+    activity_lr: ActivityRates | None = Field(
+        default=None, description="Activity learning rates instead of those of tune.activity_lr."
     )
 
 
@@ -114,10 +115,11 @@ class TuneSpec(Section):
     width: Width = Field(description="The number of units in each hidden layer.")
     depth: Depth = Field(description="The number of hidden layers.")
     weight_lr: Rates = Field(description="A list of weight learning rates (eta), or a range.")
-    activity_lr: Rates | None = Field(
+    activity_lr: ActivityRates | None = Field(
         default=None,
-        description="A list of activity learning rates (beta), or a range. Needed unless every "
-        "variant has its own or none; left out where the inference scheme has none.",
+        description="A list of activity learning rates (beta), or a range; or spectral, which sets "
+        "beta from each network's own activity Hessian, so that eta alone is searched. Needed "
+        "unless every variant has its own or none; left out where the inference scheme has none.",
     )
     sampler: Annotated[str, NameIn(SAMPLERS)] = Field(
         default="grid", description="How cells are chosen; grid runs every cell of two lists."
@@ -197,8 +199,15 @@ class Settings(Section):
     def space(self, variant: VariantSpec) -> Space:
         """Return the cells that `variant` may take."""
         weight_lr = variant.weight_lr or self.tune.weight_lr
-        activity_lr = variant.activity_lr or self.tune.activity_lr
-        return Space(weight_lr, activity_lr if self.has_activity_lr(variant) else None)
+        activity_lr = self.activity_lr(variant)
+        searched = activity_lr if isinstance(activity_lr, Grid | Range) else None
+        return Space(weight_lr, searched)
+
+    def activity_lr(self, variant: VariantSpec) -> ActivityLr | None:
+        """Return the betas of `variant`, or the rule that sets them; None if it has none."""
+        if not self.has_activity_lr(variant):
+            return None
+        return variant.activity_lr or self.tune.activity_lr
 
     def has_activity_lr(self, variant: VariantSpec) -> bool:
         """Return whether `variant` infers activities by a scheme that has a beta."""

@@ -24,7 +24,7 @@ from transfer.spec.errors import RejectedError
 from transfer.spec.fields import Depth, Exponent, ListOf, ReadAs, Section, Width
 from transfer.spec.networks import stacks
 from transfer.spec.options import Options
-from transfer.spec.sections import Settings
+from transfer.spec.sections import Settings, VariantSpec
 
 FEWEST_VALUES = 3
 """The shortest list in which an optimum can lie between two others."""
@@ -138,7 +138,7 @@ class DepthMuP(_FromOneShape):
         others = [
             variant.name
             for variant in settings.variants
-            if _parameterisation(settings, variant.name) != "mupc"
+            if _parameterisation(settings, variant) != "mupc"
         ]
         if others:
             yield f" must not be depth_mup, which is about muPC's scalings, for {_and(others)}"
@@ -170,9 +170,10 @@ class GivenExponents(_FromOneShape):
         return Prescribed(tuned.settings.tune.shape, tuned.cell, self._powers)
 
     def refusals(self, settings: Settings, targets: Sequence[Shape]) -> Iterator[str]:
-        """Refuse exponents of beta where no variant has one."""
-        if self.activity_lr and not any(map(settings.has_activity_lr, settings.variants)):
-            yield ".activity_lr must be left out: no variant has an activity learning rate"
+        """Refuse exponents of beta where no variant searches one."""
+        spaces = map(settings.space, settings.variants)
+        if self.activity_lr and all(space.activity_lr is None for space in spaces):
+            yield ".activity_lr must be left out: no variant searches an activity learning rate"
 
     @property
     def _powers(self) -> dict[str, Exponents]:
@@ -297,7 +298,7 @@ Rules = Annotated[
 """One transfer rule or a list of different ones, by name or with options."""
 
 
-def _parameterisation(settings: Settings, variant: str) -> str:
+def _parameterisation(settings: Settings, variant: VariantSpec) -> str:
     activation = settings.network.activation[0]
     config = training_config(settings, variant, activation, settings.tune.shape)
     return stacks(config.network)[0].parameterisation
