@@ -165,9 +165,10 @@ def test_measures_other_networks(network):
     rule = PredictiveCoding(pccore.GradientDescent(2))
     config = replace(CONFIG, network=network, rule=rule, batch_size=8, steps=2)
     outcome = pccore.fit(config, DIGITS, Lane(0.01, None, 0))
-    untrained, x, y = in_float64(config, 0)
+    problem = in_float64(config, 0)
     with jax.enable_x64(True):
-        relaxation = untrained.relaxation(jnp.asarray(x), jnp.asarray(y))
+        untrained, x, y = jax.tree.map(jnp.asarray, problem)
+        relaxation = untrained.relaxation(x, y)
         top = float(jax.jit(lambda: lambda_max(relaxation, 60))())
     assert 0.97 * top < readings(outcome, LAMBDA)[0] < 1.00001 * top
     assert np.isfinite(readings(outcome, RATE)[2])
