@@ -51,13 +51,8 @@ def test_small_scale_takes_minutes_and_full_scale_more(name):
     assert full.core_seconds >= small.core_seconds
 
 
-TRACED = [
-    pytest.param(name, scale, marks=[pytest.mark.slow] if scale is Scale.FULL else [])
-    for name, scale in itertools.product(RECIPES, Scale)
-]
-
-
-@pytest.mark.parametrize(("name", "scale"), TRACED)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "scale"), list(itertools.product(RECIPES, Scale)))
 def test_every_training_can_be_traced(name, scale):
     setting = RECIPES[name].at(scale)
     configs = {run.config for run in setting.runs(None)}

@@ -20,7 +20,7 @@ from ray_nodes import Nodes, may_make_networks, ray_nodes
 
 import results
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 # Nine programs of a few seconds each, so that one is always running.
 SWEEP: dict[str, Any] = {
@@ -120,7 +120,6 @@ def test_nodes_join_and_leave_during_a_sweep(
     assert runs["pid"].nunique() >= 2
 
 
-@pytest.mark.slow
 def test_node_freezes_and_returns_late(
     cluster: Nodes, sweep: Sweep, undisturbed: pd.DataFrame
 ) -> None:
@@ -134,7 +133,6 @@ def test_node_freezes_and_returns_late(
     sweep.ends_like(undisturbed)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not may_make_networks(), reason="not allowed to make network namespaces")
 def test_node_is_cut_off_and_returns(
     cluster: Nodes, sweep: Sweep, undisturbed: pd.DataFrame
@@ -161,7 +159,6 @@ def test_late_result_of_requeued_group_is_ignored(cluster: Nodes, tmp_path: Path
         assert [run_id for run_id, *_ in results_of(driver)] == ["first-0", "second-0"]
 
 
-@pytest.mark.slow
 def test_run_that_exceeds_memory_fails(cluster: Nodes, tmp_path: Path) -> None:
     total, available = memory()
     if available < 8 * 2**30:

@@ -121,7 +121,13 @@ def worker_of(pool: Any) -> int:
     return int(ray.get(slot.actor.__ray_call__.remote(lambda _: identify())))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "preempted"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGKILL, id="killed"),
+        pytest.param(signal.SIGTERM, id="preempted", marks=pytest.mark.slow),
+    ],
+)
 def test_group_of_lost_worker_continues(
     make_ray_pool: MakePool,
     watched: Watched,

@@ -14,7 +14,6 @@ from property_tests import examples
 
 import pccore
 
-ACTIVATIONS = sorted(pccore.ACTIVATIONS)
 CONFIG = pccore.NetworkConfig(input_size=7, output_size=3, width=6, depth=4)
 BATCH = 5
 
@@ -86,7 +85,11 @@ def settings_of_layers():
 
 
 def variants():
-    for activation in ACTIVATIONS:
+    """Yield these and a kinked, a saturating and an unbounded activation without symmetry.
+
+    test_activations.py compares the derivatives of all of them.
+    """
+    for activation in ("relu", "hard_tanh", "gelu"):
         yield replace(CONFIG, activation=activation)
     yield from settings_of_layers()
 
@@ -133,7 +136,8 @@ class TestAgainstAutodiff:
         network, x, y = problem(config)
         beta = jnp.asarray(0.5)
         z, done = network.forward(x), 0
-        for steps in (2, 5):  # before and after the wave has reached the first layer
+        before, after = 2, 5  # before and after the wave has reached the first layer
+        for steps in (before, after) if config == CONFIG else (after,):
             actual, found = infer_and_learn(pccore.GradientDescent(steps), network, x, y, beta)
             z, done = reference_descent(network, z, x, y, beta, steps - done), steps
             assert_close(found, z)
@@ -141,7 +145,10 @@ class TestAgainstAutodiff:
             jax.tree.map(assert_close, actual, slopes)
 
 
-@pytest.mark.parametrize("config", list(settings_of_layers()), ids=name)
+SCALED = [config for config in settings_of_layers() if config.parameterisation == "mupc"]
+
+
+@pytest.mark.parametrize("config", SCALED, ids=name)
 class TestTraining:
     def test_weights_after_several_training_steps(self, config):
 

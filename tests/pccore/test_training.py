@@ -140,6 +140,7 @@ def test_package_docstring_example_runs():
     assert names["outcome"].test_accuracy > 0.9
 
 
+@pytest.mark.slow
 def test_mupc_trains_128_layers_where_sp_does_not():
     network = replace(NETWORK, depth=128)
     config = replace(

@@ -22,7 +22,7 @@ from results.storage.files import (
     parse,
 )
 
-FLIPS = 160
+FLIPS = 80
 """Bits flipped in pages and footer each; of magic number and trailer every bit is flipped."""
 
 

@@ -173,7 +173,13 @@ TRAINED: dict[str, dict[str, Any]] = {
 WITHOUT_BETA = ("equilibrium", "exact")
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("exact", "ntp") else [])
+        for name in TRAINED
+    ],
+)
 def test_tunes_and_transfers(name: str, tmp_path: Path) -> None:
     """Every run of real networks ends, is in the ledger once, and is judged."""
     changes = TRAINED[name]
