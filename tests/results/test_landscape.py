@@ -63,3 +63,28 @@ def test_ranking_of_resamples() -> None:
     assert ranking.trained.tolist() == [[2, 2], [2, 2], [2, 2]]
     np.testing.assert_allclose(ranking.loss, [[0.1, 0.3], [0.9, 0.4], [0.5, 0.35]])
     np.testing.assert_allclose(ranking.of_best(ranking.loss), [0.1, 0.4, 0.35])
+
+
+def test_one_resample_holds_each_seed_once() -> None:
+    ranking = rank(landscape([0.1, DIVERGED, 0.3], [0.4, 0.4, 0.4]))
+    assert ranking.trained.tolist() == [[2, 3]]
+    np.testing.assert_allclose(ranking.loss, [[0.2, 0.4]])
+
+
+def test_cell_without_trained_seeds_in_a_resample_is_not_its_best() -> None:
+    ranking = rank(landscape([0.1, DIVERGED], [DIVERGED, 0.5]), np.array([[0, 1]]))
+    assert ranking.best.tolist() == [1]
+    assert np.isnan(ranking.loss[0, 0])
+
+
+@pytest.mark.filterwarnings("error")
+def test_landscape_without_trained_cells_has_no_losses() -> None:
+    ranking = rank(landscape([DIVERGED, DIVERGED]))
+    assert np.isnan(ranking.loss).all()
+    assert Landscape.of([], []).losses.shape == Landscape.of([], []).statuses.shape == (0, 0)
+
+
+def test_ties_go_to_the_lower_beta() -> None:
+    row = {"outcome": TRAINED, "final_train_loss": 0.1}
+    found = Landscape.of([Cell(1.0, 2.0), Cell(1.0, 0.5)], [[row], [row]])
+    assert optimum(found) == Cell(1.0, 0.5)

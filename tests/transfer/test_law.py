@@ -279,3 +279,11 @@ def test_neighbours_off_the_grid_have_its_mean_ratio(rate: float, reach: int) ->
 @given(st.sampled_from(GRID.values))
 def test_neighbours_on_the_grid_are_grid_values(rate: float) -> None:
     assert GRID.near(rate, len(GRID.values)) == GRID.values
+
+
+def test_prescribed_powers_change_only_the_rates_and_sizes_that_they_name() -> None:
+    """A rate that stays keeps all its digits; one that changes has four."""
+    base = Cell(0.123456, 1.23456)
+    law = Prescribed(shape(8), base, {"weight_lr": Exponents(depth=-0.5)})
+    assert law.predict(shape(8, 64)).cell == base
+    assert law.predict(shape(32, 64)).cell == Cell(0.06173, 1.23456)

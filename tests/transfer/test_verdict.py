@@ -81,6 +81,48 @@ def test_shallow_transfer_is_flagged() -> None:
     assert verdict(landscape()).shallow is None  # rows of earlier versions
 
 
+def constant(value: float) -> list[dict[str, Any]]:
+    return [run(value) | {"test_accuracy": accuracy} for accuracy in (0.7, 0.8, 0.9)]
+
+
+def test_numbers_of_a_transfer_without_noise() -> None:
+    """The loss doubles away from the centre, and the other cell is better by a third."""
+    better = Cell(1.0, 2.0)
+    rows = [
+        constant(1.5 if cell == CENTRE else 1.0 if cell == better else 3.0) for cell in SPACE.cells
+    ]
+    found = verdict(Landscape.of(SPACE.cells, rows))
+    assert found.label is VerdictLabel.DRIFTED
+    assert found.accuracy == pytest.approx(0.8)
+    assert found.accuracy_std == pytest.approx(0.1)  # of a sample: 3 - 1 degrees of freedom
+    cells = len(SPACE.cells)
+    assert found.reason == (
+        f"the loss at {CENTRE} is 50% above the best of {cells} cells (95% interval 50% to 50%), "
+        "beyond the tolerance of 10%"
+    )
+
+
+def test_two_seeds_have_a_deviation_and_one_has_none() -> None:
+    def of(seeds: int) -> Verdict:
+        rows = [constant(1.0 if cell == CENTRE else 2.0)[:seeds] for cell in SPACE.cells]
+        return verdict(Landscape.of(SPACE.cells, rows), landscape(seeds=seeds))
+
+    assert of(2).accuracy_std == pytest.approx(0.1 / math.sqrt(2))
+    assert of(1).accuracy_std is None
+
+
+def test_regret_that_equals_the_tolerance_has_held() -> None:
+    rows = [constant(1.0 if cell == CENTRE else 2.0) for cell in SPACE.cells]
+    found = judge(landscape(), Landscape.of(SPACE.cells, rows), CENTRE, SPACE, tolerance=0.0)
+    assert found.label is VerdictLabel.HELD
+
+
+def test_half_of_the_layers_is_not_shallow() -> None:
+    cases = ((9, 4, True), (10, 5, False), (9, 5, False), (9, None, None), (None, None, None))
+    for layers, learned, shallow in cases:
+        assert Verdict(layers=layers, layers_learned=learned).shallow is shallow
+
+
 def everywhere(status: Status, *cells: Cell, seeds: tuple[int, ...] = (0, 1, 2)) -> Any:
     return {(cell, seed): status for cell in cells for seed in seeds}
 
