@@ -1,6 +1,7 @@
 """Mutation testing: change one operator or number at a time, and see whether the tests notice.
 
     python benchmarks/mutation.py [TARGET ...] [--sample 40] [--seed 0] [--jobs 2] [--list]
+    python benchmarks/mutation.py judge --at results/landscape.py:159    # after a new test
 
 A mutant is killed if one of its target's tests fails or takes longer than --limit seconds. Every
 mutant is a forked process that has the heavy libraries loaded, replaces one module's source while
@@ -120,7 +121,12 @@ def main() -> int:
     failed = False
     for name in options.targets or TARGETS:
         target = TARGETS[name]
-        found = [mutant for file in target.files for mutant in mutants(file)]
+        found = [
+            mutant
+            for file in target.files
+            for mutant in mutants(file)
+            if not options.at or f"{file}:{mutant.line}" in options.at
+        ]
         chosen = rng.sample(found, min(options.sample or len(found), len(found)))
         if options.list:
             print(f"{name}: {len(found)} mutants")
@@ -144,6 +150,7 @@ def parse() -> argparse.Namespace:
     found = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     found.add_argument("targets", nargs="*", help=f"default: all of {', '.join(TARGETS)}")
     found.add_argument("--sample", type=int, default=0, help="mutants of each (default: all)")
+    found.add_argument("--at", nargs="+", metavar="FILE:LINE", help="only mutants of these lines")
     found.add_argument("--seed", type=int, default=0, help="of the sample (default 0)")
     found.add_argument("--jobs", type=int, default=2, help="mutants at the same time (default 2)")
     found.add_argument("--limit", type=float, default=300, help="seconds of a mutant (300)")

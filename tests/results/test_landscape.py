@@ -81,7 +81,8 @@ def test_cell_without_trained_seeds_in_a_resample_is_not_its_best() -> None:
 def test_landscape_without_trained_cells_has_no_losses() -> None:
     ranking = rank(landscape([DIVERGED, DIVERGED]))
     assert np.isnan(ranking.loss).all()
-    assert Landscape.of([], []).losses.shape == Landscape.of([], []).statuses.shape == (0, 0)
+    none = Landscape.of([], [])
+    assert none.losses.shape == none.accuracies.shape == (0, 0)
 
 
 def test_ties_go_to_the_lower_beta() -> None:
