@@ -208,6 +208,7 @@ def test_multiply_add_is_two_operations() -> None:
     [
         (15, 8, 15.0, [5, 5, 5]),  # two groups would have two sizes
         (25, 8, 6.25, [5, 5, 5, 5, 5]),  # the share asks for as many groups as `most`
+        (9, 6, 9.0, [4, 5]),  # one size would be 3, at most half of the largest
     ],
 )
 def test_prefers_groups_of_one_size(
