@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from fewer import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from property_tests import examples
 
 import results
 from pccore.data import DatasetError

@@ -28,6 +28,7 @@ def test_list_shows_every_recipe_with_estimates(tmp_path, monkeypatch, capsys):
     assert all(row["small"]["seconds"] > 0 and row["full"]["gpu_hours"] > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_run_writes_figures_rows_and_verdicts(tmp_path, monkeypatch, capsys):
     assert mupc(monkeypatch, tmp_path, "run", CHEAP) == 0
     assert "toy-landscape" in capsys.readouterr().out

@@ -145,6 +145,7 @@ def test_doctor_measures_this_machine(tmp_path: Path) -> None:
     assert facts["datasets"]["digits"] == "embedded"
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_run_on_a_ray_cluster_finds_the_same(home: Path, tmp_path: Path, ray_cluster: None) -> None:
     import ray

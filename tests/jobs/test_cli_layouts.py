@@ -63,6 +63,7 @@ def test_measured_layout_is_stored_and_used_on_request(
         assert entry["candidates"] == []
 
 
+@pytest.mark.slow
 def test_measurement_is_printed_in_json(
     spec: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fewer import examples
 from hypothesis import Phase, example, given
 from hypothesis import strategies as st
 from pc_problems import energy
-from property_tests import examples
 
 import pccore
 

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fewer import examples
 from hypothesis import given
 from inference_problems import LINEAR, TANH, assert_close, dense_system, infer, problem
-from property_tests import examples
 
 import pccore
 from pccore.inference import AugmentedLagrangian, GradientDescent, Nesterov

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fewer import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from pc_problems import accuracy_on_digits, assert_close, energy, equilibrium, problem, random_like
-from property_tests import examples
 
 import pccore
 from pccore.inference import GaussNewton, GradientDescent

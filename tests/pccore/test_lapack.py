@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import jax.scipy.linalg as jsl
 import numpy as np
 import pytest
+from fewer import cases
 
 from pccore.linalg import lapack
 
@@ -115,8 +116,8 @@ def test_empty_batch() -> None:
     assert jax.vmap(lapack.solve_lower)(lower(2)[:0], drawn(0, 5, 3)).shape == (0, 5, 3)
 
 
-@pytest.mark.parametrize("batch", [(), (4,), (2, 4)])
-@pytest.mark.parametrize("K", [1, 2, 10])
+@pytest.mark.parametrize("batch", cases([(2, 4), (), (4,)], 2))
+@pytest.mark.parametrize("K", cases([1, 10, 2], 2))
 def test_small_systems(batch: tuple[int, ...], K: int) -> None:
     with jax.enable_x64(True):
         A, b = drawn(*batch, K, K), drawn(*batch, K, seed=1)

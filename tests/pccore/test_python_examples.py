@@ -20,6 +20,7 @@ def test_discriminative(main):
     assert main(steps=100) > 0.9
 
 
+@pytest.mark.slow
 def test_generative(main, capsys):
     assert main(steps=300) > 0.8
     assert capsys.readouterr().out.count("#") > 100
@@ -31,6 +32,7 @@ def test_unsupervised(main):
     assert reconstructed < by_components + 0.2 * (mean_image - by_components)
 
 
+@pytest.mark.slow
 def test_completion(main, tmp_path):
     picture = tmp_path / "completion.png"
     errors = main(steps=400, path=str(picture))

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pc_problems as problems
 import pytest
+from fewer import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from property_tests import examples
 
 import pccore
 from pccore.linalg.blocktridiagonal import BlockTridiagonal

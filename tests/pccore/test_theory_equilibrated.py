@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pc_problems as problems
 import pytest
+from fewer import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from property_tests import examples
 
 import pccore
 from pccore.networks import linear_solution

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import theory_landscapes as problems
+from fewer import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from property_tests import examples
 
 import pccore
 from pccore.theory import landscape

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fewer import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from property_tests import examples
 
 import pccore
 from pccore.networks.linear_solution import activity_hessian

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import theory_landscapes as problems
+from fewer import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from property_tests import examples
 
 from pccore.theory.saddles import ZeroRankHessian, zero_rank_saddle
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pc_problems as problems
 import pytest
+from fewer import cases
 
 import pccore
 from pccore.relaxation import gradient_steps
@@ -44,7 +45,7 @@ def eigenvalues(network, x, y, config):
     return jax.vmap(sample)(x, y)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", cases(("all-terms", "cross-entropy", "tanh", "one-layer"), 2))
 def test_limit_is_that_of_the_steepest_sample(name):
     network, x, y = problems.problem(CASES[name])
     x = x.at[0].set(1.0)  # away from the kink of relu

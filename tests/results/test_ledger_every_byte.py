@@ -22,7 +22,7 @@ from results.storage.files import (
     parse,
 )
 
-FLIPS = 80
+FLIPS = 160
 """Bits flipped in pages and footer each; of magic number and trailer every bit is flipped."""
 
 
@@ -74,7 +74,7 @@ class Victim:
 @pytest.fixture(
     params=[
         "runs",
-        "compressed curves",
+        pytest.param("compressed curves", marks=pytest.mark.slow),
         pytest.param("compressed runs", marks=pytest.mark.slow),
         pytest.param("curves", marks=pytest.mark.slow),
     ]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from fewer import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger_rows import curve_rows, later, run_row
-from property_tests import examples
 
 import results
 from results import Ledger

@@ -1,0 +1,28 @@
+"""What `make test` leaves to `make check-all`: of costly tests some examples and some cases.
+
+Every example and most cases compile programs of their own, which is what such tests spend their
+time on.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+
+def examples(count: int, **others: Any) -> settings:
+    """Return settings with `count` examples in `make check-all`, and a third of them otherwise."""
+    same = settings.get_current_profile_name() == "same"
+    return settings(max_examples=-(-count // 3) if same else count, **others)
+
+
+def cases(values: Iterable[Any], first: int) -> list[Any]:
+    """Return values of a parameter, of which only the first ones are not marked slow.
+
+    Pass the values that differ most first.
+    """
+    return [
+        pytest.param(value, marks=[] if number < first else [pytest.mark.slow])
+        for number, value in enumerate(values)
+    ]
