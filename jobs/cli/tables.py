@@ -70,7 +70,7 @@ def verdict_table(rows: Sequence[Row], *, intervals: bool = True) -> Table:
     return table
 
 
-def learned(row: Row) -> str:
+def _learned(row: Row) -> str:
     """Return how many layers learned at the transferred cell: "32/129"."""
     count = row.get("layers_learned")
     return MISSING if missing(count) else f"{count:.0f}/{row['layers']:.0f}"
@@ -79,7 +79,7 @@ def learned(row: Row) -> str:
 def _regret(row: Row, intervals: bool) -> tuple[str, ...]:
     """Return how many layers learned and the regret with its interval, or the regret alone."""
     if intervals:
-        return learned(row), with_interval(row, "regret")
+        return _learned(row), with_interval(row, "regret")
     return (number(row["regret"], 2),)
 
 

@@ -191,7 +191,7 @@ class _Group:
 
     def begun(self) -> Progress:
         """Return the progress before the first update; without updates, evaluated."""
-        state = start(self.config, self.seeds)
+        state = start(self.config, initial_networks(self.config, self.seeds))
         tests = [] if self.config.steps else [evaluate(state.network, self.test)]
         spectrum = None
         if self.config.activity_lr is not None:

@@ -126,8 +126,8 @@ def initial_networks(config: TrainingConfig, seeds: UInt[Array, " lanes"]) -> Ab
 
 
 @partial(jax.jit, static_argnames="config")
-def start(config: TrainingConfig, seeds: UInt[Array, " lanes"]) -> LaneState:
-    """Return the state of all lanes before the first update."""
+def start(config: TrainingConfig, networks: AbstractNetwork) -> LaneState:
+    """Return the state of all lanes before the first update, from their initial networks."""
 
     def start(network: AbstractNetwork) -> LaneState:
         return LaneState(
@@ -138,7 +138,7 @@ def start(config: TrainingConfig, seeds: UInt[Array, " lanes"]) -> LaneState:
             alive=jnp.array(True),
         )
 
-    return jax.vmap(start)(initial_networks(config, seeds))
+    return jax.vmap(start)(networks)
 
 
 @jax.jit

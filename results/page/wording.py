@@ -167,13 +167,9 @@ def _headline(name: str, verdicts: pd.DataFrame) -> Headline:
     several = verdicts["width"].nunique() > 1
     parts = [_clause(each, verdicts[verdicts["verdict"].eq(each)], several) for each in labels]
     sentence = f"{'; '.join(parts)}.{_accuracy_at_deepest(verdicts)}"
-    if _shallow(verdicts):
+    if verdicts["shallow"].eq(True).any():
         labels.append(SHALLOW)
     return Headline(name, labels, sentence[0].upper() + sentence[1:])
-
-
-def _shallow(verdicts: pd.DataFrame) -> bool:
-    return bool(verdicts["shallow"].eq(True).any())
 
 
 def _clause(verdict: str, verdicts: pd.DataFrame, several_widths: bool) -> str:

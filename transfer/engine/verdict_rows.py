@@ -39,8 +39,6 @@ def verdict_row(
     """
     tune = plan.experiment.tune
     drift = verdict.drift or {}
-    predicted = rule.predicted[shape].rates if shape in rule.predicted else {}
-    exponents = rule.law.exponents if rule.law else {}
     return {
         "experiment": plan.experiment.name,
         "variant": arm.variant.name,
@@ -74,21 +72,22 @@ def verdict_row(
         "created": datetime.now(UTC),
         "spec": json.dumps(plan.experiment.to_dict(), sort_keys=True),
         "rule": rule.rule,
-        **{
-            name: value
-            for rate in RATES
-            for name, value in _estimate(rate, predicted.get(rate)).items()
-            if name != rate  # the rounded rate, which ran, is above
-        },
-        **{
-            name: value
-            for rate in RATES
-            for size in SIZES
-            for name, value in _estimate(
-                f"{rate}_{size}_exponent", exponents.get(rate, {}).get(size)
-            ).items()
-        },
+        **_prediction(rule, shape),
     }
+
+
+def _prediction(rule: RulePredictions, shape: Shape) -> dict[str, float | None]:
+    """Return the bounds of the predicted rates, and the exponents of the law with theirs."""
+    rates = rule.predicted[shape].rates if shape in rule.predicted else {}
+    exponents = rule.law.exponents if rule.law else {}
+    found: dict[str, float | None] = {}
+    for rate in RATES:
+        found |= _estimate(rate, rates.get(rate))
+        del found[rate]  # the row has the rounded rate, which ran
+        for size in SIZES:
+            power = exponents.get(rate, {}).get(size)
+            found |= _estimate(f"{rate}_{size}_exponent", power)
+    return found
 
 
 def law_rows(plan: Plan, arm: Arm, law: Law | None) -> list[Row]:
