@@ -12,9 +12,9 @@ from hypothesis import settings
 
 
 def examples(count: int, **others: Any) -> settings:
-    """Return settings with `count` examples in `make check-all`, and a third of them otherwise."""
+    """Return settings with `count` examples in `make check-all`, otherwise with a quarter."""
     same = settings.get_current_profile_name() == "same"
-    return settings(max_examples=-(-count // 3) if same else count, **others)
+    return settings(max_examples=-(-count // 4) if same else count, **others)
 
 
 def cases(values: Iterable[Any], first: int) -> list[Any]:
@@ -26,3 +26,11 @@ def cases(values: Iterable[Any], first: int) -> list[Any]:
         pytest.param(value, marks=[] if number < first else [pytest.mark.slow])
         for number, value in enumerate(values)
     ]
+
+
+ray_later = pytest.mark.parametrize(
+    "make_pool",
+    ["local", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])],
+    indirect=True,
+)
+"""Mark of tests that `make test` runs on the local pool alone."""

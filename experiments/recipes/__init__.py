@@ -6,6 +6,7 @@ from experiments.recipes.conditioning import CONDITIONING
 from experiments.recipes.conditioning_training import CONDITIONING_TRAINING
 from experiments.recipes.deepest import DEEPEST
 from experiments.recipes.depth import DEPTH
+from experiments.recipes.effective_depth import EFFECTIVE_DEPTH
 from experiments.recipes.equilibrated_energy import EQUILIBRATED_ENERGY
 from experiments.recipes.euler_heun import EULER_HEUN
 from experiments.recipes.exact_inference import EXACT_INFERENCE
@@ -19,6 +20,7 @@ from experiments.recipes.one_unit import ONE_UNIT
 from experiments.recipes.one_unit_inference import INFERENCE
 from experiments.recipes.one_unit_updates import UPDATES
 from experiments.recipes.optima import OPTIMA
+from experiments.recipes.published_depth import PUBLISHED_DEPTH
 from experiments.recipes.random_matrices import RANDOM_MATRICES
 from experiments.recipes.saddle_escape import SADDLE_ESCAPE
 from experiments.recipes.saddle_landscapes import SADDLE_LANDSCAPES
@@ -55,6 +57,8 @@ _ALL = (
     *TRAJECTORIES,
     *INFERENCE_TIME,
     *EULER_HEUN,
+    *EFFECTIVE_DEPTH,
+    *PUBLISHED_DEPTH,
 )
 
 RECIPES: Registry[Recipe] = Registry("recipe", {recipe.name: recipe for recipe in _ALL})

@@ -51,6 +51,7 @@ def test_local_threads_are_capped() -> None:
     assert 0 < float(done.stdout) < AT_MOST_ONE_CORE
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_ray_workers_are_capped(make_ray_pool: MakePool) -> None:
     pool = make_ray_pool(workers=1, train=trainers.cores_used)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pool_trainers as trainers
 import pytest
+from fewer import ray_later
 from pool_trainers import SMALL, MakePool, collect_all, facts_of, group, wait_for
 
 import pccore
@@ -25,6 +26,7 @@ def test_returns_every_group_once_with_lanes_in_order(make_pool: MakePool) -> No
         ]
 
 
+@ray_later
 def test_results_do_not_depend_on_order_of_submission(make_pool: MakePool) -> None:
     pool = make_pool(workers=2)
     groups = [group(f"g{i}", (i, i + 10)) for i in range(3)]
@@ -56,6 +58,7 @@ def test_trains_like_pccore(make_pool: MakePool) -> None:
     assert trained.worker.device
 
 
+@ray_later
 @pytest.mark.parametrize(
     ("dataset", "options", "cause"),
     [
@@ -101,6 +104,7 @@ def test_collect_returns_after_timeout(make_pool: MakePool, tmp_path: Path) -> N
     assert len(collect_all(pool, 1)) == 1
 
 
+@ray_later
 def test_close_drops_pending_groups_and_is_idempotent(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(workers=1, train=trainers.naps)
     for i in range(100):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fewer import ray_later
 from pool_trainers import PATIENCE, SMALL, MakePool, collect_all, group
 
 import pccore
@@ -154,6 +155,7 @@ def test_preempted_worker_saves_at_once(
     same_bits(result, unbroken)
 
 
+@ray_later
 def test_closed_pool_saves_its_group_and_the_next_continues(
     make_pool: MakePool, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:

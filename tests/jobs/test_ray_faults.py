@@ -80,6 +80,7 @@ def test_busy_worker_is_kept(make_ray_pool: MakePool, tmp_path: Path) -> None:
     assert announced == []
 
 
+@pytest.mark.slow
 def test_run_that_always_kills_its_worker_fails_alone(
     make_ray_pool: MakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

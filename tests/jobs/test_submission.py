@@ -57,6 +57,7 @@ def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_killed_job_continues_when_submitted_again(
     head: Head, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -125,6 +125,7 @@ def test_layouts_equal_reference_in_float64(config, steps, batch, pick):
                 np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=of_g)
 
 
+@pytest.mark.slow
 @examples(4, phases=UNSHRUNK)
 @given(
     depth=st.sampled_from([4, 12, 24]),

@@ -125,7 +125,7 @@ def test_augmented_lagrangian_follows_its_definition(name):
 
 
 @pytest.mark.parametrize("scheme", BOTH)
-@examples(15)
+@examples(8)
 @given(
     depth=st.integers(1, 12),
     steps=st.integers(1, 30),

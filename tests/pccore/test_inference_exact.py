@@ -164,6 +164,7 @@ def test_rejects_relaxation_without_closed_form():
         ExactSolution().infer(TupleRelaxation.of(network, x, y), BETA)
 
 
+@pytest.mark.slow
 def test_exact_inference_trains_a_deep_standard_network():
     """Thesis C.3.6, figure C.15: the training loss of SP falls steadily at depth 32."""
     data = pccore.data.load("digits")

@@ -97,6 +97,7 @@ def test_one_iteration_solves_linear_networks(config, weighted):
     assert inference.residual < 1e-10
 
 
+@pytest.mark.slow
 def test_one_iteration_solves_linear_networks_with_longer_skips():
     network, x, y = problem(replace(LINEAR, depth=5, skip=2))
     _, z, _ = infer(GaussNewton(), stacked, network, x, y)
@@ -201,6 +202,7 @@ def test_networks_and_solvers_agree():
             assert_close(z, expected, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_conjugate_gradients_converge_in_rank_plus_one_steps():
     """The rank of J P^-1 J' is at most that of the last layer's weights, here 5 of 80 outputs."""
     network, x, y = problem(replace(CONFIG, output_size=80))
@@ -312,6 +314,7 @@ def test_given_start_and_observed_iterations():
     assert_close(observed(network, given), jnp.stack([given, one.departure, two.departure]))
 
 
+@pytest.mark.slow
 def test_vmapped_lanes_equal_single_networks():
     """Lanes differ in the number of trials of a step and of conjugate-gradient steps."""
     network, x, y = problem(VARIANTS["plain-relu"])

@@ -217,6 +217,7 @@ def test_backpropagation_equals_loss_gradient():
     jax.tree.map(assert_close, gradients, jax.grad(loss)(network))
 
 
+@pytest.mark.slow
 def test_float32_resolves_gradients_below_rounding_of_plain_descent():
     """Plain descent recomputes errors that are zero, with rounding noise of 1e-7. In the lower half
     of a deep network, exact errors are far smaller."""

@@ -69,6 +69,7 @@ def test_values_and_derivatives_match_autodiff(w, weighted):
         np.testing.assert_allclose(mine[f"{name}_hessian"], hessian, **EXACT)
 
 
+@pytest.mark.slow
 @examples(15)
 @given(DEPTHS, st.sampled_from([-1.0, 2.0]), st.integers(0, 999))
 def test_energy_minima_are_flatter_by_the_rescaling(L, slope, seed):
@@ -105,6 +106,7 @@ def test_energy_has_no_minimum_if_no_chain_fits_the_targets():
     assert energies[-1] < 1e-7 * losses[0]
 
 
+@pytest.mark.slow
 def test_deep_chains_match_autodiff():
     chain = LinearChain.of(*batch())
     w = jnp.asarray(np.random.default_rng(0).uniform(0.9, 1.1, size=65))

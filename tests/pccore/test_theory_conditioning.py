@@ -170,6 +170,7 @@ def test_largest_eigenvalue_of_batch_is_maximum_over_samples():
     problems.assert_close(largest, max(each), rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_bracket_without_factorisation():
     """With smooth activations and long skips, Lanczos on H_z bounds eigenvalues from within."""
     network, x, y = problems.problem(config((4, 3, 3, 2), activation="tanh", skip=2))
@@ -206,6 +207,7 @@ def test_piecewise_linear_activations_have_no_second_derivative():
         assert (np.abs(bend).max() == 0) == (name in PIECEWISE_LINEAR)
 
 
+@pytest.mark.slow
 def test_vmapped_lanes_match_single_runs():
     network, x, y = problems.problem(config((3, 4, 3, 2), activation="relu"))
     x, y = x[1:], y[1:]  # without the sample at the kinks of activations
@@ -252,6 +254,7 @@ def test_lanczos_error_bound_when_stopped_early():
     assert float(found.high) == pytest.approx(edges.high, rel=0.1)
 
 
+@pytest.mark.slow
 def test_block_products_equal_the_dense_matrix():
     keys = jax.random.split(jax.random.key(0), 3)
     root = jax.random.normal(keys[0], (4, 3, 3))

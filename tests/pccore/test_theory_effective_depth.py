@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fewer import cases
-from hypothesis import given, settings
+from fewer import cases, examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 import pccore
@@ -68,7 +68,7 @@ def test_errors_are_those_of_a_wide_network(scheme, rate, activation):
     np.testing.assert_allclose(found, np.abs(share) * size, rtol=0.25)
 
 
-@settings(max_examples=4)
+@examples(8)
 @given(
     scheme=st.sampled_from(SCHEMES),
     per_layer=st.sampled_from([0.5, 1, 2]),

@@ -105,6 +105,7 @@ def test_expansion_is_exact_for_linear_networks():
     assert error > 1e-3 * of
 
 
+@pytest.mark.slow
 def test_expansion_of_sequence_networks():
     """The general network of the same layers has the same expansion."""
     network, x, y = problems.problem(PLAIN)

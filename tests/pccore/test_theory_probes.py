@@ -40,6 +40,7 @@ def test_inference_flow_ends_at_the_equilibrated_energy(residual):
     assert early["numerical_energy"] > 1.001 * early["equilibrated_energy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES, ids=["loss", "energy"])
 def test_weight_gradient_norm_matches_autodiff(rule):
     network, x, y = problem()
