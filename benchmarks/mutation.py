@@ -289,7 +289,8 @@ def start(mutant: Mutant | None, tests: Sequence[str]) -> int:
                 sys.meta_path.insert(0, Replaced(mutant))
             import pytest
 
-            status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+            arguments = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
+            status = int(pytest.main([*arguments, *tests]))
         finally:
             os._exit(status)
     return process
