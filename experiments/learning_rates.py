@@ -9,7 +9,7 @@ AUTHORS_BP = {"linear": 0.001, "tanh": 0.01, "relu": 0.01}
 AUTHORS_FASHION = (0.05, 0.5)
 
 # the optima at N = 64 over 200 updates, used by chapter 5's small recipes: found by the recipe
-# `optima` at 8 layers and, for beta = 5, by examples/mnist.yaml at more layers
+# `optima` at 8 layers and, for beta = 5, by examples/mnist-descent.yaml at more layers
 # (docs/decisions/transfer-experiments.md)
 OUR_BETAS = (10, 5)
 OURS_BP = {"linear": 0.01, "tanh": 0.05, "relu": 0.05}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transfer import Run
 
 FOUR = ("sp", "sp with skips", "orthogonal", "mupc")
-# eta and beta: muPC's as tuned at 8 layers (examples/mnist.yaml); the others from C.4 and that file
+# eta and beta: muPC's as in examples/mnist-descent.yaml at 8 layers; the others from C.4 and there
 RATES = {"mupc": (0.1, 10.0)} | dict.fromkeys(("sp", "sp with skips", "orthogonal"), (1e-3, 5.0))
 
 

@@ -74,7 +74,9 @@ def predicted_changes(
     Args:
         config: the training.
         weight_lr: eta.
-        activity_lr: beta; None for rules that do not use it.
+        activity_lr: beta; None for rules that do not use it, and if it is set from the spectrum,
+            of which the largest eigenvalue is then taken from the recursion (4 in deep muPC
+            networks with skips; measured 4.2 to 4.9).
 
     Returns:
         NaN if inference blows up. None where no prediction is known: other networks, rules, schemes
@@ -87,9 +89,11 @@ def predicted_changes(
         return None
     if config.penalties or not _is_covered(network):
         return None
+    sizes = _Sizes.of(network)
     rate = math.nan if activity_lr is None else activity_lr / config.batch_size
+    if config.activity_lr is not None:
+        rate = config.activity_lr.scale / _largest_curvature(config.rule, sizes)
     with np.errstate(over="ignore", invalid="ignore"):
-        sizes = _Sizes.of(network)
         reached = _reached(config.rule, sizes, rate)
         if reached is None:
             return None
@@ -218,13 +222,26 @@ def _reached(rule: LearningRule, sizes: _Sizes, rate: float) -> Layers | None:
     return _inferred(scheme, sizes, rate)
 
 
+def _changes(sizes: _Sizes, errors: Layers) -> Layers:
+    """Return dq_l / r of a step of descent."""
+    moves = np.diff(errors)
+    return np.append(moves, 0) - sizes.gains * np.append(0, moves)
+
+
+def _largest_curvature(rule: LearningRule, sizes: _Sizes) -> float:
+    """Return lambda_max of the energy that inference descends, in the recursion."""
+    if isinstance(rule, PredictiveCoding) and isinstance(rule.inference, ErrorBased):
+        return 1.0
+    columns = [_changes(sizes, unit * sizes.precisions) for unit in np.eye(len(sizes.gains))]
+    return float(np.abs(np.linalg.eigvals(np.array(columns))).max())
+
+
 def _inferred(scheme: InferenceScheme, sizes: _Sizes, rate: float) -> Layers | None:
     """Return s_l after all steps of a scheme that takes gradient steps."""
-    p, gains = sizes.precisions, sizes.gains
+    p = sizes.precisions
 
     def descended(residuals: Layers, multipliers: Layers | float = 0.0) -> Layers:
-        moves = rate * np.diff(p * (residuals + multipliers))
-        return residuals + np.append(moves, 0) - gains * np.append(0, moves)
+        return residuals + rate * _changes(sizes, p * (residuals + multipliers))
 
     residuals = np.zeros(len(p))
     residuals[-1] = 1

@@ -88,6 +88,18 @@ def test_as_many_layers_learn_as_predicted(scheme, per_layer, depth, width, batc
         assert predicted == pytest.approx(outcome.layers_learned, abs=LAYERS_OFF), lane
 
 
+@pytest.mark.parametrize("scheme", cases(SCHEMES, first=1))
+def test_as_many_learn_as_predicted_where_beta_comes_from_the_spectrum(scheme):
+    """The recursion's lambda_max is 4; at 16 layers of this width 4.7 is measured."""
+    spectral = pccore.SpectralActivityLr(remeasure=0)
+    trained = replace(config(16, scheme(8)), activity_lr=spectral)
+    lane = pccore.Lane(0.1, None, 0)
+    [outcome] = pccore.fit_many(trained, DIGITS, [lane])
+    assert outcome.layers_learned < 17
+    found = predicted_layers(trained, lane.weight_lr, None)
+    assert found == pytest.approx(outcome.layers_learned, abs=LAYERS_OFF)
+
+
 def test_prediction_agrees_with_published_depths():
     """Matrices that learned of digits (docs/concepts.md) and MNIST networks, measured before."""
     digits = {8: 9, 16: 12, 32: 16, 64: 22, 128: 31}

@@ -86,7 +86,7 @@ def test_thesis_trains_for_one_epoch() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist"])
+@pytest.mark.parametrize("name", ["descent", "mnist-descent"])
 def test_small_examples_search_the_grid_of_the_thesis(name: str) -> None:
     job = plan(name)
     arms = {arm.variant.name: arm for arm in job.arms}

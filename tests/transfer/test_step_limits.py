@@ -15,7 +15,7 @@ from pccore import Outcome, Reading, Status, TrainingConfig
 from transfer import Cell, Experiment, SpecError, run
 from transfer.search.samplers import SAMPLERS
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.yaml"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "descent.yaml"
 BETAS = [0.1, 1, 10, 100, 1000]
 
 
