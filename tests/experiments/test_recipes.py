@@ -28,7 +28,7 @@ def test_recipes_have_texts_and_sources(name):
     for scale in Scale:
         assert recipe.at(scale).text
     for claim in recipe.claims:
-        assert claim.source.startswith(("T", "P"))
+        assert claim.source.startswith(("T", "P", "S", "F", "ours"))
         assert all((claim.text, claim.target, claim.tolerance))
     assert len({claim.text for claim in recipe.claims}) == len(recipe.claims)
 
