@@ -1,7 +1,6 @@
 """Execution of recipes; runs that the ledger has are not repeated."""
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,5 +67,5 @@ def _calculate(setting: Setting, name: str, ledger: "Ledger", data_dir: Path | N
     ]
     seconds = time.perf_counter() - clock
     rows.append({**stamp, "quantity": CALCULATED, "value": seconds, "unit": "s"})
-    now = datetime.now(UTC)
+    now = ledger.now()
     ledger.append_measurements([{"created": now, **row} for row in rows])

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import uuid4
 
 import pandas as pd
@@ -11,8 +12,19 @@ import pyarrow.fs as pafs
 
 from results.errors import LedgerError, unknown
 from results.schema.tables import TABLES, Table
+from results.storage.checkpoints import FOLDER as CHECKPOINTS
 from results.storage.checkpoints import Checkpoints
-from results.storage.choosing import DECIDING, best_details, best_runs, distinct, in_order, newest
+from results.storage.choosing import (
+    DECIDING,
+    SPECIFIED,
+    best_details,
+    best_runs,
+    distinct,
+    in_order,
+    newest,
+    of_newest_spec,
+)
+from results.storage.clock import Clock
 from results.storage.compaction import compact
 from results.storage.files import encode
 from results.storage.filters import Filters, expression, split
@@ -91,6 +103,7 @@ class Ledger:
         self.checkpoints = Checkpoints(folder)
         self._folder = folder
         self._reader = Reader(folder)
+        self._clock = Clock(self._reader)
 
     def __repr__(self) -> str:
         return f"results.open({self._folder.shown!r})"
@@ -172,10 +185,15 @@ class Ledger:
         """Return verdicts: one row per experiment, variant, data set, activation, target and rule.
 
         Args:
-            latest: whether to return only the newest verdict of each; otherwise all of them.
+            latest: whether to return only the newest verdict of each, and of a name that was used
+                for several specs only those of the newest one; otherwise all verdicts.
             **filters: `column=value` or `column=[values]`.
         """
-        return self._newest(VERDICTS, latest, filters)
+        if not latest:
+            return self._newest(VERDICTS, latest, filters)
+        fixed, others = split(filters, SPECIFIED)
+        rows = of_newest_spec(newest(VERDICTS, self._reader.read(VERDICTS, fixed)))
+        return _frame(VERDICTS, _only(VERDICTS, rows, others))
 
     def measurements(self, latest: bool = True, **filters: object) -> pd.DataFrame:
         """Return measurements: one row per quantity and everything that determines it.
@@ -193,11 +211,32 @@ class Ledger:
             names.update(self._reader.read(table, columns=["experiment"])["experiment"].to_pylist())
         return sorted(names)
 
+    def now(self) -> datetime:
+        """Return the time for new rows: the present, or just after the newest row if that is later.
+
+        Rows are ordered by these times, in `recorded` and `created`, so that what is written later
+        counts whatever the clocks of the writing machines say.
+        """
+        with self._folder.reading():
+            return self._clock.now()
+
+    def ensure_writable(self) -> None:
+        """Try to write to every folder of the ledger; the files are deleted again.
+
+        Raises:
+            LedgerError: a folder cannot be written to.
+        """
+        for name in ("", *TABLES, CHECKPOINTS):
+            self._folder.try_writing(name)
+
     def compact(self) -> int:
         """Merge small files; return by how many files there are fewer.
 
         Other processes may read and write meanwhile. Killed at any moment, it loses no row and
         counts none twice.
+
+        Raises:
+            LedgerError: a file cannot be read, written or deleted. No row is lost then.
         """
         with self._folder.reading():
             return sum(compact(self._reader, table) for table in TABLES.values())
@@ -303,13 +342,17 @@ def _tie(runs: pa.Table, curves: pa.Table, layers: pa.Table) -> list[pa.Table]:
             raise LedgerError(f"{what} is of run {min(foreign)!r}, which is not among the runs")
         detailed |= described
     here = uuid4().hex[:16]
-    of_run = {
-        run_id: here if group is None and run_id in detailed else group
+    own = [
+        here if group is None and run_id in detailed else group
         for run_id, group in zip(run_ids, groups, strict=True)
-    }
+    ]
+    of_run = dict(zip(run_ids, own, strict=True))
     return [
-        _with_groups(rows, [of_run[run_id] for run_id in rows["run_id"].to_pylist()])
-        for rows in (runs, curves, layers)
+        _with_groups(runs, own),
+        *(
+            _with_groups(rows, [of_run[run_id] for run_id in rows["run_id"].to_pylist()])
+            for rows in (curves, layers)
+        ),
     ]
 
 

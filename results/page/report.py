@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results.errors import because
+from results.storage.permissions import may_replace, try_folder
 from results.vocabulary import ZERO_SHOT
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from results.page.wording import Headline
 
 CSS_PIXELS_PER_INCH = 100
+PAGE = "index.html"
 
 
 class ReportError(ValueError):
@@ -60,6 +62,7 @@ class View:
     section: Section
     headlines: list[Headline]
     verdicts: list[VerdictGroup]
+    older: Table | None
     landscapes: list[Image]
     laws: Image | None
     scaling: Image | None
@@ -89,13 +92,13 @@ def report(ledger: Ledger, out_dir: str | Path, experiment: str | None = None) -
     from results.page.sections import collect
 
     out = Path(out_dir)
-    _check_writable(out)
+    ensure_writable(out)  # before drawing, which takes seconds
     sections = collect(ledger, experiment)
     views = [_view(*pair) for pair in zip(sections, _anchors(sections), strict=True)]
     html = _render(views).encode("utf-8")
     images = {image.name: image.png for view in views for image in _images(view)}
     _publish(out, images, html)
-    return out / "index.html"
+    return out / PAGE
 
 
 def _view(section: Section, anchor: str) -> View:
@@ -106,6 +109,7 @@ def _view(section: Section, anchor: str) -> View:
         section=section,
         headlines=wording.headlines(section),
         verdicts=verdict_table.verdict_groups(section),
+        older=run_tables.older_table(section),
         landscapes=_landscapes(section, anchor),
         laws=_laws(section, anchor),
         scaling=_scaling(section, anchor),
@@ -266,18 +270,33 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-")
 
 
-def _check_writable(out: Path) -> None:
-    """Raise ReportError before drawing, which takes seconds, if `out` or a parent is a file."""
+def ensure_writable(out: Path) -> None:
+    """Check that a report can be written to a folder, before work whose result it shows.
+
+    Raises:
+        ReportError: a parent is a file, the folder cannot be made or written to, or it holds the
+            report of another user and has the sticky bit.
+    """
     for place in (out, *out.parents):
         if place.exists():
             if not place.is_dir():
-                raise ReportError(f"cannot write the report into {str(out)!r}: {place} is a file")
-            return
+                raise _refusal(out, f"{place} is a file")
+            break
+    try:
+        try_folder(out)
+    except OSError as error:
+        raise _refusal(out, because(error)) from error
+    if not may_replace(out / PAGE):
+        raise _refusal(out, "the report there is another user's")
+
+
+def _refusal(out: Path, reason: str) -> ReportError:
+    return ReportError(f"cannot write the report into {str(out)!r}: {reason}")
 
 
 def _publish(out: Path, images: dict[str, bytes], html: bytes) -> None:
     """Write all files under hidden names, then rename them: figures first, the page last."""
-    files = {**images, "index.html": html}
+    files = {**images, PAGE: html}
     hidden = {name: out / f".{name}.part" for name in files}
     made = [place for place in (out, *out.parents) if not place.exists()]
     try:
@@ -288,7 +307,7 @@ def _publish(out: Path, images: dict[str, bytes], html: bytes) -> None:
             hidden[name].replace(out / name)
     except OSError as error:
         _withdraw(list(hidden.values()), made)
-        raise ReportError(f"cannot write the report into {str(out)!r}: {because(error)}") from error
+        raise _refusal(out, because(error)) from error
 
 
 def _withdraw(parts: list[Path], folders: list[Path]) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from results.durations import duration
-from results.figures.cells import by_shape
+from results.figures.cells import by_shape, cell_of, records
 from results.figures.panels import leading, transferred
 from results.figures.style import label, rank
-from results.page.wording import listing, loss, number, percent, size, whole
+from results.page.wording import listing, loss, number, percent, rates, size, whole
 from results.shapes import Shape
 from results.vocabulary import ZERO_SHOT, OutcomeLabel
 
@@ -76,6 +76,29 @@ def _moved_row(variant: str, shape: Shape, runs: pd.DataFrame) -> list[str]:
 
 def _spread(values: pd.Series) -> str:
     return loss(values.mean(), values.std(ddof=1))
+
+
+def older_table(section: Section) -> Table | None:
+    """Return the verdicts of older specs of the name; None if there are none."""
+    if section.older.empty:
+        return None
+    columns = ["variant", "target", "rule", "older verdict", "transferred cell", "judged"]
+    rows = [
+        [
+            label(v["variant"]),
+            size(Shape(int(v["width"]), int(v["depth"]))),
+            v["rule"].replace("_", " "),
+            str(v["verdict"]),
+            rates(cell_of(v)),
+            v["created"].strftime("%Y-%m-%d %H:%M UTC"),
+        ]
+        for v in records(section.older)
+    ]
+    caption = (
+        "Older verdicts, by specs that had this name before: their targets are not in the newest "
+        "spec"
+    )
+    return Table(caption, columns, rows, headers=2)
 
 
 def counts_table(runs: pd.DataFrame) -> Table:

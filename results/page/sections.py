@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from results.figures.cells import (
 )
 from results.figures.panels import at_transferred, tuned_shape
 from results.figures.style import rank
+from results.page.newest import newest_runs, order, split_verdicts
 from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS, VERDICTS, Column
 from results.shapes import Shape
 from results.vocabulary import RATES, OutcomeLabel
@@ -51,11 +53,12 @@ class Section:
         dataset: name of the data set.
         activation: name of the activation.
         runs: its runs, one per cell, seed and shape; numbers as float64.
-        verdicts: its newest verdicts; numbers as float64.
+        verdicts: the newest verdicts of its newest spec; numbers as float64.
+        older: verdicts of older specs on targets that the newest one does not have.
         curves: training curves of the runs at the transferred cells.
         layers: changes of the layers of these runs.
         measured: quantities of fitted laws; numbers as float64.
-        superseded: number of runs left out, as a newer one has the same cell, seed and shape.
+        superseded: number of runs left out, which are of older specs.
         differs: settings, by column, that differ from other sections of the experiment.
     """
 
@@ -64,6 +67,7 @@ class Section:
     activation: str
     runs: pd.DataFrame
     verdicts: pd.DataFrame
+    older: pd.DataFrame
     curves: pd.DataFrame
     layers: pd.DataFrame
     measured: pd.DataFrame
@@ -110,12 +114,13 @@ def collect(ledger: Ledger, experiment: str | None) -> list[Section]:
 
 def _sections(ledger: Ledger, experiment: str) -> list[Section]:
     import numpy as np
+    import pandas as pd
 
     runs = settle(_typed(ledger.runs(experiment=experiment), RUNS))
     runs = runs.dropna(
         subset=["variant", "width", "depth", "weight_lr"]
     )  # the others belong to no cell
-    verdicts = _typed(ledger.verdicts(experiment=experiment), VERDICTS)
+    verdicts = _typed(ledger.verdicts(latest=False, experiment=experiment), VERDICTS)
     measured = ledger.measurements(experiment=experiment, quantity=list(MEASURED))
     laws = _typed(measured, MEASUREMENTS)
     groups = _groups(runs, verdicts)
@@ -123,14 +128,18 @@ def _sections(ledger: Ledger, experiment: str) -> list[Section]:
     keys = [key for key, _ in groups]
     sections = []
     for g, (key, some) in enumerate(groups):
-        mine = verdicts[owners == g]
-        kept = _newest(some)
+        mine, older = split_verdicts(verdicts[owners == g])
+        chosen, overtaken = newest_runs(some, mine)
+        stale = mine["variant"].isin(overtaken)
+        mine, older = mine[~stale], pd.concat([older, mine[stale]]) if stale.any() else older
+        kept = _newest(chosen)
         section = Section(
             experiment=experiment,
             dataset=str(key[0] or UNKNOWN),
             activation=str(key[1] or UNKNOWN),
             runs=kept,
             verdicts=_ordered(mine),
+            older=_ordered(older),
             curves=_details(ledger.curves, CURVES, at_transferred(kept, mine)),
             layers=_details(ledger.layers, LAYERS, at_transferred(kept, mine)),
             measured=laws[laws["dataset"].eq(str(key[0])) & laws["activation"].eq(str(key[1]))],
@@ -161,7 +170,7 @@ def _groups(runs: pd.DataFrame, verdicts: pd.DataFrame) -> list[tuple[Key, pd.Da
     filled = runs[by].astype(object).where(runs[by].notna(), None)  # NaN is not equal to NaN
     keys = [tuple(row) for row in filled.itertuples(index=False, name=None)]
     groups = [(key, runs[[k == key for k in keys]]) for key in dict.fromkeys(keys)]
-    groups.sort(key=lambda group: (group[0][:2], str(group[1]["started"].max())))
+    groups.sort(key=lambda group: (group[0][:2], order(group[1]).max()))
     there = {key[:2] for key, _ in groups}
     for pair in dict.fromkeys(zip(verdicts["dataset"], verdicts["activation"], strict=True)):
         if pair not in there:
@@ -173,11 +182,14 @@ def _owner(verdict: Record, groups: list[tuple[Key, pd.DataFrame]]) -> int:
     """Return the index of the group whose runs were judged.
 
     Experiment, data set and activation usually leave one group. After a rerun with other settings
-    there are several: then it is the newest whose mean loss at the verdict's cell is its loss.
+    there are several: then it is the one that has a judged run. A verdict that names none is of the
+    newest group whose mean loss at the verdict's cell is its loss.
     """
     pair = (verdict["dataset"], verdict["activation"])
     candidates = [g for g, (key, _) in enumerate(groups) if key[:2] == pair]
-    agreeing = [g for g in candidates if _agrees(verdict, groups[g][1])]
+    judged = set(json.loads(verdict["run_ids"] or "[]"))
+    agreeing = [g for g in candidates if groups[g][1]["run_id"].isin(judged).any()]
+    agreeing = agreeing or [g for g in candidates if _agrees(verdict, groups[g][1])]
     return (agreeing or candidates)[-1]
 
 
@@ -190,14 +202,15 @@ def _agrees(verdict: Record, runs: pd.DataFrame) -> bool:
     shape = Shape(int(verdict["width"]), int(verdict["depth"]))
     here = at_shape(runs[runs["variant"].eq(verdict["variant"])], shape)
     here = here[at_cell(here, cell)]
-    loss = here.loc[here["outcome"].eq(OutcomeLabel.TRAINED), "final_train_loss"].mean()
-    return bool(len(here)) and bool(np.isclose(loss, verdict["loss"], rtol=1e-4, equal_nan=True))
+    loss = here["final_train_loss"].where(here["outcome"].eq(OutcomeLabel.TRAINED))
+    means = loss.groupby(here["inference_steps"], dropna=False).mean()
+    return bool(np.isclose(means, verdict["loss"], rtol=1e-4, equal_nan=True).any())
 
 
 def _newest(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return one run per cell, shape and seed: the last one started."""
-    order = runs.sort_values("started", kind="stable")
-    return order.drop_duplicates([*CELL_KEYS, "seed"], keep="last").reset_index(drop=True)
+    """Return one run per cell, shape and seed: the newest."""
+    ordered = runs.loc[order(runs).sort_values(kind="stable").index]
+    return ordered.drop_duplicates([*CELL_KEYS, "seed"], keep="last").reset_index(drop=True)
 
 
 def _differences(key: Key, keys: list[Key]) -> dict[str, str]:

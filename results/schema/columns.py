@@ -214,6 +214,14 @@ RUNS = (
         )
         for quarter, place in enumerate(("lowest", "second", "third", "highest"), 1)
     ),
+    Column(
+        "recorded",
+        "timestamp",
+        "time at which the run was recorded, later than in every row that its writer knew; null "
+        "where started stands for it",
+        "UTC",
+        since=5,
+    ),
 )
 
 CURVES = (
@@ -313,7 +321,13 @@ VERDICTS = (
         allowed=tuple(VerdictLabel),
     ),
     Column("reason", "string", "reason for the verdict, in one sentence with the numbers"),
-    Column("created", "timestamp", "time of the verdict; the newest counts", "UTC", required=True),
+    Column(
+        "created",
+        "timestamp",
+        "time of the verdict, later than in every row that its writer knew; the newest counts",
+        "UTC",
+        required=True,
+    ),
     Column("spec", "string", "spec of the experiment, as JSON"),
     Column(
         "rule",
@@ -342,6 +356,13 @@ VERDICTS = (
         "whether fewer than half of the layers learned at the transferred cell; null where it was "
         "not recorded",
         since=4,
+    ),
+    Column(
+        "run_ids",
+        "string",
+        "ids of judged runs, one for every shape of the experiment, as JSON; null where they were "
+        "not recorded",
+        since=5,
     ),
 )
 
@@ -381,6 +402,10 @@ MEASUREMENTS = (
     Column("mupc_version", "string", "version of mupc that measured"),
     Column("jax_version", "string", "version of JAX that measured"),
     Column(
-        "created", "timestamp", "time of the measurement; the newest counts", "UTC", required=True
+        "created",
+        "timestamp",
+        "time of the measurement, later than in every row that its writer knew; the newest counts",
+        "UTC",
+        required=True,
     ),
 )

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 import pyarrow as pa
 
-from results.errors import DamagedFileWarning, because
+from results.errors import DamagedFileWarning, LedgerError, because
 from results.storage.folder import Folder
 
 FOLDER = "checkpoints"
@@ -93,11 +93,14 @@ class Checkpoints:
         self._present.add(name)
 
     def remove(self, run_ids: Iterable[str]) -> None:
-        """Delete the checkpoint of a group, if it has one."""
+        """Delete the checkpoint of a group, if it has one; warn if it cannot be deleted."""
         name = _name(run_ids)
         if name in self._present:  # most groups have none, and requests to an object store are slow
             self._present.discard(name)
-            self._folder.remove(f"{FOLDER}/{name}")
+            try:
+                self._folder.remove(f"{FOLDER}/{name}")
+            except LedgerError as error:
+                warnings.warn(f"a checkpoint stays: {error}", RuntimeWarning, stacklevel=2)
 
     def _header(self, name: str) -> Header | None:
         path = self._folder.path(f"{FOLDER}/{name}")

@@ -9,8 +9,11 @@ import pyarrow.compute as pc
 from results.schema.tables import Table
 from results.vocabulary import OutcomeLabel
 
-DECIDING = ("run_id", "experiment", "outcome", "started")
+DECIDING = ("run_id", "experiment", "outcome", "recorded", "started")
 """The columns of runs that `best_runs` needs."""
+
+SPECIFIED = ("experiment", "dataset", "activation")
+"""The columns of verdicts that a spec is newest for."""
 
 # Helper columns; no column of the schema starts with an underscore.
 _FAILED, _ORDER, _PLACE = "_failed", "_order", "_place"
@@ -22,10 +25,10 @@ def best_runs(runs: pa.Table, key: Sequence[str]) -> pa.Table:
     The oldest result, so that conclusions stay reproducible when another process trains the same
     run again.
     """
-    started = pc.cast(runs["started"], pa.int64())
+    age = pc.cast(pc.coalesce(runs["recorded"], runs["started"]), pa.int64())
     failed = pc.equal(runs["outcome"], OutcomeLabel.FAILED.value)
     ranked = runs.append_column(_FAILED, failed).append_column(
-        _ORDER, pc.if_else(failed, pc.negate(started), started)
+        _ORDER, pc.if_else(failed, pc.negate(age), age)
     )
     first = _first(ranked, key, [_FAILED, _ORDER])
     return first.drop_columns([_FAILED, _ORDER])
@@ -35,6 +38,22 @@ def newest(table: Table, rows: pa.Table) -> pa.Table:
     """Return one row per key of the table: the one created last."""
     age = pc.negate(pc.cast(rows["created"], pa.int64()))
     return _first(rows.append_column(_ORDER, age), table.key, [_ORDER]).drop_columns([_ORDER])
+
+
+def of_newest_spec(rows: pa.Table) -> pa.Table:
+    """Return the verdicts without those of older specs.
+
+    A name may be used again with another grid, other targets or settings. For each experiment, data
+    set and activation, only verdicts with the spec of the newest one count. Rows without a spec, a
+    JSON object, are all kept.
+    """
+    specified = pc.fill_null(pc.starts_with(rows["spec"], "{"), False)
+    candidates, others = rows.filter(specified), rows.filter(pc.invert(specified))
+    age = pc.negate(pc.cast(candidates["created"], pa.int64()))
+    keys = list(SPECIFIED)
+    latest = _first(candidates.append_column(_ORDER, age), keys, [_ORDER]).select([*keys, "spec"])
+    current = candidates.join(latest, keys=[*keys, "spec"], join_type="inner")
+    return pa.concat_tables([others, current.select(rows.column_names)])
 
 
 def best_details(table: Table, rows: pa.Table, runs: pa.Table) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from results.errors import LedgerError
 from results.schema.tables import Table
 from results.storage.choosing import distinct, in_order
 from results.storage.files import File, encode
@@ -24,10 +25,12 @@ def compact(reader: Reader, table: Table) -> int:
     The merged file is published before its sources are deleted. After a kill in between, rows are
     there twice; queries and the next compaction drop exact repetitions. Only files whose rows are
     in a merged file are deleted, so concurrent compactions waste work but lose nothing. All rows
-    are kept, also those that queries do not return; damaged files stay where they are.
+    are kept, also those that queries do not return; damaged files stay where they are, and files of
+    other users in a folder with the sticky bit. If no source can be deleted, the merged file is
+    withdrawn.
 
     Raises:
-        LedgerError: the folder cannot be written to.
+        LedgerError: the folder cannot be written to, or a file cannot be deleted.
         OSError, pyarrow.ArrowException: the folder cannot be read.
     """
     gone = 0
@@ -58,7 +61,9 @@ def _batches(files: list[File]) -> Iterator[list[File]]:
 def _merge(reader: Reader, table: Table, batch: list[File]) -> int:
     """Replace the intact files of `batch` with one; return by how many files there are fewer."""
     damaged = reader.faults(batch)
-    intact = [file for file in batch if file.path not in damaged]
+    intact = [
+        file for file in batch if file.path not in damaged and reader.folder.removable(file.path)
+    ]
     if len(intact) < 2:
         return 0
     try:
@@ -67,7 +72,14 @@ def _merge(reader: Reader, table: Table, batch: list[File]) -> int:
         return 0
     merged, data = encode(table, in_order(table, distinct(table, rows)))
     reader.folder.publish(merged.path, data)
-    reader.announce_deletion()
-    for file in intact:
-        reader.folder.remove(file.path)
+    deleted = 0
+    try:
+        reader.announce_deletion()
+        for file in intact:
+            reader.folder.remove(file.path)
+            deleted += 1
+    except LedgerError:
+        if not deleted:  # its rows are all in other files, too
+            reader.folder.remove(merged.path)
+        raise
     return len(intact) - 1

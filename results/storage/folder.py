@@ -13,12 +13,16 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from results.errors import LedgerError, because
+from results.storage.permissions import may_replace
 
 OBJECT_STORES = frozenset({"s3", "gcs", "abfs"})
 """File systems where an object appears only when complete, and that have no folders."""
 
 STALE_SECONDS = 86_400.0
 """Age at which a temporary file is taken to be left by a killed writer."""
+
+SWEPT_TIMES = 2
+"""How often a file is written again because its temporary file was deleted meanwhile."""
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -84,9 +88,39 @@ class Folder:
             return source.read()
 
     def remove(self, name: str) -> None:
-        """Delete a file; do nothing if it is already gone."""
-        with suppress(FileNotFoundError):
+        """Delete a file; do nothing if it is already gone.
+
+        Raises:
+            LedgerError: the file cannot be deleted.
+        """
+        try:
             self.filesystem.delete_file(self.path(name))
+        except FileNotFoundError:
+            return
+        except (OSError, pa.ArrowException) as error:
+            raise LedgerError(f"cannot delete from {self.shown!r}: {because(error)}") from error
+
+    def removable(self, name: str) -> bool:
+        """Return whether this process may delete or replace a file in a folder it can write to.
+
+        Not a file of another user in a local folder with the sticky bit.
+        """
+        return not self.local or may_replace(Path(self.path(name)))
+
+    def try_writing(self, name: str = "") -> None:
+        """Write and delete a file in the folder, or in a folder in it if that exists.
+
+        Raises:
+            LedgerError: the folder cannot be written to.
+        """
+        if name and self.filesystem.get_file_info(self.path(name)).type == pafs.FileType.NotFound:
+            return
+        parent = f"{name}/" if name else ""
+        # In an object store one name, as a role may be allowed to write but not to delete.
+        trial = f"{parent}{_temporary('trial') if self.local else '.trial'}"
+        self.publish(trial, b"mupc", replace=True)
+        with suppress(LedgerError):
+            self.remove(trial)
 
     def move(self, name: str, to: str) -> None:
         """Move a file; do nothing if another process has moved or deleted it.
@@ -123,22 +157,30 @@ class Folder:
             FileExistsError: the file exists and `replace` is false.
             LedgerError: the file cannot be written; nothing has changed.
         """
+        write = self._publish_local if self.local else self._publish_elsewhere
         try:
-            if self.local:
-                _publish_local(Path(self.path(name)), data, replace)
-            else:
-                self._publish_elsewhere(self.path(name), data, replace)
+            for _ in range(SWEPT_TIMES):
+                with suppress(FileNotFoundError):  # swept by a process whose clock is ahead
+                    return write(self.path(name), data, replace)
+            write(self.path(name), data, replace)
         except FileExistsError:
             raise
         except (OSError, pa.ArrowException) as error:
             raise LedgerError(f"cannot write to {self.shown!r}: {because(error)}") from error
 
     def sweep(self, name: str) -> None:
-        """Delete temporary files in a folder that killed writers left more than a day ago."""
+        """Delete temporary files in a folder that killed writers left more than a day ago.
+
+        If this clock is ahead, it may delete one that is being written: `publish` writes it again.
+        """
         for info in self.entries(name):
             hidden = info.base_name.startswith(".") and info.base_name.endswith(".tmp")
             if hidden and info.mtime_ns and time.time() - info.mtime_ns / 1e9 > STALE_SECONDS:
-                self.remove(f"{name}/{info.base_name}")
+                with suppress(LedgerError):  # another user's
+                    self.remove(f"{name}/{info.base_name}")
+
+    def _publish_local(self, path: str, data: bytes, replace: bool) -> None:
+        _publish_local(Path(path), data, replace)
 
     def _publish_elsewhere(self, path: str, data: bytes, replace: bool) -> None:
         # This check need not be atomic: without `replace` only unique names are published, and the

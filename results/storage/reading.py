@@ -127,6 +127,11 @@ class Reader:
         names = [name for name in table.named if name in wanted]
         return _filled(table, dataset.to_table(columns=names, filter=condition))
 
+    def intact(self, files: list[File]) -> list[File]:
+        """Return the files with an intact footer, which are safe to scan."""
+        damaged = self._footer_faults(files)
+        return [file for file in files if file.path not in damaged]
+
     def announce_deletion(self) -> None:
         """Make concurrent listings start again; to be called before files are deleted."""
         self.folder.publish(EPOCH, uuid4().hex.encode(), replace=True)

@@ -280,7 +280,7 @@ def test_the_newer_of_two_runs_of_one_cell_and_seed_counts(tmp_path):
     rows = seeds(0.1, 0.5, 0.3, inference_steps=4) + seeds(0.1, 0.5, 0.2, inference_steps=20)
     rows[0]["started"], rows[1]["started"] = sorted(row["started"] for row in rows)
     page = page_of(FakeLedger(rows), tmp_path)
-    assert "1 older run of the same cells and seeds left out" in page.words
+    assert "The name was used with other specs before: 1 older run left out" in page.words
     assert "gradient descent, 20 steps" in page.words
     assert "0.200" in page.cells
 

@@ -156,7 +156,9 @@ def test_copies_runs_of_another_experiment() -> None:
         key for key, row in rows.items() if row["depth"] in (2, 4)
     )
     for copy in copies:
-        assert copy == {**rows[copy["run_id"]], "experiment": "second"}
+        original = rows[copy["run_id"]]
+        assert copy["recorded"] > original["recorded"]
+        assert copy == {**original, "experiment": "second", "recorded": copy["recorded"]}
 
 
 def test_changed_setting_makes_new_runs() -> None:

@@ -128,6 +128,16 @@ def test_busy_slots_count_up_to_their_last_group() -> None:
     assert clock.slots_of(over=True) == [(3, 97)]
 
 
+@pytest.mark.parametrize("skew", [-1e6, 1e6])
+def test_the_clock_of_another_machine_does_not_matter(skew: float) -> None:
+    clock = SetClock(slots=1)
+    clock.now = 10.0
+    started = START + timedelta(seconds=4 + skew)
+    clock.usage.add(GroupResult(GROUP, (), 6.0, started, ONE), slots=1)
+    clock.now = 12.0
+    assert clock.slots_of() == [(6, 6)]
+
+
 def test_due_rows_replace_older_ones() -> None:
     clock = SetClock(slots=1)
     assert not clock.usage.due

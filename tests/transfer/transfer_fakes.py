@@ -44,6 +44,12 @@ class MemoryLedger:
         self.measured: list[dict[str, Any]] = []
         self.usage: list[dict[str, Any]] = []
 
+    def ensure_writable(self) -> None:
+        pass
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
     def append(self, runs: list[dict[str, Any]], curves: Any = (), layers: Any = ()) -> None:
         self.appended += runs
         self.curves += curves

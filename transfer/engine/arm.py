@@ -81,9 +81,9 @@ class ArmWorkflow:
         self.optimum = Optimum(arm.variant.name, arm.activation, cell, loss)
         self._progress.optimum(self.label, cell, loss)
         rules = [] if cell is None else self._predict(cell, landscapes)
-        self.verdicts = yield from self._transfer(tuned, rules)
+        verdicts = yield from self._transfer(landscapes, rules)
         fits = [row for rule in rules for row in law_rows(self._plan, arm, rule.law)]
-        self._scheduler.record_verdicts(self.verdicts, fits)
+        self.verdicts = self._scheduler.record_verdicts(verdicts, fits)
 
     def remaining(self) -> list[PlannedRuns]:
         """Return an upper bound on the runs that have not been requested yet."""
@@ -155,14 +155,17 @@ class ArmWorkflow:
             found.append(RulePredictions(name, law, predicted, law.note))
         return found
 
-    def _transfer(self, tuned: Landscape, rules: list[RulePredictions]) -> Steps[list[Row]]:
+    def _transfer(
+        self, landscapes: Mapping[Shape, Landscape], rules: list[RulePredictions]
+    ) -> Steps[list[Row]]:
         """Run the predicted cells of all rules and their neighbours at every target, and judge.
 
         Args:
-            tuned: the search at the tuned shape.
+            landscapes: the search at the tuned shape, and the grids at others that rules need.
             rules: empty if the search found no optimum.
         """
         plan, arm = self._plan, self._arm
+        tuned = landscapes[plan.experiment.tune.shape]
         targets = plan.experiment.targets
         predicted = {
             shape: [rule.predicted[shape].cell for rule in rules if rule.predicted]
@@ -183,12 +186,18 @@ class ArmWorkflow:
             reason = without_optimum(tuned).reason
             names = [TRANSFER_RULES.name_of(rule) for rule in plan.experiment.transfer.rules]
             rules = [RulePredictions(name, None, {}, reason) for name in names]
+        cells_by_shape = {shape: tuned.cells for shape, tuned in landscapes.items()} | requested
+        run_ids = [
+            run.run_id
+            for shape, cells in cells_by_shape.items()
+            for run in plan.runs(arm, shape, cells[:1])[:1]
+        ]
         rows = []
         for shape, cells in requested.items():
             target = yield from self._landscape(shape, cells)
             for rule in rules:
                 verdict = self._judge(tuned, target, shape, rule)
-                rows.append(verdict_row(plan, arm, shape, rule, verdict, target))
+                rows.append(verdict_row(plan, arm, shape, rule, verdict, target, run_ids))
                 self._progress.verdict(rows[-1])
         return rows
 

@@ -62,11 +62,12 @@ def run(
         data_dir: where the data set's files are; None means the default place.
 
     Raises:
-        ValueError: the data set is missing or damaged, or a variant cannot be trained with these
-            settings. Nothing has been trained or recorded then.
+        ValueError: the data set is missing or damaged, a variant cannot be trained with these
+            settings, or the ledger cannot be written to. Nothing has been trained or recorded then.
     """
     plan = Plan.of(experiment, None if data_dir is None else Path(data_dir))
     plan.check()
+    ledger.ensure_writable()
     scheduler = Scheduler(experiment.name, [plan.digest], ledger, pool, plan.data_dir)
     scheduler.remove_stale_checkpoints()
     progress = progress or Progress()
@@ -102,6 +103,7 @@ def train(
     """
     if not runs:
         return
+    ledger.ensure_writable()
     progress = progress or Progress()
     folder = None if data_dir is None else Path(data_dir)
     scheduler = Scheduler(name, {run.digest for run in runs}, ledger, pool, folder)

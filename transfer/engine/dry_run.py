@@ -69,7 +69,8 @@ class _CountingScheduler(Scheduler):
                 self._requests.setdefault(run.run_id, Request(run, phase))
         super().request(runs, phase)
 
-    def record_verdicts(self, verdicts: Sequence[Row], measurements: Sequence[Row]) -> None: ...
+    def record_verdicts(self, verdicts: Sequence[Row], measurements: Sequence[Row]) -> list[Row]:
+        return list(verdicts)
 
     def planned_runs(self) -> list[PlannedRuns]:
         """Return the requested runs, each by itself."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 
@@ -58,7 +57,6 @@ def measurement_rows(run: Run, outcome: Outcome, experiment: str) -> list[Row]:
         "run_id": run.run_id,
         "variant": run.variant,
         **{setting: run.determinants[setting] for setting in MEASURED_SETTINGS},
-        "created": datetime.now(UTC),
         **versions(),
     }
     return [

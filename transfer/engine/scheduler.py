@@ -161,15 +161,20 @@ class Scheduler:
 
     def record_usage(self, *, over: bool) -> None:
         """Append how busy the slots were; `over` as in `Usage.rows`."""
-        rows = self._usage.rows(self.name, over=over)
-        if rows:
-            self.ledger.append_measurements(rows)
+        self._record_measurements(self._usage.rows(self.name, over=over))
 
-    def record_verdicts(self, verdicts: Sequence[Row], measurements: Sequence[Row]) -> None:
-        """Append rows of `verdicts` and of `measurements`, after the runs that they are about."""
+    def record_verdicts(self, verdicts: Sequence[Row], measurements: Sequence[Row]) -> list[Row]:
+        """Append rows of `verdicts` and of `measurements`, after the runs that they are about.
+
+        Returns:
+            The verdicts as they were recorded.
+        """
         self._record_copies()
-        self.ledger.append_measurements(measurements)
-        self.ledger.append_verdicts(verdicts)
+        self._record_measurements(measurements)
+        created = self.ledger.now()
+        recorded = [{**row, "created": created} for row in verdicts]
+        self.ledger.append_verdicts(recorded)
+        return recorded
 
     def _look_up(self, run_ids: Iterable[str]) -> dict[str, Row]:
         """Return the ledger's rows of these runs, by id: whole rows if of another experiment."""
@@ -216,8 +221,14 @@ class Scheduler:
 
     def _record_copies(self) -> None:
         if self._copies:
-            self.ledger.append(self._copies)
+            recorded = self.ledger.now()
+            self.ledger.append([{**row, "recorded": recorded} for row in self._copies])
             self._copies = []
+
+    def _record_measurements(self, rows: Sequence[Row]) -> None:
+        if rows:
+            created = self.ledger.now()
+            self.ledger.append_measurements([{**row, "created": created} for row in rows])
 
     def _record_trained(self, requests: Sequence[Request], result: GroupResult) -> None:
         rows: list[Row] = []
@@ -230,8 +241,9 @@ class Scheduler:
             layers += layer_rows(request.run, outcome)
             measurements += measurement_rows(request.run, outcome, self.name)
         # Before the runs: a run that the ledger has is never measured again.
-        self.ledger.append_measurements(measurements)
-        self.ledger.append(rows, curves, layers)
+        self._record_measurements(measurements)
+        recorded = self.ledger.now()
+        self.ledger.append([{**row, "recorded": recorded} for row in rows], curves, layers)
         self.ledger.checkpoints.remove(result.group.run_ids)
         self._results |= {str(row["run_id"]): {name: row[name] for name in RESULT} for row in rows}
 
@@ -243,7 +255,7 @@ class Scheduler:
             rows += [{**row, "weight_lr": None, "activity_lr": None} for row in found]
             readings = {reading.quantity: reading.value for reading in outcome.readings}
             self._measured[request.run.run_id] = readings
-        self.ledger.append_measurements(rows)
+        self._record_measurements(rows)
 
 
 def _rows(frame: pd.DataFrame) -> list[Row]:

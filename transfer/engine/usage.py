@@ -13,6 +13,7 @@ under the same key; the newest count, and a killed process loses what came after
 import json
 import os
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -45,10 +46,12 @@ class Usage:
     A worker process may have several slots; groups that overlap belong to different ones.
 
     Args:
-        clock: returns the time (UTC).
+        clock: returns the time (UTC); by default that at its making plus the time
+            since, as clocks may be set.
     """
 
-    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, clock: Callable[[], datetime] | None = None) -> None:
+        clock = clock or _steady_clock()
         self._clock = clock
         self._since = self._recorded = clock()
         self._slots: list[_Slot] = []
@@ -63,7 +66,9 @@ class Usage:
         self._slots += [_Slot(opened, opened) for _ in range(slots - len(self._slots))]
         if not result.seconds:  # it failed before a worker had it
             return
-        began = min(max(result.started, self._since), now)
+        began = result.started
+        if not self._since <= began <= now:  # by the clock of another machine
+            began = max(now - timedelta(seconds=result.seconds), self._since)
         busy = min(timedelta(seconds=result.seconds), now - began)
         slot = self._slot(result.worker, began)
         slot.worker = result.worker
@@ -120,6 +125,11 @@ class Usage:
             return max(own, key=lambda slot: slot.end)
         unused = [slot for slot in self._slots if slot.worker is None]
         return unused[0] if unused else min(self._slots, key=lambda slot: slot.end)
+
+
+def _steady_clock() -> Callable[[], datetime]:
+    start, begin = datetime.now(UTC), time.monotonic()
+    return lambda: start + timedelta(seconds=time.monotonic() - begin)
 
 
 def _operations(result: GroupResult) -> float:

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from importlib.metadata import version
 
 from pccore import CONVENTIONS
@@ -24,6 +23,7 @@ def verdict_row(
     rule: RulePredictions,
     verdict: Verdict,
     target: Landscape,
+    run_ids: Sequence[str],
 ) -> Row:
     """Return the row of `arm` at `shape` by one rule.
 
@@ -36,6 +36,7 @@ def verdict_row(
         rule: the predictions of the rule.
         verdict: the verdict.
         target: the runs at the target, those of all rules.
+        run_ids: of one run at every shape of the experiment.
     """
     tune = plan.experiment.tune
     drift = verdict.drift or {}
@@ -69,10 +70,10 @@ def verdict_row(
         "shallow": verdict.shallow,
         "verdict": str(verdict.label),
         "reason": verdict.reason,
-        "created": datetime.now(UTC),
         "spec": json.dumps(plan.experiment.to_dict(), sort_keys=True),
         "rule": rule.rule,
         **_prediction(rule, shape),
+        "run_ids": json.dumps(run_ids),
     }
 
 
@@ -105,7 +106,6 @@ def law_rows(plan: Plan, arm: Arm, law: Law | None) -> list[Row]:
         for rate in law.coefficients
     ]
     found += [(s, f"law_{rate}", law.rate(rate, s)) for s in shapes for rate in law.coefficients]
-    now = datetime.now(UTC)
     return [
         {
             "quantity": name,
@@ -120,7 +120,6 @@ def law_rows(plan: Plan, arm: Arm, law: Law | None) -> list[Row]:
             "value": value,
             "source": "transfer.judge.law, fitted to the runs of the search",
             "mupc_version": version("mupc"),
-            "created": now,
         }
         for shape, quantity, estimate in found
         for name, value in _estimate(quantity, estimate).items()

@@ -43,7 +43,10 @@ def row(table: str, number: int, **fixed: Any) -> Row:
 def run(run_id: str, number: int, **fixed: Any) -> Row:
     usual = {"experiment": "golden", "outcome": "trained", "group": None}
     usual["started"] = START + timedelta(seconds=number)
-    return row("runs", number, run_id=run_id, **(usual | fixed))
+    made = row("runs", number, run_id=run_id, **(usual | fixed))
+    if "recorded" in made:
+        made["recorded"] = made["started"]
+    return made
 
 
 def curve(run_id: str, points: int) -> list[Row]:

@@ -1,0 +1,59 @@
+"""The clock of a ledger: a hybrid logical clock, which never goes back in any row.
+
+The newest of several rows counts, but the clocks of the machines that write them may differ, and
+may be set back. The time of a new row is therefore the present, or, if the ledger holds a later
+one, the next microsecond after that (Kulkarni et al., "Logical Physical Clocks", OPODIS 2014).
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from results.schema.tables import TABLES, Table
+from results.storage.reading import Reader
+
+TIMES = {"runs": ("recorded", "started"), "verdicts": ("created",), "measurements": ("created",)}
+"""The columns that order rows, by table: the first that is not null."""
+
+TICK = timedelta(microseconds=1)
+
+
+class Clock:
+    """Returns times later than those of all rows of a ledger.
+
+    Args:
+        reader: of the ledger. Every file is read once; files that appeared since are read too.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._seen: set[str] = set()
+        self._latest = datetime.min.replace(tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """Return the time of rows that are written next."""
+        for name in TIMES:
+            self._look(TABLES[name])
+        self._latest = max(datetime.now(UTC), self._latest + TICK)
+        return self._latest
+
+    def _look(self, table: Table) -> None:
+        """Take the newest time of files that were not seen before into account."""
+        files = [file for file in self._reader.files(table) if file.path not in self._seen]
+        if not files:
+            return
+        columns = TIMES[table.name]
+        try:
+            rows = self._reader.scan(table, self._reader.intact(files), {}, columns)
+        except (OSError, pa.ArrowException):  # damaged, or merged meanwhile
+            rows = self._reader.read(table, columns=columns)
+        self._seen.update(file.path for file in files)
+        newest = pc.max(in_order_of(table, rows)).as_py()
+        if newest is not None:
+            self._latest = max(self._latest, newest)
+
+
+def in_order_of(table: Table, rows: pa.Table) -> pa.ChunkedArray:
+    """Return the times by which rows are ordered."""
+    return pc.coalesce(*(rows[name] for name in TIMES[table.name]))
