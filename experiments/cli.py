@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -17,6 +18,7 @@ from jobs.cli.pool_setup import check_folder, check_pool, working_pool
 from jobs.cli.progress import display
 from jobs.cli.statistics import RunStatistics
 from jobs.cli.tables import plain_table, screen
+from jobs.cli.warning import or_warning
 from jobs.errors import CommandError
 from jobs.pools.settings import CHECKPOINT_MINUTES, layout_policy
 from results.durations import duration
@@ -108,6 +110,7 @@ def run_recipes(options: RecipeOptions) -> int:
     absent = {recipe.name: missing(recipe.at(options.scale), options.data_dir) for recipe in chosen}
     _refuse_missing(options, absent)
     ledger = results.open(options.ledger, create=True)
+    ledger.ensure_writable()
     safe = f"finished runs are stored in {options.ledger}"
     with working_pool(options, ledger, lambda: safe, _program()) as pool:
         for recipe in chosen:
@@ -129,10 +132,13 @@ def run_recipes(options: RecipeOptions) -> int:
                     progress=statistics,
                     data_dir=options.data_dir,
                 )
-            draw(recipe, evidence, options.out / options.scale)
+            or_warning(
+                f"there are no figures of {recipe.name}",
+                partial(draw, recipe, evidence, options.out / options.scale),
+            )
             if not options.as_json:
                 _print(scorecard([recipe], options.scale, ledger, options.data_dir))
-        ledger.compact()
+        or_warning("the files of the ledger are not merged", ledger.compact)
     if options.as_json:
         card = scorecard(chosen, options.scale, ledger, options.data_dir)
         print(json.dumps([line.as_dict() for line in card], indent=2))
@@ -145,6 +151,8 @@ def show_scorecard(
     ledger: str, scale: Scale, out: Path | None, data_dir: Path | None, *, as_json: bool
 ) -> None:
     """Judge every claim on the rows of a ledger; print the scorecard, and write it to `out`."""
+    if out is not None:
+        check_folder("--out", out.parent)
     card = scorecard(RECIPES.values(), scale, results.open(ledger), data_dir)
     if out is not None:
         out.write_text(as_markdown(card) + "\n")

@@ -54,6 +54,15 @@ CheckpointMinutes = Annotated[
         help="Time between two checkpoints of a group of runs.",
     ),
 ]
+FailOnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-on",
+        metavar="RESULT",
+        help="Exit with status 4 on a drifted, inconclusive or edge verdict, 3 on a failed run; "
+        "a,b names several; repeatable.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PoolOption = Annotated[PoolKind, typer.Option(help="Train in this process or on Ray.")]
 Address = Annotated[

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.arguments import LEDGER, Json, Spec, Workers
+from jobs.cli.arguments import LEDGER, FailOnOption, Json, Spec, Workers
+from jobs.cli.exit_status import parse_fail_on
 from jobs.cluster.address import DEFAULT_ADDRESS
 
 cluster = typer.Typer()
@@ -35,15 +36,15 @@ def submit(
     data_dir: Annotated[
         str | None, typer.Option(help="Folder of the data sets on the cluster's head node.")
     ] = None,
+    fail_on: FailOnOption = None,
     follow: Follow = False,
     as_json: Json = False,
 ) -> None:
     """Submit an experiment to a Ray cluster; submit it again to continue."""
-    from jobs.cli.submission import submit_experiment
+    from jobs.cli.submission import SubmitOptions, submit_experiment
 
-    raise typer.Exit(
-        submit_experiment(spec, address, ledger, workers, data_dir, follow=follow, as_json=as_json)
-    )
+    options = SubmitOptions(ledger, workers, data_dir, parse_fail_on(fail_on or []))
+    raise typer.Exit(submit_experiment(spec, address, options, follow=follow, as_json=as_json))
 
 
 @cluster.command("list")

@@ -27,6 +27,7 @@ from jobs.pools.layouts import (
 )
 from jobs.pools.local import slots_of
 from jobs.pools.settings import LAYOUTS_VARIABLE, LayoutPolicy, layout_policy
+from results.storage.permissions import try_folder
 from transfer.engine.plan import Plan
 from transfer.spec.networks import stacks
 
@@ -73,6 +74,8 @@ def list_layouts(spec: Path, *, measure: bool, workers: int | None, as_json: boo
         SettingError: `MUPC_LAYOUTS` sets an unknown policy.
     """
     plan = _plan(transfer.load(spec))
+    if measure:
+        _ensure_storable()
     device = this_device(workers)
     make = _measured if measure else _chosen
     entries = [make(config, variants, device) for config, variants in shapes(plan)]
@@ -138,11 +141,23 @@ def _measured(config: pccore.TrainingConfig, variants: tuple[str, ...], device: 
     try:
         save_layout(config, device, found.layout)
     except OSError as error:
-        raise MeasuringError(
-            f"the measured layout cannot be stored in {layout_folder()} ({error}): "
-            "set MUPC_CACHE to a folder that can be written"
-        ) from None
+        raise _unstorable(error) from None
     return Entry(config, variants, found.layout, LayoutPolicy.MEASURED, found.candidates)
+
+
+def _ensure_storable() -> None:
+    """Check that layouts can be stored, before minutes of measuring. Raises `MeasuringError`."""
+    try:
+        try_folder(layout_folder())
+    except OSError as error:
+        raise _unstorable(error) from None
+
+
+def _unstorable(error: OSError) -> MeasuringError:
+    return MeasuringError(
+        f"the measured layout cannot be stored in {layout_folder()} ({error}): "
+        "set MUPC_CACHE to a folder that can be written"
+    )
 
 
 def _facts(entry: Entry) -> dict[str, object]:

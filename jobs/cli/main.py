@@ -9,6 +9,7 @@ from jobs.cli.arguments import (
     Address,
     CheckpointMinutes,
     DataDir,
+    FailOnOption,
     Json,
     Ledger,
     PoolOption,
@@ -18,6 +19,7 @@ from jobs.cli.arguments import (
 )
 from jobs.cli.cluster_commands import cluster
 from jobs.cli.entry import run_command
+from jobs.cli.exit_status import parse_fail_on
 from jobs.cli.options import (
     PlanOptions,
     PoolKind,
@@ -69,6 +71,7 @@ def run(
         ),
     ] = LayoutPolicy.DEFAULT,
     checkpoint_minutes: CheckpointMinutes = CHECKPOINT_MINUTES,
+    fail_on: FailOnOption = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: tune, transfer, judge, report. Run it again to continue."""
@@ -84,6 +87,7 @@ def run(
         data_dir,
         layouts,
         checkpoint_minutes,
+        parse_fail_on(fail_on or []),
         as_json,
     )
     raise typer.Exit(run_experiment(options))

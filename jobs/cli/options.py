@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from jobs.cli.exit_status import FailOn
 from jobs.pools.settings import LayoutPolicy
 
 
@@ -37,6 +38,7 @@ class RunOptions:
     data_dir: Path | None
     layouts: LayoutPolicy
     checkpoint_minutes: float
+    fail_on: tuple[FailOn, ...]
     as_json: bool
 
 

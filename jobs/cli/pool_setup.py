@@ -12,6 +12,9 @@ from jobs.cli.options import PoolKind
 from jobs.cli.stopping import SignalHandler
 from jobs.cluster.package import CONTINUE
 from jobs.errors import CommandError
+from results import LedgerError
+from results.errors import because
+from results.storage.permissions import try_folder
 
 if TYPE_CHECKING:
     from jobs import LocalPool, RayPool
@@ -56,14 +59,19 @@ def check_pool(options: PoolOptions) -> None:
 
 
 def check_folder(option: str, folder: Path) -> None:
-    """Check that a path can become a folder.
+    """Check that a path can become a folder with files.
 
     Raises:
-        CommandError: the path or one of its parents is a file.
+        CommandError: the path or one of its parents is a file, or it cannot be written to.
     """
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not existing.is_dir():
         raise CommandError(f"{option} {str(folder)!r} cannot be a folder: {existing} is a file")
+    try:
+        try_folder(folder)
+    except OSError as error:
+        reason = because(error)
+        raise CommandError(f"{option} {str(folder)!r} cannot be written to: {reason}") from None
 
 
 @contextmanager
@@ -75,7 +83,8 @@ def working_pool(
 ) -> "Iterator[Pool]":
     """Open the pool that the options describe, with its checkpoints in the ledger.
 
-    On SIGINT or SIGTERM the process prints what `safe` returns and how to continue, and exits.
+    On a signal of `jobs.signals` the process saves what trains, prints what `safe` returns and how
+    to continue, and exits.
 
     Args:
         options: of the command.
@@ -92,15 +101,22 @@ def working_pool(
         handler.install()
         yield pool
     except KeyboardInterrupt:
-        print(
-            f"\nstopped ({handler.received.name}), {safe()}; "
-            f"to continue: {os.environ.get(CONTINUE) or shlex.join([*program, *sys.argv[1:]])}",
-            file=sys.stderr,
+        again = os.environ.get(CONTINUE) or shlex.join([*program, *sys.argv[1:]])
+        handler.exit(
+            pool.close if pool else lambda: None,
+            lambda: f"\nstopped ({handler.received.name}), {_stored(safe)}; to continue: {again}",
         )
-        handler.exit(pool.close if pool else lambda: None)
     finally:
         if pool is not None:
             pool.close()
+
+
+def _stored(safe: Callable[[], str]) -> str:
+    """Return what `safe` returns, or why it cannot tell."""
+    try:
+        return safe()
+    except LedgerError as error:
+        return str(error)
 
 
 def make_pool(options: PoolOptions, **settings: Unpack[PoolSettings]) -> "LocalPool | RayPool":

@@ -2,14 +2,17 @@
 
 import json
 import os
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import results
 import transfer
+from jobs.cli.exit_status import ExitStatus, FailOn
 from jobs.cli.options import RunOptions
 from jobs.cli.pool_setup import check_folder, check_pool, working_pool
-from jobs.cli.progress import display
+from jobs.cli.progress import TROUBLES, display
 from jobs.cli.statistics import RunStatistics
 from jobs.cli.tables import (
     accuracy_table,
@@ -19,62 +22,85 @@ from jobs.cli.tables import (
     several_rules,
     verdict_table,
 )
+from jobs.cli.warning import or_warning
 from jobs.pools.settings import LAYOUTS_VARIABLE
+from pccore import Status
 from results.durations import duration
+from results.page.report import ensure_writable
+from results.vocabulary import OutcomeLabel
 from transfer.engine.plan import Plan
 
 if TYPE_CHECKING:
     from transfer import Experiment, TransferResult
 
+RESULTS = [str(outcome) for outcome in OutcomeLabel if outcome is not OutcomeLabel.FAILED]
+
 
 def run_experiment(options: RunOptions) -> int:
     """Run or continue an experiment; returns the exit status.
 
-    All options are checked before anything is written.
+    All options are checked, and all places tried that will be written to, before anything trains.
+    What follows the verdicts, merging files and drawing, may fail without taking them along.
     """
     experiment = transfer.load(options.spec)
     report = options.report or Path("report") / experiment.name
     _check(options, experiment, report)
     os.environ[LAYOUTS_VARIABLE] = options.layouts  # for threads and workers alike
     ledger = results.open(options.ledger, create=True)
+    ledger.ensure_writable()
     progress = RunStatistics(experiment)
 
     def safe() -> str:
-        return f"runs safe in {options.ledger}: {len(ledger.runs(experiment=experiment.name))}"
+        stored = ledger.runs(["run_id"], experiment=experiment.name, outcome=RESULTS)
+        return f"runs safe in {options.ledger}: {len(stored)}"
 
     with working_pool(options, ledger, safe) as pool:
         with display(progress, screen(stderr=True)):
             result = transfer.run(
                 experiment, ledger, pool, progress=progress, data_dir=options.data_dir
             )
-        ledger.compact()  # a query over thousands of small files takes seconds
-        page = results.report(ledger, report, experiment.name)
-    _show(options, experiment, result, page, progress)
-    return 0
+        if not options.as_json:
+            _show_verdicts(result, progress)
+        # A query over thousands of small files takes seconds.
+        or_warning("the files of the ledger are not merged", ledger.compact)
+        page = or_warning(
+            "there is no report", lambda: results.report(ledger, report, experiment.name)
+        )
+    _show_places(options, experiment, result, page)
+    status, reason = _judge(options, result, progress)
+    if reason:
+        print(f"mupc: {reason}", file=sys.stderr)
+    return status
 
 
 def _check(options: RunOptions, experiment: "Experiment", report: Path) -> None:
     check_pool(options)
     Plan.of(experiment, options.data_dir).check()
     check_folder("--report", report)
+    ensure_writable(report)
 
 
-def _show(
-    options: RunOptions,
-    experiment: "Experiment",
-    result: "TransferResult",
-    page: Path,
-    progress: RunStatistics,
-) -> None:
-    if options.as_json:
-        facts = {
-            "experiment": experiment.name,
-            "ledger": options.ledger,
-            "report": str(page),
-            "verdicts": result.verdicts,
-        }
-        print(json.dumps(facts, default=str, indent=2, allow_nan=False))
-        return
+def _judge(
+    options: RunOptions, result: "TransferResult", progress: RunStatistics
+) -> tuple[ExitStatus, str]:
+    """Return the exit status, and its reason in words unless it is success."""
+    failed = progress.ended[Status.FAILED]
+    if progress.all_failed:
+        return ExitStatus.RUNS_FAILED, f"every run failed: {progress.troubles}"
+    if failed and FailOn.FAILED in options.fail_on:
+        return ExitStatus.RUNS_FAILED, f"--fail-on failed: {failed} of {progress.done} runs failed"
+    named = [row["verdict"] for row in result.verdicts if row["verdict"] in options.fail_on]
+    if named:
+        found = ", ".join(f"{count} {label}" for label, count in Counter(named).items())
+        every = len(result.verdicts)
+        return (
+            ExitStatus.VERDICT,
+            f"--fail-on {','.join(options.fail_on)}: {found} of {every} verdicts",
+        )
+    return ExitStatus.SUCCESS, ""
+
+
+def _show_verdicts(result: "TransferResult", progress: RunStatistics) -> None:
     console = screen()
     console.print("\nDid the optimum transfer? (Δ: drift of the optimum, in octaves)")
     console.print(verdict_table(result.verdicts, intervals=console.width >= 100))
@@ -86,9 +112,26 @@ def _show(
     console.print("\nTest accuracy (%) at the transferred learning rates")
     console.print(accuracy_table(result.verdicts))
     print(f"\n{result.summary}")
-    print(f"\n{progress.done} runs, {progress.trained_here} of them trained now", end=" ")
+    print(f"\n{progress.done} runs, {progress.with_result} of them trained now", end=" ")
     print(f"in {duration(progress.elapsed)}")
-    print(f"report: {page}")
+    if progress.troubles:
+        print(f"{TROUBLES}{progress.troubles}")
+
+
+def _show_places(
+    options: RunOptions, experiment: "Experiment", result: "TransferResult", page: Path | None
+) -> None:
+    if options.as_json:
+        facts = {
+            "experiment": experiment.name,
+            "ledger": options.ledger,
+            "report": page and str(page),
+            "verdicts": result.verdicts,
+        }
+        print(json.dumps(facts, default=str, indent=2, allow_nan=False))
+        return
+    if page is not None:
+        print(f"report: {page}")
     print(f"ledger: {options.ledger}")
     # An absolute path, so that the line works in any folder.
     place = options.ledger if "://" in options.ledger else os.path.abspath(options.ledger)  # noqa: PTH100

@@ -44,7 +44,7 @@ class RunStatistics(Progress):
         phase_name: "tune" or "transfer".
         total: runs of the whole experiment, as far as known.
         done: runs in the ledger.
-        trained_here: runs trained by this process.
+        trained_here: runs that ended in this process, failed ones included.
         ended: number of those by status.
         causes: number of failed runs by cause, shortened and without its numbers.
         best_runs: by variant, or by variant and activation if there are several.
@@ -135,6 +135,16 @@ class RunStatistics(Progress):
         A run that diverges counts as if it had been trained to the end.
         """
         return OPERATIONS * self._work[0] / self._training / 1e9 if self._work[0] else 0.0
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether there are runs and all of them failed."""
+        return 0 < self.done == self.ended[Status.FAILED]
+
+    @property
+    def with_result(self) -> int:
+        """Number of runs that this process trained to a result: those that did not fail."""
+        return self.trained_here - self.ended[Status.FAILED]
 
     @property
     def troubles(self) -> str:

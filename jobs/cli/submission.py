@@ -3,11 +3,14 @@
 import json
 import signal
 import sys
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from jobs.cli.exit_status import ExitStatus, FailOn, describe
 from jobs.cli.progress import LoggedProgress, last_progress
+from jobs.cli.stopping import SignalHandler
 from jobs.cli.tables import plain_table, screen
 from jobs.cluster import submit as submission
 from jobs.cluster.address import DEFAULT_ADDRESS
@@ -15,33 +18,40 @@ from jobs.cluster.submit import Job, JobStatus
 from jobs.errors import CommandError
 from results.durations import duration
 
-FAILED = 1
-INTERRUPTED = 130
+
+@dataclass(frozen=True)
+class SubmitOptions:
+    """Options of `mupc submit` that the job's `mupc run` gets; None for the cluster's defaults."""
+
+    ledger: str | None
+    workers: int | None
+    data_dir: str | None
+    fail_on: tuple[FailOn, ...]
 
 
 def submit_experiment(
-    spec: Path,
-    address: str,
-    ledger: str | None,
-    workers: int | None,
-    data_dir: str | None,
-    *,
-    follow: bool,
-    as_json: bool,
+    spec: Path, address: str, options: SubmitOptions, *, follow: bool, as_json: bool
 ) -> int:
     """Submit an experiment, follow it if `follow` is set; returns the exit status."""
     if follow and as_json:
         raise CommandError("--follow and --json are mutually exclusive")
-    job = submission.submit(spec, address, ledger=ledger, workers=workers, data_dir=data_dir)
+    job = submission.submit(
+        spec,
+        address,
+        ledger=options.ledger,
+        workers=options.workers,
+        data_dir=options.data_dir,
+        fail_on=options.fail_on,
+    )
     if as_json:
-        print(json.dumps({"id": job, "address": address, "ledger": ledger}, indent=2))
-        return 0
+        print(json.dumps({"id": job, "address": address, "ledger": options.ledger}, indent=2))
+        return ExitStatus.SUCCESS
     print(f"submitted {job}", flush=True)
     if follow:
         return show_logs(job, address, follow=True)
     for command in (f"logs {job} --follow", f"status {job}", f"stop {job}"):
         print(f"  mupc {command}{_at(address)}")
-    return 0
+    return ExitStatus.SUCCESS
 
 
 def show_jobs(address: str, *, as_json: bool) -> None:
@@ -69,18 +79,31 @@ def show_logs(job_id: str, address: str, *, follow: bool) -> int:
     """Print the output of a job; returns the exit status: with `follow`, that of the job."""
     if not follow:
         print(submission.logs(job_id, address), end="")
-        return 0
+        return ExitStatus.SUCCESS
     on = f"{job_id} continues: mupc logs {job_id} --follow{_at(address)}"
+    handler = SignalHandler()
+    handler.install()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     try:
         for piece in submission.follow(job_id, address):
             print(piece, end="", flush=True)
     except KeyboardInterrupt:
-        print(f"\n{on}", file=sys.stderr)
-        return INTERRUPTED
+        with suppress(OSError):  # the terminal may be gone
+            print(f"\n{on}", file=sys.stderr, flush=True)
+        return handler.exit_status
     job = submission.status(job_id, address)
     print(f"{job.id} {job.status}" if job.status.ended else f"\n{on}", file=sys.stderr)
-    return 0 if job.status is JobStatus.SUCCEEDED else FAILED
+    return exit_status(job)
+
+
+def exit_status(job: Job) -> int:
+    """Return the exit status of the job's `mupc run`; 1 if it is unknown."""
+    if job.status is JobStatus.SUCCEEDED:
+        return ExitStatus.SUCCESS
+    if job.status is JobStatus.STOPPED:
+        return 128 + signal.SIGTERM  # which `mupc stop` sends
+    code = job.exit_status or ExitStatus.ERROR
+    return code if code > 0 else 128 - code  # a process that a signal killed
 
 
 def stop_job(job_id: str, address: str, *, as_json: bool) -> None:
@@ -100,6 +123,7 @@ def _show(job: Job, seen: LoggedProgress | None = None, *, as_json: bool) -> Non
         "started": _moment(job.started),
         "took": _took(job),
         **(_progress(job, seen) if seen else {}),
+        **({"exit status": describe(exit_status(job))} if job.status.ended else {}),
         "message": job.message,
     }
     for name, value in facts.items():
@@ -118,7 +142,7 @@ def _progress(job: Job, seen: LoggedProgress) -> dict[str, str]:
 
 def _facts(job: Job) -> dict[str, object]:
     times = {name: moment and moment.isoformat() for name, moment in _times(job).items()}
-    return {**asdict(job), **times}
+    return {**asdict(job), **times, "exit_status": exit_status(job) if job.status.ended else None}
 
 
 def _times(job: Job) -> dict[str, datetime | None]:
@@ -128,7 +152,8 @@ def _times(job: Job) -> dict[str, datetime | None]:
 def _took(job: Job) -> str:
     if job.started is None:
         return "-"
-    return duration(((job.ended or datetime.now(UTC)) - job.started).total_seconds())
+    seconds = ((job.ended or datetime.now(UTC)) - job.started).total_seconds()
+    return duration(max(seconds, 0.0))  # the clock of the cluster may be ahead
 
 
 def _moment(moment: datetime | None) -> str:

@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -36,7 +37,13 @@ def pack(folder: Path) -> None:
     metadata.write_text(f"Metadata-Version: 2.1\nName: mupc\nVersion: {version('mupc')}\n")
 
 
-def command(name: str, ledger: str | None, workers: int | None, data_dir: str | None) -> str:
+def command(
+    name: str,
+    ledger: str | None,
+    workers: int | None,
+    data_dir: str | None,
+    fail_on: Sequence[str] = (),
+) -> str:
     """Return the shell command that runs experiment `name` on the head node of a cluster.
 
     `python` is looked up on the PATH of the process that started Ray there.
@@ -49,6 +56,7 @@ def command(name: str, ledger: str | None, workers: int | None, data_dir: str | 
     words = ["python", "-m", "mupc", "run", SPEC, "--pool", "ray", "--address", "auto"]
     words += ["--workers", str(workers)] if workers is not None else []
     words += ["--data-dir", data_dir] if data_dir is not None else []
+    words += ["--fail-on", ",".join(fail_on)] if fail_on else []
     where = _CLUSTERS_LEDGER if ledger is None else shlex.quote(ledger)
     return f'{shlex.join(words)} --ledger {where} --report "$HOME"/report/{shlex.quote(name)}'
 

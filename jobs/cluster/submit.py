@@ -12,7 +12,7 @@ stopped, killed or lost.
 import re
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -61,6 +61,7 @@ class Job:
         started: time of submission (UTC).
         ended: time of its end (UTC), or None.
         message: Ray's message about the status.
+        exit_status: of its `mupc run`; None while it runs, and where Ray does not know it.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Job:
     started: datetime | None
     ended: datetime | None
     message: str
+    exit_status: int | None = None
 
 
 def submit(
@@ -79,6 +81,7 @@ def submit(
     ledger: str | None = None,
     workers: int | None = None,
     data_dir: str | None = None,
+    fail_on: Sequence[str] = (),
 ) -> str:
     """Submit an experiment to a cluster; returns the id of the job without waiting for it.
 
@@ -90,6 +93,7 @@ def submit(
         workers: number of groups trained at the same time. The default is the number of GPUs, or
             else of cores, that the cluster has when the job starts.
         data_dir: folder of the data sets on the head node of the cluster.
+        fail_on: results with which the job ends as failed, as for `mupc run --fail-on`.
 
     Raises:
         SpecError: one sentence per problem of the spec.
@@ -102,8 +106,13 @@ def submit(
     experiment = transfer.load(spec) if isinstance(spec, str | Path) else spec
     if workers is not None and workers < 1:
         raise SubmissionError(f"workers must be at least 1, got {workers}")
-    options = {"ledger": ledger, "workers": workers, "data_dir": data_dir}
-    entrypoint = command(experiment.name, ledger, workers, data_dir)
+    options = {
+        "ledger": ledger,
+        "workers": workers,
+        "data_dir": data_dir,
+        "fail_on": ",".join(fail_on) or None,
+    }
+    entrypoint = command(experiment.name, ledger, workers, data_dir, fail_on)
     server = JobServer(address)
     _refuse_second(server, experiment.name, ledger)
     with TemporaryDirectory(prefix="mupc-") as folder:
@@ -214,6 +223,7 @@ def _read(details: JobDetails) -> Job | None:
         _time(details.start_time),
         _time(details.end_time),
         (details.message or "").strip(),
+        details.driver_exit_code,
     )
 
 

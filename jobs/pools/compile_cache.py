@@ -52,6 +52,8 @@ def remove_truncated(path: Path) -> list[str]:
     stamp = path / _STAMP
     since = stamp.stat().st_mtime if stamp.exists() else 0.0
     stamp.touch()
+    if since > stamp.stat().st_mtime:  # the clock was ahead, and hides what was written since
+        since = 0.0
     removed = []
     for entry in path.glob("*-cache"):
         try:

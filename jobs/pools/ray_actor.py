@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import ray
 
 from jobs.pools import environment
+from jobs.signals import heeded
 
 if TYPE_CHECKING:
     from jobs.pools.devices import Device
@@ -28,7 +29,8 @@ class Trainer:
     """One worker process with one CPU core or one GPU, and its own JAX.
 
     JAX is imported only inside methods, because the worker's environment has to be set first. On
-    SIGTERM, which announces that the process will be taken away, it saves its group and stops.
+    SIGTERM or a notice of a batch system, which announce that the process will be taken away, it
+    saves its group and stops.
 
     Args:
         train: trains a group, called as train(group, load=..., checkpointer=...).
@@ -47,7 +49,8 @@ class Trainer:
         self._heartbeat_seconds = heartbeat_seconds
         self._datasets: dict[tuple[str, str | None], Dataset] = {}
         self._stop = threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
+        for number in (signal.SIGTERM, *heeded()):
+            signal.signal(number, lambda *_: self._stop.set())
 
     @ray.method(concurrency_group=_CONTROL)
     def stop(self) -> None:

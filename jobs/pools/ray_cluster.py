@@ -14,6 +14,7 @@ from ray._private.authentication.authentication_utils import is_token_auth_enabl
 from jobs.cluster.tokens import HOW_TO_MAKE, find_token, make_private
 from jobs.errors import PoolError, TokenError, one_sentence
 from jobs.pools.local import usable_cpus
+from jobs.signals import notices_blocked
 
 CONNECT_SECONDS = 10.0  # after which a cluster counts as absent
 
@@ -35,13 +36,14 @@ def connect(address: str, workers: int | None, announce: Callable[[str], None]) 
     if address == "local":
         announce("starting Ray on this machine (up to half a minute)")
         make_private()
-        ray.init(
-            "local",
-            num_cpus=workers or usable_cpus(),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with notices_blocked():
+            ray.init(
+                "local",
+                num_cpus=workers or usable_cpus(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
         return
     announce(f"joining the Ray cluster at {address}")
     try:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -84,6 +85,16 @@ def test_only_truncated_entries_are_removed(tmp_path: Path) -> None:
     assert (tmp_path / "whole-cache").read_bytes() == whole
     assert (tmp_path / "other").exists()
     assert compile_cache.remove_truncated(tmp_path) == []
+
+
+def test_entries_are_read_again_after_the_clock_was_ahead(tmp_path: Path) -> None:
+    compile_cache.remove_truncated(tmp_path)
+    ahead = time.time() + 2 * 86_400
+    os.utime(tmp_path / "checked", (ahead, ahead))
+    (tmp_path / "empty-cache").touch()
+    assert compile_cache.remove_truncated(tmp_path) == ["empty-cache"]
+    (tmp_path / "empty-cache").touch()
+    assert compile_cache.remove_truncated(tmp_path) == ["empty-cache"]
 
 
 def test_unwritable_cache_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
