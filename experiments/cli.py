@@ -13,6 +13,7 @@ from experiments import RECIPES, Evidence, Line, Recipe, as_markdown, perform, s
 from experiments.cost import cost, missing
 from experiments.recipe import Setting
 from experiments.scale import Scale
+from jobs.cli.exit_status import ExitStatus
 from jobs.cli.options import PoolKind
 from jobs.cli.pool_setup import check_folder, check_pool, working_pool
 from jobs.cli.progress import display
@@ -21,6 +22,7 @@ from jobs.cli.tables import plain_table, screen
 from jobs.cli.warning import or_warning
 from jobs.errors import CommandError
 from jobs.pools.settings import CHECKPOINT_MINUTES, layout_policy
+from pccore import Status
 from results.durations import duration
 
 if TYPE_CHECKING:
@@ -112,6 +114,7 @@ def run_recipes(options: RecipeOptions) -> int:
     ledger = results.open(options.ledger, create=True)
     ledger.ensure_writable()
     safe = f"finished runs are stored in {options.ledger}"
+    done = failed = 0
     with working_pool(options, ledger, lambda: safe, _program()) as pool:
         for recipe in chosen:
             if absent[recipe.name]:
@@ -132,6 +135,7 @@ def run_recipes(options: RecipeOptions) -> int:
                     progress=statistics,
                     data_dir=options.data_dir,
                 )
+            done, failed = done + statistics.done, failed + statistics.ended[Status.FAILED]
             or_warning(
                 f"there are no figures of {recipe.name}",
                 partial(draw, recipe, evidence, options.out / options.scale),
@@ -144,7 +148,7 @@ def run_recipes(options: RecipeOptions) -> int:
         print(json.dumps([line.as_dict() for line in card], indent=2))
     else:
         print(f"\nfigures: {options.out / options.scale}\nledger: {options.ledger}")
-    return 0
+    return ExitStatus.RUNS_FAILED if 0 < done == failed else ExitStatus.SUCCESS
 
 
 def show_scorecard(

@@ -301,6 +301,7 @@ class Ledger:
         if rows.num_rows:
             file, data = encode(table, in_order(table, rows))
             self._folder.publish(file.path, data)
+            self._clock.saw(table, [file], rows)
 
 
 def _only(table: Table, rows: pa.Table, filters: Filters) -> pa.Table:

@@ -66,7 +66,7 @@ def run_experiment(options: RunOptions) -> int:
         page = or_warning(
             "there is no report", lambda: results.report(ledger, report, experiment.name)
         )
-    _show_places(options, experiment, result, page)
+        _show_places(options, experiment, result, page)
     status, reason = _judge(options, result, progress)
     if reason:
         print(f"mupc: {reason}", file=sys.stderr)

@@ -38,6 +38,15 @@ def order(rows: pd.DataFrame) -> pd.Series[pd.Timestamp]:
     return recorded.fillna(started)
 
 
+def judged_ids(text: str | None) -> list[str]:
+    """Return the ids in the column `run_ids` of a verdict; none where they were not recorded."""
+    try:
+        ids = json.loads(text or "[]")
+    except ValueError:
+        return []
+    return [str(run_id) for run_id in ids] if isinstance(ids, list) else []
+
+
 def split_verdicts(verdicts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the verdicts of the newest spec, and those on other targets by older specs.
 
@@ -105,9 +114,7 @@ def _keys(rows: pd.DataFrame, columns: list[str]) -> pd.Series[Any]:
 
 def _shown_by(verdicts: pd.DataFrame, runs: pd.DataFrame) -> pd.Series[bool] | None:
     """Return which runs have the settings of the judged ones; None if no judged run is known."""
-    known: set[str] = set()
-    for text in verdicts["run_ids"].dropna():
-        known.update(json.loads(text))
+    known = [run_id for text in verdicts["run_ids"] for run_id in judged_ids(text)]
     keys = _keys(runs, [*SETTINGS, STEPS, "width", "depth"])
     judged = set(keys[runs["run_id"].isin(known)])
     return keys.isin(judged) if judged else None
@@ -115,7 +122,7 @@ def _shown_by(verdicts: pd.DataFrame, runs: pd.DataFrame) -> pd.Series[bool] | N
 
 def _as_newest(runs: pd.DataFrame, times: pd.Series[pd.Timestamp]) -> pd.Series[bool]:
     """Return which runs of a variant have the settings of the newest one."""
-    newest_first = runs.loc[times.sort_values(ascending=False, kind="stable").index]
+    newest_first = runs.loc[times.sort_values(kind="stable").index[::-1]]
     keys = _keys(newest_first, SETTINGS)
     alike = newest_first[keys.isin([keys.iloc[0]])]
     steps, depth = alike[STEPS], alike["depth"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,7 @@ from results.figures.cells import (
 )
 from results.figures.panels import at_transferred, tuned_shape
 from results.figures.style import rank
-from results.page.newest import newest_runs, order, split_verdicts
+from results.page.newest import judged_ids, newest_runs, order, split_verdicts
 from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS, VERDICTS, Column
 from results.shapes import Shape
 from results.vocabulary import RATES, OutcomeLabel
@@ -187,7 +186,7 @@ def _owner(verdict: Record, groups: list[tuple[Key, pd.DataFrame]]) -> int:
     """
     pair = (verdict["dataset"], verdict["activation"])
     candidates = [g for g, (key, _) in enumerate(groups) if key[:2] == pair]
-    judged = set(json.loads(verdict["run_ids"] or "[]"))
+    judged = judged_ids(verdict["run_ids"])
     agreeing = [g for g in candidates if groups[g][1]["run_id"].isin(judged).any()]
     agreeing = agreeing or [g for g in candidates if _agrees(verdict, groups[g][1])]
     return (agreeing or candidates)[-1]

@@ -5,12 +5,14 @@ may be set back. The time of a new row is therefore the present, or, if the ledg
 one, the next microsecond after that (Kulkarni et al., "Logical Physical Clocks", OPODIS 2014).
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from results.schema.tables import TABLES, Table
+from results.storage.files import File, parse
 from results.storage.reading import Reader
 
 TIMES = {"runs": ("recorded", "started"), "verdicts": ("created",), "measurements": ("created",)}
@@ -38,22 +40,27 @@ class Clock:
         self._latest = max(datetime.now(UTC), self._latest + TICK)
         return self._latest
 
+    def saw(self, table: Table, files: Iterable[File], rows: pa.Table) -> None:
+        """Take the rows of files into account, which then need not be read."""
+        self._seen.update(file.name for file in files)
+        newest = pc.max(times(table, rows)).as_py() if table.name in TIMES else None
+        if newest is not None:
+            self._latest = max(self._latest, newest.astimezone(UTC))
+
     def _look(self, table: Table) -> None:
-        """Take the newest time of files that were not seen before into account."""
-        files = [file for file in self._reader.files(table) if file.path not in self._seen]
-        if not files:
+        """Read the times in the files that were not seen before."""
+        names = self._reader.folder.names(table.name)
+        if not any(name not in self._seen and parse(table.name, name, 0) for name in names):
             return
+        files = [file for file in self._reader.files(table) if file.name not in self._seen]
         columns = TIMES[table.name]
         try:
             rows = self._reader.scan(table, self._reader.intact(files), {}, columns)
         except (OSError, pa.ArrowException):  # damaged, or merged meanwhile
             rows = self._reader.read(table, columns=columns)
-        self._seen.update(file.path for file in files)
-        newest = pc.max(in_order_of(table, rows)).as_py()
-        if newest is not None:
-            self._latest = max(self._latest, newest)
+        self.saw(table, files, rows)
 
 
-def in_order_of(table: Table, rows: pa.Table) -> pa.ChunkedArray:
+def times(table: Table, rows: pa.Table) -> pa.ChunkedArray:
     """Return the times by which rows are ordered."""
     return pc.coalesce(*(rows[name] for name in TIMES[table.name]))

@@ -80,6 +80,18 @@ class Folder:
         except FileNotFoundError:  # created while Arrow was listing
             return []
 
+    def names(self, name: str) -> list[str]:
+        """Return the names of the entries of a folder in it; none if it does not exist.
+
+        On a local disk this is ten times as fast as `entries`, which reads their sizes.
+        """
+        if not self.local:
+            return [info.base_name for info in self.entries(name)]
+        try:
+            return os.listdir(self.path(name))  # noqa: PTH208 - faster than iterdir
+        except FileNotFoundError:
+            return []
+
     def read(self, name: str, last: int | None = None) -> bytes:
         """Return the bytes of a file, or its last `last` bytes."""
         with self.filesystem.open_input_file(self.path(name)) as source:

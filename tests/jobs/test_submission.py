@@ -103,6 +103,17 @@ def test_killed_job_continues_when_submitted_again(
     assert first in ask("list")
     assert "Did the optimum transfer?" in ask("logs", second)
     assert "succeeded" in ask("stop", second)  # it has ended, and stays as it is
+    assert jobs.status(second, head.address).exit_status == 0
+
+    # Two values of eta have no inside, so that no verdict can be "held".
+    named = ["--fail-on", "drifted,inconclusive", "--fail-on", "edge"]
+    arguments = ["submit", str(spec), "--address", head.address, "--follow", *named]
+    done = mupc_process(tmp_path, *arguments)
+    assert done.returncode == 4, done.stdout + done.stderr
+    third = done.stdout.splitlines()[0].removeprefix("submitted ")
+    assert done.stderr.strip() == f"{third} failed"
+    assert json.loads(ask("status", third, "--json"))["exit_status"] == 4
+    assert "4 (a verdict that --fail-on names)" in ask("status", third)
 
 
 def test_job_outlives_its_follower_and_prints_how_to_continue(head: Head, tmp_path: Path) -> None:
