@@ -1,10 +1,12 @@
 """Reading of a table while other processes write and compact, and despite damaged files."""
 
 import inspect
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from uuid import uuid4
@@ -25,6 +27,8 @@ EPOCH = "compaction-epoch"
 A listing that starts before a merged file is published and ends after its sources are deleted can
 miss both. If the epoch is the same before and after a listing, no deletion started in between:
 every merged file whose sources may be gone existed from the start and is listed.
+
+A user who may not replace the file of another has a file with a suffix.
 """
 
 ATTEMPTS = 8
@@ -134,7 +138,8 @@ class Reader:
 
     def announce_deletion(self) -> None:
         """Make concurrent listings start again; to be called before files are deleted."""
-        self.folder.publish(EPOCH, uuid4().hex.encode(), replace=True)
+        name = EPOCH if self.folder.removable(EPOCH) else f"{EPOCH}-{os.geteuid()}"
+        self.folder.publish(name, uuid4().hex.encode(), replace=True)
 
     def faults(self, files: Iterable[File]) -> dict[str, str]:
         """Return the fault of each damaged file by path; every byte is verified."""
@@ -165,10 +170,12 @@ class Reader:
         return dataset_of({(group.path, group.row_groups[0].id): group for group in found}.values())
 
     def _epoch(self) -> bytes:
-        try:
-            return self.folder.read(EPOCH)
-        except FileNotFoundError:
-            return b""
+        names = self.folder.names("") if self.folder.local else [EPOCH]
+        epochs = []
+        for name in sorted(name for name in names if name.startswith(EPOCH)):
+            with suppress(FileNotFoundError):
+                epochs.append(self.folder.read(name))
+        return b"".join(epochs)
 
     def _footer_faults(self, files: list[File]) -> dict[str, str]:
         """Return the fault of each file with a damaged footer, by path."""
