@@ -128,13 +128,17 @@ def results(
     limit: Annotated[
         int | None, typer.Option(parser=count, metavar="N", help="Maximum number of rows.")
     ] = None,
+    older: Annotated[
+        bool,
+        typer.Option("--older", help="Include replaced verdicts or measurements, and older specs."),
+    ] = False,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
     """Query results."""
     from jobs.cli.queries import show_results
 
-    show_results(ResultsOptions(ledger, table, where or [], columns, limit, as_json, as_csv))
+    show_results(ResultsOptions(ledger, table, where or [], columns, limit, older, as_json, as_csv))
 
 
 @app.command()

@@ -65,5 +65,6 @@ class ResultsOptions:
     where: list[str]
     columns: str | None
     limit: int | None
+    older: bool
     as_json: bool
     as_csv: bool

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from results.schema.types import TypeName, Value
 
 NULL = "null"
+REPLACED = (TableName.VERDICTS, TableName.MEASUREMENTS)
+"""Tables in which newer rows replace older ones."""
 
 DEFAULT_COLUMNS = {
     TableName.RUNS: "experiment phase variant width depth weight_lr activity_lr seed outcome "
@@ -30,9 +32,11 @@ def show_results(options: ResultsOptions) -> None:
     """Print rows of a table as aligned text, JSON or CSV."""
     if options.as_json and options.as_csv:
         raise CommandError("--json and --csv are mutually exclusive")
+    if options.older and options.table not in REPLACED:
+        raise CommandError(f"--older needs --table {' or '.join(REPLACED)}, not {options.table}")
     filters = parse_filters(options.where, options.table)
     ask = getattr(results.open(options.ledger), options.table)
-    frame = _columns(ask(**filters), options)
+    frame = _columns(ask(**filters, **({"latest": False} if options.older else {})), options)
     if options.limit is not None:
         frame = frame.head(options.limit)
     if options.as_json:

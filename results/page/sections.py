@@ -42,6 +42,9 @@ SETTINGS = (
 
 UNKNOWN = "unknown"
 
+Key = tuple[object, ...]
+"""Data set, activation and the values of `SETTINGS`."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -141,7 +144,7 @@ def _sections(ledger: Ledger, experiment: str) -> list[Section]:
             older=_ordered(older),
             curves=_details(ledger.curves, CURVES, at_transferred(kept, mine)),
             layers=_details(ledger.layers, LAYERS, at_transferred(kept, mine)),
-            measured=laws[laws["dataset"].eq(str(key[0])) & laws["activation"].eq(str(key[1]))],
+            measured=_laws(laws, key, kept, several=len(kept) < len(some)),
             superseded=len(some) - len(kept),
             differs=_differences(key, keys),
         )
@@ -149,15 +152,23 @@ def _sections(ledger: Ledger, experiment: str) -> list[Section]:
     return sections
 
 
+def _laws(laws: pd.DataFrame, key: Key, runs: pd.DataFrame, *, several: bool) -> pd.DataFrame:
+    """Return the quantities of laws of a section; after `several` specs, at the newest's shapes."""
+    import numpy as np
+
+    mine = laws[laws["dataset"].eq(str(key[0])) & laws["activation"].eq(str(key[1]))]
+    if not several:
+        return mine
+    there = set(zip(runs["width"], runs["depth"], strict=True))
+    pairs = zip(mine["width"], mine["depth"], strict=True)
+    return mine[np.array([pair in there for pair in pairs], bool)]
+
+
 def _ordered(verdicts: pd.DataFrame) -> pd.DataFrame:
     """Return the verdicts by variant and shape, rules in the order in which they were judged."""
     order = ["variant", "width", "depth"]
     by_time = verdicts.sort_values("created", kind="stable")
     return by_time.sort_values(order, kind="stable").reset_index(drop=True)
-
-
-Key = tuple[object, ...]
-"""Data set, activation and the values of `SETTINGS`."""
 
 
 def _groups(runs: pd.DataFrame, verdicts: pd.DataFrame) -> list[tuple[Key, pd.DataFrame]]:

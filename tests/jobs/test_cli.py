@@ -73,6 +73,9 @@ def test_second_run_trains_nothing_and_prints_the_same(home: Path) -> None:
     assert set(words) == {"mupc", "bp"}
     ledger = results.open(str(home / "runs"))
     assert len(ledger.verdicts(latest=False)) == 4
+    for options, count in (([], 2), (["--older"], 4)):
+        asked = mupc(home, "results", "--table", "verdicts", "--json", *options)
+        assert len(json.loads(asked.stdout)) == count
     assert len(ledger.runs()) == len((home / "asked.csv").read_text().splitlines()) - 1
 
 

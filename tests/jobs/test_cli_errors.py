@@ -92,6 +92,7 @@ ARGUMENTS: dict[str, tuple[str, list[str]]] = {
     ),
     "no such column": ("results --ledger {ledger} --columns dept", ["dept", "depth"]),
     "two formats": ("results --ledger {ledger} --json --csv", ["--json", "--csv"]),
+    "older runs": ("results --ledger {ledger} --older", ["--older", "verdicts", "not runs"]),
     "no such table": ("results --ledger {ledger} --table run", ["--table", "run"]),
     "no rows wanted": ("results --ledger {ledger} --limit 0", ["--limit", "0"]),
     "no ledger to draw": ("report --ledger nowhere", ["nowhere"]),
