@@ -17,7 +17,7 @@ Changes = Mapping[str, Any]
 
 FIRST: Changes = {
     "training": {"steps": 10, "inference": {"scheme": "gradient_descent", "steps": 4}},
-    "transfer": {"depths": [4], "neighbourhood": "all"},
+    "transfer": {"depths": [6], "neighbourhood": "all"},
 }
 
 
@@ -102,17 +102,17 @@ def test_targets_of_the_newest_spec_and_older_verdicts_apart(tmp_path: Path) -> 
     place = tmp_path / "l"
     train(place, {})
     grid = {"weight_lr": [0.02, 0.15, 1], "activity_lr": [1, 10]}
-    train(place, {"tune": grid, "transfer": {"depths": [6]}})
+    train(place, {"tune": grid, "transfer": {"depths": [4]}})
     ledger = results.open(place)
     [verdict] = ledger.verdicts().to_dict("records")
-    assert (verdict["depth"], verdict["weight_lr"]) == (6, 0.15)
-    assert ledger.verdicts(depth=4).empty
+    assert (verdict["depth"], verdict["weight_lr"]) == (4, 0.15)
+    assert ledger.verdicts(depth=6).empty
     assert sorted(ledger.verdicts(latest=False)["depth"]) == [4, 6]
     section = newest(place)
-    assert set(section.moved["depth"]) == {2, 6}
+    assert set(section.moved["depth"]) == {2, 4}
     assert set(section.moved["weight_lr"]) == {0.15}
-    assert set(section.runs["depth"]) == {2, 6}
-    assert [(row.depth, row.weight_lr) for row in section.older.itertuples()] == [(4, 0.1)]
+    assert set(section.runs["depth"]) == {2, 4}
+    assert [(row.depth, row.weight_lr) for row in section.older.itertuples()] == [(6, 0.1)]
     page = report(ledger, tmp_path / "report").read_text()
     assert "Older verdicts" in page
 
@@ -134,7 +134,7 @@ def test_an_interrupted_spec_is_the_newest_before_its_verdict(tmp_path: Path) ->
     section = newest(place)
     assert set(section.runs["inference_steps"]) == {1.0}
     assert section.verdicts.empty
-    assert list(section.older["depth"]) == [4]
+    assert list(section.older["depth"]) == [6]
 
 
 def test_the_same_spec_again_keeps_one_section(tmp_path: Path) -> None:
