@@ -8,7 +8,7 @@ RUN = {
     "dataset": "mnist", "variant": "mupc", "activation": "relu", "width": 64, "depth": 8,
     "weight_lr": 0.1, "activity_lr": 10.0, "seed": 0, "steps": 200, "outcome": "trained",
     "final_train_loss": 0.1, "min_train_loss": 0.05, "test_accuracy": 0.9, "test_loss": 0.1,
-    "seconds": 1.0,
+    "seconds": 1.0, "batch_size": 64, "inference_steps": 8, "layers": 9, "layers_learned": 9,
 }  # fmt: skip
 VERDICT = {
     "activation": "relu", "tune_width": 32, "tune_depth": 8, "width": 32, "depth": 16,
