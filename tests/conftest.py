@@ -57,3 +57,16 @@ def compiled_programs_are_dropped() -> Iterator[None]:
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
+
+
+@pytest.fixture
+def usual_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the settings of the compiler that users have, which are part of run ids."""
+    import jax
+
+    name = "jax_disable_most_optimizations"
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    before = jax.config.values[name]
+    jax.config.update(name, False)
+    yield
+    jax.config.update(name, before)

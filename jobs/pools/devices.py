@@ -1,12 +1,16 @@
 """The devices that groups train on, as far as the choice of a layout depends on them."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
 
+from jobs.errors import PoolError, one_sentence
 from jobs.pools.machine import cpu_model
+from pccore.jax_settings import pinned
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,33 @@ class Device:
     count: int = 1
 
 
+def local_devices() -> list[jax.Device]:
+    """Return the devices of this process, on which groups can train.
+
+    Raises:
+        PoolError: JAX cannot use the devices that the environment asks for.
+    """
+    try:
+        return jax.local_devices()
+    except Exception as error:  # a RuntimeError or, without a word, an AssertionError
+        asked = os.environ.get("JAX_PLATFORMS")
+        why = f"JAX_PLATFORMS={asked} asks for a device that is not here" if asked else "no device"
+        raise PoolError(
+            f"JAX cannot start: {why} ({one_sentence(error)}); JAX_PLATFORMS=cpu trains on the CPU"
+        ) from None
+
+
+@contextmanager
+def training_on(device: jax.Device) -> Iterator[None]:
+    """Train in this thread on `device`, with settings of JAX that nobody else can change."""
+    with pinned(), jax.default_device(device):
+        yield
+
+
 def default_device() -> jax.Device:
     """Return the device on which JAX places this thread's arrays."""
-    return next(iter(jnp.zeros(()).devices()))
+    with pinned():
+        return next(iter(jnp.zeros(()).devices()))
 
 
 def describe(device: jax.Device) -> Device:

@@ -23,7 +23,9 @@ def thread_caps(programs: int) -> dict[str, str]:
     costs a quarter less processor time than one that shares its work with other threads (measured
     at N = 128, H = 8). The user's own `XLA_FLAGS` take precedence.
     """
-    flags = os.environ.get("XLA_FLAGS", "").split()
+    from pccore.jax_settings import xla_flags
+
+    flags = xla_flags()
     if not any(flag.partition("=")[0] == EIGEN_FLAG for flag in flags):
         flags.append(f"{EIGEN_FLAG}=false")
     return {
@@ -36,13 +38,16 @@ def thread_caps(programs: int) -> dict[str, str]:
 def worker_variables(*, gpu: bool) -> dict[str, str]:
     """Return the variables of a worker process, to be set before its Python starts.
 
+    Settings that change results are those of this process, whatever the worker's node has set.
     The compilation cache is not among them: its folder belongs to the worker's node, where the
     worker calls `prepare` itself.
 
     Args:
         gpu: False keeps the worker's JAX off accelerators, which belong to other workers.
     """
-    variables = thread_caps(programs=1)
+    from pccore.jax_settings import unpinned_variables
+
+    variables = thread_caps(programs=1) | unpinned_variables()
     for name in ("MUPC_CACHE", "XDG_CACHE_HOME", LAYOUTS_VARIABLE):
         if name in os.environ:
             variables[name] = os.environ[name]

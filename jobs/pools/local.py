@@ -20,7 +20,7 @@ from jobs.pools.checkpointer import (
     Stopped,
     save_checkpoint,
 )
-from jobs.pools.devices import Device, describe, share
+from jobs.pools.devices import Device, describe, local_devices, share, training_on
 from jobs.pools.layouts import choose_layout
 from jobs.pools.settings import layout_policy
 from jobs.pools.worker import failed_group, train_group
@@ -47,6 +47,8 @@ class _Shared:
 class LocalPool:
     """Trains groups in threads of this process (`transfer.Pool`).
 
+    Results do not depend on the settings of JAX in this process (`pccore.jax_settings`).
+
     XLA computes outside Python's lock, so threads keep all cores busy and share one copy of the
     data set and of every compiled program. Each uses one core, provided that no JAX device was used
     before the first pool is made.
@@ -61,6 +63,7 @@ class LocalPool:
 
     Raises:
         ValueError: fewer than one worker, or an unknown policy in `MUPC_LAYOUTS`.
+        PoolError: JAX cannot use the devices that the environment asks for.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class LocalPool:
             raise ValueError(f"workers must be at least 1, got {workers}")
         layout_policy()
         environment.prepare(programs=workers or usable_cpus())
-        devices = jax.local_devices()
+        devices = local_devices()
         device = describe(devices[0])
         self.slots = workers or slots_of(device, devices)
         self.device = share(device, devices, self.slots)
@@ -152,7 +155,7 @@ def _work(shared: _Shared, device: jax.Device) -> None:
         if shared.closing.is_set():
             raise Stopped
 
-    with jax.default_device(device):
+    with training_on(device):
         while (group := shared.waiting.get()) is not None and not shared.closing.is_set():
             try:
                 checkpointer = _checkpointer(shared, group)

@@ -59,9 +59,9 @@ class Trainer:
 
     def device(self) -> "Device":
         """Start JAX and return the device."""
-        from jobs.pools.devices import default_device, describe
+        from jobs.pools.devices import describe, local_devices
 
-        return describe(default_device())
+        return describe(local_devices()[0])
 
     def run(
         self,
@@ -81,6 +81,7 @@ class Trainer:
             checkpoint: one reference to the checkpoint to continue from, or none.
         """
         from jobs.pools.checkpointer import Checkpointer, Stopped
+        from jobs.pools.devices import local_devices, training_on
 
         def load(name: str, data_dir: str | None) -> "Dataset":
             key = (name, data_dir)
@@ -94,7 +95,8 @@ class Trainer:
 
         def train() -> None:
             try:
-                messages.put(self._train(group, load=load, checkpointer=checkpointer))
+                with training_on(local_devices()[0]):
+                    messages.put(self._train(group, load=load, checkpointer=checkpointer))
             except Stopped:
                 messages.put(None)
             except Exception as error:

@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
+
+import jax
 
 import pccore
 from jobs.errors import one_sentence
@@ -88,7 +91,13 @@ def failed_group(group: Group, cause: str, *, worker: Worker | None = None) -> G
 
 def this_worker() -> Worker:
     """Return this process and its device, as they are recorded with each run."""
-    return Worker(device=default_device().device_kind, host=socket.gethostname(), pid=os.getpid())
+    return Worker(
+        device=default_device().device_kind,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        jax_version=jax.__version__,
+        jaxlib_version=version("jaxlib"),
+    )
 
 
 def _train_lanes(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.inference.base import norm
+from pccore.jax_settings import PRNG
 from pccore.networks.base import AbstractNetwork
 from pccore.rules import Backpropagation, LearningRule
 from pccore.training.probe import Probe
@@ -33,7 +34,7 @@ class WeightGradientNorm(Probe[AbstractNetwork]):
         activity_lr: Float[Array, ""],
     ) -> dict[str, Float[Array, ""]]:
         """Return `weight_gradient_norm`. A random start always uses the same key."""
-        _, gradients = self.rule.gradients(network, x, y, activity_lr, jax.random.key(0))
+        _, gradients = self.rule.gradients(network, x, y, activity_lr, jax.random.key(0, impl=PRNG))
         return {"weight_gradient_norm": norm(gradients)}
 
 
@@ -66,7 +67,9 @@ class GradientCosine(Probe[AbstractNetwork]):
     ) -> dict[str, Float[Array, " L"]]:
         """Return both by layer. A random start always uses the same key."""
         rules = self.rule, Backpropagation()
-        gradients = [r.gradients(network, x, y, activity_lr, jax.random.key(0))[1] for r in rules]
+        gradients = [
+            r.gradients(network, x, y, activity_lr, jax.random.key(0, impl=PRNG))[1] for r in rules
+        ]
         pairs = zip(*(gradient.weight_matrices() for gradient in gradients), strict=True)
         cosines, ratios = zip(*(jax.vmap(_compared)(*pair) for pair in pairs), strict=True)
         return {

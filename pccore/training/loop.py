@@ -200,6 +200,23 @@ class _Group:
         progress = Progress(state, tests, [], spectrum)
         return progress._replace(probed=[self._probed(progress)])
 
+    def shapes(self, step: int) -> Progress:
+        """Return the shapes of the progress after update `step`, without computing it.
+
+        Program by program, as programs with options of the compiler cannot be traced in another.
+        """
+        config, evaluations = self.config, step // self.config.eval_every
+        state = start.eval_shape(config, initial_networks.eval_shape(config, self.seeds))
+        tests = evaluate.eval_shape(state.network, self.test)
+        probed: Probed = ()
+        if config.probes:
+            probed = probe.eval_shape(config, state.network, self.rates, self.train)
+        spectrum = None
+        if config.activity_lr is not None:
+            spectrum = Spectrum.unmeasured(config.activity_lr.scale, len(self.seeds))
+            probed = (*probed, spectrum.readings())
+        return Progress(state, [tests] * evaluations, [probed] * (evaluations + 1), spectrum)
+
     def evaluates(self, step: int) -> bool:
         """Return whether an evaluation follows update `step`."""
         return step % self.config.eval_every == 0 or step == self.config.steps
@@ -270,14 +287,8 @@ def _resumed(group: _Group, snapshots: Snapshots | None) -> tuple[int, Progress]
     if data is None:
         return None
 
-    def like(step: int) -> Progress:
-        progress = jax.eval_shape(group.begun)
-        for _ in range(step // group.config.eval_every):
-            progress = jax.eval_shape(group.evaluated, progress)
-        return progress
-
     try:
-        return decode(data, like)
+        return decode(data, group.shapes)
     except ValueError as error:
         warnings.warn(f"training starts from the beginning: {error}", RuntimeWarning, stacklevel=2)
         return None

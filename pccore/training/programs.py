@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, UInt
 
 from pccore.data import Dataset
+from pccore.jax_settings import PRNG
 from pccore.networks.base import AbstractNetwork
 from pccore.spectrum import lambda_max
 from pccore.training.config import TrainingConfig
@@ -27,7 +28,9 @@ DIVERGENCE_FACTOR = 1e3
 TEST_CHUNK = 1000
 SPECTRUM_SAMPLES, SPECTRUM_PRODUCTS = 16, 16  # the result is 1 to 2% below lambda_max
 # By default XLA uses 256 bits on CPUs with 512, which costs 6% of a step at 8 x 128.
-COMPILER_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
+# With several threads, Eigen's products differ from those of one thread in their last bits.
+COMPILER_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_cpu_multi_thread_eigen": False}
+compiled = partial(jax.jit, compiler_options=COMPILER_OPTIONS)
 
 Values = TypeVar("Values")
 
@@ -96,11 +99,13 @@ _placing = Lock()
 
 
 @lru_cache(maxsize=4)
-def _placed(dataset: Dataset, device: jax.Device, shards: int) -> tuple[Samples, Samples]:
+def _placed(
+    dataset: Dataset, device: jax.Device, shards: int, real: np.dtype
+) -> tuple[Samples, Samples]:
     # Not committed to the device: committed data would commit the state that a program returns, and
     # the next call would recompile.
     with jax.default_device(device):
-        mean, std = jnp.asarray(dataset.mean, float), jnp.asarray(dataset.std, float)
+        mean, std = jnp.asarray(dataset.mean, real), jnp.asarray(dataset.std, real)
         samples = (
             Samples(jnp.asarray(dataset.train_x), jnp.asarray(dataset.train_y), mean, std),
             Samples(jnp.asarray(dataset.test_x), jnp.asarray(dataset.test_y), mean, std),
@@ -111,7 +116,8 @@ def _placed(dataset: Dataset, device: jax.Device, shards: int) -> tuple[Samples,
 def on_device(dataset: Dataset, shards: int) -> tuple[Samples, Samples]:
     """Return the training and the test set on the device, where they are placed once."""
     with _placing:  # threads that train side by side share one copy
-        return _placed(dataset, jnp.zeros(()).device, shards)
+        here = jnp.zeros(())  # of the default device and precision
+        return _placed(dataset, here.device, shards, here.dtype)
 
 
 def on_every_shard(values: Values, shards: int) -> Values:
@@ -119,13 +125,13 @@ def on_every_shard(values: Values, shards: int) -> Values:
     return jax.device_put(values, NamedSharding(_mesh(shards), PartitionSpec()))
 
 
-@partial(jax.jit, static_argnames="config")
+@partial(compiled, static_argnames="config")
 def initial_networks(config: TrainingConfig, seeds: UInt[Array, " lanes"]) -> AbstractNetwork:
     """Return the networks of all lanes before the first update."""
-    return jax.vmap(lambda seed: config.network.build(jax.random.key(seed)))(seeds)
+    return jax.vmap(lambda seed: config.network.build(jax.random.key(seed, impl=PRNG)))(seeds)
 
 
-@partial(jax.jit, static_argnames="config")
+@partial(compiled, static_argnames="config")
 def start(config: TrainingConfig, networks: AbstractNetwork) -> LaneState:
     """Return the state of all lanes before the first update, from their initial networks."""
 
@@ -141,7 +147,7 @@ def start(config: TrainingConfig, networks: AbstractNetwork) -> LaneState:
     return jax.vmap(start)(networks)
 
 
-@jax.jit
+@compiled
 def layer_changes(network: AbstractNetwork, initial: AbstractNetwork) -> Float[Array, "lanes L"]:
     """Return the RMS change of every weight matrix over its initial RMS.
 
@@ -160,25 +166,20 @@ def layer_changes(network: AbstractNetwork, initial: AbstractNetwork) -> Float[A
     return jax.vmap(changes)(network, initial)
 
 
-@partial(jax.jit, static_argnames="samples")
+@partial(compiled, static_argnames="samples")
 def shuffle(
     seeds: UInt[Array, " lanes"], epoch: Int[Array, ""] | int, samples: int
 ) -> Int[Array, "lanes n"]:
     """Return the order of the training set in an epoch; it depends on the seed only."""
 
     def order(seed: Array) -> Array:
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), epoch)
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl=PRNG), 1), epoch)
         return jax.random.permutation(key, samples)
 
     return jax.vmap(order)(seeds)
 
 
-@partial(
-    jax.jit,
-    static_argnames="config",
-    donate_argnames="state",
-    compiler_options=COMPILER_OPTIONS,
-)
+@partial(compiled, static_argnames="config", donate_argnames="state")
 def advance(
     config: TrainingConfig,
     state: LaneState,
@@ -218,7 +219,7 @@ def _update(
     """Take one weight update of one lane."""
     network, output = state.network, config.network.output_energy
     x, y = train.take(index, config.network.output_size)
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), step)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed, impl=PRNG), 2), step)
     loss, gradients = _gradients(config, network, x, y, rates.activity, key)
     for penalty in config.penalties:
         gradients = jax.tree.map(jnp.add, gradients, jax.grad(penalty)(network))
@@ -278,7 +279,7 @@ def _mesh(shards: int) -> Mesh:
     return Mesh(np.array(devices[:shards]), ("batch",))
 
 
-@partial(jax.jit, static_argnames="config")
+@partial(compiled, static_argnames="config")
 def measure_spectrum(
     config: TrainingConfig,
     state: LaneState,
@@ -308,7 +309,7 @@ def measure_spectrum(
     )
 
 
-@jax.jit
+@compiled
 def evaluate(
     network: AbstractNetwork, test: Samples
 ) -> tuple[Float[Array, " lanes"], Float[Array, " lanes"]]:
@@ -333,7 +334,7 @@ def evaluate(
     return jax.vmap(lane)(network)
 
 
-@partial(jax.jit, static_argnames="config")
+@partial(compiled, static_argnames="config")
 def probe(config: TrainingConfig, network: AbstractNetwork, rates: Rates, train: Samples) -> Probed:
     """Return the quantities of the probes for every lane, on the first batch as stored."""
     x, y = train.take(jnp.arange(config.batch_size), config.network.output_size)

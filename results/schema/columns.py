@@ -222,6 +222,14 @@ RUNS = (
         "UTC",
         since=5,
     ),
+    _added(
+        "compiler_settings",
+        "string",
+        "flags of XLA and settings of JAX that may change results and cannot be pinned, where they "
+        "differ from their defaults, as JSON; null: none",
+        since=6,
+    ),
+    Column("jaxlib_version", "string", "version of jaxlib that trained the run", since=6),
 )
 
 CURVES = (

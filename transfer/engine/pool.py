@@ -29,11 +29,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Worker:
-    """The process that trained a group: its JAX device, host name and process id."""
+    """The process that trained a group: its JAX device, host name, process id and versions."""
 
     device: str
     host: str
     pid: int
+    jax_version: str | None = None
+    jaxlib_version: str | None = None
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ def run_row(run: Run, outcome: Outcome, result: GroupResult, experiment: str, ph
         "seconds": result.seconds / len(result.group.lanes),
         "lanes": len(result.group.lanes),
         "started": result.started,
-        **asdict(result.worker),
         **versions(),
+        **{name: value for name, value in asdict(result.worker).items() if value is not None},
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import pccore
 from pccore import Lane, NetworkConfig, TrainingConfig
+from pccore.jax_settings import unpinned
 from pccore.theory.probe_registry import PROBES
 from results.landscape import Cell
 from transfer.spec.activity_lr import spectral_as_yaml
@@ -147,5 +148,6 @@ SETTINGS: Mapping[str, Setting] = {
     "start_options": Setting(lambda run: _options(run.config.rule.start), usual={}),
     "penalties": Setting(lambda run: _all(pccore.PENALTIES, run.config.penalties), usual=[]),
     "probes": Setting(lambda run: _all(PROBES, run.config.probes), usual=[]),
+    "compiler_settings": Setting(lambda run: unpinned(), usual=[]),
 }
 """The settings by column. Adding one takes a line here and a column in `results.schema.columns`."""

@@ -5,6 +5,7 @@ from functools import cache
 import jax
 
 import pccore
+from pccore.jax_settings import pinned
 from pccore.theory.probe_registry import RULE_PROBES
 from pccore.theory.stability import has_step_limit
 from results.shapes import Shape
@@ -91,4 +92,5 @@ def trace(config: pccore.TrainingConfig) -> None:
 
     B, D, K = config.batch_size, config.network.input_size, config.network.output_size
     float32 = [jax.ShapeDtypeStruct(shape, "float32") for shape in ((B, D), (B, K), ())]
-    jax.eval_shape(step, jax.ShapeDtypeStruct((), "uint32"), *float32)
+    with pinned():
+        jax.eval_shape(step, jax.ShapeDtypeStruct((), "uint32"), *float32)
