@@ -42,12 +42,12 @@ def test_example_matches_the_schema_that_its_first_line_names(path: Path) -> Non
     prefix = "# yaml-language-server: $schema="
     assert first.startswith(prefix)
     assert (path.parent / first.removeprefix(prefix)).resolve() == COMMITTED
-    VALIDATOR.validate(read_yaml(path))
+    VALIDATOR.validate(read_yaml(path).value)
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_written_spec_matches_the_schema(path: Path) -> None:
-    VALIDATOR.validate(Experiment.from_dict(read_yaml(path)).to_dict())
+    VALIDATOR.validate(Experiment.from_dict(read_yaml(path).value).to_dict())
 
 
 SHORT_FORMS: list[dict[str, Any]] = [

@@ -4,6 +4,7 @@
 so that a sentence and the schema cannot disagree about what is allowed.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -27,6 +28,30 @@ class SpecError(ValueError):
     def __init__(self, sentences: str | Iterable[str]) -> None:
         self.sentences = (sentences,) if isinstance(sentences, str) else tuple(sentences)
         super().__init__("\n".join(self.sentences))
+
+
+_PATH = re.compile(r"(?:unknown key )?([^\s:,]+)")
+
+
+def with_lines(error: SpecError, lines: Mapping[str, int], file: str = "") -> SpecError:
+    """Return an error whose sentences say on which line of a file their key is.
+
+    A missing key has the line of the mapping that lacks it; a sentence about no key has none.
+
+    Args:
+        error: the error, whose sentences begin with their keys.
+        lines: the line, counted from 1, of every path such as "tune.weight_lr[1]".
+        file: begins every sentence: "spec.yaml: ".
+    """
+
+    def placed(sentence: str) -> str:
+        found = _PATH.match(sentence)
+        path = found[1] if found else ""
+        while path and path not in lines:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return f"{file}line {lines[path]}: {sentence}" if path else f"{file}{sentence}"
+
+    return SpecError(map(placed, error.sentences))
 
 
 class RejectedError(ValueError):
@@ -86,7 +111,7 @@ def _sentence(details: ErrorDetails, cause: object, schema: JsonSchemaValue) -> 
         return _missing(place, str(key), value) if kind == "missing" else _unknown_key(place, key)
     place = _Place.at(details["loc"], schema)
     if isinstance(cause, RejectedError):
-        return f"{place.path}{cause.where} {cause.text}"
+        return f"{place.path}{cause.where} {cause.text}".removeprefix(".")
     if isinstance(cause, ValueError):
         return f"{place.path}: {cause}"
     if kind in ("too_short", "too_long"):

@@ -14,6 +14,7 @@ from pydantic import (
     Tag,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
@@ -22,6 +23,7 @@ import pccore
 from pccore import Registry
 from transfer.space import Grid, Range
 from transfer.spec.errors import RejectedError
+from transfer.spec.plain import plain
 
 T = TypeVar("T")
 
@@ -38,6 +40,11 @@ class Section(BaseModel):
     """Part of a spec: unknown keys are errors, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_plain_values(cls, values: object) -> object:
+        return plain(values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +88,7 @@ class ReadAs:
         self, source: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         def written(value: object) -> object:
-            return self.write(value) if isinstance(value, self.types) else value
+            return plain(self.write(value)) if isinstance(value, self.types) else value
 
         return core_schema.no_info_after_validator_function(
             self.build,

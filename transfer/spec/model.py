@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from results.shapes import Shape
 from transfer.spec.checks import problems
-from transfer.spec.errors import SpecError, spec_error
+from transfer.spec.errors import SpecError, spec_error, with_lines
 from transfer.spec.sections import Settings
 from transfer.spec.targets import TransferSpec
 from transfer.spec.yaml import parse_yaml, read_yaml, write_yaml
@@ -45,9 +45,13 @@ class Experiment(Settings):
         """Return the experiment that YAML `text` describes.
 
         Raises:
-            SpecError: one sentence per problem.
+            SpecError: one sentence per problem, with its line.
         """
-        return cls.from_dict(parse_yaml(text))
+        document = parse_yaml(text)
+        try:
+            return cls.from_dict(document.value)
+        except SpecError as error:
+            raise with_lines(error, document.lines) from None
 
     def to_dict(self) -> dict[str, object]:
         """Return what `from_dict` reads as this experiment: mappings, lists, numbers, strings."""
@@ -76,6 +80,10 @@ def load(path: Path | str) -> Experiment:
     """Return the experiment that a YAML file describes.
 
     Raises:
-        SpecError: the file cannot be read, or one sentence per problem in it.
+        SpecError: the file cannot be read, or one sentence per problem in it, with its line.
     """
-    return Experiment.from_dict(read_yaml(path))
+    document = read_yaml(path)
+    try:
+        return Experiment.from_dict(document.value)
+    except SpecError as error:
+        raise with_lines(error, document.lines, f"{path}: ") from None

@@ -6,8 +6,9 @@ are assembled without recursion, and plain scalars follow YAML 1.2's core schema
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import yaml
 
@@ -31,8 +32,21 @@ _INTEGER = re.compile(rf"[-+]?[0-9]{{1,{MOST_DIGITS}}}")
 _REAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
-def read_yaml(path: Path | str) -> object:
-    """Return the value in the YAML file `path`.
+class Document(NamedTuple):
+    """The value of a YAML document.
+
+    Attributes:
+        value: mappings with string keys, lists, scalars.
+        lines: the line, counted from 1, of every key and entry, by a path such as
+            "tune.weight_lr[1]".
+    """
+
+    value: object
+    lines: Mapping[str, int]
+
+
+def read_yaml(path: Path | str) -> Document:
+    """Return what is in the YAML file `path`.
 
     Raises:
         SpecError: the file cannot be read, is longer than 1 MB, or holds YAML that is not
@@ -54,8 +68,8 @@ def read_yaml(path: Path | str) -> object:
         raise SpecError(f"{path}: {sentence}" for sentence in error.sentences) from None
 
 
-def parse_yaml(text: str) -> object:
-    """Return the value of a YAML document: mappings with string keys, lists, scalars.
+def parse_yaml(text: str) -> Document:
+    """Return what a YAML text holds.
 
     Raises:
         SpecError: text longer than 1 MB, invalid YAML, several documents, an alias or anchor, a
@@ -71,7 +85,7 @@ def parse_yaml(text: str) -> object:
         raise SpecError(f"{_line(error.problem_mark)}: not valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:  # a character that YAML does not allow
         raise SpecError(f"not valid YAML: {str(error).splitlines()[0]}") from None
-    return assembly.value
+    return Document(assembly.value, assembly.lines)
 
 
 def write_yaml(value: object) -> str:
@@ -105,55 +119,71 @@ class _Assembly:
         self.documents = 0
         self.open: list[dict[str, object] | list[object]] = []
         self.keys: list[str | None] = []  # for each open mapping, the key whose value comes next
+        self.paths: list[str] = []  # of the open collections
+        self.lines: dict[str, int] = {}
 
     def take(self, event: yaml.Event) -> None:
         """Consume the next event."""
-        line = _line(event.start_mark)
         if isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
+                line = _line(event.start_mark)
                 raise SpecError(f"{line}: only one YAML document is allowed in a file")
         elif isinstance(event, yaml.NodeEvent):
-            self._take_node(event, line)
+            self._take_node(event)
         elif isinstance(event, yaml.CollectionEndEvent):
             self.open.pop()
             self.keys.pop()
+            self.paths.pop()
 
-    def _take_node(self, event: yaml.NodeEvent, line: str) -> None:
+    def _take_node(self, event: yaml.NodeEvent) -> None:
+        number = event.start_mark.line + 1 if event.start_mark else 0
+        line = f"line {number}"
         if event.anchor is not None:
             raise SpecError(f"{line}: YAML anchors and aliases are not allowed")
         tag = getattr(event, "tag", None)
         if tag not in (None, "!"):
             raise SpecError(f"{line}: YAML tags such as {shown(tag)} are not allowed")
         if isinstance(event, yaml.ScalarEvent):
-            self._place(_scalar(event.value) if event.implicit[0] else event.value, line)
+            self._place(_scalar(event.value) if event.implicit[0] else event.value, number)
             return
         collection: dict[str, object] | list[object] = (
             {} if isinstance(event, yaml.MappingStartEvent) else []
         )
         if len(self.open) == DEEPEST:
             raise SpecError(f"{line}: more than {DEEPEST} levels of nesting")
-        self._place(collection, line)
+        path = self._place(collection, number)
         self.open.append(collection)
         self.keys.append(None)
+        self.paths.append(path)
 
-    def _place(self, value: object, line: str) -> None:
-        """Put `value` where the innermost open collection expects it."""
+    def _place(self, value: object, number: int) -> str:
+        """Put `value`, which starts on line `number`, where the innermost open collection expects
+        it; return its path."""
         if not self.open:
             self.value = value
-            return
-        inner, key = self.open[-1], self.keys[-1]
+            return ""
+        inner, key, path = self.open[-1], self.keys[-1], self.paths[-1]
         if isinstance(inner, list):
+            path = f"{path}[{len(inner)}]"
+            self.lines[path] = number
             inner.append(value)
         elif key is not None:
+            path = _inside(path, key)
             inner[key] = value
             self.keys[-1] = None
         elif not isinstance(value, str):
-            raise SpecError(f"{line}: a key must be a name, got {shown(value)}")
+            raise SpecError(f"line {number}: a key must be a name, got {shown(value)}")
         elif value in inner:
-            raise SpecError(f"{line}: the key {shown(value)} is given twice")
+            raise SpecError(f"line {number}: the key {shown(value)} is given twice")
         else:
             self.keys[-1] = value
+            self.lines[_inside(path, value)] = number
+        return path
+
+
+def _inside(path: str, key: str) -> str:
+    return f"{path}.{key}".removeprefix(".")
 
 
 class _Mark(Protocol):
