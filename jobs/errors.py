@@ -1,5 +1,7 @@
 """Errors of the package, and the distinction between user errors and bugs."""
 
+from pathlib import Path
+
 OURS = ("pccore", "results", "transfer", "jobs")
 MAX_CAUSE = 300  # characters of an error's text that are kept
 
@@ -35,6 +37,16 @@ def is_users(error: Exception) -> bool:
     be hidden.
     """
     return type(error).__module__.partition(".")[0] in OURS
+
+
+def system_refusal(error: OSError) -> str:
+    """Return what the operating system refused: a folder that is gone, a full device."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "the current folder no longer exists: change to another one"
+    place = f" {error.filename}:" if error.filename else ":"
+    return f"the system refused{place} {error.strerror or one_sentence(error)}"
 
 
 def one_sentence(error: BaseException) -> str:

@@ -3,15 +3,16 @@
 import json
 from pathlib import Path
 
-from jobs.cli.tables import plain_table, screen
+from jobs.cli.tables import plain_table, screen, shown_folder
 from pccore import data
 
 
 def list_datasets(data_dir: Path | None, *, as_json: bool) -> None:
     """Print every data set and whether `mupc run` would find it."""
     facts = [dataset_facts(name, data_dir) for name in data.DATASETS]
+    folder = shown_folder(lambda: data.directory(data_dir))
     if as_json:
-        print(json.dumps({"data_dir": str(data.directory(data_dir)), "datasets": facts}, indent=2))
+        print(json.dumps({"data_dir": folder, "datasets": facts}, indent=2))
         return
     names = ("name", "task", "inputs", "outputs", "training", "test", "available", "description")
     table = plain_table(names, text=("name", "task", "available", "description"))
@@ -19,7 +20,9 @@ def list_datasets(data_dir: Path | None, *, as_json: bool) -> None:
         table.add_row(*(str(value) for value in fact.values()))
     console = screen()
     console.print(table)
-    console.print(f"folder of the data sets: {data.directory(data_dir)}", soft_wrap=True)
+    console.print(
+        f"folder of the data sets: {folder or 'none, as this user has no home'}", soft_wrap=True
+    )
 
 
 def dataset_facts(name: str, data_dir: Path | None) -> dict[str, str | int]:

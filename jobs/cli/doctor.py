@@ -1,55 +1,94 @@
-"""`mupc doctor`: the facts about this machine that a bug report needs."""
+"""`mupc doctor`: the facts about this machine that a bug report needs, and whether JAX computes
+right on it."""
 
 import json
 import os
 import platform
 import time
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from jobs.cli.datasets import availability
+from jobs.errors import is_users, one_sentence
 from jobs.pools import compile_cache, environment
 from jobs.pools.local import usable_cpus
 
-PACKAGES = ("mupc", "jax", "optuna", "ray", "pandas", "pyarrow")
+PACKAGES = ("mupc", "jax", "jaxlib", "optuna", "ray", "pandas", "pyarrow")
 MATMUL_SIZE = 1024
 MEASURING_SECONDS = 0.5
+WRONG = 1
 
 
-def show_facts(data_dir: Path | None, *, as_json: bool) -> None:
-    """Print the facts."""
+def show_facts(data_dir: Path | None, *, as_json: bool) -> int:
+    """Print the facts; returns 0 if JAX computes right on this machine, else 1."""
     facts = gather(data_dir)
     if as_json:
         print(json.dumps(facts, indent=2))
-        return
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {entry}" for key, entry in value.items())
-        elif isinstance(value, list):
-            value = ", ".join(map(str, value))
-        print(f"{name.replace('_', ' '):<18} {value}")
+    else:
+        for name, value in facts.items():
+            print(f"{name.replace('_', ' '):<18} {_text(value)}")
+    return 0 if facts["computes_right"] else WRONG
 
 
 def gather(data_dir: Path | None) -> dict[str, object]:
-    """Return the facts by name."""
+    """Return the facts by name: None for those that cannot be known here, and why as `problems`."""
     from pccore import data
+    from pccore.jax_settings import unpinned
+
+    facts: dict[str, object] = {}
+    problems: dict[str, str] = {}
+
+    def know(name: str, find: Callable[[], object]) -> None:
+        try:
+            facts[name] = find()
+        except Exception as error:  # whatever is wrong here, the other facts are wanted
+            facts[name] = None
+            problems[name] = str(error) if is_users(error) else one_sentence(error)
 
     cores = usable_cpus()
     environment.prepare(programs=cores)
-    import jax
+    know("python", platform.python_version)
+    know("platform", platform.platform)
+    know("versions", lambda: {name: version_of(name) for name in PACKAGES})
+    know("devices", device_names)
+    know("deviation", deviation)
+    know("computes_right", lambda: computes_right(facts["deviation"]))
+    know("compiler_settings", unpinned)
+    know("cores", lambda: cores)
+    know("memory_gib", memory_gib)
+    know("matmul_gflops", lambda: round(matmul_gflops()))
+    know("cache_dir", lambda: str(compile_cache.user_cache()))
+    know("data_dir", lambda: str(data.directory(data_dir)))
+    know("datasets", lambda: {name: availability(name, data_dir) for name in data.DATASETS})
+    return facts | {"problems": problems}
 
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "versions": {name: version_of(name) for name in PACKAGES},
-        "devices": [f"{device.platform} {device.device_kind}" for device in jax.devices()],
-        "cores": cores,
-        "memory_gib": memory_gib(),
-        "matmul_gflops": round(matmul_gflops()),
-        "cache_dir": str(compile_cache.user_cache()),
-        "data_dir": str(data.directory(data_dir)),
-        "datasets": {name: availability(name, data_dir) for name in data.DATASETS},
-    }
+
+def device_names() -> list[str]:
+    """Return JAX's devices. Raises `PoolError` where it has none."""
+    from jobs.pools.devices import local_devices
+
+    return [f"{device.platform} {device.device_kind}" for device in local_devices()]
+
+
+def deviation() -> float | None:
+    """Return by how much the losses of a tiny training deviate from those in float64, relatively.
+
+    None if it diverged. Raises `PoolError` where JAX has no device.
+    """
+    from jobs.pools.devices import local_devices, training_on
+    from pccore.training import reference
+
+    with training_on(local_devices()[0]):
+        found = reference.deviation()
+    return None if found != found else found
+
+
+def computes_right(deviation: object) -> bool:
+    """Return whether rounding explains a deviation; a missing one is never right."""
+    from pccore.training import reference
+
+    return isinstance(deviation, float) and deviation <= reference.TOLERANCE
 
 
 def version_of(package: str) -> str:
@@ -76,12 +115,30 @@ def matmul_gflops() -> float:
     import jax
     import jax.numpy as jnp
 
-    product = jax.jit(lambda x: x @ x)
-    x = jnp.ones((MATMUL_SIZE, MATMUL_SIZE))
-    product(x).block_until_ready()
-    best, end = float("inf"), time.perf_counter() + MEASURING_SECONDS
-    while time.perf_counter() < end:
-        start = time.perf_counter()
+    from jobs.pools.devices import local_devices, training_on
+
+    with training_on(local_devices()[0]):
+        product = jax.jit(lambda x: x @ x)
+        x = jnp.ones((MATMUL_SIZE, MATMUL_SIZE))
         product(x).block_until_ready()
-        best = min(best, time.perf_counter() - start)
+        best, end = float("inf"), time.perf_counter() + MEASURING_SECONDS
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            product(x).block_until_ready()
+            best = min(best, time.perf_counter() - start)
     return 2 * MATMUL_SIZE**3 / best / 1e9
+
+
+def _text(value: object) -> str:
+    match value:
+        case None | [] | {}:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return ", ".join(f"{key} {entry}" for key, entry in value.items())
+        case list():
+            return ", ".join(map(str, value))
+        case float():
+            return f"{value:.3g}"
+    return str(value)

@@ -1,6 +1,5 @@
 """The exit of a command line: one sentence on stderr and status 2 for an error of the user."""
 
-import io
 import signal
 import sys
 from typing import NoReturn
@@ -8,31 +7,43 @@ from typing import NoReturn
 import typer
 
 from jobs.cli.exit_status import ExitStatus
-from jobs.errors import is_users
+from jobs.cli.terminal import discard, tolerated_streams
+from jobs.errors import is_users, system_refusal
+
+READER_GONE = 128 + signal.SIGPIPE
 
 
 def run_command(app: typer.Typer, name: str) -> NoReturn:
     """Run a command line and exit with its status.
 
+    What the operating system refuses (no space, no permission, a folder that is gone) is told like
+    an error of the user. A reader that closes the pipe early, such as head, is none.
+
     Args:
         app: the commands.
         name: what the sentences begin with.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a letter that the terminal lacks
-    try:
-        sys.exit(app(standalone_mode=False))
-    except typer.TyperException as error:
-        _refuse(name, error.format_message().replace("Value error, ", ""))
-    except typer.Abort:
-        sys.exit(128 + signal.SIGINT)
-    except (ValueError, RuntimeError) as error:
-        if not is_users(error):
-            raise
-        _refuse(name, str(error))
+    with tolerated_streams():
+        try:
+            status = app(standalone_mode=False)
+            sys.stdout.flush()
+            sys.exit(status)
+        except typer.TyperException as error:
+            _refuse(name, error.format_message().replace("Value error, ", ""))
+        except typer.Abort:
+            sys.exit(128 + signal.SIGINT)
+        except BrokenPipeError:
+            discard(sys.stdout)
+            sys.exit(READER_GONE)
+        except OSError as error:
+            discard(sys.stdout)
+            _refuse(name, system_refusal(error))
+        except (ValueError, RuntimeError) as error:
+            if not is_users(error):
+                raise
+            _refuse(name, str(error))
 
 
 def _refuse(name: str, message: str) -> NoReturn:
-    typer.echo(f"{name}: {message}", err=True)
+    print(f"{name}: {message}", file=sys.stderr)
     sys.exit(ExitStatus.REFUSED)

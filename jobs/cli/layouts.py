@@ -8,14 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jax
-
 import pccore
 import transfer
-from jobs.cli.tables import number, plain_table, screen
+from jobs.cli.tables import number, plain_table, screen, shown_folder
 from jobs.errors import MeasuringError
 from jobs.pools import environment
-from jobs.pools.devices import Device, describe, share
+from jobs.pools.devices import Device, describe, local_devices, share
 from jobs.pools.layout_measurement import Candidate, has_candidates, measure_layout
 from jobs.pools.layouts import (
     Layout,
@@ -27,6 +25,7 @@ from jobs.pools.layouts import (
 )
 from jobs.pools.local import slots_of
 from jobs.pools.settings import LAYOUTS_VARIABLE, LayoutPolicy, layout_policy
+from pccore.jax_settings import pinned
 from results.storage.permissions import try_folder
 from transfer.engine.plan import Plan
 from transfer.spec.networks import stacks
@@ -81,7 +80,7 @@ def list_layouts(spec: Path, *, measure: bool, workers: int | None, as_json: boo
     entries = [make(config, variants, device) for config, variants in shapes(plan)]
     if as_json:
         facts = {
-            "cache": str(layout_folder()),
+            "cache": shown_folder(layout_folder),
             "device": asdict(device),
             "layouts": [_facts(entry) for entry in entries],
         }
@@ -93,7 +92,7 @@ def list_layouts(spec: Path, *, measure: bool, workers: int | None, as_json: boo
 def this_device(workers: int | None) -> Device:
     """Return the device of a local pool's threads."""
     environment.prepare()  # one program at a time, on the one core that it has in a busy pool
-    devices = jax.local_devices()
+    devices = local_devices()
     device = describe(devices[0])
     return share(device, devices, workers or slots_of(device, devices))
 
@@ -137,7 +136,8 @@ def _measured(config: pccore.TrainingConfig, variants: tuple[str, ...], device: 
     print(f"measuring {size}", file=sys.stderr, flush=True)
     one_core = device.kind == "cpu" and device.count == 1
     clock = time.process_time if one_core else time.perf_counter
-    found = measure_layout(config, device, clock)
+    with pinned():
+        found = measure_layout(config, device, clock)
     try:
         save_layout(config, device, found.layout)
     except OSError as error:

@@ -226,10 +226,10 @@ def schema() -> None:
 
 @app.command()
 def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Print facts about this machine: versions, devices, memory, data, speed."""
+    """Print facts about this machine, and check that JAX computes right on it (status 1 if not)."""
     from jobs.cli.doctor import show_facts
 
-    show_facts(data_dir, as_json=as_json)
+    raise typer.Exit(show_facts(data_dir, as_json=as_json))
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Tables for the terminal: verdicts, accuracies, comparison of transfer rules."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -26,10 +27,17 @@ VERDICT_COLUMNS = (
 LOG_WIDTH = 160  # columns of a file or pipe
 
 
+class Screen(Console):
+    """A console that leaves a closed pipe to the command line, instead of exiting by itself."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def screen(*, stderr: bool = False) -> Console:
     """Return a console on stdout or stderr, `LOG_WIDTH` wide if that is not a terminal."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=LOG_WIDTH)
+    console = Screen(stderr=stderr)
+    return console if console.is_terminal else Screen(stderr=stderr, width=LOG_WIDTH)
 
 
 def plain_table(names: Sequence[str], text: Sequence[str] = (), gap: int = 2) -> Table:
@@ -178,6 +186,14 @@ def _arm(row: Row, rows: Sequence[Row]) -> str:
 
 def _shape(row: Row) -> str:
     return f"{row['width']} x {row['depth']}"
+
+
+def shown_folder(find: Callable[[], Path]) -> str | None:
+    """Return the path that `find` returns; None for a user without a home, who has none."""
+    try:
+        return str(find())
+    except ValueError:
+        return None
 
 
 def number(value: float | None, digits: int = 3) -> str:

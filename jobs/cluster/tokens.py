@@ -47,7 +47,7 @@ def find_token() -> Token | None:
     if text := os.environ.get(TOKEN, "").strip():
         return Token(text, TOKEN)
     named = os.environ.get(TOKEN_PATH)
-    path = Path(named or DEFAULT_PATH).expanduser()
+    path = _expanded(Path(named or DEFAULT_PATH))
     if not named and not path.exists():
         return None
     return Token(_read(path), str(path))
@@ -59,11 +59,11 @@ def make_private() -> None:
     Call this before Ray starts on this machine: Ray creates a missing file readable by all users.
 
     Raises:
-        TokenError: the file cannot be created or changed.
+        TokenError: the file cannot be created or changed, or the user has no home folder for it.
     """
     if os.environ.get(TOKEN) or os.environ.get(TOKEN_PATH):
         return
-    path = DEFAULT_PATH.expanduser()
+    path = _expanded(DEFAULT_PATH)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -75,6 +75,16 @@ def make_private() -> None:
                 file.write(secrets.token_hex(32))
     except OSError as error:
         raise TokenError(f"cannot create the token file {path}: {error.strerror}") from None
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise TokenError(
+            f"this user has no home folder for Ray's token {path}: set HOME, or {TOKEN_PATH} to "
+            "the file that has it"
+        ) from None
 
 
 def _read(path: Path) -> str:

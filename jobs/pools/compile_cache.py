@@ -9,6 +9,7 @@ import zlib
 from importlib import import_module
 from pathlib import Path
 
+from jobs.errors import SettingError
 from jobs.pools.machine import cpu_features
 
 _ZLIB_MAGIC = b"\x78"
@@ -16,11 +17,21 @@ _STAMP = "checked"  # entries older than this file are complete
 
 
 def user_cache() -> Path:
-    """Return the cache folder: `MUPC_CACHE`, else `XDG_CACHE_HOME`/mupc, else ~/.cache/mupc."""
+    """Return the cache folder: `MUPC_CACHE`, else `XDG_CACHE_HOME`/mupc, else ~/.cache/mupc.
+
+    Raises:
+        SettingError: the user has no home folder, and the variables are not set.
+    """
     if own := os.environ.get("MUPC_CACHE"):
         return Path(own)
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "mupc"
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches) / "mupc"
+    try:
+        return Path.home() / ".cache" / "mupc"
+    except RuntimeError:
+        raise SettingError(
+            "this user has no home folder: set HOME, or MUPC_CACHE to a folder for caches"
+        ) from None
 
 
 def folder() -> Path:
@@ -33,12 +44,12 @@ def folder() -> Path:
 
 
 def open_folder() -> Path | None:
-    """Create the folder and remove its truncated entries. None where it is not writable."""
-    path = folder()
+    """Create the folder and remove its truncated entries. None if there is no writable one."""
     try:
+        path = folder()
         path.mkdir(parents=True, exist_ok=True)
         remove_truncated(path)
-    except OSError:
+    except (OSError, SettingError):
         return None
     return path if os.access(path, os.W_OK) else None
 

@@ -1,5 +1,6 @@
 """Connection to a Ray cluster, started here or joined; one of several machines needs a token."""
 
+import json
 import logging
 import os
 import socket
@@ -10,6 +11,8 @@ from ray._private.authentication.authentication_token_setup import (
     maybe_enable_token_auth_if_token_available,
 )
 from ray._private.authentication.authentication_utils import is_token_auth_enabled
+from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+from ray.experimental import internal_kv
 
 from jobs.cluster.tokens import HOW_TO_MAKE, find_token, make_private
 from jobs.errors import PoolError, TokenError, one_sentence
@@ -28,7 +31,7 @@ def connect(address: str, workers: int | None, announce: Callable[[str], None]) 
         announce: called with a sentence before each wait.
 
     Raises:
-        PoolError: no cluster at `address`, or it rejects the token.
+        PoolError: no cluster at `address`, or it rejects the token, or Ray does not start here.
         TokenError: a cluster of several machines that requires no token, or a token file that
             others can read.
     """
@@ -36,14 +39,18 @@ def connect(address: str, workers: int | None, announce: Callable[[str], None]) 
     if address == "local":
         announce("starting Ray on this machine (up to half a minute)")
         make_private()
-        with notices_blocked():
-            ray.init(
-                "local",
-                num_cpus=workers or usable_cpus(),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+        try:
+            with notices_blocked():
+                ray.init(
+                    "local",
+                    num_cpus=workers or usable_cpus(),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+        except Exception as error:  # of any class: it may not even be able to name the user
+            ray.shutdown()
+            raise PoolError(f"Ray does not start: {one_sentence(error)}{_folder_hint()}") from None
         return
     announce(f"joining the Ray cluster at {address}")
     try:
@@ -83,6 +90,36 @@ def refuse_open_cluster() -> None:
             f"this cluster spans {len(machines)} machines and requires no token, so anyone who "
             f"reaches it could run code on it; it is not used: {HOW_TO_MAKE}"
         )
+
+
+def _folder_hint() -> str:
+    """Return which variable names the folder of Ray's files, if any does."""
+    named = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
+    return f"; its files are below {named}={os.environ[named]}" if named else ""
+
+
+def room(resource: str) -> str:
+    """Return how many of a resource, "CPU" or "GPU", the cluster has, and how many are free."""
+    whole = ray.cluster_resources().get(resource, 0)
+    return f"the cluster has {whole:g} {resource}s, {free(resource):g} of them free"
+
+
+def free(resource: str) -> float:
+    """Return how many of a resource, "CPU" or "GPU", nobody uses now."""
+    return float(ray.available_resources().get(resource, 0))
+
+
+def grows_by_itself() -> bool:
+    """Return whether an autoscaler may start machines for this cluster.
+
+    A cluster without one has a monitor all the same, which reports every machine as a type of its
+    own, named node_ and an id.
+    """
+    report = internal_kv._internal_kv_get(DEBUG_AUTOSCALING_STATUS)
+    if report is None:
+        return False
+    types = json.loads(report).get("autoscaler_report", {}).get("active_nodes", {})
+    return any(not name.startswith("node_") for name in types)
 
 
 def _check_address(address: str) -> None:

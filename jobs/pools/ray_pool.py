@@ -21,7 +21,7 @@ from jobs.pools.checkpointer import CHECKPOINT_SECONDS, save_checkpoint
 from jobs.pools.devices import Device
 from jobs.pools.layouts import choose_layout
 from jobs.pools.ray_actor import HEARTBEAT, Slot, start_worker
-from jobs.pools.ray_cluster import connect
+from jobs.pools.ray_cluster import connect, free, grows_by_itself, room
 from jobs.pools.ray_imports import refuse_hidden_packages
 from jobs.pools.retries import Attempt, PendingGroup, requeue
 from jobs.pools.settings import layout_policy
@@ -94,6 +94,8 @@ class RayPool:
         if self._owns_ray:
             connect(address or "local", workers, announce)
         self._gpu = ray.cluster_resources().get("GPU", 0) >= 1
+        self._resource = "GPU" if self._gpu else "CPU"
+        self._found_room = free(self._resource) >= 1
         self._clock = time.monotonic  # of heartbeats
         self._autoscale, self._monitored = workers is None, self._clock()
         self.slots = workers or max(1, self._capacity())
@@ -193,7 +195,7 @@ class RayPool:
 
     def _capacity(self) -> int:
         """Return the number of workers for which the cluster has room now."""
-        return int(ray.cluster_resources().get("GPU" if self._gpu else "CPU", 0))
+        return int(ray.cluster_resources().get(self._resource, 0))
 
     def _monitor(self) -> bool:
         """Every few seconds, replace silent workers and add new ones; return whether any came."""
@@ -228,12 +230,24 @@ class RayPool:
         return start_worker(self._train, self._checkpoint_seconds, heartbeat_seconds, gpu=self._gpu)
 
     def _first_device(self) -> Device:
-        """Wait for the first worker, and return its device."""
+        """Wait for the first worker, and return its device.
+
+        Raises:
+            PoolError: nothing was free when the pool was made, nor soon afterwards, and the cluster
+                starts no machines by itself.
+        """
+        announced = False
         while True:
             slots = self._slots_by_reference()
             ready, _ = ray.wait(list(slots), num_returns=1, timeout=START_NOTICE_SECONDS)
             if not ready:
-                self._announce("waiting for the cluster's first worker")
+                asked = f"{len(self._slots)} asked for, each with 1 {self._resource}"
+                needed = f"workers ({asked}), and {room(self._resource)}"
+                if announced and not self._found_room and not grows_by_itself():
+                    self.close()
+                    raise PoolError(f"there is no room for {needed}: free some, or add a machine")
+                self._announce(f"waiting for the first of the {needed}")
+                announced = True
                 continue
             device = self._finish_start(slots[ready[0]], ready[0])
             if device is not None:

@@ -20,13 +20,24 @@ def directory(data_dir: Path | str | None = None) -> Path:
     """Return the absolute path of the folder of data sets.
 
     It is `data_dir` if given, else the environment variable MUPC_DATA, else the user's cache.
+
+    Raises:
+        DatasetError: the user has no home folder, which the path depends on.
     """
     chosen = data_dir or os.environ.get(ENVIRONMENT_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser().resolve()
+    try:
+        return Path(chosen or _user_cache()).expanduser().resolve()
+    except RuntimeError:
+        raise DatasetError(
+            f"this user has no home folder for data sets: set {ENVIRONMENT_VARIABLE} or --data-dir "
+            "to the folder that has them"
+        ) from None
+
+
+def _user_cache() -> Path:
     import pooch
 
-    return Path(pooch.os_cache("mupc")).resolve()
+    return Path(pooch.os_cache("mupc"))
 
 
 def first_existing(candidates: Sequence[Path]) -> Path | None:
