@@ -214,7 +214,7 @@ def _facts(recipe: Recipe, data_dir: Path | None) -> RecipeFacts:
 
 
 def _scale_facts(setting: Setting, data_dir: Path | None) -> ScaleFacts:
-    from jobs.pools.local import usable_cpus
+    from jobs.pools.machine import usable_cpus
 
     price = cost(setting, data_dir)
     return {

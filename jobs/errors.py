@@ -1,5 +1,6 @@
 """Errors of the package, and the distinction between user errors and bugs."""
 
+import traceback
 from pathlib import Path
 
 OURS = ("pccore", "results", "transfer", "jobs")
@@ -34,9 +35,16 @@ def is_users(error: Exception) -> bool:
     """Return whether an error is the user's: its class is one of the project's.
 
     Their text is one sentence for the user. Python's own classes are bugs, whose traceback must not
-    be hidden.
+    be hidden, except for values in the environment that JAX refuses while it is imported.
     """
-    return type(error).__module__.partition(".")[0] in OURS
+    return type(error).__module__.partition(".")[0] in OURS or _is_of_jax_settings(error)
+
+
+def _is_of_jax_settings(error: Exception) -> bool:
+    frames = [
+        frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    return bool(frames) and frames[-1] == "jax._src.config"
 
 
 def system_refusal(error: OSError) -> str:

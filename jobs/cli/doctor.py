@@ -9,10 +9,9 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from jobs.cli.datasets import availability
 from jobs.errors import is_users, one_sentence
 from jobs.pools import compile_cache, environment
-from jobs.pools.local import usable_cpus
+from jobs.pools.machine import usable_cpus
 
 PACKAGES = ("mupc", "jax", "jaxlib", "optuna", "ray", "pandas", "pyarrow")
 MATMUL_SIZE = 1024
@@ -22,20 +21,19 @@ WRONG = 1
 
 def show_facts(data_dir: Path | None, *, as_json: bool) -> int:
     """Print the facts; returns 0 if JAX computes right on this machine, else 1."""
-    facts = gather(data_dir)
+    facts, problems = gather(data_dir)
     if as_json:
-        print(json.dumps(facts, indent=2))
+        print(json.dumps(facts | {"problems": problems}, indent=2))
     else:
         for name, value in facts.items():
             print(f"{name.replace('_', ' '):<18} {_text(value)}")
+        for name, problem in problems.items():
+            print(f"{'problem':<18} {name.replace('_', ' ')}: {problem}")
     return 0 if facts["computes_right"] else WRONG
 
 
-def gather(data_dir: Path | None) -> dict[str, object]:
-    """Return the facts by name: None for those that cannot be known here, and why as `problems`."""
-    from pccore import data
-    from pccore.jax_settings import unpinned
-
+def gather(data_dir: Path | None) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the facts by name, None for those that cannot be known here; and why, by name."""
     facts: dict[str, object] = {}
     problems: dict[str, str] = {}
 
@@ -46,26 +44,25 @@ def gather(data_dir: Path | None) -> dict[str, object]:
             facts[name] = None
             problems[name] = str(error) if is_users(error) else one_sentence(error)
 
-    cores = usable_cpus()
-    environment.prepare(programs=cores)
     know("python", platform.python_version)
     know("platform", platform.platform)
     know("versions", lambda: {name: version_of(name) for name in PACKAGES})
     know("devices", device_names)
     know("deviation", deviation)
     know("computes_right", lambda: computes_right(facts["deviation"]))
-    know("compiler_settings", unpinned)
-    know("cores", lambda: cores)
+    know("compiler_settings", compiler_settings)
+    know("cores", usable_cpus)
     know("memory_gib", memory_gib)
     know("matmul_gflops", lambda: round(matmul_gflops()))
     know("cache_dir", lambda: str(compile_cache.user_cache()))
-    know("data_dir", lambda: str(data.directory(data_dir)))
-    know("datasets", lambda: {name: availability(name, data_dir) for name in data.DATASETS})
-    return facts | {"problems": problems}
+    know("data_dir", lambda: folder_of_data(data_dir))
+    know("datasets", lambda: available(data_dir))
+    return facts, problems
 
 
 def device_names() -> list[str]:
-    """Return JAX's devices. Raises `PoolError` where it has none."""
+    """Start JAX as a pool does, and return its devices. Raises `PoolError` where it has none."""
+    environment.prepare(programs=usable_cpus())
     from jobs.pools.devices import local_devices
 
     return [f"{device.platform} {device.device_kind}" for device in local_devices()]
@@ -89,6 +86,28 @@ def computes_right(deviation: object) -> bool:
     from pccore.training import reference
 
     return isinstance(deviation, float) and deviation <= reference.TOLERANCE
+
+
+def compiler_settings() -> list[str]:
+    """Return the settings of this process that are part of run ids."""
+    from pccore.jax_settings import unpinned
+
+    return unpinned()
+
+
+def folder_of_data(data_dir: Path | None) -> str:
+    """Return the folder of the data sets. Raises `DatasetError` for a user without a home."""
+    from pccore import data
+
+    return str(data.directory(data_dir))
+
+
+def available(data_dir: Path | None) -> dict[str, str]:
+    """Return which data sets are on this machine, by name."""
+    from jobs.cli.datasets import availability
+    from pccore import data
+
+    return {name: availability(name, data_dir) for name in data.DATASETS}
 
 
 def version_of(package: str) -> str:
@@ -131,14 +150,14 @@ def matmul_gflops() -> float:
 
 def _text(value: object) -> str:
     match value:
-        case None | [] | {}:
-            return "none"
         case bool():
             return "yes" if value else "no"
+        case None:
+            return "none"
         case dict():
-            return ", ".join(f"{key} {entry}" for key, entry in value.items())
+            return ", ".join(f"{key} {entry}" for key, entry in value.items()) or "none"
         case list():
-            return ", ".join(map(str, value))
+            return ", ".join(map(str, value)) or "none"
         case float():
             return f"{value:.3g}"
     return str(value)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 PLAIN = {"Δ": "d", "±": "+-", "≤": "<=", "×": "x", "η": "eta", "β": "beta", "λ": "lambda"}
@@ -16,6 +17,8 @@ _HANDLER = "mupc"
 def tolerated_streams() -> Iterator[None]:
     """Let no message end a command: letters that stdout or stderr lacks are written otherwise, and
     what stderr cannot take is lost."""
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     codecs.register_error(_HANDLER, _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -30,6 +33,11 @@ def discard(stream: TextIO) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+
+
+def _nowhere() -> TextIO:
+    """Return what stands for a stream that was closed before Python started."""
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 class _Tolerant:

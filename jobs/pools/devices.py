@@ -43,8 +43,9 @@ def local_devices() -> list[jax.Device]:
     except Exception as error:  # a RuntimeError or, without a word, an AssertionError
         asked = os.environ.get("JAX_PLATFORMS")
         why = f"JAX_PLATFORMS={asked} asks for a device that is not here" if asked else "no device"
+        details = f" ({one_sentence(error)})" if str(error) else ""
         raise PoolError(
-            f"JAX cannot start: {why} ({one_sentence(error)}); JAX_PLATFORMS=cpu trains on the CPU"
+            f"JAX cannot start: {why}{details}; JAX_PLATFORMS=cpu trains on the CPU"
         ) from None
 
 

@@ -1,6 +1,5 @@
 """A pool in this process: one thread per CPU core, or one per GPU."""
 
-import os
 import queue
 import threading
 import weakref
@@ -22,6 +21,7 @@ from jobs.pools.checkpointer import (
 )
 from jobs.pools.devices import Device, describe, local_devices, share, training_on
 from jobs.pools.layouts import choose_layout
+from jobs.pools.machine import usable_cpus
 from jobs.pools.settings import layout_policy
 from jobs.pools.worker import failed_group, train_group
 from transfer.engine.pool import Group, GroupResult
@@ -138,11 +138,6 @@ class LocalPool:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def usable_cpus() -> int:
-    """Return the number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def slots_of(device: Device, devices: Sequence[jax.Device]) -> int:

@@ -1,9 +1,15 @@
-"""Identity of the CPU: programs and measurements of one CPU are not valid on another."""
+"""The CPU: its cores, and its identity, as programs of one CPU are not valid on another."""
 
 import hashlib
+import os
 import platform
 from functools import cache
 from pathlib import Path
+
+
+def usable_cpus() -> int:
+    """Return the number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_features() -> str:

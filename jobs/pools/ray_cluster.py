@@ -16,7 +16,7 @@ from ray.experimental import internal_kv
 
 from jobs.cluster.tokens import HOW_TO_MAKE, find_token, make_private
 from jobs.errors import PoolError, TokenError, one_sentence
-from jobs.pools.local import usable_cpus
+from jobs.pools.machine import usable_cpus
 from jobs.signals import notices_blocked
 
 CONNECT_SECONDS = 10.0  # after which a cluster counts as absent
@@ -60,7 +60,7 @@ def connect(address: str, workers: int | None, announce: Callable[[str], None]) 
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except TokenError:
         raise
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # of any class, as above
         raise PoolError(
             f"no Ray cluster at {address!r}, or one for another token: {one_sentence(error)}"
         ) from None
@@ -101,7 +101,7 @@ def _folder_hint() -> str:
 def room(resource: str) -> str:
     """Return how many of a resource, "CPU" or "GPU", the cluster has, and how many are free."""
     whole = ray.cluster_resources().get(resource, 0)
-    return f"the cluster has {whole:g} {resource}s, {free(resource):g} of them free"
+    return f"the cluster has {whole:g} {resource}s, of which {free(resource):g} are free"
 
 
 def free(resource: str) -> float:
@@ -113,11 +113,11 @@ def grows_by_itself() -> bool:
     """Return whether an autoscaler may start machines for this cluster.
 
     A cluster without one has a monitor all the same, which reports every machine as a type of its
-    own, named node_ and an id.
+    own, named node_ and an id. The second version of the autoscaler (KubeRay) reports elsewhere.
     """
     report = internal_kv._internal_kv_get(DEBUG_AUTOSCALING_STATUS)
     if report is None:
-        return False
+        return True
     types = json.loads(report).get("autoscaler_report", {}).get("active_nodes", {})
     return any(not name.startswith("node_") for name in types)
 

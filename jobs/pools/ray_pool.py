@@ -31,7 +31,7 @@ from transfer.engine.pool import Group, GroupResult
 if TYPE_CHECKING:
     from results import Checkpoints
 
-START_NOTICE_SECONDS = 10.0  # after which a wait for the first worker is announced
+START_NOTICE_SECONDS = 7.0  # after which a wait for the first worker is announced; twice: refused
 MONITOR_SECONDS = 5.0  # interval between two checks for new machines and silent workers
 HEARTBEAT_TIMEOUT = 300.0  # seconds of silence after which a worker counts as lost
 HEARTBEATS_PER_TIMEOUT = 10
@@ -241,12 +241,14 @@ class RayPool:
             slots = self._slots_by_reference()
             ready, _ = ray.wait(list(slots), num_returns=1, timeout=START_NOTICE_SECONDS)
             if not ready:
-                asked = f"{len(self._slots)} asked for, each with 1 {self._resource}"
-                needed = f"workers ({asked}), and {room(self._resource)}"
+                facts = f"each needs 1 {self._resource}, and {room(self._resource)}"
                 if announced and not self._found_room and not grows_by_itself():
                     self.close()
-                    raise PoolError(f"there is no room for {needed}: free some, or add a machine")
-                self._announce(f"waiting for the first of the {needed}")
+                    raise PoolError(
+                        f"none of {len(self._slots)} workers can start: {facts}; stop what uses "
+                        "them, or add a machine"
+                    )
+                self._announce(f"waiting for the first of {len(self._slots)} workers: {facts}")
                 announced = True
                 continue
             device = self._finish_start(slots[ready[0]], ready[0])

@@ -53,7 +53,10 @@ class Folder:
                 raise LedgerError(f"cannot open {self.shown!r}: {reason}") from error
         else:
             self.filesystem = pafs.LocalFileSystem()
-            self.root = str(Path(place).expanduser().absolute())
+            try:
+                self.root = str(Path(place).expanduser().absolute())
+            except (OSError, RuntimeError) as error:  # no current folder, no home for "~"
+                raise LedgerError(f"cannot open {self.shown!r}: {because(error)}") from error
         self.local = isinstance(self.filesystem, pafs.LocalFileSystem)
 
     @contextmanager

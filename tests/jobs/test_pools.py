@@ -88,7 +88,7 @@ def test_two_workers_run_at_the_same_time(make_pool: MakePool, tmp_path: Path) -
 
 
 def test_default_is_one_worker_per_core(make_pool: MakePool) -> None:
-    from jobs.pools.local import usable_cpus
+    from jobs.pools.machine import usable_cpus
 
     pool = make_pool(train=trainers.echo)
     assert pool.slots in (usable_cpus(), 2)  # the test cluster has two slots on any machine

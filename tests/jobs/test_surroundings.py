@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from command import MUPC, called, exit_code, mupc, mupc_process, write_spec
 
 from jobs.cli.terminal import tolerated_streams
 from jobs.cluster.tokens import make_private
-from jobs.errors import PoolError, TokenError
+from jobs.errors import PoolError, TokenError, is_users
 from jobs.pools import compile_cache, environment, ray_cluster
 from pccore import data
 from pccore.training import reference
@@ -116,6 +117,13 @@ def test_doctor_tells_wrong_numbers_from_right_ones(
     assert json.loads(wrong.stdout)["deviation"] == pytest.approx(1 - 1 / 1.1, rel=1e-3)
 
 
+def test_value_that_jax_refuses_is_the_users() -> None:
+    """Such values in the environment end the import of JAX."""
+    with pytest.raises(ValueError, match="maybe") as caught:
+        jax.config.update("jax_numpy_rank_promotion", "maybe")
+    assert is_users(caught.value)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["doctor", "run spec.yaml", "plan spec.yaml --ledger l"])
 def test_cuda_without_a_gpu(tmp_path: Path, command: str) -> None:
@@ -182,17 +190,18 @@ def test_letters_that_a_terminal_lacks_are_written_otherwise(
     assert out.bytes.getvalue() == err.bytes.getvalue() == expected
 
 
-def test_run_and_plan_on_a_terminal_without_letters(home: Path) -> None:
+@pytest.fixture
+def finished(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be in a folder with a copy of the finished experiment."""
+    shutil.copytree(home, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+
+
+def test_run_and_plan_on_a_terminal_without_letters(finished: None) -> None:
     for command in ("run", "plan"):
         out, err = Output("ascii"), Output("ascii")
-        argv = ["mupc", command, "spec.yaml"] + ["--no-calibrate"] * (command == "plan")
-        with (
-            pytest.MonkeyPatch.context() as patched,
-            redirect_stdout(out),
-            redirect_stderr(err),
-        ):
-            patched.chdir(home)
-            patched.setattr(sys, "argv", argv)
+        argv = ["mupc", command, "spec.yaml", *(["--no-calibrate"] if command == "plan" else [])]
+        with patch.object(sys, "argv", argv), redirect_stdout(out), redirect_stderr(err):
             assert exit_code() == 0, err.bytes.getvalue()
         assert b"mupc" in out.bytes.getvalue()
 
@@ -212,11 +221,9 @@ def test_full_device_is_one_sentence(
 
 
 def test_messages_that_cannot_be_written_end_nothing(
-    full: io.TextIOWrapper, capsys: pytest.CaptureFixture[str], home: Path
+    full: io.TextIOWrapper, capsys: pytest.CaptureFixture[str], finished: None
 ) -> None:
-    with pytest.MonkeyPatch.context() as patched, redirect_stderr(full):
-        patched.chdir(home)
-        patched.setattr(sys, "argv", ["mupc", "run", "spec.yaml"])
+    with patch.object(sys, "argv", ["mupc", "run", "spec.yaml"]), redirect_stderr(full):
         assert exit_code() == 0
     assert "Did the optimum transfer?" in capsys.readouterr().out
 
@@ -229,3 +236,36 @@ def test_full_device_and_closed_pipe_of_a_process(tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.split() == ["2", "141"]
     assert done.stderr == "mupc: the system refused: No space left on device\n"
+
+
+@pytest.mark.ray
+def test_cluster_without_room_is_one_sentence(
+    ray_cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program has both CPUs; with an autoscaler, a machine may come."""
+    import ray
+
+    from jobs import RayPool
+    from jobs.pools import ray_pool
+
+    class Busy:
+        def ready(self) -> None: ...
+
+    busy = ray.remote(num_cpus=2)(Busy).remote()
+    ray.get(busy.ready.remote())
+    said: list[str] = []
+    monkeypatch.setattr(ray_pool, "START_NOTICE_SECONDS", 0.5)
+    facts = "each needs 1 CPU, and the cluster has 2 CPUs, of which 0 are free"
+    with pytest.raises(PoolError, match=f"none of 3 workers can start: {facts}"):
+        RayPool(workers=3, announce=said.append)
+    assert said == [f"waiting for the first of 3 workers: {facts}"]
+
+    def free_them_then(sentence: str) -> None:
+        said.append(sentence)
+        if len(said) == 4:
+            ray.kill(busy)
+
+    monkeypatch.setattr(ray_pool, "grows_by_itself", lambda: True)
+    with RayPool(workers=1, announce=free_them_then) as pool:
+        assert pool.slots == 1
+    assert len(said) >= 4

@@ -56,7 +56,8 @@ def _entries(value: object, where: str) -> object:
         if isinstance(value, Sequence | np.ndarray) and len(value) <= LONGEST:
             return list(value)
     except Exception as error:  # of the container's own, such as an interpolation without a value
-        raise RejectedError(f"cannot be read: {error}", type(value), where) from None
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RejectedError(f"cannot be read: {cause}", type(value), where) from None
     if isinstance(value, Sequence | np.ndarray):
         raise RejectedError(f"must have at most {LONGEST:,} entries", value, where)
     return value
