@@ -1,5 +1,8 @@
 """The same run id gives the same bits, whatever the settings of JAX around a pool are."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -195,3 +198,34 @@ def test_a_loss_known_from_elsewhere() -> None:
         pool.submit(whole)
         ((outcome,),) = [result.outcomes for result in collect_all(pool, 1)]
     assert outcome.final_train_loss == pytest.approx(0.3543, abs=5e-5)
+
+
+@pytest.mark.slow
+def test_threads_change_nothing() -> None:
+    """XLA may have read its flags before a pool caps the threads."""
+    script = (
+        "import jax, jobs, pccore\n"
+        "from transfer.engine.pool import Group\n"
+        "jax.numpy.ones(3).block_until_ready()\n"
+        "network = pccore.NetworkConfig(64, 10, width=8, depth=2, activation='tanh')\n"
+        "rule = pccore.PredictiveCoding(pccore.GradientDescent(4))\n"
+        "config = pccore.TrainingConfig(network, rule, steps=20, eval_every=10)\n"
+        "lanes = tuple(pccore.Lane(0.1, beta, seed) for beta in (10.0, 2.0) for seed in (0, 1))\n"
+        "with jobs.LocalPool(workers=1) as pool:\n"
+        "    pool.submit(Group('digits', None, config, lanes, ('a', 'b', 'c', 'd')))\n"
+        "    for outcome in pool.collect()[0].outcomes:\n"
+        "        found = (*outcome.curve.train_loss, *outcome.layer_changes)\n"
+        "        print([float(number).hex() for number in found])\n"
+    )
+    kept = {k: v for k, v in os.environ.items() if k != "JAX_DISABLE_MOST_OPTIMIZATIONS"}
+
+    def train(**variables: str) -> str:
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(
+            command, env=kept | variables, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    one = train(PJRT_NPROC="1", XLA_FLAGS="--xla_cpu_multi_thread_eigen=false")
+    assert one.count("0x") == 4 * (2 + 3)
+    assert train(PJRT_NPROC="4", XLA_FLAGS="--xla_cpu_multi_thread_eigen=true") == one
