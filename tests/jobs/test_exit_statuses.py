@@ -168,7 +168,7 @@ def test_letters_that_the_terminal_lacks_are_replaced() -> None:
     shown = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, env=variables
     )
-    assert (shown.returncode, shown.stdout) == (0, "?eta 0.5 ? 0.1\n")
+    assert (shown.returncode, shown.stdout) == (0, "deta 0.5 +- 0.1\n")
 
 
 @pytest.fixture
