@@ -78,10 +78,5 @@ def gather(ledger: "Ledger", experiment: str) -> Evidence:
     )
     measured = measured[~measured["quantity"].isin(QUANTITIES)]  # these describe workers
     verdicts = ledger.verdicts(experiment=names)
-    return Evidence(*map(_plain, (runs, curves, measured, verdicts)))
-
-
-def _plain(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Convert Arrow doubles to NumPy floats, which support any arithmetic."""
-    floats = [name for name, kind in frame.dtypes.items() if str(kind).startswith("double")]
-    return frame.astype(dict.fromkeys(floats, float)).reset_index(drop=True)
+    frames = (runs, curves, measured, verdicts)
+    return Evidence(*(frame.reset_index(drop=True) for frame in frames))

@@ -1,3 +1,4 @@
+from .cli.progress import ProgressDisplay
 from .cluster.submit import Job, JobStatus, follow, list_jobs, logs, status, stop, submit
 from .errors import PoolError, SubmissionError, TokenError
 from .pools.local import LocalPool
@@ -9,6 +10,7 @@ __all__ = [
     "JobStatus",
     "LocalPool",
     "PoolError",
+    "ProgressDisplay",
     "RayPool",
     "SubmissionError",
     "TokenError",

@@ -7,6 +7,7 @@ from jobs import (
     JobStatus,
     LocalPool,
     PoolError,
+    ProgressDisplay,
     RayPool,
     SubmissionError,
     TokenError,
@@ -17,7 +18,7 @@ from jobs import (
     stop,
     submit,
 )
-from results import Ledger, LedgerError, columns, open, report
+from results import Ledger, LedgerError, columns, open, plot_landscape, report
 from results import open as open_ledger
 from transfer import Experiment, SpecError, TransferResult, load, run
 
@@ -31,6 +32,7 @@ __all__ = [
     "LedgerError",
     "LocalPool",
     "PoolError",
+    "ProgressDisplay",
     "RayPool",
     "SpecError",
     "SubmissionError",
@@ -46,6 +48,7 @@ __all__ = [
     "open",
     "open_ledger",
     "pccore",
+    "plot_landscape",
     "report",
     "results",
     "run",

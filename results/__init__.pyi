@@ -1,15 +1,19 @@
 from .errors import DamagedFileWarning, LedgerError
+from .figures.landscape_plot import plot_landscape
 from .ledger import Ledger, open
 from .page.report import report
 from .schema.tables import columns
 from .storage.checkpoints import Checkpoints
+from .storage.claims import Claims
 
 __all__ = [
     "Checkpoints",
+    "Claims",
     "DamagedFileWarning",
     "Ledger",
     "LedgerError",
     "columns",
     "open",
+    "plot_landscape",
     "report",
 ]

@@ -24,6 +24,7 @@ from results.storage.choosing import (
     newest,
     of_newest_spec,
 )
+from results.storage.claims import Claims
 from results.storage.clock import Clock
 from results.storage.compaction import compact
 from results.storage.files import encode
@@ -32,6 +33,7 @@ from results.storage.folder import Folder
 from results.storage.marker import ensure
 from results.storage.reading import Reader
 from results.storage.rows import Row, to_arrow
+from results.vocabulary import RATES, OutcomeLabel
 
 RUNS, CURVES, LAYERS = TABLES["runs"], TABLES["curves"], TABLES["layers"]
 VERDICTS, MEASUREMENTS = TABLES["verdicts"], TABLES["measurements"]
@@ -82,10 +84,11 @@ class Ledger:
     written atomically; killing a writer loses at most the append in progress.
 
     Frames: queries return one row per key, in an order that depends on the rows alone.
-    `results.columns(table)` returns the meanings of the columns. Columns have Arrow types, which
-    distinguish null (there is no value) from NaN (a computation returned it): `isna()`, `dropna()`
-    and `fillna()` are about nulls, and means skip nulls but not NaN. NumPy and Matplotlib accept
-    the columns and see NaN for both. Times are pandas timestamps in UTC.
+    `results.columns(table)` returns the meanings of the columns. Columns have NumPy types: NaN is a
+    null (there is no value) or a NaN (a computation returned it), and integers with nulls are
+    floats. With `arrow=True` they have Arrow types, which distinguish the two: `isna()`, `dropna()`
+    and `fillna()` are then about nulls, and means skip nulls but not NaN. Times are pandas
+    timestamps in UTC.
 
     Filters: `column=value`, or `column=[values]`; None matches nulls. Files and row groups whose
     statistics exclude a match are not read. A damaged file is left out and named in a
@@ -152,7 +155,9 @@ class Ledger:
         """
         self._publish(MEASUREMENTS, to_arrow(MEASUREMENTS, rows))
 
-    def runs(self, columns: Sequence[str] | None = None, **filters: object) -> pd.DataFrame:
+    def runs(
+        self, columns: Sequence[str] | None = None, *, arrow: bool = False, **filters: object
+    ) -> pd.DataFrame:
         """Return the trained networks: one row per `run_id`.
 
         First, of several rows of one run in one experiment, a result replaces a failure. Then the
@@ -161,48 +166,105 @@ class Ledger:
         Args:
             columns: the columns to return, in this order; None returns all. A few columns of many
                 runs take a fraction of the time and memory.
+            arrow: whether columns have Arrow types.
             **filters: `column=value` or `column=[values]`.
         """
         for name in columns or ():
             RUNS.column(name)
-        return _frame(RUNS, self._runs(filters, columns), columns)
+        return _frame(RUNS, self._runs(filters, columns), columns, arrow=arrow)
 
-    def curves(self, **filters: object) -> pd.DataFrame:
+    def landscape(
+        self, variant: str, depth: int, *, value: str = "final_train_loss", **filters: object
+    ) -> pd.DataFrame:
+        """Return the losses over the learning rates at one shape, for `results.plot_landscape`.
+
+        Args:
+            variant: name of the variant.
+            depth: H, hidden layers.
+            value: a column of `runs` with numbers.
+            **filters: further `column=value` or `column=[values]`, such as width=32.
+
+        Returns:
+            One row per activity_lr and one column per weight_lr, both increasing: the mean of
+            `value` over the runs that trained, which are usually one per seed; NaN where none did.
+            A variant without activity learning rates has one row, NaN. `attrs` has the variant, the
+            width, the depth and the value.
+
+        Raises:
+            LedgerError: no run matches; or the runs differ in more than learning rates and seed,
+                which the message names.
+        """
+        if not RUNS.column(value).numeric:
+            raise LedgerError(f"landscape takes a column of numbers, not {value!r}")
+        chosen = {"variant": variant, "depth": depth, **filters}
+        settings = [name for name in RUNS.fixed if name not in (*RUNS.key, *RATES, "seed")]
+        names = [*settings, *RATES, "outcome", value]
+        runs = _frame(RUNS, self._runs(chosen, names), names, arrow=False)
+        if runs.empty:
+            raise LedgerError(f"no run of variant {variant!r} with depth {depth} matches")
+        for name in settings:
+            found = runs[name].drop_duplicates()
+            if len(found) > 1:
+                shown = ", ".join(str(each) for each in found)
+                raise LedgerError(
+                    f"the runs differ in {name} ({shown}): choose one with {name}=..."
+                )
+        runs[value] = runs[value].where(runs["outcome"].eq(OutcomeLabel.TRAINED)).astype(float)
+        means = runs.groupby(list(RATES), dropna=False)[value].mean()
+        table = means.unstack(RATES[0])
+        table.attrs = {"variant": variant, "depth": depth, "value": value}
+        table.attrs["width"] = int(runs["width"].iloc[0])
+        return table
+
+    def curves(self, *, arrow: bool = False, **filters: object) -> pd.DataFrame:
         """Return training curves: one row per `run_id` and `step`.
 
         Filters may use columns of `curves`, and columns of `runs` to select the runs.
         """
-        return self._details(CURVES, filters)
+        return self._details(CURVES, filters, arrow)
 
-    def layers(self, **filters: object) -> pd.DataFrame:
+    def layers(self, *, arrow: bool = False, **filters: object) -> pd.DataFrame:
         """Return how much each layer learned: one row per `run_id` and `layer`.
 
         Filters may use columns of `layers`, and columns of `runs` to select the runs.
         """
-        return self._details(LAYERS, filters)
+        return self._details(LAYERS, filters, arrow)
 
-    def verdicts(self, latest: bool = True, **filters: object) -> pd.DataFrame:
+    def verdicts(
+        self, latest: bool = True, *, arrow: bool = False, **filters: object
+    ) -> pd.DataFrame:
         """Return verdicts: one row per experiment, variant, data set, activation, target and rule.
 
         Args:
             latest: whether to return only the newest verdict of each, and of a name that was used
                 for several specs only those of the newest one; otherwise all verdicts.
+            arrow: whether columns have Arrow types.
             **filters: `column=value` or `column=[values]`.
         """
         if not latest:
-            return self._newest(VERDICTS, latest, filters)
+            return self._newest(VERDICTS, latest, filters, arrow)
         fixed, others = split(filters, SPECIFIED)
         rows = of_newest_spec(newest(VERDICTS, self._reader.read(VERDICTS, fixed)))
-        return _frame(VERDICTS, _only(VERDICTS, rows, others))
+        return _frame(VERDICTS, _only(VERDICTS, rows, others), arrow=arrow)
 
-    def measurements(self, latest: bool = True, **filters: object) -> pd.DataFrame:
+    def measurements(
+        self, latest: bool = True, *, arrow: bool = False, **filters: object
+    ) -> pd.DataFrame:
         """Return measurements: one row per quantity and everything that determines it.
 
         Args:
             latest: whether to return only the newest measurement of each; otherwise all of them.
+            arrow: whether columns have Arrow types.
             **filters: `column=value` or `column=[values]`.
         """
-        return self._newest(MEASUREMENTS, latest, filters)
+        return self._newest(MEASUREMENTS, latest, filters, arrow)
+
+    def claims(self, about: str) -> Claims:
+        """Return the claims of a driver that trains the experiment `about`; enter them to share.
+
+        Drivers that train on one ledger at the same time share the work by them.
+        """
+        return Claims(self._folder, about)
 
     def experiments(self) -> list[str]:
         """Return the names of all experiments that have runs or verdicts, sorted."""
@@ -274,7 +336,7 @@ class Ledger:
         rows = best_runs(self._reader.read(RUNS, fixed, columns), RUNS.key)
         return best_runs(_only(RUNS, rows, others), ["run_id"])
 
-    def _details(self, table: Table, filters: Filters) -> pd.DataFrame:
+    def _details(self, table: Table, filters: Filters, arrow: bool) -> pd.DataFrame:
         """Return rows of a table with several rows per run."""
         for name in filters:
             if name not in table.named and name not in RUNS.named:
@@ -287,15 +349,15 @@ class Ledger:
         published = self._reader.read(RUNS, runs, [*DECIDING, "group"])
         fixed, others = split({**own, **runs}, table.fixed)
         rows = best_details(table, self._reader.read(table, fixed), published)
-        return _frame(table, _only(table, rows, others))
+        return _frame(table, _only(table, rows, others), arrow=arrow)
 
-    def _newest(self, table: Table, latest: bool, filters: Filters) -> pd.DataFrame:
+    def _newest(self, table: Table, latest: bool, filters: Filters, arrow: bool) -> pd.DataFrame:
         if not latest:
             rows = distinct(table, self._reader.read(table, filters))
-            return _frame(table, rows)
+            return _frame(table, rows, arrow=arrow)
         fixed, others = split(filters, table.fixed)
         rows = newest(table, self._reader.read(table, fixed))
-        return _frame(table, _only(table, rows, others))
+        return _frame(table, _only(table, rows, others), arrow=arrow)
 
     def _publish(self, table: Table, rows: pa.Table) -> None:
         if rows.num_rows:
@@ -310,10 +372,15 @@ def _only(table: Table, rows: pa.Table, filters: Filters) -> pa.Table:
     return rows if condition is None else rows.filter(condition)
 
 
-def _frame(table: Table, rows: pa.Table, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def _frame(
+    table: Table, rows: pa.Table, columns: Sequence[str] | None = None, *, arrow: bool
+) -> pd.DataFrame:
     """Return the rows as a frame in the order of the table; all columns by default."""
     rows = in_order(table, rows)
-    return (rows if columns is None else rows.select(list(columns))).to_pandas(
+    rows = rows if columns is None else rows.select(list(columns))
+    if not arrow:
+        return rows.to_pandas()
+    return rows.to_pandas(
         types_mapper=lambda kind: None if pa.types.is_timestamp(kind) else pd.ArrowDtype(kind)
     )
 

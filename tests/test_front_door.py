@@ -117,4 +117,4 @@ def test_ray_pool_refuses_a_file_that_hides_a_package_from_its_workers(
     monkeypatch.chdir(folder)
     (folder / "results.py").write_text("x = 1\n")
     with pytest.raises(PoolError, match=r"results\.py would hide the package 'results' of mupc"):
-        RayPool("local", 1)
+        RayPool(1)

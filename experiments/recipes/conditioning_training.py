@@ -138,7 +138,7 @@ def courses(evidence: Evidence, **where: object) -> "pd.DataFrame":
     runs = tuned(evidence, **where)
     kappa = evidence.measured(KAPPA)
     found = kappa[kappa["run_id"].isin(runs["run_id"])].copy()
-    found["accuracy"] = found["run_id"].map(runs.set_index("run_id")["accuracy"])
+    found["accuracy"] = found["run_id"].map(runs.set_index("run_id")["accuracy"]).astype(float)
     return found.sort_values("step")
 
 

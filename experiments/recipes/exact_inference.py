@@ -68,7 +68,10 @@ def test_loss_falls(evidence: Evidence) -> Judged | None:
 
 
 def test_loss_starts_higher(evidence: Evidence) -> Judged | None:
-    starts = evidence.trained(variant=UNTRAINED).groupby("depth")["test_loss"].mean()
+    curves = evidence.curves
+    if not len(curves):
+        return None
+    starts = curves[curves["variant"] == UNTRAINED].groupby("depth")["test_loss"].mean()
     if len(starts) < 2:
         return None
     text = ", ".join(f"H = {depth}: {loss:.3g}" for depth, loss in starts.items())

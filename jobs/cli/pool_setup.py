@@ -127,4 +127,4 @@ def make_pool(options: PoolOptions, **settings: Unpack[PoolSettings]) -> "LocalP
         return LocalPool(options.workers, **settings)
     from jobs import RayPool
 
-    return RayPool(options.address or "local", options.workers, **settings)
+    return RayPool(options.workers, address=options.address or "local", **settings)

@@ -7,20 +7,24 @@ from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from jobs.cli.statistics import RunStatistics
-from jobs.cli.tables import Row
+from jobs.cli.tables import Row, screen
 from results.durations import duration, parse_duration
 from results.vocabulary import ZERO_SHOT
+from transfer.spec.model import Experiment
 
 SECONDS_BETWEEN_LINES = 5.0
+MOST_SECONDS_BETWEEN_LINES = 300.0
+SHARE_BETWEEN_LINES = 0.1  # of the time so far: lines get rarer as a job gets longer
 SEPARATOR = " | "
+GAP = "  "
 TROUBLES = "without result: "
 _LINE = re.compile(
-    r"^\[(?P<elapsed>\d[^\]\n]*)\] (?P<phase>\w+) \| (?P<done>\d+)/(?P<total>\d+) runs"
+    r"^\[(?P<elapsed>\d[^\]\n]*)\] (?P<phase>\w+)(?:, compiling)?"
+    r" \| (?P<done>\d+)/(?P<total>\d+) runs"
     r" \| (?P<rate>[^ \n]+) runs/min, (?P<gflops>[^ \n]+) GFLOP/s"
     r" \| (?P<left>\?|\d[^|\n]*) left(?: \| (?P<rest>.*))?$",
     re.MULTILINE,
@@ -48,8 +52,9 @@ class LiveDisplay:
     """Display that redraws a few lines at the bottom of a terminal."""
 
     def __init__(self, statistics: RunStatistics, console: Console) -> None:
+        self._statistics, self._console = statistics, console
         self._live = Live(
-            get_renderable=lambda: drawing(statistics),
+            get_renderable=lambda: drawing(statistics, console.width),
             console=console,
             refresh_per_second=4,
             transient=True,
@@ -61,15 +66,18 @@ class LiveDisplay:
 
     def __exit__(self, *error: object) -> None:
         self._live.stop()
+        for other in self._statistics.others:
+            _print(self._console, notice(other))
 
 
 class LineDisplay:
-    """Display that prints a line every few seconds, even if nothing has changed."""
+    """Display that prints a line every few seconds at first, and then more and more rarely."""
 
     def __init__(
         self, statistics: RunStatistics, console: Console, interval: float = SECONDS_BETWEEN_LINES
     ) -> None:
         self._statistics, self._console, self._interval = statistics, console, interval
+        self._noticed = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._print_lines, daemon=True)
 
@@ -83,17 +91,60 @@ class LineDisplay:
         self._print_line()
 
     def _print_lines(self) -> None:
-        while not self._closing.wait(self._interval):
+        while not self._closing.wait(self._pause()):
             self._print_line()
 
+    def _pause(self) -> float:
+        """Return the seconds until the next line."""
+        share = SHARE_BETWEEN_LINES * self._statistics.elapsed
+        return max(self._interval, min(share, MOST_SECONDS_BETWEEN_LINES))
+
     def _print_line(self) -> None:
-        self._console.print(line(self._statistics), soft_wrap=True, markup=False, highlight=False)
+        others = self._statistics.others
+        for other in others[self._noticed :]:
+            _print(self._console, notice(other))
+        self._noticed = len(others)
+        _print(self._console, line(self._statistics))
+
+
+class ProgressDisplay(RunStatistics):
+    """Progress of an experiment on a terminal or, a line now and then, in a log or a notebook.
+
+    Pass it to `transfer.run`:
+
+        with jobs.ProgressDisplay(experiment) as progress:
+            result = transfer.run(experiment, ledger, pool, progress=progress)
+
+    Args:
+        experiment: the experiment.
+        console: where it is shown; by default stderr.
+    """
+
+    def __init__(self, experiment: Experiment, console: Console | None = None) -> None:
+        super().__init__(experiment)
+        self._display = display(self, console or screen(stderr=True))
+
+    def __enter__(self) -> Self:
+        self._display.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._display.__exit__(*error)
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def notice(other: str) -> str:
+    """Return the sentence about another driver on the ledger."""
+    return f"another driver trains on this ledger ({other}): the runs are shared, each trained once"
 
 
 def line(statistics: RunStatistics) -> str:
     """Format statistics as one line, which `last_progress` parses."""
     parts = [
-        f"[{duration(statistics.elapsed)}] {statistics.phase_name}",
+        f"[{duration(statistics.elapsed)}] {statistics.activity}",
         f"{statistics.done}/{statistics.total} runs",
         pace(statistics),
         f"{duration(statistics.time_left)} left",
@@ -153,24 +204,34 @@ def last_progress(log: str) -> LoggedProgress | None:
     )
 
 
-def drawing(statistics: RunStatistics) -> RenderableType:
-    """Return a few lines for a terminal: progress, best runs, verdicts."""
-    head = Table.grid(padding=(0, 2))
-    head.add_row(
-        Text(statistics.phase_name, style="bold"),
-        ProgressBar(total=max(1, statistics.total), completed=statistics.done, width=20),
+def drawing(statistics: RunStatistics, width: int = 80) -> RenderableType:
+    """Return a few lines for a terminal: progress in one line, best runs, verdicts.
+
+    What does not fit into `width` columns is left out, the least important first.
+    """
+    parts = [
+        statistics.activity,
         f"{statistics.done} of {statistics.total} runs",
-        f"{duration(statistics.elapsed)} so far",
         f"{duration(statistics.time_left)} left",
+        f"{duration(statistics.elapsed)} so far",
+        statistics.troubles,
         pace(statistics),
-        Text(statistics.troubles, style="yellow"),
-    )
-    best_runs = Table.grid(padding=(0, 2))
-    for name, best_run in list(statistics.best_runs.items()):
-        best_runs.add_row("", Text(name, style="bold"), str(best_run))
-    for row in list(statistics.verdicts):
-        best_runs.add_row("", Text(str(row["variant"]), style="bold"), verdict_line(row))
-    return Group(head, best_runs)
+    ]
+    head = Text(parts[0], style="bold", no_wrap=True, overflow="ellipsis")
+    for part in filter(None, parts[1:]):
+        if len(head) + len(GAP) + len(part) < width:
+            head.append(GAP + part, style="not bold")
+    rows = [
+        *((name, str(best_run)) for name, best_run in list(statistics.best_runs.items())),
+        *((str(row["variant"]), verdict_line(row)) for row in list(statistics.verdicts)),
+        *(("shared", notice(other)) for other in statistics.others),
+    ]
+    below = Table.grid(padding=(0, 2))
+    below.add_column(style="bold", no_wrap=True)
+    below.add_column(no_wrap=True, overflow="ellipsis")
+    for name, text in rows:
+        below.add_row(f"{GAP}{name}", text)
+    return Group(head, below)
 
 
 def verdict_line(row: Row) -> str:

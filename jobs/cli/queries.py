@@ -36,7 +36,8 @@ def show_results(options: ResultsOptions) -> None:
         raise CommandError(f"--older needs --table {' or '.join(REPLACED)}, not {options.table}")
     filters = parse_filters(options.where, options.table)
     ask = getattr(results.open(options.ledger), options.table)
-    frame = _columns(ask(**filters, **({"latest": False} if options.older else {})), options)
+    latest = {"latest": False} if options.older else {}
+    frame = _columns(ask(arrow=True, **filters, **latest), options)
     if options.limit is not None:
         frame = frame.head(options.limit)
     if options.as_json:

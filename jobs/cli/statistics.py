@@ -3,15 +3,17 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobs.cli.tables import Row
-from pccore import Outcome, Status
+from jobs.cli.time_left import TimeLeft
+from pccore import Outcome, Status, TrainingConfig
 from results.landscape import Cell
 from results.shapes import Shape
 from results.vocabulary import OutcomeLabel
 from transfer.engine.grouping import OPERATIONS
+from transfer.engine.pool import Group, GroupResult
 from transfer.engine.progress import Progress
 from transfer.engine.runs import Run
 from transfer.spec.model import Experiment
@@ -50,6 +52,9 @@ class RunStatistics(Progress):
         best_runs: by variant, or by variant and activation if there are several.
         verdicts: rows of the `verdicts` table so far.
         left_out: runs skipped as unstable.
+        compiling: programs in training that have not returned a result yet.
+        others: the other drivers that have trained on the ledger meanwhile, in words.
+        runs_elsewhere: runs that they train at present.
     """
 
     experiment: Experiment | None = None
@@ -63,21 +68,41 @@ class RunStatistics(Progress):
     best_runs: dict[str, BestRun] = field(default_factory=dict)
     verdicts: list[Row] = field(default_factory=list)
     left_out: int = 0
+    compiling: int = 0
+    others: tuple[str, ...] = ()
+    runs_elsewhere: int = 0
     _work: tuple[float, float] = (0.0, 0.0)
     _training_since: float | None = None
 
     def __post_init__(self) -> None:
         self.started = self.clock()
+        self._time_left = TimeLeft(self.clock)
 
     def phase(self, name: str, total_runs: int, already_done: int) -> None:
         """Store the phase and the totals."""
         self.phase_name, self.total, self.done = name, total_runs, already_done
 
     def workload(self, done: float, total: float) -> None:
-        """Store the work, from which the time left is estimated."""
+        """Store the work, from which the speed is calculated."""
         self._work = done, total
         if self._training_since is None:
             self._training_since = self.clock()
+
+    def pending(
+        self, runs: Mapping[TrainingConfig, int], training: Sequence[Group], slots: int
+    ) -> None:
+        """Estimate the time left."""
+        self._time_left.report(runs, training, slots)
+        self.compiling = self._time_left.compiling(training[:slots])
+
+    def trained(self, result: GroupResult) -> None:
+        """Learn how long a group takes."""
+        self._time_left.trained(result)
+
+    def sharing(self, drivers: Sequence[str], runs: int) -> None:
+        """Store who else trains on the ledger."""
+        self.others = tuple(dict.fromkeys((*self.others, *drivers)))
+        self.runs_elsewhere = runs
 
     def finished(self, run: Run, outcome: Outcome) -> None:
         """Count a run, and keep it if it is the best of its variant at the tuned shape."""
@@ -116,12 +141,14 @@ class RunStatistics(Progress):
         return self.clock() - self.started
 
     @property
+    def activity(self) -> str:
+        """The phase, and whether programs are being compiled: "tune, compiling"."""
+        return f"{self.phase_name}, compiling" if self.compiling else self.phase_name
+
+    @property
     def time_left(self) -> float | None:
-        """Seconds left at the average speed so far; None if unknown."""
-        if 0 < self.total <= self.done:
-            return 0.0
-        done, total = self._work
-        return self._training * (total - done) / done if done > 0 else None
+        """Seconds left; None if unknown."""
+        return 0.0 if 0 < self.total <= self.done else self._time_left.seconds
 
     @property
     def runs_per_minute(self) -> float:
@@ -148,7 +175,7 @@ class RunStatistics(Progress):
 
     @property
     def troubles(self) -> str:
-        """Runs without a result: "3 diverged, 2 failed (2 x no memory), 12 skipped", or ""."""
+        """Runs without a result here: "3 diverged, 2 failed (2 x no memory), 12 skipped", or ""."""
         counts = {status: n for status, n in self.ended.items() if status is not Status.TRAINED}
         parts = [f"{n} {OutcomeLabel(status).text}" for status, n in sorted(counts.items())]
         causes = self.causes.copy()  # another thread keeps counting
@@ -157,7 +184,10 @@ class RunStatistics(Progress):
             others = len(causes) - len(shown)
             shown += [f"{others} other causes"] if others else []
             parts[-1] += f" ({', '.join(shown)})"
-        return ", ".join(parts + ([f"{self.left_out} skipped"] if self.left_out else []))
+        parts += [f"{self.left_out} skipped"] if self.left_out else []
+        return ", ".join(
+            parts + ([f"{self.runs_elsewhere} elsewhere"] if self.runs_elsewhere else [])
+        )
 
     @property
     def _training(self) -> float:

@@ -145,7 +145,7 @@ def interpolated(config: TrainingConfig, known: Sequence[tuple[TrainingConfig, T
         config: of the shape.
         known: at least one measured shape.
     """
-    alike = [pair for pair in known if _kind(pair[0]) == _kind(config)] or known
+    alike = [pair for pair in known if kind(pair[0]) == kind(config)] or known
     alike = sorted(alike, key=lambda pair: step_work(pair[0]))
     positions = [math.log(step_work(shape)) for shape, _ in alike]
 
@@ -165,5 +165,6 @@ def _weights(config: TrainingConfig) -> int:
     return stacks(config.network)[0].weights
 
 
-def _kind(config: TrainingConfig) -> tuple[type, ...]:
+def kind(config: TrainingConfig) -> tuple[type, ...]:
+    """Return what the cost of a multiply-add depends on most."""
     return type(config.network), type(config.rule), type(config.rule.inference)

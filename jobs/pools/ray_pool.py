@@ -49,10 +49,10 @@ class RayPool:
     Data sets are read once, in this process, and Ray's object store sends them to every node once.
 
     Args:
-        address: "local" (or None) starts a cluster on this machine, without dashboard; "auto" or an
-            address joins one. A Ray that this process has already started is used as it is.
         workers: actors; by default one per GPU of the cluster, or per CPU core if it has no GPU
             when the pool is made, and more as machines join.
+        address: "local" (or None) starts a cluster on this machine, without dashboard; "auto" or an
+            address joins one. A Ray that this process has already started is used as it is.
         train: trains a group, called as train(group, load=..., checkpointer=...).
         checkpoints: of the ledger, where this process stores the workers' checkpoints, so that the
             group of a lost worker continues; None saves nothing.
@@ -72,15 +72,19 @@ class RayPool:
 
     def __init__(
         self,
-        address: str | None = "local",
         workers: int | None = None,
         *,
+        address: str | None = "local",
         train: Callable[..., GroupResult] = train_group,
         checkpoints: "Checkpoints | None" = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
         announce: Callable[[str], None] = _announce,
     ) -> None:
+        if isinstance(workers, str):
+            raise ValueError(
+                f"workers must be a number, got {workers!r}: write RayPool(address={workers!r})"
+            )
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
         layout_policy()

@@ -15,6 +15,7 @@ import jax
 import pccore
 from jobs.errors import one_sentence
 from jobs.pools.checkpointer import Checkpointer
+from jobs.pools.compilation import timed_compilation
 from jobs.pools.devices import Device, default_device, describe
 from jobs.pools.layouts import choose_layout
 from pccore.data import Dataset
@@ -61,20 +62,23 @@ def train_group(
     """
     started = datetime.now(UTC)
     clock = time.perf_counter()
-    try:
-        dataset = load(group.dataset, group.data_dir)
-    except Exception as error:  # a worker must survive any damaged file
-        outcomes = [pccore.Outcome.failed(one_sentence(error))] * len(group.lanes)
-    else:
-        layout = choose_layout(group.config, device or describe(default_device()))
-        config = layout.apply(group.config)
-        outcomes = _train_lanes(config, dataset, group.lanes, on_progress, checkpointer)
+    with timed_compilation() as compilation:
+        try:
+            dataset = load(group.dataset, group.data_dir)
+        except Exception as error:  # a worker must survive any damaged file
+            outcomes = [pccore.Outcome.failed(one_sentence(error))] * len(group.lanes)
+        else:
+            layout = choose_layout(group.config, device or describe(default_device()))
+            config = layout.apply(group.config)
+            outcomes = _train_lanes(config, dataset, group.lanes, on_progress, checkpointer)
+    seconds = time.perf_counter() - clock
     return GroupResult(
         group=group,
         outcomes=tuple(outcomes),
-        seconds=time.perf_counter() - clock + (checkpointer.seconds if checkpointer else 0.0),
+        seconds=seconds + (checkpointer.seconds if checkpointer else 0.0),
         started=started,
         worker=this_worker(),
+        compile_seconds=min(compilation.seconds, seconds),
     )
 
 

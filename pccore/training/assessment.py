@@ -11,6 +11,13 @@ from pccore.training.outcomes import Curve, Outcome, Status
 # from that to a perfect score still counts as chance.
 CHANCE_MARGIN = 0.1
 
+BLOWN_UP = 0.01
+"""The share of the limit of the batch loss above which a final training loss has blown up.
+
+The limit is 1,000 times the first loss or that of predicting zero, whichever is larger. A run whose
+last tenth is 10 times worse than both has not stayed at chance: it has left it upwards.
+"""
+
 
 @dataclass(frozen=True)
 class Chance:
@@ -59,7 +66,9 @@ def assess(
         test_accuracy: test accuracy at each evaluation, NaN for regressions.
         chance: the chance level of the data set.
     """
-    total, diverged_step = len(losses), _divergence(losses, limit, float(test_loss[-1]))
+    total = len(losses)
+    final = float(np.mean(losses[-max(1, total // 10) :])) if total else None
+    diverged_step = _divergence(losses, limit, final, float(test_loss[-1]))
     parts = np.split(losses[: evaluated[-1]], evaluated[:-1])
     means = [np.mean(part) if len(part) else np.nan for part in parts]
     alive = evaluated < (diverged_step or total + 1)
@@ -79,22 +88,26 @@ def assess(
             diverged_step=diverged_step,
             curve=curve,
         )
-    final = float(np.mean(losses[-max(1, total // 10) :])) if total else None
     accuracy = None if np.isnan(test_accuracy[-1]) else float(test_accuracy[-1])
+    trained = final is not None and not chance.explains(final, accuracy)
     return Outcome(
-        Status.AT_CHANCE if final is None or chance.explains(final, accuracy) else Status.TRAINED,
-        final_train_loss=final,
+        Status.TRAINED if trained else Status.AT_CHANCE,
+        final_train_loss=final if trained else None,
         min_train_loss=least,
-        test_loss=float(test_loss[-1]),
+        test_loss=float(test_loss[-1]) if trained else None,
         test_accuracy=accuracy,
         steps=total,
         curve=curve,
     )
 
 
-def _divergence(losses: np.ndarray, limit: float, last_test_loss: float) -> int | None:
+def _divergence(
+    losses: np.ndarray, limit: float, final: float | None, last_test_loss: float
+) -> int | None:
     """Return the first step with a diverged loss; the last step if only the test loss diverged."""
     bad = np.flatnonzero(np.isnan(losses))
+    if not len(bad) and final is not None and final > BLOWN_UP * limit:
+        bad = np.flatnonzero(losses > BLOWN_UP * limit)
     if len(bad):
         return int(bad[0]) + 1
     return None if last_test_loss <= limit else len(losses)

@@ -49,6 +49,10 @@ class SpectralActivityLr:
         require_bounds(self)
 
 
+FEWEST_EVALUATIONS = 5
+"""Evaluations of a training that is shorter than `eval_every`: a curve needs several points."""
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """Everything that determines a training run except its data set, learning rates and seed.
@@ -61,7 +65,7 @@ class TrainingConfig:
         steps: total number of weight updates; the data set is reshuffled every floor(n / B)
             updates. With 0, the untrained network is evaluated and probed.
         eval_every: weight updates between evaluations on the test set; the last update is followed
-            by an evaluation too.
+            by an evaluation too. If it exceeds `steps`, there are `FEWEST_EVALUATIONS`.
         penalties: penalties on the weights, for example `WeightDecay(1e-4)`. Their gradients are
             added to those of the rule; reported losses exclude them.
         probes: measured on the first batch_size training samples, before the first update and at
@@ -108,6 +112,13 @@ class TrainingConfig:
                 "a spectral activity_lr needs predictive coding by a scheme that has an "
                 f"activity_lr, got {self.rule}"
             )
+
+    @property
+    def interval(self) -> int:
+        """Weight updates between evaluations: `eval_every`, or fewer where that exceeds `steps`."""
+        if self.eval_every <= self.steps:
+            return self.eval_every
+        return max(1, -(-self.steps // FEWEST_EVALUATIONS))
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,7 @@ class _Group:
 
         Program by program, as programs with options of the compiler cannot be traced in another.
         """
-        config, evaluations = self.config, step // self.config.eval_every
+        config, evaluations = self.config, step // self.config.interval
         state = start.eval_shape(config, initial_networks.eval_shape(config, self.seeds))
         tests = evaluate.eval_shape(state.network, self.test)
         probed: Probed = ()
@@ -219,7 +219,7 @@ class _Group:
 
     def evaluates(self, step: int) -> bool:
         """Return whether an evaluation follows update `step`."""
-        return step % self.config.eval_every == 0 or step == self.config.steps
+        return step % self.config.interval == 0 or step == self.config.steps
 
     def order(self, step: int) -> Int[Array, "lanes n"]:
         """Return the order of the training set in the epoch of an update."""
@@ -298,7 +298,7 @@ def _outcomes(group: _Group, progress: Progress, chance: Chance) -> list[Outcome
     """Return the outcome of every lane from the collected results."""
     config = group.config
     losses, limits = np.asarray(progress.state.losses), np.asarray(progress.state.limit)
-    last, every = config.steps, config.eval_every
+    last, every = config.steps, config.interval
     steps = [*range(every, last, every), last][: len(progress.tests)]
     test_loss, accuracy = np.array(progress.tests).transpose(1, 2, 0)
     sources = [probe.source for probe in config.probes]
@@ -368,7 +368,7 @@ def _next_stop(config: TrainingConfig, per_epoch: int, step: int, pace: Pace | N
     return min(
         config.steps,
         (step // remeasure + 1) * remeasure if remeasure else config.steps,
-        (step // config.eval_every + 1) * config.eval_every,
+        (step // config.interval + 1) * config.interval,
         (step // per_epoch + 1) * per_epoch,
         step + pace.steps if pace else config.steps,
     )

@@ -13,7 +13,7 @@ class Status(StrEnum):
 
     TRAINED = "trained"
     AT_CHANCE = "at_chance"  # all steps were taken, but the network predicts no better than chance
-    DIVERGED = "diverged"  # the loss stopped being finite or blew up, at `diverged_step`
+    DIVERGED = "diverged"  # the loss stopped being finite, or blew up and stayed finite
     FAILED = "failed"  # no result: the machine or the program failed, see `cause`
 
 
@@ -45,14 +45,17 @@ class Outcome:
     Attributes:
         status: how the run ended.
         final_train_loss: mean training loss per sample (batch loss before each update) over the
-            last tenth of the steps; None if diverged or failed, or without steps.
+            last tenth of the steps; None unless trained. The curve has the losses of a run at
+            chance.
         min_train_loss: the smallest single-batch training loss, the thesis's metric. It rewards
             runs that diverge later, so it is not used for selection.
-        test_loss: loss per sample on the test set after the last step.
+        test_loss: loss per sample on the test set after the last step; None unless trained.
         test_accuracy: share of test samples classified correctly after the last step; None for
             regressions.
         steps: weight updates done.
-        diverged_step: the first update (counted from 1) whose batch loss had blown up.
+        diverged_step: the first update (counted from 1) whose batch loss had blown up: it was NaN
+            or above 1,000 times the first loss (or that of predicting zero, if larger), or above 10
+            times these if the mean of the last tenth of the steps was, too.
         cause: the reason of a failure, in one sentence, or of a divergence where it is known:
             inference that left its stable region (`SpectralActivityLr`).
         curve: training over time.

@@ -73,10 +73,10 @@ def at_cell(frame: pd.DataFrame, cell: Cell) -> pd.Series[bool]:
 
 
 def settle(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return `runs` with the outcomes that a verdict counts (`results.landscape.settled`)."""
+    """Return `runs` with the outcomes and the losses of verdicts (`results.landscape.settled`)."""
     outcomes = runs["outcome"].to_numpy(object)
-    losses = runs["final_train_loss"].to_numpy(float)
-    return runs.assign(outcome=settled(outcomes, losses)[0])
+    outcomes, losses = settled(outcomes, runs["final_train_loss"].to_numpy(float))
+    return runs.assign(outcome=outcomes, final_train_loss=losses)
 
 
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:

@@ -52,7 +52,8 @@ def points(runs: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Return one row per variant and shape of `runs`, those at the transferred cells.
 
     Columns: mean; std (sample, NaN for one seed); kind ("trained", "at_chance" if no seed trained,
-    "none" if neither); diverged; seeds (finished runs). Accuracy is in per cent.
+    "none" if neither has the metric, as there are no losses at chance); diverged; seeds (finished
+    runs). Accuracy is in per cent.
     """
     import pandas as pd
 

@@ -93,9 +93,15 @@ def _cross(axes: Axes, step: float, value: float, color: str) -> None:
 
 
 def _loss_range(data: pd.DataFrame) -> tuple[float, float]:
-    """Return the range of losses, without diverged runs if there are others."""
-    ended = data[data["outcome"].isin(["trained", "at_chance"])]
-    return style.loss_range(list((data if ended.empty else ended)["train_loss"]))
+    """Return the range of losses of trained runs, else of those at chance, else of all.
+
+    Runs at chance can begin at 1e7: lines beyond the range are cut off.
+    """
+    for outcome in ("trained", "at_chance"):
+        some = data[data["outcome"].eq(outcome)]
+        if not some.empty:
+            return style.loss_range(list(some["train_loss"]))
+    return style.loss_range(list(data["train_loss"]))
 
 
 def _legend(figure: Figure, looks: dict[Shape, style.LineLook]) -> None:

@@ -27,6 +27,8 @@ class Column:
         allowed: the only values that the column may hold; empty where any value is allowed.
         since: the first schema version that has the column.
         absent: the value that rows without one have, those of older files included.
+        of_trained: whether only runs that trained have a value: in others it is null, whatever was
+            written.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Column:
     allowed: tuple[str, ...] = ()
     since: int = 1
     absent: str | None = None
+    of_trained: bool = False
 
     @property
     def numeric(self) -> bool:
@@ -92,9 +95,10 @@ RUNS = (
     Column(
         "final_train_loss",
         "float64",
-        "mean training loss over the last tenth of the weight updates; null for a run that "
-        "diverged, failed or had no updates",
+        "mean training loss over the last tenth of the weight updates; null unless the run "
+        "trained (curves has the losses of a run at chance)",
         LOSS,
+        of_trained=True,
     ),
     Column("min_train_loss", "float64", _MIN_TRAIN_LOSS, LOSS),
     Column(
@@ -109,12 +113,18 @@ RUNS = (
         "wall-clock time of the run's group divided by its number of lanes",
         "s",
     ),
-    Column("test_loss", "float64", "loss on the test set after the last update", LOSS),
+    Column(
+        "test_loss",
+        "float64",
+        "loss on the test set after the last update; null unless the run trained",
+        LOSS,
+        of_trained=True,
+    ),
     Column("steps_done", "int64", "weight updates done", "weight updates"),
     Column(
         "diverged_step",
         "int64",
-        "first update, counted from 1, at which the batch loss had diverged; null if it never did",
+        "first update, counted from 1, at which the batch loss had blown up; null if it never did",
         "weight updates",
     ),
     Column(

@@ -29,12 +29,14 @@ class Table:
         key: the columns that identify what a row is about. Files may hold several rows per key;
             a query returns one of them.
         order: the columns by which query results are sorted.
+        condensed: whether compaction keeps only the row per key that queries return.
     """
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     order: tuple[str, ...]
+    condensed: bool = False
 
     @cached_property
     def named(self) -> dict[str, Column]:
@@ -94,6 +96,7 @@ TABLES: Mapping[str, Table] = {
                 *("experiment", "variant", "width", "depth", "weight_lr", "activity_lr"),
                 *("seed", "run_id"),
             ),
+            condensed=True,
         ),
         Table("curves", CURVES, key=("run_id", "step"), order=("run_id", "step")),
         Table("layers", LAYERS, key=("run_id", "layer"), order=("run_id", "layer")),

@@ -16,7 +16,7 @@ SPECIFIED = ("experiment", "dataset", "activation")
 """The columns of verdicts that a spec is newest for."""
 
 # Helper columns; no column of the schema starts with an underscore.
-_FAILED, _ORDER, _PLACE = "_failed", "_order", "_place"
+_FAILED, _ORDER, _PLACE, _GROUP = "_failed", "_order", "_place", "_group"
 
 
 def best_runs(runs: pa.Table, key: Sequence[str]) -> pa.Table:
@@ -75,6 +75,27 @@ def distinct(table: Table, rows: pa.Table) -> pa.Table:
     alone, others = _apart(rows, table.key)
     once = others.group_by(others.column_names, use_threads=False).aggregate([])
     return pa.concat_tables([alone, once.select(rows.column_names)])
+
+
+def condensed(table: Table, rows: pa.Table) -> pa.Table:
+    """Return the rows that a compaction keeps; queries return the same for them.
+
+    Of a table with `condensed`, one per key: the one that queries choose, with the group of another
+    if only that has curves and layers. Of others, all without exact repetitions.
+    """
+    if not table.condensed:
+        return distinct(table, rows)
+    best = best_runs(rows, table.key)
+    detailed = best_runs(rows.filter(pc.field("group").is_valid()), table.key)
+    lacking = best.filter(pc.field("group").is_null())
+    if not lacking.num_rows or not detailed.num_rows:
+        return best
+    key = list(table.key)
+    groups = detailed.select([*key, "group"]).rename_columns([*key, _GROUP])
+    joined = best.join(groups, keys=key)
+    place = joined.schema.get_field_index("group")
+    group = pc.coalesce(joined["group"], joined[_GROUP])
+    return joined.set_column(place, "group", group).select(rows.column_names)
 
 
 def in_order(table: Table, rows: pa.Table) -> pa.Table:

@@ -1,10 +1,18 @@
-"""Merging of small files, so that queries stay fast after thousands of groups."""
+"""Merging of small files, so that queries stay fast after thousands of groups.
 
-from collections.abc import Iterator
+It also makes the files of `runs` plain to readers that know nothing of this package: they then have
+every column of this version, and one row per run and experiment.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from results.errors import LedgerError
-from results.schema.tables import Table
-from results.storage.choosing import distinct, in_order
+from results.schema.tables import VERSION, Table
+from results.storage.choosing import condensed, in_order
 from results.storage.files import File, encode
 from results.storage.reading import Reader
 
@@ -18,16 +26,17 @@ disk.
 SMALL_BYTES = MERGED_BYTES // 4
 """Files of this size or larger are not merged."""
 
+_FILE = "_file"  # a helper column; no column of the schema starts with an underscore
+
 
 def compact(reader: Reader, table: Table) -> int:
     """Merge the small files of a table; return by how many files there are fewer.
 
-    The merged file is published before its sources are deleted. After a kill in between, rows are
-    there twice; queries and the next compaction drop exact repetitions. Only files whose rows are
-    in a merged file are deleted, so concurrent compactions waste work but lose nothing. All rows
-    are kept, also those that queries do not return; damaged files stay where they are, and files of
-    other users in a folder with the sticky bit. If no source can be deleted, the merged file is
-    withdrawn.
+    New files are published before their sources are deleted. After a kill in between, rows are
+    there twice; queries and the next compaction drop them. A file is deleted only if each of its
+    rows, or a row that queries return in its place, is in the files published for it, so concurrent
+    compactions waste work but lose nothing. Damaged files stay where they are, and files of other
+    users in a folder with the sticky bit. If no source can be deleted, the new files are withdrawn.
 
     Raises:
         LedgerError: the folder cannot be written to, or a file cannot be deleted.
@@ -39,6 +48,12 @@ def compact(reader: Reader, table: Table) -> int:
         fewer = [_merge(reader, table, batch) for batch in _batches(reader.files(table))]
         gone += sum(fewer)
         several = sum(map(bool, fewer)) > 1
+    for file in reader.files(table):
+        if file.version < VERSION:
+            _rewrite(reader, table, [file])
+    if table.condensed:
+        while (found := _repeating(reader, table)) and _rewrite(reader, table, found):
+            pass
     reader.folder.sweep(table.name)
     return gone
 
@@ -70,16 +85,65 @@ def _merge(reader: Reader, table: Table, batch: list[File]) -> int:
         rows = reader.scan(table, intact, {})
     except FileNotFoundError:  # another process is merging them
         return 0
-    merged, data = encode(table, in_order(table, distinct(table, rows)))
-    reader.folder.publish(merged.path, data)
+    _publish(reader, table, intact, [condensed(table, rows)])
+    return len(intact) - 1
+
+
+def _repeating(reader: Reader, table: Table) -> list[File]:
+    """Return two files with rows of the same key, or one file that repeats one; else none."""
+    files: list[File] = []
+    keys: list[pa.Table] = []
+    for file in reader.files(table):
+        try:
+            found = reader.scan(table, [file], {}, table.key)
+        except (OSError, pa.ArrowException):  # damaged, or merged meanwhile
+            continue
+        keys.append(found.append_column(_FILE, pa.array([len(files)] * found.num_rows, pa.int64())))
+        files.append(file)
+    if not files:
+        return []
+    wanted = [(_FILE, what) for what in ("min", "max", "count")]
+    groups = pa.concat_tables(keys).group_by(list(table.key)).aggregate(wanted)
+    found = groups.filter(pc.field(f"{_FILE}_count") > 1).slice(0, 1).to_pylist()
+    places = sorted({row[f"{_FILE}_{end}"] for row in found for end in ("min", "max")})
+    return [files[place] for place in places]
+
+
+def _rewrite(reader: Reader, table: Table, files: Sequence[File]) -> bool:
+    """Write files again, in this version and without repeated keys; return whether it was done.
+
+    The first of the new files has the keys of the first source, so that none grows without bounds.
+    """
+    if reader.faults(files):
+        return False
+    try:
+        own = condensed(table, reader.scan(table, [files[0]], {}))
+        rows = condensed(table, reader.scan(table, list(files), {}))
+    except FileNotFoundError:  # another process is merging them
+        return False
+    mine = rows.join(own.select(table.key), list(table.key), join_type="left semi")
+    others = rows.join(own.select(table.key), list(table.key), join_type="left anti")
+    with suppress(LedgerError):  # files of another user stay as they are
+        _publish(reader, table, files, [mine, others])
+        return True
+    return False
+
+
+def _publish(
+    reader: Reader, table: Table, sources: Sequence[File], parts: Sequence[pa.Table]
+) -> None:
+    """Publish `parts` as a file each, then delete the sources."""
+    published = [encode(table, in_order(table, rows)) for rows in parts if rows.num_rows]
+    for file, data in published:
+        reader.folder.publish(file.path, data)
     deleted = 0
     try:
         reader.announce_deletion()
-        for file in intact:
+        for file in sources:
             reader.folder.remove(file.path)
             deleted += 1
     except LedgerError:
-        if not deleted:  # its rows are all in other files, too
-            reader.folder.remove(merged.path)
+        if not deleted:  # the rows are all in the sources, too
+            for file, _ in published:
+                reader.folder.remove(file.path)
         raise
-    return len(intact) - 1

@@ -183,14 +183,20 @@ class Folder:
         except (OSError, pa.ArrowException) as error:
             raise LedgerError(f"cannot write to {self.shown!r}: {because(error)}") from error
 
-    def sweep(self, name: str) -> None:
-        """Delete temporary files in a folder that killed writers left more than a day ago.
+    def sweep(self, name: str, suffix: str | None = None) -> None:
+        """Delete what killed processes left in a folder more than a day ago.
 
-        If this clock is ahead, it may delete one that is being written: `publish` writes it again.
+        If this clock is ahead, it may delete a temporary file that is being written: `publish`
+        writes it again.
+
+        Args:
+            name: the folder.
+            suffix: of files to delete beside the temporary ones.
         """
         for info in self.entries(name):
-            hidden = info.base_name.startswith(".") and info.base_name.endswith(".tmp")
-            if hidden and info.mtime_ns and time.time() - info.mtime_ns / 1e9 > STALE_SECONDS:
+            temporary = info.base_name.startswith(".") and info.base_name.endswith(".tmp")
+            left = temporary or (suffix is not None and info.base_name.endswith(suffix))
+            if left and info.mtime_ns and time.time() - info.mtime_ns / 1e9 > STALE_SECONDS:
                 with suppress(LedgerError):  # another user's
                     self.remove(f"{name}/{info.base_name}")
 

@@ -20,6 +20,7 @@ from results.schema.tables import VERSION, Table
 from results.storage.files import File, content_fault, footer_fault, parse
 from results.storage.filters import Filters, expression
 from results.storage.folder import Folder
+from results.storage.rows import settled
 
 EPOCH = "compaction-epoch"
 """The file that changes whenever a compaction starts to delete files.
@@ -127,9 +128,13 @@ class Reader:
         condition = expression(table, filters)
         if condition is not None:
             dataset = self._reduced(dataset, condition, list(filters))
-        wanted = table.named if columns is None else set(columns)
+        wanted = set(table.named if columns is None else columns)
         names = [name for name in table.named if name in wanted]
-        return _filled(table, dataset.to_table(columns=names, filter=condition))
+        if any(table.named[name].of_trained for name in names):
+            wanted.add("outcome")
+        read = [name for name in table.named if name in wanted]
+        rows = settled(table, dataset.to_table(columns=read, filter=condition))
+        return rows.select(names)
 
     def intact(self, files: list[File]) -> list[File]:
         """Return the files with an intact footer, which are safe to scan."""
@@ -207,16 +212,6 @@ class Reader:
                 DamagedFileWarning,
                 stacklevel=_depth_of_caller(),
             )
-
-
-def _filled(table: Table, rows: pa.Table) -> pa.Table:
-    """Return the rows with `absent` in place of nulls, in columns that define it."""
-    for place, name in enumerate(rows.column_names):
-        absent = table.named[name].absent
-        if absent is not None:
-            filled = pc.fill_null(rows[name], absent)
-            rows = rows.set_column(place, rows.schema.field(place), filled)
-    return rows
 
 
 def _depth_of_caller() -> int:

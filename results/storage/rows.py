@@ -1,14 +1,17 @@
 """Conversion of rows from dictionaries to tables of the schema."""
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from results.errors import LedgerError, unknown
 from results.schema.columns import Column
 from results.schema.tables import Table
 from results.schema.types import TYPES, Value
+from results.vocabulary import OutcomeLabel
 
 Row = Mapping[str, object]
 """A row by column name; a column that is missing is null."""
@@ -27,18 +30,40 @@ def to_arrow(table: Table, rows: Sequence[Row]) -> pa.Table:
         pa.array([_required(table, column, row.get(column.name)) for row in rows], field.type)
         for column, field in zip(table.columns, table.schema, strict=True)
     ]
-    return pa.Table.from_arrays(arrays, schema=table.schema)
+    return settled(table, pa.Table.from_arrays(arrays, schema=table.schema))
+
+
+def settled(table: Table, rows: pa.Table) -> pa.Table:
+    """Return the rows with `absent` in place of nulls, and without losses of untrained runs.
+
+    Args:
+        table: the table.
+        rows: its rows, with some or all columns; with `outcome` if any other has `of_trained`.
+    """
+    for place, name in enumerate(rows.column_names):
+        column, values = table.named[name], rows[name]
+        if column.absent is not None:
+            values = pc.fill_null(values, column.absent)
+        if column.of_trained:
+            trained = pc.equal(rows["outcome"], OutcomeLabel.TRAINED.value)
+            values = pc.if_else(trained, values, pa.scalar(None, values.type))
+        if values is not rows[name]:
+            rows = rows.set_column(place, rows.schema.field(place), values)
+    return rows
 
 
 def converted(table: Table, column: Column, value: object) -> Value | None:
-    """Return `value` in the column's Python type; None for null (None, pandas' NA and NaT).
+    """Return `value` in the column's Python type; None for null.
 
+    Null is None, pandas' NA and NaT, and NaN where the column has no floats, as frames have it.
     Whole floats are accepted as integers and integers as floats; nothing else changes its type.
 
     Raises:
         LedgerError: the value has another type, or is not one that the column allows.
     """
     if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if column.type != "float64" and isinstance(value, float) and isnan(value):
         return None
     kind = TYPES[column.type]
     try:

@@ -132,9 +132,11 @@ def exact(losses, starts=(1.0, 20.0), accuracy=0.1):
     runs, curves = [], []
     for place, depth_ in enumerate((8, 32)):
         runs += seeds(variant="sp", depth=depth_, test_accuracy=accuracy)
-        runs += seeds(variant=exact_inference.UNTRAINED, depth=depth_, test_loss=starts[place])
+        runs += seeds(variant=exact_inference.UNTRAINED, depth=depth_)
         points = {"step": range(len(losses)), "train_loss": losses, "test_loss": losses}
         curves += [(6 * place + seed, points) for seed in range(3)]
+        untrained = {"step": [0], "train_loss": [float("nan")], "test_loss": [starts[place]]}
+        curves += [(6 * place + 3 + seed, untrained) for seed in range(3)]
     return evidence(runs, curves)
 
 

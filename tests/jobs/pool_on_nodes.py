@@ -91,7 +91,7 @@ def main() -> None:
     play, train = SCENES[scene]
     for module in (pool_trainers, sys.modules["__main__"]):
         ray.cloudpickle.register_pickle_by_value(module)
-    with RayPool(address, 2, train=train) as pool:
+    with RayPool(2, address=address, train=train) as pool:
         results = play(pool, Path(folder))
     facts = [(r.group.run_ids[0], str(r.outcomes[0].status), r.outcomes[0].cause) for r in results]
     print(json.dumps(facts))

@@ -44,7 +44,7 @@ def test_results_do_not_depend_on_order_of_submission(make_pool: MakePool) -> No
 
 
 def test_trains_like_pccore(make_pool: MakePool) -> None:
-    pool = make_pool(workers=1)
+    pool = make_pool(1)
     submitted = group("real", (3, 4))
     pool.submit(submitted)
     (trained,) = collect_all(pool, 1)
@@ -132,3 +132,10 @@ def test_workers_share_one_copy_of_data_set(make_pool: MakePool) -> None:
     one_process = len({fact["id"] for fact in facts}) == 1
     shared_memory = all("plasma" in fact["in"] and not fact["writeable"] for fact in facts)
     assert one_process or shared_memory
+
+
+def test_an_address_in_place_of_workers_is_named() -> None:
+    from jobs import RayPool
+
+    with pytest.raises(ValueError, match=r"got 'auto': write RayPool\(address='auto'\)"):
+        RayPool("auto")  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from command import TINY
@@ -13,6 +14,7 @@ from jobs.cli.progress import (
     LineDisplay,
     LiveDisplay,
     LoggedProgress,
+    ProgressDisplay,
     display,
     drawing,
     last_progress,
@@ -21,7 +23,7 @@ from jobs.cli.progress import (
 from jobs.cli.statistics import RunStatistics
 from pccore import Outcome, Status
 from results.durations import duration, parse_duration
-from transfer import Cell, Experiment, Run
+from transfer import Cell, Experiment, Group, GroupResult, Run, Worker
 
 EXPERIMENT = Experiment.from_dict(TINY)
 
@@ -90,6 +92,12 @@ def test_last_line_of_a_log_round_trips() -> None:
     for outcome in (trained(0.4), Outcome(Status.DIVERGED), Outcome.failed("no memory, 12 MB")):
         statistics.finished(run(), outcome)
     statistics.workload(40e9, 100e9)
+    config = run().config
+    outcomes = (Outcome(Status.TRAINED, steps=60),) * 2
+    group = Group("digits", None, config, (run().lane,) * 2, ("a", "b"))
+    worker = Worker("cpu", "here", 1)
+    statistics.trained(GroupResult(group, outcomes, 40.0, datetime.now(UTC), worker))
+    statistics.pending({config: 15}, [], slots=1)
     log = f"starting Ray\n[x] y | 1/2 runs\n{first}\n{line(statistics)}\nreport: [1 s] a | b\n"
     assert last_progress(log) == LoggedProgress(
         phase="tune",
@@ -129,15 +137,32 @@ def test_several_activations_are_distinguished() -> None:
     assert list(statistics.best_runs) == ["mupc relu"]
 
 
-def test_time_left_assumes_constant_speed(clock: Callable[[], float]) -> None:
-    statistics = RunStatistics(EXPERIMENT, clock)  # reads 0
+def test_nothing_is_left_when_all_runs_are_done() -> None:
+    statistics = RunStatistics(EXPERIMENT)
     statistics.phase("tune", 8, 0)
     assert statistics.time_left is None
-    statistics.workload(0.0, 100.0)  # training starts at 10
-    statistics.workload(25.0, 100.0)
-    assert statistics.time_left == pytest.approx((20 - 10) * 75 / 25)
     statistics.phase("transfer", 8, 8)
     assert statistics.time_left == 0.0
+
+
+def test_another_driver_is_announced_once() -> None:
+    log = io.StringIO()
+    statistics = RunStatistics(EXPERIMENT)
+    with LineDisplay(statistics, Console(file=log, width=200), interval=60):
+        statistics.sharing(["digits on node7, process 7"], 3)
+        statistics.sharing([], 0)  # it has ended
+    assert log.getvalue().splitlines()[0] == (
+        "another driver trains on this ledger (digits on node7, process 7): the runs are shared, "
+        "each trained once"
+    )
+    assert log.getvalue().count("another driver") == 1
+
+
+def test_progress_display_reports_while_it_is_entered() -> None:
+    out = io.StringIO()
+    with ProgressDisplay(EXPERIMENT, Console(file=out, width=200)) as progress:
+        progress.phase("tune", 4, 1)
+    assert "tune | 1/4 runs" in out.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -186,7 +211,7 @@ def test_live_display_shows_phase_counts_and_verdicts() -> None:
     statistics.optimum("mupc", Cell(0.1, 1.0), 0.25)
     statistics.verdict({"variant": "mupc", "width": 8, "depth": 128, "verdict": "held"})
     out = io.StringIO()
-    Console(file=out, width=120).print(drawing(statistics))
+    Console(file=out, width=120).print(drawing(statistics, 120))
     shown = out.getvalue()
     for text in ("transfer", "7 of 10 runs", "optimum loss 0.25", "held at width 8, depth 128"):
         assert text in shown

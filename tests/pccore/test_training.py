@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import pccore
+from pccore.training.assessment import Chance, assess
 from pccore.training.programs import advance
 
 DIGITS = pccore.data.load("digits")
@@ -91,7 +92,8 @@ class TestOutcome:
         outcome = pccore.fit(CONFIG, DIGITS, pccore.Lane(1e-12, 1.0, 0))
         assert outcome.status is pccore.Status.AT_CHANCE
         # muPC's outputs vanish as 1/sqrt(N), so the loss is near that of predicting zero, 1/2
-        assert outcome.final_train_loss == pytest.approx(0.5, abs=0.1)
+        assert outcome.curve.train_loss[-1] == pytest.approx(0.5, abs=0.1)
+        assert outcome.final_train_loss is outcome.test_loss is None
 
     def test_regression_at_chance_is_variance_of_targets(self):
         data = pccore.data.load("toy_linear")
@@ -107,7 +109,7 @@ class TestOutcome:
         assert idle.test_accuracy is learner.test_accuracy is None
         assert np.isnan(learner.curve.test_accuracy).all()
         variance = 0.5 * np.var(data.train_y, axis=0).sum()
-        assert learner.final_train_loss < 0.5 * variance <= idle.final_train_loss
+        assert learner.final_train_loss < 0.5 * variance <= idle.curve.train_loss[-1]
 
 
 @pytest.mark.parametrize(
@@ -198,3 +200,43 @@ def test_rejects_invalid_arguments(arguments, words):
 def test_rejects_invalid_configurations(build, words):
     with pytest.raises(ValueError, match=words):
         build()
+
+
+def assessed(losses, accuracy=0.1, limit=1000.0):
+    """Return the outcome of these batch losses, with one evaluation at the end."""
+    losses = np.array(losses, float)
+    chance = Chance(accuracy=0.2, loss=None)
+    ends = np.array([len(losses)]), np.array([losses[-1]]), np.array([accuracy])
+    return assess(losses, limit, *ends, chance)
+
+
+@pytest.mark.parametrize("accuracy", [0.1, 0.9])
+def test_a_loss_that_blew_up_without_nan_is_diverged(accuracy):
+    """The first loss and that of predicting zero are 1: the limit of one batch is 1000."""
+    blown_up = assessed([1.0] * 10 + [11.0] * 30, accuracy)
+    assert (blown_up.status, blown_up.diverged_step) == (pccore.Status.DIVERGED, 11)
+    assert blown_up.final_train_loss is blown_up.test_loss is blown_up.test_accuracy is None
+    recovered = assessed([1.0] * 10 + [900.0] * 10 + [9.0] * 20, accuracy)
+    assert recovered.status is not pccore.Status.DIVERGED
+
+
+def test_only_a_trained_run_has_final_losses():
+    high = assessed([2e7] * 20, accuracy=0.1, limit=3e10)  # it began there
+    assert high.status is pccore.Status.AT_CHANCE
+    assert high.final_train_loss is high.test_loss is None
+    assert high.curve.train_loss == high.curve.test_loss == 2e7
+    assert assessed([0.5] * 20, accuracy=0.9).final_train_loss == 0.5
+
+
+@pytest.mark.parametrize(
+    ("steps", "every", "expected"),
+    [(60, 300, [12, 24, 36, 48, 60]), (3, 300, [1, 2, 3]), (7, 300, [2, 4, 6, 7])],
+)
+def test_a_training_shorter_than_the_interval_has_a_curve(steps, every, expected):
+    config = replace(CONFIG, network=replace(NETWORK, width=8), steps=steps, eval_every=every)
+    if steps == 60:  # the others by the definition alone
+        outcome = pccore.fit(config, DIGITS, LANES[0])
+        assert outcome.curve.step.tolist() == expected
+    step = config.interval
+    assert [*range(step, steps, step), steps] == expected
+    assert replace(config, eval_every=steps).interval == steps

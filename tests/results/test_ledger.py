@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from ledger_rows import curve_rows, files, later, layer_rows, run_row, verdict_row
+from matplotlib.figure import Figure
 
 import results
 from results import Ledger, LedgerError
@@ -50,7 +52,14 @@ def test_null_and_nan_stay_distinct(ledger: Ledger) -> None:
             run_row("inf", final_train_loss=math.inf),
         ]
     )
-    runs = ledger.runs().set_index("run_id")
+    plain = ledger.runs().set_index("run_id")
+    assert plain["final_train_loss"].isna().to_dict() == {
+        "missing": True,
+        "nan": True,
+        "inf": False,
+    }
+    assert plain["diverged_step"].dtype == np.float64
+    runs = ledger.runs(arrow=True).set_index("run_id")
     assert runs["final_train_loss"].isna().to_dict() == {
         "missing": True,
         "nan": False,
@@ -64,12 +73,29 @@ def test_null_and_nan_stay_distinct(ledger: Ledger) -> None:
 
 
 def test_numpy_accepts_the_columns(ledger: Ledger) -> None:
-    ledger.append([run_row(str(k), depth=2**k, test_accuracy=k / 4) for k in range(4)])
+    ledger.append([run_row(str(k), depth=2**k, test_accuracy=k / 4, seed=k) for k in range(4)])
     runs = ledger.runs()
     assert np.log2(runs["depth"].to_numpy()).tolist() == [0, 1, 2, 3]
     assert runs["test_accuracy"].mean() == (0 + 1 + 2 + 3) / 4 / 4
     assert np.asarray(runs["test_accuracy"]).dtype == np.float64
     assert runs["started"].dt.year.tolist() == [2026] * 4
+    pivot = runs.pivot_table(index="seed", columns="depth", values="test_accuracy")
+    assert pivot.to_numpy().dtype == np.float64
+    Figure().add_subplot().imshow(pivot)
+
+
+def test_only_trained_runs_have_final_losses(ledger: Ledger) -> None:
+    """Whatever was written: a mean over a frame is of losses that training reached."""
+    losses = {"final_train_loss": 3e7, "test_loss": 2e7, "min_train_loss": 5.0}
+    outcomes = ("trained", "at_chance", "diverged", "failed")
+    ledger.append([run_row(name, outcome=name, **losses) for name in outcomes])
+    [file] = files(Path(ledger._folder.root), "runs")
+    raw = pq.read_table(file).to_pandas()
+    for runs in (raw, ledger.runs(), ledger.runs(["run_id", "final_train_loss", "test_loss"])):
+        runs = runs.set_index("run_id")
+        for column in ("final_train_loss", "test_loss"):
+            assert runs[column].dropna().index.to_list() == ["trained"]
+    assert raw["min_train_loss"].notna().all()
 
 
 @pytest.mark.parametrize(
@@ -93,8 +119,9 @@ def test_numpy_accepts_the_columns(ledger: Ledger) -> None:
         ({"variant": {"mupc", "sp"}, "weight_lr": [0.1, 0.2]}, ["a", "b", "c"]),
         ({"outcome": ["diverged", "failed"]}, ["c", "d"]),
         ({"final_train_loss": 0.25}, ["b"]),
-        ({"final_train_loss": math.nan}, ["c"]),
-        ({"final_train_loss": None}, ["d"]),
+        ({"final_train_loss": None}, ["c", "d"]),
+        ({"min_train_loss": math.nan}, ["c"]),
+        ({"min_train_loss": None}, ["a", "b", "d"]),
         ({"started": later(1)}, ["b"]),
         ({"started": later(1).astimezone()}, ["b"]),
         ({"run_id": iter(["a", "d"])}, ["a", "d"]),
@@ -107,7 +134,7 @@ def test_filters(ledger: Ledger, filters: dict[str, Any], expected: list[str]) -
     c = run_row("c", variant="mupc", weight_lr=0.1, depth=128, outcome="diverged")
     ledger.append([a | {"final_train_loss": 0.5}])
     ledger.append([b | {"final_train_loss": 0.25, "started": later(1)}])
-    ledger.append([c | {"final_train_loss": math.nan}])
+    ledger.append([c | {"min_train_loss": math.nan}])
     ledger.append([run_row("d", outcome="failed")])
     assert sorted(ids(ledger.runs(**filters))) == expected
 
@@ -272,7 +299,7 @@ def test_the_newest_measurement_of_a_quantity_counts(ledger: Ledger) -> None:
             {"depth": 2**63},
             "column 'depth' of runs takes a 64-bit integer, not 9223372036854775808",
         ),
-        ({"depth": math.nan}, "column 'depth' of runs takes a 64-bit integer, not nan"),
+        ({"depth": math.inf}, "column 'depth' of runs takes a 64-bit integer, not inf"),
         ({"weight_lr": "1e-3"}, "column 'weight_lr' of runs takes a number, not '1e-3'"),
         ({"weight_lr": True}, "column 'weight_lr' of runs takes a number, not True"),
         ({"weight_lr": [0.1]}, r"column 'weight_lr' of runs takes a number, not \[0.1\]"),
@@ -346,6 +373,6 @@ def test_times_are_converted_to_utc(ledger: Ledger) -> None:
 def test_copies_a_ledger_into_another(tmp_path: Path, ledger: Ledger) -> None:
     ledger.append([run_row("a", started=later(1)), run_row("b")], curve_rows("a"))
     other = results.open(tmp_path / "other", create=True)
-    other.append(ledger.runs().to_dict("records"), ledger.curves().to_dict("records"))
+    other.append(*(frame.to_dict("records") for frame in (ledger.runs(), ledger.curves())))
     pd.testing.assert_frame_equal(other.runs(), ledger.runs())
     pd.testing.assert_frame_equal(other.curves(), ledger.curves())

@@ -55,21 +55,26 @@ def assert_readable(ledger: Ledger, expected: dict[str, Any]) -> None:
     golden, other = expected["runs"]["golden"], expected["runs"]["other"]
     assert ledger.check() == []
     assert ledger.experiments() == ["golden", "other"]
-    assert_rows(ledger.runs(), golden, "runs", "run_id")
-    assert_rows(ledger.runs(experiment="golden"), golden, "runs", "run_id")
-    assert_rows(ledger.runs(experiment="other"), other, "runs", "run_id")
+    assert_rows(ledger.runs(arrow=True), golden, "runs", "run_id")
+    assert_rows(ledger.runs(arrow=True, experiment="golden"), golden, "runs", "run_id")
+    assert_rows(ledger.runs(arrow=True, experiment="other"), other, "runs", "run_id")
     for row in golden:
-        assert_rows(ledger.runs(run_id=row["run_id"]), [row], "runs", "run_id")
+        assert_rows(ledger.runs(arrow=True, run_id=row["run_id"]), [row], "runs", "run_id")
         curve = [point for point in expected["curves"] if point["run_id"] == row["run_id"]]
-        assert_rows(ledger.curves(run_id=row["run_id"]), curve, "curves", "step")
+        assert_rows(ledger.curves(arrow=True, run_id=row["run_id"]), curve, "curves", "step")
         details = expected.get("layers", [])  # of versions before 4
         changes = [layer for layer in details if layer["run_id"] == row["run_id"]]
-        assert_rows(ledger.layers(run_id=row["run_id"]), changes, "layers", "layer")
-    assert_rows(ledger.verdicts(), expected["verdicts"], "verdicts", "depth")
+        assert_rows(ledger.layers(arrow=True, run_id=row["run_id"]), changes, "layers", "layer")
+    assert_rows(ledger.verdicts(arrow=True), expected["verdicts"], "verdicts", "depth")
     assert_rows(
-        ledger.verdicts(latest=False, depth=8), expected["all verdicts"][:2], "verdicts", "created"
+        ledger.verdicts(arrow=True, latest=False, depth=8),
+        expected["all verdicts"][:2],
+        "verdicts",
+        "created",
     )
-    assert_rows(ledger.measurements(), expected["measurements"], "measurements", "quantity")
+    assert_rows(
+        ledger.measurements(arrow=True), expected["measurements"], "measurements", "quantity"
+    )
 
 
 def test_reads_and_compacts_a_ledger_of_an_earlier_version(golden: Path, tmp_path: Path) -> None:

@@ -253,7 +253,7 @@ def test_points_are_means_over_trained_seeds_with_other_outcomes():
     expected = {
         (32, 8): (0.2, sqrt(0.02), "trained", 0, 2),
         (32, 64): (0.2, nan, "trained", 1, 2),
-        (32, 128): (0.45, 0.0, "at_chance", 0, 2),
+        (32, 128): (nan, nan, "none", 0, 2),  # runs at chance have an accuracy and no loss
         (32, 256): (nan, nan, "none", 1, 1),
         (64, 8): (0.05, nan, "trained", 0, 1),
     }
@@ -268,6 +268,20 @@ def test_points_are_means_over_trained_seeds_with_other_outcomes():
 def test_accuracy_is_in_per_cent():
     table = scaling.points(frame(run(0.1, 1, 0.2, test_accuracy=0.875)), "test_accuracy")
     assert list(table["mean"]) == [87.5]
+
+
+def test_points_of_accuracy_are_those_of_runs_at_chance_where_none_trained():
+    table = scaling.points(frame(*MOVED), "test_accuracy").set_index(["width", "depth"])
+    assert table.loc[(32, 128), "kind"] == "at_chance"
+    assert table.loc[(32, 128), "mean"] > 0
+
+
+def test_axes_are_not_stretched_by_losses_of_runs_at_chance():
+    """A deep SP network can begin at 1e7, and stay there."""
+    good, bad = run(0.1, 1, 0.2), at_chance(0.1, 1, seed=1)
+    points = [*curve(good), *({**point, "train_loss": 3e7} for point in curve(bad))]
+    figure = training.draw(pd.DataFrame(points), frame(good, bad))
+    assert figure.axes[0].get_ylim()[1] < 100
 
 
 def test_chance_level_is_the_median_of_runs_at_chance():

@@ -92,7 +92,7 @@ def test_experiment_from_tuning_to_report(tmp_path: Path) -> None:
     measured = ledger.measurements(variant="mupc").pivot_table(
         index=["run_id", "step"], columns="quantity", values="value"
     )
-    assert len(measured) == 2 * 4
+    assert len(measured) == 5 * 4
     first = measured.xs(0, level="step")
     products = first["spectral_activity_lr"] * first["spectral_lambda_max"] / 64
     assert products.to_list() == pytest.approx([1.0] * 4, rel=1e-5)

@@ -91,14 +91,14 @@ def test_spec_requests_probes_of_every_run_by_layer(tmp_path):
     depth = 4
     rows = ledger.measurements(quantity="gradient_cosine", depth=depth)
     found = rows.sort_values(["step", "layer"])[["step", "layer"]].to_numpy().tolist()
-    assert found == [[step, layer] for step in (0, 2) for layer in range(1, depth + 2)]
+    assert found == [[step, layer] for step in (0, 1, 2) for layer in range(1, depth + 2)]
     assert (rows["value"].notna() == (rows["layer"] >= depth)).all()
     (first,) = rows[(rows["layer"] == depth) & (rows["step"] == 0)]["value"]
     assert first == pytest.approx(1, abs=1e-5)
     ratios = ledger.measurements(quantity="relative_gradient_rms", depth=depth)
     assert (ratios["value"] == 0)[ratios["layer"] < depth].all()
     whole = ledger.measurements(quantity="weight_gradient_norm", depth=depth)
-    assert len(whole) == 2
+    assert len(whole) == 3
     assert whole["layer"].isna().all()
 
 

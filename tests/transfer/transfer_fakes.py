@@ -32,6 +32,22 @@ class NoCheckpoints:
     def remove(self, run_ids: tuple[str, ...]) -> None: ...
 
 
+class NoClaims:
+    """The claims of the only driver on a ledger."""
+
+    met = silent = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def take(self, run_ids: Sequence[str]) -> set[str]:
+        return set(run_ids)
+
+    def release(self, run_ids: Sequence[str]) -> None: ...
+
+
 class MemoryLedger:
     """Keeps rows in memory and answers like `results.Ledger`."""
 
@@ -43,6 +59,9 @@ class MemoryLedger:
         self.verdicts: list[dict[str, Any]] = []
         self.measured: list[dict[str, Any]] = []
         self.usage: list[dict[str, Any]] = []
+
+    def claims(self, about: str) -> NoClaims:
+        return NoClaims()
 
     def ensure_writable(self) -> None:
         pass
@@ -66,7 +85,9 @@ class MemoryLedger:
     def append_verdicts(self, rows: list[dict[str, Any]]) -> None:
         self.verdicts += rows
 
-    def runs(self, columns: Sequence[str] | None = None, **filters: Any) -> pd.DataFrame:
+    def runs(
+        self, columns: Sequence[str] | None = None, *, arrow: bool = False, **filters: Any
+    ) -> pd.DataFrame:
         frame = pd.DataFrame(self.appended, columns=None if self.appended else COLUMNS)
         for column, wanted in filters.items():
             values = wanted if isinstance(wanted, list) else [wanted]

@@ -13,16 +13,18 @@ from transfer.engine.pool import Pool
 from transfer.engine.progress import Progress
 from transfer.engine.runs import Run
 from transfer.engine.scheduler import Scheduler
-from transfer.engine.verdict_rows import summary
+from transfer.engine.verdict_rows import summary, verdict_table
 from transfer.spec.model import Experiment
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from results import Ledger
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TransferResult:
-    """The result of an experiment.
+    """The result of an experiment. It prints as a table of its verdicts, also in notebooks.
 
     Attributes:
         optima: the optimum of every arm, by its label: "mupc", or "mupc tanh" with several
@@ -34,6 +36,23 @@ class TransferResult:
     optima: dict[str, Optimum]
     verdicts: list[dict[str, Any]]
     skipped: dict[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        table = self.table()
+        return "no verdicts" if table.empty else table.to_string(index=False, na_rep="-")
+
+    def _repr_html_(self) -> str:
+        """Return the table in HTML, in which names and reasons are escaped."""
+        table = self.table(reason=True)
+        return table.to_html(index=False, na_rep="-", escape=True, border=0)
+
+    def table(self, *, reason: bool = False) -> "pd.DataFrame":
+        """Return the verdicts in a few columns, a row each.
+
+        Args:
+            reason: whether to add the reasons.
+        """
+        return verdict_table(self.verdicts, reason=reason)
 
     @property
     def summary(self) -> str:
@@ -52,7 +71,8 @@ def run(
     """Tune every variant of an experiment, transfer its optimum and judge the transfer.
 
     Runs that the ledger has are not trained again: the same call continues an interrupted one and
-    arrives at the same verdicts.
+    arrives at the same verdicts. Several calls at the same time, in any processes on any machines,
+    share the runs: each is trained by one of them.
 
     Args:
         experiment: the spec.
@@ -68,17 +88,17 @@ def run(
     plan = Plan.of(experiment, None if data_dir is None else Path(data_dir))
     plan.check()
     ledger.ensure_writable()
-    scheduler = Scheduler(experiment.name, [plan.digest], ledger, pool, plan.data_dir)
-    scheduler.remove_stale_checkpoints()
     progress = progress or Progress()
-    workflows = Workflows(plan, scheduler, progress)
-    with _recorded_usage(scheduler):
-        while workflows.advance():
-            scheduler.submit()
-            workflows.report()
-            for trained, outcome in scheduler.collect():
-                progress.finished(trained, outcome)
-    workflows.report()
+    with ledger.claims(experiment.name) as claims:
+        scheduler = Scheduler(experiment.name, [plan.digest], ledger, pool, plan.data_dir, claims)
+        scheduler.remove_stale_checkpoints()
+        workflows = Workflows(plan, scheduler, progress)
+        with _recorded_usage(scheduler):
+            while workflows.advance():
+                scheduler.submit()
+                workflows.report()
+                scheduler.collect(progress)
+        workflows.report()
     return workflows.result
 
 
@@ -106,18 +126,19 @@ def train(
     ledger.ensure_writable()
     progress = progress or Progress()
     folder = None if data_dir is None else Path(data_dir)
-    scheduler = Scheduler(name, {run.digest for run in runs}, ledger, pool, folder)
-    scheduler.remove_stale_checkpoints()
-    scheduler.request(runs, Phase.REPRODUCE)
-    with _recorded_usage(scheduler):
-        while True:
-            scheduler.submit()
-            progress.phase(Phase.REPRODUCE, scheduler.requested, scheduler.done)
-            progress.workload(scheduler.work_done, scheduler.work_requested)
-            if scheduler.all_done(runs):
-                return
-            for trained, outcome in scheduler.collect():
-                progress.finished(trained, outcome)
+    with ledger.claims(name) as claims:
+        digests = {run.digest for run in runs}
+        scheduler = Scheduler(name, digests, ledger, pool, folder, claims)
+        scheduler.remove_stale_checkpoints()
+        scheduler.request(runs, Phase.REPRODUCE)
+        with _recorded_usage(scheduler):
+            while True:
+                scheduler.submit()
+                progress.phase(Phase.REPRODUCE, scheduler.requested, scheduler.done)
+                scheduler.report(progress)
+                if scheduler.all_done(runs):
+                    return
+                scheduler.collect(progress)
 
 
 @contextmanager
@@ -158,8 +179,7 @@ class Workflows:
         phase = Phase.TUNE if any(arm.optimum is None for arm in self.arms) else Phase.TRANSFER
         total = scheduler.requested + sum(planned.runs for planned in remaining)
         self._progress.phase(phase, total, scheduler.done)
-        work = scheduler.work_requested + sum(planned.work for planned in remaining)
-        self._progress.workload(scheduler.work_done, work)
+        scheduler.report(self._progress, remaining)
 
     @property
     def result(self) -> TransferResult:

@@ -43,8 +43,8 @@ def evaluation_work(config: TrainingConfig, test_samples: int) -> float:
 
 
 def evaluations(config: TrainingConfig) -> int:
-    """Return the number of evaluations: every `eval_every` updates and after the last."""
-    return max(1, math.ceil(config.steps / config.eval_every))
+    """Return the number of evaluations: at every interval and after the last update."""
+    return max(1, math.ceil(config.steps / config.interval))
 
 
 def _products(inference: InferenceScheme | None, network: NetworkConfig) -> float:

@@ -48,6 +48,7 @@ class GroupResult:
         seconds: wall-clock time the whole group took.
         started: when it started (UTC).
         worker: where it ran.
+        compile_seconds: the part of `seconds` in which its programs were compiled.
     """
 
     group: Group
@@ -55,6 +56,7 @@ class GroupResult:
     seconds: float
     started: datetime
     worker: Worker
+    compile_seconds: float = 0.0
 
 
 class Pool(Protocol):

@@ -1,11 +1,13 @@
 """Progress callbacks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pccore.training.config import TrainingConfig
 from pccore.training.outcomes import Outcome
 from results.landscape import Cell
 from results.shapes import Shape
+from transfer.engine.pool import Group, GroupResult
 from transfer.engine.runs import Run
 
 
@@ -31,8 +33,31 @@ class Progress:
     def workload(self, done: float, total: float) -> None:
         """Receive the multiply-adds trained and expected in this process, after every `phase`.
 
-        Runs differ in cost by orders of magnitude: estimate the time left from these. Both numbers
-        are approximate and exclude runs that were found in the ledger.
+        Runs differ in cost by orders of magnitude. Both numbers are approximate and exclude runs
+        that were found in the ledger.
+        """
+
+    def pending(
+        self, runs: Mapping[TrainingConfig, int], training: Sequence[Group], slots: int
+    ) -> None:
+        """Receive what is left, after every `workload`.
+
+        Args:
+            runs: how many runs of each configuration are still to be trained, those in training
+                included; upper bounds as in `phase`.
+            training: the groups that the pool has, in the order of submission.
+            slots: how many of them train at the same time.
+        """
+
+    def trained(self, result: GroupResult) -> None:
+        """Receive a group that was trained, before its runs come by `finished`."""
+
+    def sharing(self, drivers: Sequence[str], runs: int) -> None:
+        """Receive which other drivers train on the ledger, after every `workload`.
+
+        Args:
+            drivers: one description each: "digits on node7, process 4711".
+            runs: how many runs of this job they have; their results are waited for.
         """
 
     def finished(self, run: Run, outcome: Outcome) -> None:

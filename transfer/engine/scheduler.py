@@ -1,30 +1,41 @@
 """The scheduler: it looks runs up in the ledger, trains the others on a pool, and records them."""
 
 import heapq
+import time
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pccore import Outcome, Status
+from pccore import Outcome, Status, TrainingConfig
 from results.vocabulary import Phase
 from transfer.engine.grouping import cut, resumed, trained_together, work
+from transfer.engine.plan import PlannedRuns
 from transfer.engine.pool import Group, GroupResult, Pool
+from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row, curve_rows, layer_rows, measurement_rows, run_row
 from transfer.engine.runs import Run
 from transfer.engine.usage import Usage
 
 if TYPE_CHECKING:
-    from results import Ledger
+    from results import Claims, Ledger
 
 MEASURE = "measure"
 """The phase of untrained networks that are measured: rows of `measurements`, not of `runs`."""
 
 GROUPS_PER_SLOT = 2
 """One group that trains and one that waits: a slot stays busy while a group is recorded."""
+
+POLL_SECONDS = 2.0
+"""Interval between two looks for results of runs that another driver trains."""
+
+LOOKING_SHARE = 0.1
+"""The largest share of the time that these looks may take, on a ledger that answers slowly."""
 
 RESULT = (
     *("final_train_loss", "min_train_loss", "test_accuracy", "layers", "layers_learned"),
@@ -49,12 +60,16 @@ class Scheduler:
     A run that fails counts as done in this process; the next process trains it again. A result that
     the ledger has under another experiment is copied under this experiment's name.
 
+    Runs that another driver trains on the same ledger are left to it: their results are read when
+    they are there, and those that it fails, or leaves behind when it dies, are trained here.
+
     Args:
         name: name of the experiment under which everything is recorded.
         digests: digests of the data sets that its runs are trained on.
         ledger: where runs are looked up and recorded.
         pool: trains the runs that the ledger does not have.
         data_dir: where the files of data sets are; None means the default place.
+        claims: of this driver, entered; None where nothing is trained.
     """
 
     def __init__(
@@ -64,11 +79,13 @@ class Scheduler:
         ledger: "Ledger",
         pool: Pool,
         data_dir: Path | None = None,
+        claims: "Claims | None" = None,
     ) -> None:
+        self._claims = claims
         self.name, self.ledger, self.pool, self.data_dir = name, ledger, pool, data_dir
         known = ledger.runs(["run_id"], dataset_digest=sorted(set(digests)), outcome=FINISHED)
         self._known = set(known["run_id"].to_numpy())  # of every experiment: up to a million ids
-        own = ledger.runs(RESULT, experiment=self.name, outcome=FINISHED)
+        own = ledger.runs(RESULT, arrow=True, experiment=self.name, outcome=FINISHED)
         self._own = {str(row["run_id"]): row for row in _rows(own)}
         self._results: dict[str, Row] = {}  # done, by run id
         self._measured: dict[str, Mapping[str, float]] = {}  # done: readings by quantity
@@ -76,7 +93,10 @@ class Scheduler:
         self._new: dict[str, Request] = {}  # not yet in a group
         self._ready: list[tuple[tuple[bool, bool, float, int], Group]] = []  # a heap
         self._training: dict[str, Request] = {}  # in a group
-        self._submitted = 0
+        self._elsewhere: dict[str, Request] = {}  # claimed by other drivers
+        self._look_after = 0.0  # monotonic seconds
+        self._in_pool: dict[tuple[str, ...], Group] = {}
+        self.runs_left: Counter[TrainingConfig] = Counter()  # of the requested ones
         self._order = count()
         self._checkpointed = ledger.checkpoints.groups()
         self._usage = Usage()
@@ -85,13 +105,24 @@ class Scheduler:
     @property
     def requested(self) -> int:
         """How many different runs have been requested, not counting those that are measured."""
-        pending = (*self._new.values(), *self._training.values())
+        pending = (
+            *self._new.values(),
+            *self._training.values(),
+            *self._elsewhere.values(),
+        )
         return len(self._results) + sum(request.phase != MEASURE for request in pending)
 
     @property
     def done(self) -> int:
         """How many of the requested runs are done."""
         return len(self._results)
+
+    @property
+    def sharing(self) -> tuple[list[str], int]:
+        """The other drivers on the ledger, in words, and how many requested runs they have."""
+        if self._claims is None or not self._claims.met:
+            return [], 0
+        return sorted(str(register) for register in self._claims.others()), len(self._elsewhere)
 
     def remove_stale_checkpoints(self) -> None:
         """Remove the checkpoints of finished runs.
@@ -111,16 +142,15 @@ class Scheduler:
         known = self._look_up(run.run_id for run in runs if not self.all_done([run]))
         for run in runs:
             run_id = run.run_id
-            if self.all_done([run]) or run_id in self._new or run_id in self._training:
+            pending = run_id in self._new or run_id in self._training or run_id in self._elsewhere
+            if self.all_done([run]) or pending:
                 continue
-            if run_id not in known:
+            if run_id in known:
+                self._accept(Request(run, phase), known[run_id])
+            else:
                 self._new[run_id] = Request(run, phase)
                 self.work_requested += work(run.config)
-                continue
-            row = self._results[run_id] = known[run_id]
-            if row["experiment"] != self.name:
-                copy = {**row, "experiment": self.name, "phase": phase, "variant": run.variant}
-                self._copies.append(copy)
+                self.runs_left[run.config] += 1
 
     def all_done(self, runs: Iterable[Run]) -> bool:
         """Return whether all `runs` are done."""
@@ -138,26 +168,52 @@ class Scheduler:
         """Record copied runs, and submit groups until every slot has one to train and one more."""
         self._record_copies()
         self._form_groups()
-        while self._ready and self._submitted < GROUPS_PER_SLOT * self.pool.slots:
-            self.pool.submit(heapq.heappop(self._ready)[1])
-            self._submitted += 1
+        while self._ready and len(self._in_pool) < GROUPS_PER_SLOT * self.pool.slots:
+            group = self._claimed(heapq.heappop(self._ready)[1])
+            if group is not None:
+                self.pool.submit(group)
+                self._in_pool[group.run_ids] = group
 
-    def collect(self) -> list[tuple[Run, Outcome]]:
-        """Wait for groups, record them, and return the runs that were trained."""
-        trained: list[tuple[Run, Outcome]] = []
-        for result in self.pool.collect():
-            self._submitted -= 1
+    def report(self, progress: Progress, remaining: Sequence[PlannedRuns] = ()) -> None:
+        """Report how much is done and how much is left.
+
+        Args:
+            progress: receives `workload`, `pending` and `sharing`.
+            remaining: runs that have not been requested yet.
+        """
+        progress.workload(self.work_done, self.work_requested + sum(p.work for p in remaining))
+        runs = self.runs_left.copy()
+        for planned in remaining:
+            runs[planned.config] += planned.runs - planned.known
+        progress.pending(runs, list(self._in_pool.values()), self.pool.slots)
+        progress.sharing(*self.sharing)
+
+    def collect(self, progress: Progress) -> None:
+        """Wait for groups, record them, and report the runs that were trained to `progress`.
+
+        While other drivers have requested runs, it waits no longer than until the next look.
+        """
+        timeout = max(0.0, self._look_after - time.monotonic()) if self._elsewhere else None
+        if timeout is not None and not self._in_pool:
+            time.sleep(timeout)
+        for result in self.pool.collect(timeout) if self._in_pool else ():
+            del self._in_pool[result.group.run_ids]
             self._usage.add(result, self.pool.slots)
+            progress.trained(result)
             requests = [self._training.pop(run_id) for run_id in result.group.run_ids]
             self.work_done += len(requests) * work(result.group.config)
+            self.runs_left[result.group.config] -= len(requests)
             if requests[0].phase == MEASURE:  # then all are, as their config is another
                 self._record_measured(requests, result)
             else:
-                self._record_trained(requests, result)
-                trained += zip([r.run for r in requests], result.outcomes, strict=True)
+                pairs = self._without_repeated(requests, result)
+                self._record_trained(pairs, result)
+                for request, outcome in pairs:
+                    progress.finished(request.run, outcome)
+        if self._elsewhere and time.monotonic() >= self._look_after:
+            self._look_elsewhere()
         if self._usage.due:
             self.record_usage(over=False)
-        return trained
 
     def record_usage(self, *, over: bool) -> None:
         """Append how busy the slots were; `over` as in `Usage.rows`."""
@@ -176,13 +232,104 @@ class Scheduler:
         self.ledger.append_verdicts(recorded)
         return recorded
 
+    def _claimed(self, group: Group) -> Group | None:
+        """Return the part of a group that this driver is to train; None if there is none.
+
+        Runs that other drivers have claimed are left to them, and results that they have recorded
+        since the last look are accepted.
+        """
+        run_ids = group.run_ids
+        if self._claims is None or self._training[run_ids[0]].phase == MEASURE:
+            return group
+        mine = self._claims.take(run_ids)
+        recorded = self._recorded_since(mine) if self._claims.met else {}
+        for run_id in run_ids:
+            if run_id not in mine:
+                self._elsewhere[run_id] = self._training.pop(run_id)
+            elif run_id in recorded:
+                self._accept_from_elsewhere(self._training.pop(run_id), recorded[run_id])
+        self._claims.release(recorded)
+        kept = [place for place, run_id in enumerate(run_ids) if run_id in self._training]
+        return (
+            replace(
+                group,
+                lanes=tuple(group.lanes[place] for place in kept),
+                run_ids=tuple(run_ids[place] for place in kept),
+            )
+            if kept
+            else None
+        )
+
+    def _look_elsewhere(self) -> None:
+        """Accept what other drivers have recorded; request what they no longer have."""
+        assert self._claims is not None
+        begun = time.monotonic()
+        held = self._claims.held_elsewhere()  # before the results: a run is recorded, then dropped
+        recorded = self._recorded_since(self._elsewhere)
+        for run_id in list(self._elsewhere):
+            if run_id in recorded:
+                self._accept_from_elsewhere(self._elsewhere.pop(run_id), recorded[run_id])
+            elif run_id not in held:
+                self._new[run_id] = self._elsewhere.pop(run_id)
+        if self._new:
+            self._checkpointed = self.ledger.checkpoints.groups()
+        now = time.monotonic()
+        self._look_after = now + max(POLL_SECONDS, (now - begun) / LOOKING_SHARE)
+
+    def _accept_from_elsewhere(self, request: Request, row: Row) -> None:
+        self._accept(request, row)
+        self.work_requested -= work(request.run.config)
+        self.runs_left[request.run.config] -= 1
+
+    def _accept(self, request: Request, row: Row) -> None:
+        """Take a row of the ledger as the result of a run; copy it from another experiment."""
+        run, row_of_run = request.run, dict(row)
+        self._results[run.run_id] = row_of_run
+        if row["experiment"] != self.name:
+            own = {"experiment": self.name, "phase": request.phase, "variant": run.variant}
+            self._copies.append(row_of_run | own)
+
+    def _recorded_since(self, run_ids: Iterable[str]) -> dict[str, Row]:
+        """Return the rows of those runs that the ledger has by now, by id."""
+        wanted = sorted(run_ids)
+        own = self.ledger.runs(
+            RESULT, arrow=True, run_id=wanted, experiment=self.name, outcome=FINISHED
+        )
+        self._own |= {str(row["run_id"]): row for row in _rows(own)}
+        known = self.ledger.runs(["run_id"], run_id=wanted, outcome=FINISHED)
+        self._known.update(known["run_id"].to_numpy())
+        return self._look_up(wanted)
+
+    def _without_repeated(
+        self, requests: Sequence[Request], result: GroupResult
+    ) -> list[tuple[Request, Outcome]]:
+        """Return the outcomes that are to be recorded: not those that another driver has recorded.
+
+        That happens if this process did not run for so long that the others took it for dead.
+        """
+        pairs = list(zip(requests, result.outcomes, strict=True))
+        if self._claims is None or not self._claims.silent:
+            return pairs
+        recorded = self._recorded_since(result.group.run_ids)
+        if recorded:
+            warnings.warn(
+                f"{len(recorded)} runs were trained twice: another driver took this one for dead, "
+                "and its results count",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        for request, _ in pairs:
+            if request.run.run_id in recorded:
+                self._accept(request, recorded[request.run.run_id])
+        return [pair for pair in pairs if pair[0].run.run_id not in recorded]
+
     def _look_up(self, run_ids: Iterable[str]) -> dict[str, Row]:
         """Return the ledger's rows of these runs, by id: whole rows if of another experiment."""
         known = self._known.intersection(run_ids)
         found = {run_id: self._own[run_id] for run_id in known if run_id in self._own}
         elsewhere = sorted(known - found.keys())
         if elsewhere:
-            rows = self.ledger.runs(run_id=elsewhere, outcome=FINISHED)
+            rows = self.ledger.runs(arrow=True, run_id=elsewhere, outcome=FINISHED)
             found |= {str(row["run_id"]): row for row in _rows(rows)}
         return found
 
@@ -230,12 +377,14 @@ class Scheduler:
             created = self.ledger.now()
             self.ledger.append_measurements([{**row, "created": created} for row in rows])
 
-    def _record_trained(self, requests: Sequence[Request], result: GroupResult) -> None:
+    def _record_trained(
+        self, pairs: Sequence[tuple[Request, Outcome]], result: GroupResult
+    ) -> None:
         rows: list[Row] = []
         curves: list[Row] = []
         layers: list[Row] = []
         measurements: list[Row] = []
-        for request, outcome in zip(requests, result.outcomes, strict=True):
+        for request, outcome in pairs:
             rows.append(run_row(request.run, outcome, result, self.name, request.phase))
             curves += curve_rows(request.run, outcome)
             layers += layer_rows(request.run, outcome)
@@ -245,6 +394,8 @@ class Scheduler:
         recorded = self.ledger.now()
         self.ledger.append([{**row, "recorded": recorded} for row in rows], curves, layers)
         self.ledger.checkpoints.remove(result.group.run_ids)
+        if self._claims is not None:
+            self._claims.release(result.group.run_ids)
         self._results |= {str(row["run_id"]): {name: row[name] for name in RESULT} for row in rows}
 
     def _record_measured(self, requests: Sequence[Request], result: GroupResult) -> None:

@@ -4,6 +4,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
 
 from pccore import CONVENTIONS
 from results.landscape import Cell, Landscape
@@ -14,6 +17,15 @@ from transfer.engine.run_rows import Row
 from transfer.judge.bootstrap import Estimate
 from transfer.judge.law import Fitted, Law, RulePredictions
 from transfer.judge.verdict import Verdict
+
+TABLE_COLUMNS = (
+    ("weight_lr", 4, "eta"),
+    ("activity_lr", 4, "beta"),
+    ("loss", 3, "loss"),
+    ("accuracy", 3, "accuracy"),
+    ("regret", 2, "regret"),
+)
+"""Columns of the `verdicts` table, significant digits and headings, for a table to print."""
 
 
 def verdict_row(
@@ -154,3 +166,34 @@ def summary(rows: Sequence[Row], skipped: Mapping[str, int]) -> str:
         lines.append(f"{target}{rule}: {label}: {row['reason']}")
     lines += [f"{arm}: {runs} runs skipped as unstable" for arm, runs in skipped.items()]
     return "\n".join(lines)
+
+
+def verdict_table(rows: Sequence[Row], *, reason: bool) -> pd.DataFrame:
+    """Return verdicts in a few columns: rates, loss, accuracy, regret, how many layers learned.
+
+    Args:
+        rows: rows of the `verdicts` table.
+        reason: whether to add the reasons.
+    """
+    names = [name for name in ("activation", "rule") if len({row[name] for row in rows}) > 1]
+    return pd.DataFrame(
+        {
+            "variant": row["variant"],
+            **{name: row[name] for name in names},
+            "N x H": f"{row['width']} x {row['depth']}",
+            **{label: _rounded(row[name], digits) for name, digits, label in TABLE_COLUMNS},
+            "learned": _share(row),
+            "verdict": f"{row['verdict']}, {SHALLOW}" if row["shallow"] else row["verdict"],
+            **({"reason": row["reason"]} if reason else {}),
+        }
+        for row in rows
+    )
+
+
+def _rounded(value: Any, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def _share(row: Row) -> str:
+    count = row["layers_learned"]
+    return "-" if count is None else f"{count}/{row['layers']}"

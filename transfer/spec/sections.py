@@ -100,7 +100,8 @@ class TrainingSpec(Section):
     )
     eval_every: Count = Field(
         default=300,
-        description="Weight updates between two evaluations on the test set (thesis C.4: 300).",
+        description="Weight updates between two evaluations on the test set (thesis C.4: 300). A "
+        "shorter training has five.",
     )
     probes: OptionalListOf[Annotated[str, NameIn(RULE_PROBES)]] = Field(
         default=(),

@@ -1,0 +1,69 @@
+"""The picture of one landscape on axes of the user's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from results.figures import marks, style
+from results.figures.layout import edges, rate_axis
+from results.shapes import Shape
+from results.vocabulary import RATE_LABELS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+INCHES = 4.0  # assumed length of an axis, for the number of its ticks
+VALUE_LABELS = {"final_train_loss": "final training loss, mean over seeds"}
+
+
+def plot_landscape(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw a landscape: a heat map with log axes and a star at the lowest value.
+
+    Cells where no run trained are blank. Without activity learning rates it is a line over eta.
+
+    Args:
+        table: from `results.Ledger.landscape`.
+        ax: Matplotlib's axes to draw on; by default the current ones of pyplot.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: `table` has no rows or no columns.
+    """
+    import numpy as np
+    from matplotlib.colors import LogNorm
+
+    if table.empty:
+        raise ValueError("the landscape is empty")
+    if ax is None:
+        from matplotlib import pyplot
+
+        ax = pyplot.gca()
+    etas, betas = (list(map(float, rates)) for rates in (table.columns, table.index))
+    values = table.to_numpy(float)
+    low, high = style.loss_range(list(values[np.isfinite(values)]))
+    text = VALUE_LABELS.get(table.attrs.get("value", ""), table.attrs.get("value", ""))
+    ax.set_xlabel(RATE_LABELS["weight_lr"])
+    if "variant" in table.attrs:
+        shape = Shape(table.attrs["width"], table.attrs["depth"])
+        ax.set_title(f"{style.label(table.attrs['variant'])}, {shape.symbols}")
+    if np.isnan(betas).all():
+        ax.plot(etas, values[0], "o-", color=style.LINES[0][0])
+        style.loss_axis(ax, low, high)
+        ax.set_ylabel(text)
+        rate_axis(ax, "x", etas, INCHES)
+        return ax
+    mesh = ax.pcolormesh(
+        edges(etas), edges(betas), np.ma.masked_invalid(values),
+        norm=LogNorm(low, high), cmap=style.CMAP,
+    )  # fmt: skip
+    rate_axis(ax, "x", etas, INCHES)
+    rate_axis(ax, "y", betas, INCHES)
+    ax.set_ylabel(RATE_LABELS["activity_lr"])
+    if np.isfinite(values).any():
+        row, column = np.unravel_index(np.nanargmin(values), values.shape)
+        marks.put(ax, "optimum", etas[column], betas[row], clip_on=False)
+    ax.figure.colorbar(mesh, ax=ax, label=text)
+    return ax
