@@ -56,7 +56,8 @@ def readme() -> list[Block]:
 def run(block: Block, folder: Path) -> None:
     """Run Python code in a fresh process, or each console command in a shell."""
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",  # these trainings are longer than the tests' own
     }
     if block.language == "python":
         (folder / "example.py").write_text(block.text)

@@ -103,6 +103,7 @@ def test_unwritable_cache_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert compile_cache.open_folder() is None
 
 
+@pytest.mark.slow
 def test_damaged_entry_is_compiled_again_and_replaced(tmp_path: Path) -> None:
     """A worker killed while JAX writes its cache costs the next one a compilation, nothing else."""
     script = (

@@ -21,8 +21,8 @@ from transfer.engine.pool import Group, GroupResult
 
 pytestmark = pytest.mark.ray
 
-# About six seconds on an idle core: long enough for several checkpoints.
-LONG = dataclasses.replace(SMALL, steps=40_000, eval_every=40_000)
+# About four seconds on an idle core: long enough for several checkpoints.
+LONG = dataclasses.replace(SMALL, steps=15_000, eval_every=15_000)
 
 
 class Watched(Checkpoints):

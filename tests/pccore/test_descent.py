@@ -173,6 +173,7 @@ class TestShards:
         with pytest.raises(ValueError, match="batch_shards 32 needs as many devices"):
             pccore.fit(config, pccore.data.load("digits"), pccore.Lane(0.01, 1.0, 0))
 
+    @pytest.mark.slow
     def test_shards_train_like_one_device(self):
         program = """
 import numpy as np, pccore

@@ -130,6 +130,7 @@ def test_small_system_with_row_exchange() -> None:
     np.testing.assert_allclose(lapack.solve_small(A, A @ jnp.arange(3.0)), jnp.arange(3.0))
 
 
+@pytest.mark.slow
 def test_concurrent_trainings_do_not_deadlock() -> None:
     # XLA's own batches deadlock here.
     environment = {"PJRT_NPROC": "2", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}

@@ -34,7 +34,7 @@ def saddles(draw):
     return saddle(widths, {L} | draw(st.sets(st.integers(1, L - 1), min_size=1)), draw(SEEDS))
 
 
-@examples(8)
+@examples(4)
 @given(saddles(), st.sampled_from(["loss", "energy"]))
 def test_hessian_matches_autodiff(drawn, which):
     matrices, x, y = drawn
