@@ -100,9 +100,21 @@ EXPLOSIVE = pccore.NetworkConfig(
 )
 """A network whose activities reach 100."""
 
+PRECISE = pccore.NetworkConfig(
+    input_size=3,
+    output_size=2,
+    width=3,
+    depth=6,
+    activation="tanh",
+    residual=True,
+    precisions=(0.5, 1.5, 0.8, 2.0, 1.2, 0.7, 1.1),
+)
+"""A network with another precision in every layer."""
+
 
 @examples(8, phases=UNSHRUNK)
 @example(config=EXPLOSIVE, steps=14, batch=1, pick=0)
+@example(config=PRECISE, steps=7, batch=2, pick=1)
 @given(config=networks, steps=st.integers(1, 14), batch=st.integers(1, 4), pick=st.integers(0, 20))
 def test_layouts_equal_reference_in_float64(config, steps, batch, pick):
     divisors = [g for g in range(1, config.depth + 1) if gcd(g, config.depth) == g]
