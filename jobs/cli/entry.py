@@ -9,6 +9,7 @@ import typer
 from jobs.cli.exit_status import ExitStatus
 from jobs.cli.terminal import discard, tolerated_streams
 from jobs.errors import is_users, system_refusal
+from results.uri import masked
 
 READER_GONE = 128 + signal.SIGPIPE
 
@@ -45,5 +46,5 @@ def run_command(app: typer.Typer, name: str) -> NoReturn:
 
 
 def _refuse(name: str, message: str) -> NoReturn:
-    print(f"{name}: {message}", file=sys.stderr)
+    print(f"{name}: {masked(message)}", file=sys.stderr)
     sys.exit(ExitStatus.REFUSED)

@@ -52,6 +52,8 @@ def connect(address: str, workers: int | None, announce: Callable[[str], None]) 
             ray.shutdown()
             raise PoolError(f"Ray does not start: {one_sentence(error)}{_folder_hint()}") from None
         return
+    if "@" in address:  # what stands before it may be a secret, and nothing belongs there
+        raise PoolError(f"--address ...@{address.rpartition('@')[2]} must have no user or password")
     announce(f"joining the Ray cluster at {address}")
     try:
         if address != "auto":

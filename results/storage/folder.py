@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ import pyarrow.fs as pafs
 
 from results.errors import LedgerError, because
 from results.storage.permissions import may_replace
+from results.uri import refusal, shown
 
 OBJECT_STORES = frozenset({"s3", "gcs", "abfs"})
 """File systems where an object appears only when complete, and that have no folders."""
@@ -35,22 +35,23 @@ class Folder:
         filesystem: the file system on which `place` is a path; by default the local disk.
 
     Raises:
-        LedgerError: pyarrow does not support the URI.
+        LedgerError: pyarrow does not support the URI, or it holds a key.
     """
 
     def __init__(
         self, place: str | os.PathLike[str], filesystem: pafs.FileSystem | None = None
     ) -> None:
         place = os.fspath(place)
-        self.shown = re.sub(r"(?<=://)[^/@]*@", "", place)  # without user name and secret
+        self.shown = shown(place)
         if filesystem is not None:
             self.filesystem, self.root = filesystem, place
         elif "://" in place:
+            if reason := refusal(place):
+                raise LedgerError(f"the ledger {reason}")
             try:
                 self.filesystem, self.root = pafs.FileSystem.from_uri(place)
             except (OSError, ValueError, pa.ArrowException) as error:
-                reason = because(error).replace(place, self.shown)
-                raise LedgerError(f"cannot open {self.shown!r}: {reason}") from error
+                raise LedgerError(f"cannot open {self.shown!r}: {because(error)}") from error
         else:
             self.filesystem = pafs.LocalFileSystem()
             try:

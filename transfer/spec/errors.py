@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import ErrorDetails
 
+from results.uri import masked
 from transfer.spec.schema import json_schema
 
 LONGEST_VALUE = 60
@@ -72,7 +73,7 @@ class RejectedError(ValueError):
 def shown(value: object) -> str:
     """Return `value` as a sentence quotes it, cut to a readable length."""
     try:
-        text = repr(value)
+        text = masked(repr(value))
     except ValueError:  # Python refuses to print integers of thousands of digits
         text = "an integer of thousands of digits"
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
