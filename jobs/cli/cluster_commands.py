@@ -38,13 +38,18 @@ def submit(
     ] = None,
     fail_on: FailOnOption = None,
     follow: Follow = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the command and the files instead.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Submit an experiment to a Ray cluster; submit it again to continue."""
     from jobs.cli.submission import SubmitOptions, submit_experiment
 
     options = SubmitOptions(ledger, workers, data_dir, parse_fail_on(fail_on or []))
-    raise typer.Exit(submit_experiment(spec, address, options, follow=follow, as_json=as_json))
+    raise typer.Exit(
+        submit_experiment(spec, address, options, follow=follow, dry_run=dry_run, as_json=as_json)
+    )
 
 
 @cluster.command("list")

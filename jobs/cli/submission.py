@@ -14,7 +14,7 @@ from jobs.cli.stopping import SignalHandler
 from jobs.cli.tables import plain_table, screen
 from jobs.cluster import submit as submission
 from jobs.cluster.address import DEFAULT_ADDRESS
-from jobs.cluster.submit import Job, JobStatus
+from jobs.cluster.submit import Job, JobStatus, Submission
 from jobs.errors import CommandError
 from results.durations import duration
 
@@ -30,19 +30,26 @@ class SubmitOptions:
 
 
 def submit_experiment(
-    spec: Path, address: str, options: SubmitOptions, *, follow: bool, as_json: bool
+    spec: Path,
+    address: str,
+    options: SubmitOptions,
+    *,
+    follow: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
-    """Submit an experiment, follow it if `follow` is set; returns the exit status."""
-    if follow and as_json:
-        raise CommandError("--follow and --json are mutually exclusive")
-    job = submission.submit(
-        spec,
-        address,
-        ledger=options.ledger,
-        workers=options.workers,
-        data_dir=options.data_dir,
-        fail_on=options.fail_on,
-    )
+    """Submit an experiment, follow it if `follow` is set; returns the exit status.
+
+    With `dry_run`, print what would be sent instead.
+    """
+    if follow and (as_json or dry_run):
+        raise CommandError(
+            f"--follow and {'--json' if as_json else '--dry-run'} are mutually exclusive"
+        )
+    if dry_run:
+        _show_submission(submission.prepare(spec, address, **asdict(options)), as_json=as_json)
+        return ExitStatus.SUCCESS
+    job = submission.submit(spec, address, **asdict(options))
     if as_json:
         print(json.dumps({"id": job, "address": address, "ledger": options.ledger}, indent=2))
         return ExitStatus.SUCCESS
@@ -52,6 +59,20 @@ def submit_experiment(
     for command in (f"logs {job} --follow", f"status {job}", f"stop {job}"):
         print(f"  mupc {command}{_at(address)}")
     return ExitStatus.SUCCESS
+
+
+def _show_submission(job: Submission, *, as_json: bool) -> None:
+    sizes = {name: len(data) for name, data in sorted(job.files.items())}
+    if as_json:
+        facts = {"experiment": job.experiment, "ledger": job.ledger, "command": job.command}
+        print(json.dumps({**facts, "variables": dict(job.variables), "files": sizes}, indent=2))
+        return
+    print(f"command: {job.command}")
+    for name, value in job.variables.items():
+        print(f"variable: {name}={value}")
+    print(f"files: {len(sizes)}, {sum(sizes.values()) / 1e6:.1f} MB; nothing is sent")
+    for name, size in sizes.items():
+        print(f"{size:>9} {name}")
 
 
 def show_jobs(address: str, *, as_json: bool) -> None:
@@ -72,7 +93,8 @@ def show_jobs(address: str, *, as_json: bool) -> None:
 def show_status(job_id: str, address: str, *, as_json: bool) -> None:
     """Print the status of a job, with its progress, speed and failures read from its log."""
     job = submission.status(job_id, address)
-    _show(job, last_progress(submission.logs(job_id, address)), as_json=as_json)
+    log = submission.log_if_short(job_id, address)
+    _show(job, last_progress(log) if log else None, as_json=as_json)
 
 
 def show_logs(job_id: str, address: str, *, follow: bool) -> int:

@@ -1,40 +1,72 @@
 """The contents of a job: the code of this project and the command that the cluster runs."""
 
+import io
+import os
 import shlex
-import shutil
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from urllib.parse import parse_qsl, urlsplit
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from jobs.errors import OURS, SubmissionError
+from results.uri import refusal
 
 PACKAGES = ("mupc", *OURS)
 
 SPEC = "spec.yaml"
 CONTINUE = "MUPC_CONTINUE"
+MOST_FILE_BYTES, MOST_BYTES = 10_000_000, 50_000_000
 _CLUSTERS_LEDGER = '"${MUPC_LEDGER:-$HOME/runs}"'
-_SECRETS = ("access_key", "secret_key", "session_token", "account_key", "sas_token")
+_SUFFIXES = (".py", ".pyi", ".j2")  # of everything that the packages need
+_MARKER = "py.typed"
 
 
-def pack(folder: Path) -> None:
-    """Copy the packages of this project into a folder, with metadata that states their version."""
+def pack(spec: str) -> dict[str, bytes]:
+    """Return the files of a job by name: the packages of this project, their version, the spec.
+
+    Only modules, stubs and templates are taken. Hidden files and folders are left out, and links
+    that lead out of their package.
+
+    Raises:
+        SubmissionError: a package is not installed as files, or is too large.
+    """
+    files: dict[str, bytes] = {}
+    size = 0
     for package in PACKAGES:
         found = find_spec(package)
         if found is None or found.origin is None:
             raise SubmissionError(
                 f"the package {package} cannot be sent, because it is not installed as files"
             )
-        shutil.copytree(
-            Path(found.origin).parent,
-            folder / package,
-            ignore=shutil.ignore_patterns("__pycache__", "*.pyc"),
-        )
+        root = Path(found.origin).parent.resolve()
+        for path in _sources(root):
+            data = _content(path)
+            size += len(data)
+            if size > MOST_BYTES:
+                raise SubmissionError(
+                    f"the code is larger than {MOST_BYTES / 1e6:g} MB and is not sent: "
+                    f"remove what does not belong to the package from {root}"
+                )
+            files[(package / path.relative_to(root)).as_posix()] = data
     # Rows of the ledger then name this version, whatever is installed on the cluster.
-    metadata = folder / f"mupc-{version('mupc')}.dist-info" / "METADATA"
-    metadata.parent.mkdir()
-    metadata.write_text(f"Metadata-Version: 2.1\nName: mupc\nVersion: {version('mupc')}\n")
+    metadata = f"Metadata-Version: 2.1\nName: mupc\nVersion: {version('mupc')}\n"
+    files[f"mupc-{version('mupc')}.dist-info/METADATA"] = metadata.encode()
+    files[SPEC] = spec.encode()
+    return files
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """Return files as a zip file, which depends on their names and contents alone."""
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
+        for name, data in sorted(files.items()):
+            entry = ZipInfo(name)  # with the date 1980-01-01
+            entry.compress_type = ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data)
+    return buffer.getvalue()
 
 
 def command(
@@ -53,6 +85,8 @@ def command(
             the job, or holds a secret, which the cluster shows to all of its users.
     """
     _check(ledger)
+    if data_dir is not None and "://" in data_dir:
+        raise SubmissionError("--data-dir must be a folder on the cluster's head node, not a URI")
     words = ["python", "-m", "mupc", "run", SPEC, "--pool", "ray", "--address", "auto"]
     words += ["--workers", str(workers)] if workers is not None else []
     words += ["--data-dir", data_dir] if data_dir is not None else []
@@ -64,19 +98,37 @@ def command(
 def _check(ledger: str | None) -> None:
     if ledger is None:
         return
-    if "://" not in ledger:
-        if not PurePosixPath(ledger).is_absolute():
-            raise SubmissionError(
-                f"--ledger {ledger!r} must be on the cluster: give the absolute path of a folder "
-                "on its head node, or a URI such as s3://bucket/runs"
-            )
-        return
-    url = urlsplit(ledger)
-    if "@" in ledger or any(key in _SECRETS for key, _ in parse_qsl(url.query)):
-        place = ledger.partition("?")[0].rpartition("@")[2]
-        shown = place if "://" in place else f"{ledger.partition(':')[0]}://{place}"
+    if reason := refusal(ledger):
+        raise SubmissionError(f"--ledger {reason}; set them where Ray is started on the head node")
+    if "://" not in ledger and not PurePosixPath(ledger).is_absolute():
         raise SubmissionError(
-            f"--ledger {shown!r} holds a key, which every user of the cluster could read: "
-            "configure credentials on its head node instead (a role, or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY)"
+            f"--ledger {ledger!r} must be on the cluster: give the absolute path of a folder "
+            "on its head node, or a URI such as s3://bucket/runs"
         )
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    """Yield the files of a package that it needs, sorted by path."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(folder, name)
+            needed = name.endswith(_SUFFIXES) or name == _MARKER
+            if not needed or name.startswith("."):
+                continue
+            if path.exists() and path.resolve().is_relative_to(root):
+                yield path
+
+
+def _content(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which does not wait for a pipe
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        regular = stat.S_ISREG(status.st_mode)
+        data = file.read(MOST_FILE_BYTES + 1) if regular else b""
+    if not regular or len(data) > MOST_FILE_BYTES:
+        raise SubmissionError(
+            f"{path} is not sent: a file of the package must be a regular file of at most "
+            f"{MOST_FILE_BYTES / 1e6:g} MB"
+        )
+    return data

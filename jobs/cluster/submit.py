@@ -17,21 +17,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from jobs.cluster.address import DEFAULT_ADDRESS
-from jobs.cluster.package import CONTINUE, SPEC, command, pack
-from jobs.cluster.ray_jobs import JobDetails, JobServer
+from jobs.cluster.address import DEFAULT_ADDRESS, job_server
+from jobs.cluster.http import AnswerTooLongError
+from jobs.cluster.package import CONTINUE, SPEC, command, pack, zipped
+from jobs.cluster.ray_jobs import JobServer, Record
 from jobs.errors import SubmissionError
+from results.uri import shown
 
 if TYPE_CHECKING:
     from transfer import Experiment
 
 STOP_SECONDS = 30.0  # Ray kills a job 3 s after the request to stop
 _EXPERIMENT, _LEDGER = "mupc_experiment", "mupc_ledger"
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
 class JobStatus(StrEnum):
@@ -74,6 +75,25 @@ class Job:
     exit_status: int | None = None
 
 
+@dataclass(frozen=True)
+class Submission:
+    """A job before it is sent.
+
+    Attributes:
+        experiment: the name of the experiment.
+        ledger: where its runs are stored; None for the default of the cluster.
+        command: the shell command that the head node of the cluster runs.
+        files: the content of its folder, by name.
+        variables: its environment variables.
+    """
+
+    experiment: str
+    ledger: str | None
+    command: str
+    files: Mapping[str, bytes]
+    variables: Mapping[str, str]
+
+
 def submit(
     spec: "str | Path | Experiment",
     address: str = DEFAULT_ADDRESS,
@@ -101,9 +121,39 @@ def submit(
             ledger would be deleted with the job, or a job already runs this experiment into this
             ledger.
     """
+    job = prepare(spec, address, ledger=ledger, workers=workers, data_dir=data_dir, fail_on=fail_on)
+    server = JobServer(address)
+    _refuse_second(server, job.experiment, ledger)
+    job_id = f"{job.experiment}-{uuid4().hex[:8]}"
+    server.submit(
+        submission_id=job_id,
+        entrypoint=job.command,
+        package=zipped(job.files),
+        variables=job.variables,
+        metadata={_EXPERIMENT: job.experiment, _LEDGER: ledger or ""},
+    )
+    return job_id
+
+
+def prepare(
+    spec: "str | Path | Experiment",
+    address: str = DEFAULT_ADDRESS,
+    *,
+    ledger: str | None = None,
+    workers: int | None = None,
+    data_dir: str | None = None,
+    fail_on: Sequence[str] = (),
+) -> Submission:
+    """Return all that `submit` with these arguments would send, without sending it.
+
+    Raises:
+        SpecError: one sentence per problem of the spec.
+        SubmissionError: an argument is invalid, or the code cannot be sent.
+    """
     import transfer
 
     experiment = transfer.load(spec) if isinstance(spec, str | Path) else spec
+    job_server(address)
     if workers is not None and workers < 1:
         raise SubmissionError(f"workers must be at least 1, got {workers}")
     options = {
@@ -112,21 +162,13 @@ def submit(
         "data_dir": data_dir,
         "fail_on": ",".join(fail_on) or None,
     }
-    entrypoint = command(experiment.name, ledger, workers, data_dir, fail_on)
-    server = JobServer(address)
-    _refuse_second(server, experiment.name, ledger)
-    with TemporaryDirectory(prefix="mupc-") as folder:
-        pack(Path(folder))
-        (Path(folder) / SPEC).write_text(experiment.to_yaml())
-        return server.submit(
-            submission_id=f"{experiment.name}-{uuid4().hex[:8]}",
-            entrypoint=entrypoint,
-            runtime_env={
-                "working_dir": folder,
-                "env_vars": {CONTINUE: _again(spec, address, options)},
-            },
-            metadata={_EXPERIMENT: experiment.name, _LEDGER: ledger or ""},
-        )
+    return Submission(
+        experiment.name,
+        ledger,
+        command(experiment.name, ledger, workers, data_dir, fail_on),
+        pack(experiment.to_yaml()),
+        {CONTINUE: _again(spec, address, options)},
+    )
 
 
 def status(job_id: str, address: str = DEFAULT_ADDRESS) -> Job:
@@ -140,9 +182,23 @@ def list_jobs(address: str = DEFAULT_ADDRESS) -> list[Job]:
 
 
 def logs(job_id: str, address: str = DEFAULT_ADDRESS) -> str:
-    """Return the output of a job so far. Raises `SubmissionError`."""
+    """Return the output of a job so far. Raises `SubmissionError`, also beyond 16 MB."""
     server = JobServer(address)
-    return server.logs(_found(server, job_id).id)
+    try:
+        return server.logs(_found(server, job_id).id)
+    except AnswerTooLongError as error:
+        raise AnswerTooLongError(
+            f"{error}: print the output of {job_id} with 'mupc logs {job_id} --follow', which "
+            "reads it in pieces"
+        ) from None
+
+
+def log_if_short(job_id: str, address: str = DEFAULT_ADDRESS) -> str | None:
+    """Return the output of a job so far, or None if it is longer than one answer may be."""
+    try:
+        return logs(job_id, address)
+    except AnswerTooLongError:
+        return None
 
 
 def follow(job_id: str, address: str = DEFAULT_ADDRESS) -> Iterator[str]:
@@ -210,22 +266,36 @@ def _listed(server: JobServer) -> list[Job]:
     return sorted(jobs, key=lambda job: job.started or datetime.max.replace(tzinfo=UTC))[::-1]
 
 
-def _read(details: JobDetails) -> Job | None:
-    """Convert Ray's record of a job; None if mupc did not submit it."""
-    metadata: Mapping[str, str] = details.metadata or {}
-    if not details.submission_id or _EXPERIMENT not in metadata:
+def _read(record: Record) -> Job | None:
+    """Convert Ray's record of a job; None if mupc did not submit it.
+
+    Every user of a cluster can submit a job with any metadata, so a record that is not as mupc
+    writes it is not mupc's.
+    """
+    metadata = record.get("metadata")
+    if not isinstance(metadata, dict):
         return None
-    return Job(
-        details.submission_id,
-        JobStatus(details.status.lower()),
-        metadata[_EXPERIMENT],
-        metadata.get(_LEDGER) or None,
-        _time(details.start_time),
-        _time(details.end_time),
-        (details.message or "").strip(),
-        details.driver_exit_code,
-    )
+    job_id, ledger = record.get("submission_id"), metadata.get(_LEDGER)
+    name = metadata.get(_EXPERIMENT)
+    if not all(isinstance(text, str) and _ID.fullmatch(text) for text in (job_id, name)):
+        return None
+    message, code = record.get("message"), record.get("driver_exit_code")
+    try:
+        return Job(
+            str(job_id),
+            JobStatus(str(record.get("status")).lower()),
+            str(name),
+            shown(ledger) if isinstance(ledger, str) and ledger else None,
+            _time(record.get("start_time")),
+            _time(record.get("end_time")),
+            message.strip() if isinstance(message, str) else "",
+            code if isinstance(code, int) else None,
+        )
+    except (ValueError, OverflowError, OSError):  # an unknown status, an impossible time
+        return None
 
 
-def _time(milliseconds: int | None) -> datetime | None:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
+def _time(milliseconds: object) -> datetime | None:
+    if not isinstance(milliseconds, int | float) or not milliseconds:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -42,10 +42,10 @@ def find_token() -> Token | None:
     names, the file `~/.ray/auth_token`.
 
     Raises:
-        TokenError: the file cannot be read, holds no token, or is readable by other users.
+        TokenError: the file cannot be read or is readable by other users, or holds no token.
     """
     if text := os.environ.get(TOKEN, "").strip():
-        return Token(text, TOKEN)
+        return Token(_valid(text, f"the variable {TOKEN}"), TOKEN)
     named = os.environ.get(TOKEN_PATH)
     path = _expanded(Path(named or DEFAULT_PATH))
     if not named and not path.exists():
@@ -99,7 +99,11 @@ def _read(path: Path) -> str:
             f"the token file {path} can be read by others (its mode is {mode:04o}): "
             f"run chmod 600 {path}"
         )
-    text = content.decode("ascii", "replace").strip()
-    if not text or len(content) > _MOST_BYTES or not (text.isascii() and text.isprintable()):
-        raise TokenError(f"the token file {path} holds no token: {HOW_TO_GIVE}")
+    return _valid(content.decode("ascii", "replace").strip(), f"the token file {path}")
+
+
+def _valid(text: str, source: str) -> str:
+    """Return a token; refuse what cannot stand in the header of a request."""
+    if not text or len(text) > _MOST_BYTES or not (text.isascii() and text.isprintable()):
+        raise TokenError(f"{source} holds no token: {HOW_TO_GIVE}")
     return text
