@@ -53,6 +53,7 @@ _STORES = {
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]*\]|[A-Za-z0-9._-]*)(:[0-9]*)?")
 _VALUE = re.compile(r"[A-Za-z0-9_.:/~-]*")
 _IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]*[^\s'\"<>.,:;!?)]")
+_AS_PATH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/(?!/)[^\s'\"<>]*@")  # pathlib joins slashes
 _LEFT_OUT = "..."
 
 
@@ -82,17 +83,21 @@ def shown(place: str) -> str:
 
 def masked(text: str) -> str:
     """Return a text with every URI in it as it may be shown."""
-    return _IN_TEXT.sub(lambda match: shown(match[0]), text)
+    text = _IN_TEXT.sub(lambda match: shown(match[0]), text)
+    return _AS_PATH.sub(rf"\1:/{_LEFT_OUT}@", text)
 
 
 def refusal(place: str) -> str | None:
-    """Return why a URI is refused, in words that follow what it is the place of; None if it is not.
+    """Return why a place is refused, in words that follow what it is the place of, or None.
 
     Refused is what cannot be shown as a whole, so that a new kind of secret is refused as well.
     """
+    scheme, mark, _ = place.partition("://")
+    if not mark and (word := place.partition(":")[0]).lower() in _STORES:
+        return f"that begins with {word}: is no folder: a URI begins with {word}://"
     if shown(place) == place:
         return None
-    store = _STORES.get(place.partition("://")[0].lower(), _Store())
+    store = _STORES.get(scheme.lower(), _Store())
     allowed = f"only {', '.join(store.keys)} are allowed" if store.keys else "nothing is allowed"
     return (
         f"{shown(place)!r} holds a key, or what may be one (left out here as ...), and URIs are "

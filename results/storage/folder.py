@@ -43,11 +43,11 @@ class Folder:
     ) -> None:
         place = os.fspath(place)
         self.shown = shown(place)
+        if reason := refusal(place):
+            raise LedgerError(f"the ledger {reason}")
         if filesystem is not None:
             self.filesystem, self.root = filesystem, place
         elif "://" in place:
-            if reason := refusal(place):
-                raise LedgerError(f"the ledger {reason}")
             try:
                 self.filesystem, self.root = pafs.FileSystem.from_uri(place)
             except (OSError, ValueError, pa.ArrowException) as error:

@@ -222,6 +222,7 @@ def test_rejects_ledger_that_would_be_deleted_with_the_job(tmp_path: Path, ledge
         "s3://bucket/runs?secret_key=S3CRET",
         "s3://bucket/runs?region=x&session_token=S3CRET",
         "abfs://account@host/runs?sas_token=S3CRET",
+        "abfs://container@account.dfs.core.windows.net/runs?client_secret=S3CRET",
     ],
 )
 def test_rejects_ledger_with_key(tmp_path: Path, ledger: str) -> None:
