@@ -393,7 +393,7 @@ def test_every_request_has_a_deadline(attack: str, ask: str) -> None:
         list(getattr(jobs, ask)("tiny-1", server.address))
 
 
-def test_answer_without_end_is_read_up_to_its_bound() -> None:
+def test_answer_is_read_up_to_its_bound() -> None:
     sent = 0
 
     def flood(handler: Handler) -> None:
