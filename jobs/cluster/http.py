@@ -76,7 +76,9 @@ class Http:
         self._tls: ssl.SSLContext | bool = (
             ssl.create_default_context() if url.scheme == "https" else True
         )
-        self.local = all(is_loopback(place["host"]) for place in self._places)
+        self.local = bool(self._places) and all(
+            is_loopback(place["host"]) for place in self._places
+        )
 
     def get(self, path: str) -> Answer:
         """Return the answer to GET."""

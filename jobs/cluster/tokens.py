@@ -89,11 +89,13 @@ def _expanded(path: Path) -> Path:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)  # of the open file
-            content = file.read(_MOST_BYTES + 1)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which does not wait for a pipe
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)  # of the open file
+            content = file.read(_MOST_BYTES + 1) if stat.S_ISREG(status.st_mode) else b""
     except OSError as error:
         raise TokenError(f"cannot read the token file {path}: {error.strerror or error}") from None
+    mode = stat.S_IMODE(status.st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise TokenError(
             f"the token file {path} can be read by others (its mode is {mode:04o}): "

@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 from command import called, write_spec
 from http_server import Handler, Server, http_server, job_server
+from hypothesis import given
+from hypothesis import strategies as st
 
 import jobs
 from jobs import SubmissionError, TokenError
-from jobs.cluster import http, tokens
+from jobs.cluster import http, submit, tokens
 
 TOKEN = "S3CR3T" * 8
 Attack = Callable[[Handler], None]
@@ -531,6 +533,19 @@ def test_job_of_another_shape_does_not_hide_the_others(
         done = called(capsys, "list", "--address", server.address, "--json")
     assert done.returncode == 0
     assert [job["id"] for job in json.loads(done.stdout)["jobs"]] == ["tiny-1"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*JOB, "end_time", "driver_exit_code"]), JSON))
+def test_no_record_of_a_job_is_a_traceback(changes: dict[str, object]) -> None:
+    job = submit._read({**JOB, **changes})
+    assert job is None or job.experiment == "tiny"
 
 
 @pytest.mark.parametrize(

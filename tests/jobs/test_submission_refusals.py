@@ -1,6 +1,7 @@
 """Refusals before anything is sent: addresses, ledgers, tokens, clusters without tokens."""
 
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -168,6 +169,12 @@ def test_rejects_token_file_readable_by_others(serve: Serve, no_token: Path, mod
 def test_rejects_file_without_token(no_token: Path, content: bytes) -> None:
     no_token.touch(0o600)
     no_token.write_bytes(content)
+    with pytest.raises(TokenError, match="holds no token"):
+        tokens.find_token()
+
+
+def test_token_file_that_is_a_pipe_is_not_waited_for(no_token: Path) -> None:
+    os.mkfifo(no_token, 0o600)
     with pytest.raises(TokenError, match="holds no token"):
         tokens.find_token()
 
