@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import jobs
 from jobs import SubmissionError, TokenError
-from jobs.cluster import http, submit, tokens
+from jobs.cluster import http, package, submit, tokens
 
 TOKEN = "S3CR3T" * 8
 Attack = Callable[[Handler], None]
@@ -38,7 +38,11 @@ JOB: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Set up a home folder with a token that others cannot read; returns its file."""
+    """Set up a home folder with a token that others cannot read; returns its file.
+
+    One small package stands for the code.
+    """
+    monkeypatch.setattr(package, "PACKAGES", ("mupc",))
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in (tokens.TOKEN, tokens.TOKEN_PATH, tokens.MODE):
         monkeypatch.delenv(name, raising=False)
