@@ -55,7 +55,12 @@ TARGETS = {
     "law": Target(("transfer/judge/law.py",), ("tests/transfer/test_law.py",)),
     "gradients": Target(
         ("pccore/networks/local.py", "pccore/networks/descent.py"),
-        ("tests/pccore/test_local.py", "tests/pccore/test_descent.py"),
+        (
+            "tests/pccore/test_local.py",
+            "tests/pccore/test_descent.py",
+            "tests/pccore/test_inference_error_based.py",
+            "tests/pccore/test_inference_exact.py",
+        ),
     ),
     "ledger": Target(
         (
