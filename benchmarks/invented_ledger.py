@@ -19,6 +19,7 @@ from results import Ledger
 from results.schema.tables import TABLES
 from results.storage.choosing import in_order
 from results.storage.files import encode
+from results.storage.proof import ids
 
 VARIANTS, WIDTHS, DEPTHS = ("mupc", "sp"), (64, 128), (8, 16, 32, 64, 128)
 ETAS, BETAS = np.geomspace(0.001, 0.5, 8), np.geomspace(0.1, 100, 5)
@@ -71,17 +72,41 @@ def build(folder: Path, runs: int, points: int, merged: int, small: int) -> None
 
 
 def run_ids(numbers: Iterable[int]) -> list[str]:
-    """Return ids for numbers of runs; distinct and unordered, like hashes."""
-    return [f"{int(number) * 0x9E3779B97F4A7C15 % 2**64:016x}0000" for number in numbers]
+    """Return the ids of runs by number."""
+    every = np.fromiter(numbers, int)
+    found: list[str] = ids(table_of("runs", len(every), **settings_of(every))).to_pylist()
+    return found
 
 
-def run_table(draw: np.random.Generator, numbers: np.ndarray) -> pa.Table:
-    """Return runs by number; the cell varies fastest, then shape, seed and experiment."""
+def places(numbers: np.ndarray) -> list[np.ndarray]:
+    """Return the place of runs in every dimension; the cell varies fastest, the experiment last."""
     rest, at = numbers, []
     for choices in (len(BETAS), len(ETAS), len(VARIANTS), len(WIDTHS), len(DEPTHS), SEEDS):
         at.append(rest % choices)
         rest = rest // choices
-    beta, eta, depth = BETAS[at[0]], ETAS[at[1]], np.array(DEPTHS)[at[4]]
+    return [*at, rest]
+
+
+def settings_of(numbers: np.ndarray) -> dict[str, Any]:
+    """Return the settings of runs by number, and all else that is the same in every run."""
+    beta, eta, variant, width, depth, seed, experiment = places(numbers)
+    return {
+        **FIXED,
+        "variant": np.array(VARIANTS)[variant],
+        "parameterisation": np.array(VARIANTS)[variant],
+        "width": np.array(WIDTHS)[width],
+        "depth": np.array(DEPTHS)[depth],
+        "inference_steps": np.array(DEPTHS)[depth],
+        "weight_lr": ETAS[eta],
+        "activity_lr": BETAS[beta],
+        "seed": seed + SEEDS * experiment,
+    }
+
+
+def run_table(draw: np.random.Generator, numbers: np.ndarray) -> pa.Table:
+    """Return runs by number."""
+    settings = settings_of(numbers)
+    beta, eta, depth = settings["activity_lr"], settings["weight_lr"], settings["depth"]
     loss = 0.3 + 0.05 * np.log(eta / 0.05) ** 2 + 0.01 * np.log(beta) ** 2
     loss += 0.01 * draw.standard_normal(len(numbers))
     diverged = eta * beta > 20
@@ -89,18 +114,10 @@ def run_table(draw: np.random.Generator, numbers: np.ndarray) -> pa.Table:
     return table_of(
         "runs",
         len(numbers),
-        **FIXED,
+        **settings,
         run_id=run_ids(numbers),
-        experiment=[f"experiment-{number:02}" for number in rest],
+        experiment=[f"experiment-{number:02}" for number in places(numbers)[-1]],
         phase=np.where(depth == DEPTHS[0], "tune", "transfer"),
-        variant=np.array(VARIANTS)[at[2]],
-        parameterisation=np.array(VARIANTS)[at[2]],
-        width=np.array(WIDTHS)[at[3]],
-        depth=depth,
-        inference_steps=depth,
-        weight_lr=eta,
-        activity_lr=beta,
-        seed=at[5],
         outcome=np.where(diverged, "diverged", "trained"),
         final_train_loss=pa.array(loss, mask=diverged),
         min_train_loss=pa.array(0.6 * loss, mask=diverged),

@@ -304,9 +304,13 @@ class Ledger:
             return sum(compact(self._reader, table) for table in TABLES.values())
 
     def check(self) -> list[Damage]:
-        """Verify the checksum of every file; return the damaged files."""
+        """Verify the checksum of every file and the id of every run; return the files at fault.
+
+        They are the files that queries leave out, in whole or in the rows that cannot be true, and
+        the checkpoints that no group continues from.
+        """
         with self._folder.reading():
-            faults: dict[str, str] = {}
+            faults = self.checkpoints.faults()
             for table in TABLES.values():
                 faults |= self._reader.faults(self._reader.files(table))
         return [Damage(path, cause) for path, cause in sorted(faults.items())]
@@ -315,9 +319,10 @@ class Ledger:
         """Move damaged files to the folder `quarantine`; return the files that were moved.
 
         A file is moved if two checks in a row find it damaged. It keeps its bytes and its path
-        below that folder, and is no longer part of the ledger. An experiment that needs runs of a
-        moved file trains them again; lost curves are not restored. Other processes may read, write
-        and compact meanwhile.
+        below that folder, and is no longer part of the ledger. Where only some rows of a file
+        cannot be true, the others are written to a new file first. An experiment that needs runs
+        of a moved file trains them again; lost curves are not restored. Other processes may read,
+        write and compact meanwhile.
 
         Raises:
             LedgerError: the folder cannot be read or written to.
@@ -325,6 +330,9 @@ class Ledger:
         first = self.check()
         found = [damage for damage in self.check() if damage in first] if first else []
         for damage in found:
+            with self._folder.reading():
+                rows = self._reader.rescued(damage.path)
+            self._publish(RUNS, rows)
             self._folder.move(damage.path, f"{QUARANTINE}/{damage.path}")
         return found
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import warnings
 from collections.abc import Iterable
 from typing import TypedDict
@@ -13,6 +14,7 @@ from results.storage.folder import Folder
 
 FOLDER = "checkpoints"
 _SUFFIX = ".checkpoint"
+_NAME = re.compile(rf"[0-9a-f]{{32}}\{_SUFFIX}")
 
 RunIds = tuple[str, ...]
 
@@ -45,23 +47,38 @@ class Checkpoints:
         """
         with self._folder.reading():
             self._folder.sweep(FOLDER)
-            names = [
-                info.base_name
-                for info in self._folder.entries(FOLDER)
-                if info.base_name.endswith(_SUFFIX) and not info.base_name.startswith(".")
-            ]
+            names = self._names()
         found = []
-        for name in sorted(names):
+        for name in names:
             self._present.add(name)
             header = self._header(name)
             if header is not None and _name(header["run_ids"]) == name:
                 found.append(tuple(header["run_ids"]))
         return found
 
+    def faults(self) -> dict[str, str]:
+        """Return the fault of each checkpoint that `load` refuses, by path.
+
+        Raises:
+            OSError, pyarrow.ArrowException: the folder cannot be read.
+        """
+        found = {}
+        for name in self._names():
+            try:
+                fault = _fault(name, self._folder.read(f"{FOLDER}/{name}"))
+            except FileNotFoundError:  # its group has finished meanwhile
+                continue
+            except (OSError, pa.ArrowException) as error:
+                fault = f"it cannot be read: {because(error)}"
+            if fault is not None:
+                found[f"{FOLDER}/{name}"] = fault
+        return found
+
     def load(self, run_ids: Iterable[str]) -> bytes | None:
         """Return the data that was saved last for a group; None if there is none.
 
-        A damaged checkpoint raises a `DamagedFileWarning` and counts as none.
+        A damaged checkpoint, or one of another group, raises a `DamagedFileWarning` and counts as
+        none.
         """
         name = _name(run_ids)
         try:
@@ -72,12 +89,11 @@ class Checkpoints:
             _warn(name, f"it cannot be read: {because(error)}")
             return None
         self._present.add(name)
-        line, _, rest = data.partition(b"\n")
-        header = _parsed(line)
-        if header is None or hashlib.sha256(rest).hexdigest() != header["sha256"]:
-            _warn(name, "its content does not match its checksum")
+        fault = _fault(name, data)
+        if fault is not None:
+            _warn(name, fault)
             return None
-        return rest
+        return data.partition(b"\n")[2]
 
     def save(self, run_ids: Iterable[str], data: bytes) -> None:
         """Save `data` for a group, replacing its previous checkpoint atomically.
@@ -102,6 +118,11 @@ class Checkpoints:
             except LedgerError as error:
                 warnings.warn(f"a checkpoint stays: {error}", RuntimeWarning, stacklevel=2)
 
+    def _names(self) -> list[str]:
+        """Return the names of all checkpoints, sorted; other files are not ours."""
+        entries = self._folder.entries(FOLDER)
+        return sorted(info.base_name for info in entries if _NAME.fullmatch(info.base_name))
+
     def _header(self, name: str) -> Header | None:
         path = self._folder.path(f"{FOLDER}/{name}")
         try:
@@ -116,6 +137,17 @@ class Checkpoints:
 
 def _name(run_ids: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(run_ids).encode()).hexdigest()[:32] + _SUFFIX
+
+
+def _fault(name: str, data: bytes) -> str | None:
+    """Return why a checkpoint is not continued from; None if it is intact and of its group."""
+    line, _, rest = data.partition(b"\n")
+    header = _parsed(line)
+    if header is None or hashlib.sha256(rest).hexdigest() != header["sha256"]:
+        return "its content does not match its checksum"
+    if _name(header["run_ids"]) != name:
+        return "it is of another group of runs"
+    return None
 
 
 def _parsed(line: bytes) -> Header | None:

@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from results.errors import DamagedFileWarning, LedgerError, because
-from results.schema.tables import VERSION, Table
+from results.schema.tables import TABLES, VERSION, Table
 from results.storage.files import File, content_fault, footer_fault, parse
 from results.storage.filters import Filters, expression
 from results.storage.folder import Folder
+from results.storage.proof import NEEDED, contradictory
 from results.storage.rows import settled
 
 EPOCH = "compaction-epoch"
@@ -32,6 +33,7 @@ every merged file whose sources may be gone existed from the start and is listed
 A user who may not replace the file of another has a file with a suffix.
 """
 
+RUNS = "runs"
 ATTEMPTS = 8
 THREADS = 8
 
@@ -52,7 +54,8 @@ class Reader:
         """Return the rows of all intact files that match the filters.
 
         Files and row groups whose statistics exclude a match are not read. A damaged file is left
-        out and named in a `DamagedFileWarning`.
+        out and named in a `DamagedFileWarning`, and so are rows of `runs` that cannot be true
+        (`results.storage.proof`).
 
         Raises:
             LedgerError: the folder cannot be read, or holds files of a newer schema; or a filter
@@ -60,6 +63,8 @@ class Reader:
         """
         damaged: dict[str, str] = {}
         problem: Exception | None = None
+        columns = list(table.named if columns is None else columns)
+        proof = NEEDED if table.name == RUNS else ()
         for attempt in range(ATTEMPTS):
             time.sleep(0.02 * attempt)  # a compaction may be under way, or a disk may recover
             files: list[File] = []
@@ -67,13 +72,14 @@ class Reader:
                 files = [file for file in self.files(table) if file.path not in damaged]
                 damaged |= self._footer_faults(files)
                 intact = [file for file in files if file.path not in damaged]
-                rows = self.scan(table, intact, filters or {}, columns)
+                rows = self.scan(table, intact, filters or {}, {*columns, *proof})
             except (OSError, pa.ArrowException) as error:
                 problem = error
-                damaged |= self.faults(files)
+                damaged |= self._faults(self._unreadable, files)
             else:
                 self._warn(damaged)
-                return rows
+                rows = self.believed(rows) if proof else rows
+                return rows.select([name for name in table.named if name in columns])
         reason = because(problem) if problem else ""
         raise LedgerError(f"cannot read {table.name} of {self.folder.shown!r}: {reason}")
 
@@ -115,14 +121,11 @@ class Reader:
         Raises:
             OSError, pyarrow.ArrowException: a file is damaged or gone.
         """
-        options = ds.ParquetFragmentScanOptions(
-            page_checksum_verification=True,
-            pre_buffer=not self.folder.local,  # fewer, larger requests; slower on a local disk
-        )
         dataset = ds.FileSystemDataset.from_paths(
             [self.folder.path(file.path) for file in files],
             schema=table.schema,
-            format=ds.ParquetFileFormat(default_fragment_scan_options=options),
+            # pre_buffer: fewer, larger requests; slower on a local disk
+            format=_format(pre_buffer=not self.folder.local),
             filesystem=self.folder.filesystem,
         )
         condition = expression(table, filters)
@@ -136,6 +139,25 @@ class Reader:
         rows = settled(table, dataset.to_table(columns=read, filter=condition))
         return rows.select(names)
 
+    def believed(self, rows: pa.Table) -> pa.Table:
+        """Return the rows of `runs` without those that cannot be true, and warn of these."""
+        wrong = contradictory(rows)
+        count = pc.sum(wrong).as_py()
+        if not count:
+            return rows
+        what = "1 row" if count == 1 else f"{count} rows"
+        self._announce(
+            f"left out {what} of runs of {self.folder.shown!r} that cannot be true: the id is not "
+            "that of the settings, or no run has such a result; mupc check names the files"
+        )
+        return rows.filter(pc.invert(wrong))
+
+    def rescued(self, path: str) -> pa.Table:
+        """Return the rows of a file of `runs` that can be true; none of any other file."""
+        files = [file for file in self.files(TABLES[RUNS]) if file.path == path]
+        rows = self.scan(TABLES[RUNS], [each for each in files if not self._unreadable(each)], {})
+        return rows.filter(pc.invert(contradictory(rows)))
+
     def intact(self, files: list[File]) -> list[File]:
         """Return the files with an intact footer, which are safe to scan."""
         damaged = self._footer_faults(files)
@@ -147,8 +169,8 @@ class Reader:
         self.folder.publish(name, uuid4().hex.encode(), replace=True)
 
     def faults(self, files: Iterable[File]) -> dict[str, str]:
-        """Return the fault of each damaged file by path; every byte is verified."""
-        return self._faults(self._content_fault, list(files))
+        """Return the fault of each damaged file by path; every byte and every run is verified."""
+        return self._faults(self._fault, list(files))
 
     def _reduced(
         self, dataset: ds.FileSystemDataset, condition: pc.Expression, columns: list[str]
@@ -192,13 +214,39 @@ class Reader:
     def _footer_fault(self, file: File) -> str | None:
         return footer_fault(file, lambda last: self.folder.read(file.path, last))
 
-    def _content_fault(self, file: File) -> str | None:
+    def _unreadable(self, file: File) -> str | None:
+        """Return why queries leave a file out; None if they read it."""
+        return self._examined(file)[0]
+
+    def _fault(self, file: File) -> str | None:
+        """Return why queries leave a file out, or rows of it."""
+        fault, rows = self._examined(file)
+        if rows is None or file.table != RUNS:
+            return fault
+        wrong = rows.filter(contradictory(rows))
+        if not wrong.num_rows:
+            return None
+        return (
+            f"{wrong.num_rows} of its {rows.num_rows} rows cannot be true and are left out: the id "
+            "is not that of the settings, or no run has such a result "
+            f"(run {wrong['run_id'][0]})"
+        )
+
+    def _examined(self, file: File) -> tuple[str | None, pa.Table | None]:
+        """Return the fault and the rows of a file, one of which is None; both if it is gone."""
+        table = TABLES[file.table]
         try:
-            return content_fault(file, self.folder.read(file.path))
+            data = self.folder.read(file.path)
+            fault = content_fault(file, data)
+            if fault is not None:
+                return fault, None
+            content = _format().make_fragment(pa.BufferReader(data))
+            rows = ds.FileSystemDataset([content], table.schema, _format()).to_table()
         except FileNotFoundError:
-            return None  # merged and deleted meanwhile
-        except OSError as error:
-            return f"it cannot be read: {because(error)}"
+            return None, None  # merged and deleted meanwhile
+        except (OSError, pa.ArrowException) as error:
+            return f"it cannot be read: {because(error)}", None
+        return None, settled(table, rows)
 
     def _faults(self, examine: Callable[[File], str | None], files: list[File]) -> dict[str, str]:
         with ThreadPoolExecutor(THREADS) as threads:
@@ -207,11 +255,17 @@ class Reader:
 
     def _warn(self, damaged: dict[str, str]) -> None:
         for path, fault in damaged.items():
-            warnings.warn(
-                f"left out {path} of {self.folder.shown!r}, which is damaged: {fault}",
-                DamagedFileWarning,
-                stacklevel=_depth_of_caller(),
-            )
+            self._announce(f"left out {path} of {self.folder.shown!r}, which is damaged: {fault}")
+
+    @staticmethod
+    def _announce(sentence: str) -> None:
+        warnings.warn(sentence, DamagedFileWarning, stacklevel=_depth_of_caller())
+
+
+def _format(**options: bool) -> ds.ParquetFileFormat:
+    """Return Parquet with the checksums of pages verified."""
+    verified = ds.ParquetFragmentScanOptions(page_checksum_verification=True, **options)
+    return ds.ParquetFileFormat(default_fragment_scan_options=verified)
 
 
 def _depth_of_caller() -> int:

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from results.identity import run_id
+from results.storage.proof import SETTINGS
+
 ETAS = [0.5, 0.1, 0.05, 0.01]
 BETAS = [1000, 500, 100, 50, 10, 5, 1, 0.5, 0.1, 0.05, 0.01]
 START = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -68,7 +71,6 @@ def run(
     text = json.dumps([experiment, variant, width, depth, weight_lr, activity_lr, seed, others])
     trained = outcome == "trained"
     row: dict[str, Any] = {
-        "run_id": hashlib.sha256(text.encode()).hexdigest()[:20],
         "experiment": experiment,
         "phase": "tune" if depth == 8 and width == 32 else "transfer",
         "variant": variant,
@@ -99,7 +101,7 @@ def run(
         "optimiser_options": '{"b1": 0.9, "b2": 0.999, "eps": 1e-08}',
         "steps": 200,
         "eval_every": 20,
-        "dataset_digest": "c0ffee" * 10 + "abcd",
+        "dataset_digest": hashlib.sha256(experiment.encode()).hexdigest(),
         "conventions": 1,
         "device": "cpu",
         "host": "node-a",
@@ -113,7 +115,18 @@ def run(
     }
     if outcome in ("diverged", "failed"):
         row["test_accuracy"] = row["layers_learned"] = None
-    return row | others
+    return {"run_id": id_of(row | others)} | row | others
+
+
+def id_of(row: dict[str, Any]) -> str:
+    """Return the id of a run with the settings in its row."""
+    return run_id(
+        {
+            name: row.get(name)
+            for name, column in SETTINGS.items()
+            if column.since == 1 or row.get(name) is not None
+        }
+    )
 
 
 def verdict(word: str = "held", depth: int = 128, **others: Any) -> dict[str, Any]:

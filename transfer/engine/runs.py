@@ -1,6 +1,5 @@
 """One network to train, and its id: the hash of everything that determines the result."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,15 +10,13 @@ import pccore
 from pccore import Lane, NetworkConfig, TrainingConfig
 from pccore.jax_settings import unpinned
 from pccore.theory.probe_registry import PROBES
+from results import identity
 from results.landscape import Cell
 from transfer.spec.activity_lr import spectral_as_yaml
 from transfer.spec.networks import NETWORKS, distinguishing, stacks
 from transfer.spec.variants import LEARNING_RULES
 
 T = TypeVar("T")
-
-ID_LENGTH = 20
-"""Hexadecimal digits of a run id: 80 bits, so that a clash among 10^9 runs has odds below 10^-6."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +39,8 @@ class Run:
 
     @cached_property
     def run_id(self) -> str:
-        """A prefix of the SHA-256 of `determinants`: the same in every experiment."""
-        text = json.dumps(self.determinants, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+        """The hash of `determinants` (`results.identity`): the same in every experiment."""
+        return identity.run_id(self.determinants)
 
     @property
     def cell(self) -> Cell:
