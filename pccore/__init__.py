@@ -57,14 +57,11 @@ from pccore.rules import (
     Unsupervised,
 )
 from pccore.starts import STARTS, ForwardStart, NormalStart, Start
-from pccore.training.config import Lane, SpectralActivityLr, TrainingConfig
+from pccore.training.config import CONVENTIONS, Lane, SpectralActivityLr, TrainingConfig
 from pccore.training.loop import Trained, fit, fit_many, train
 from pccore.training.outcomes import LEARNED, Curve, Outcome, Status
 from pccore.training.probe import Probe, Reading
 from pccore.training.snapshots import Snapshots
-
-CONVENTIONS = 1
-"""Version of the numerics; increased when the same settings would give different results."""
 
 __all__ = [
     "ACTIVATIONS",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jobs.pools.settings import CHECKPOINT_MINUTES
+from transfer.engine.admission import MAX_SECONDS
 
 if TYPE_CHECKING:
     from results import Checkpoints
@@ -49,9 +50,17 @@ class Checkpointer:
     ) -> None:
         self.seconds = 0.0
         self._snapshot: bytes | None = None
-        if checkpoint is not None and len(checkpoint) >= _SECONDS.size:
-            (self.seconds,) = _SECONDS.unpack_from(checkpoint)
-            self._snapshot = checkpoint[_SECONDS.size :]
+        if checkpoint is not None:
+            seconds = _seconds(checkpoint)
+            if seconds is None:
+                warnings.warn(
+                    "training starts from the beginning: the checkpoint does not say how long it "
+                    "took",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            else:
+                self.seconds, self._snapshot = seconds, checkpoint[_SECONDS.size :]
         self._save, self._interval, self._stop = save, interval, stop
         self._started = self._saved = time.monotonic()
 
@@ -72,6 +81,14 @@ class Checkpointer:
             self._saved = time.monotonic()
         if stopping:
             raise Stopped
+
+
+def _seconds(checkpoint: bytes) -> float | None:
+    """Return the seconds at the start of a checkpoint; None if they cannot be true."""
+    if len(checkpoint) < _SECONDS.size:
+        return None
+    (seconds,) = _SECONDS.unpack_from(checkpoint)
+    return seconds if 0 <= seconds <= MAX_SECONDS else None
 
 
 def save_checkpoint(checkpoints: "Checkpoints", group: "Group", checkpoint: bytes) -> None:

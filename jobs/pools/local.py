@@ -23,8 +23,9 @@ from jobs.pools.devices import Device, describe, local_devices, share, training_
 from jobs.pools.layouts import choose_layout
 from jobs.pools.machine import usable_cpus
 from jobs.pools.settings import layout_policy
-from jobs.pools.worker import failed_group, train_group
-from transfer.engine.pool import Group, GroupResult
+from jobs.pools.worker import train_group
+from transfer.engine.admission import fitting
+from transfer.engine.pool import Group, GroupResult, failed_group
 
 if TYPE_CHECKING:
     from results import Checkpoints
@@ -154,10 +155,11 @@ def _work(shared: _Shared, device: jax.Device) -> None:
         while (group := shared.waiting.get()) is not None and not shared.closing.is_set():
             try:
                 checkpointer = _checkpointer(shared, group)
-                result = shared.train(group, on_progress=on_progress, checkpointer=checkpointer)
-            except Stopped:
-                return
-            except Exception as error:
+                answer = shared.train(group, on_progress=on_progress, checkpointer=checkpointer)
+                result = fitting(group, answer)
+            except BaseException as error:  # SystemExit would end the thread, and its groups wait
+                if isinstance(error, Stopped) and shared.closing.is_set():
+                    return
                 result = failed_group(group, one_sentence(error))
             shared.finished.put(result)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ray
 
+from jobs.errors import one_sentence
 from jobs.pools import environment
 from jobs.signals import heeded
 
@@ -82,6 +83,8 @@ class Trainer:
         """
         from jobs.pools.checkpointer import Checkpointer, Stopped
         from jobs.pools.devices import local_devices, training_on
+        from transfer.engine.admission import fitting
+        from transfer.engine.pool import failed_group
 
         def load(name: str, data_dir: str | None) -> "Dataset":
             key = (name, data_dir)
@@ -89,18 +92,18 @@ class Trainer:
                 self._datasets[key] = ray.get(dataset[0])
             return self._datasets[key]
 
-        messages: queue.SimpleQueue[GroupResult | bytes | Exception | None] = queue.SimpleQueue()
+        messages: queue.SimpleQueue[GroupResult | bytes | None] = queue.SimpleQueue()
         start = ray.get(checkpoint[0]) if checkpoint else None
         checkpointer = Checkpointer(start, messages.put, self._checkpoint_seconds, self._stop)
 
         def train() -> None:
             try:
                 with training_on(local_devices()[0]):
-                    messages.put(self._train(group, load=load, checkpointer=checkpointer))
-            except Stopped:
-                messages.put(None)
-            except Exception as error:
-                messages.put(error)
+                    answer = self._train(group, load=load, checkpointer=checkpointer)
+                    messages.put(fitting(group, answer))
+            except BaseException as error:  # SystemExit would end the thread without a message
+                stopped = isinstance(error, Stopped) and self._stop.is_set()
+                messages.put(None if stopped else failed_group(group, one_sentence(error)))
 
         # In a thread of its own, so that this one can send messages meanwhile.
         threading.Thread(target=train, daemon=True).start()
@@ -109,8 +112,6 @@ class Trainer:
                 message = messages.get(timeout=self._heartbeat_seconds)
             except queue.Empty:
                 message = HEARTBEAT
-            if isinstance(message, Exception):
-                raise message
             yield message
             if not isinstance(message, bytes):
                 return

@@ -25,8 +25,8 @@ from jobs.pools.ray_cluster import connect, free, grows_by_itself, room
 from jobs.pools.ray_imports import refuse_hidden_packages
 from jobs.pools.retries import Attempt, PendingGroup, requeue
 from jobs.pools.settings import layout_policy
-from jobs.pools.worker import failed_group, load_dataset, train_group
-from transfer.engine.pool import Group, GroupResult
+from jobs.pools.worker import load_dataset, train_group
+from transfer.engine.pool import Group, GroupResult, failed_group
 
 if TYPE_CHECKING:
     from results import Checkpoints
@@ -347,7 +347,7 @@ class RayPool:
         ray.kill(slot.actor)  # unreachable is not dead: a late result must have nowhere to go
         self._slots[self._slots.index(slot)] = self._start_worker()
 
-    def _record(self, attempt: Attempt, result: GroupResult) -> None:
-        whole = attempt.record(result)
+    def _record(self, attempt: Attempt, answer: object) -> None:
+        whole = attempt.record(answer)
         if whole is not None:
             self._finished.append(whole)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pccore import Outcome
+from transfer.engine.admission import fitting
 from transfer.engine.pool import Group, GroupResult
 
 MAX_DEATHS = 3  # workers that may die with the same lanes before these are halved, or fail
@@ -51,9 +52,9 @@ class Attempt:
         lanes = slice(self.start, self.stop)
         return replace(whole, lanes=whole.lanes[lanes], run_ids=whole.run_ids[lanes])
 
-    def record(self, result: GroupResult) -> GroupResult | None:
-        """Record the attempt's result; return the group's result once it is complete."""
-        pending = self.pending
+    def record(self, answer: object) -> GroupResult | None:
+        """Record what the worker sent as result; return the group's result once it is complete."""
+        pending, result = self.pending, fitting(self.group, answer)
         pending.outcomes[self.start : self.stop] = result.outcomes
         pending.seconds += result.seconds
         pending.started = min(pending.started or result.started, result.started)

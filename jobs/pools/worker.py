@@ -19,7 +19,7 @@ from jobs.pools.compilation import timed_compilation
 from jobs.pools.devices import Device, default_device, describe
 from jobs.pools.layouts import choose_layout
 from pccore.data import Dataset
-from transfer.engine.pool import Group, GroupResult, Worker
+from transfer.engine.pool import Group, GroupResult, Worker, failed_group
 
 Loader = Callable[[str, str | None], Dataset]
 
@@ -66,11 +66,10 @@ def train_group(
         try:
             dataset = load(group.dataset, group.data_dir)
         except Exception as error:  # a worker must survive any damaged file
-            outcomes = [pccore.Outcome.failed(one_sentence(error))] * len(group.lanes)
-        else:
-            layout = choose_layout(group.config, device or describe(default_device()))
-            config = layout.apply(group.config)
-            outcomes = _train_lanes(config, dataset, group.lanes, on_progress, checkpointer)
+            return failed_group(group, one_sentence(error), worker=this_worker())
+        layout = choose_layout(group.config, device or describe(default_device()))
+        config = layout.apply(group.config)
+        outcomes = _train_lanes(config, dataset, group.lanes, on_progress, checkpointer)
     seconds = time.perf_counter() - clock
     return GroupResult(
         group=group,
@@ -79,17 +78,6 @@ def train_group(
         started=started,
         worker=this_worker(),
         compile_seconds=min(compilation.seconds, seconds),
-    )
-
-
-def failed_group(group: Group, cause: str, *, worker: Worker | None = None) -> GroupResult:
-    """Return the result of a group that never trained: every lane failed with `cause`."""
-    return GroupResult(
-        group=group,
-        outcomes=(pccore.Outcome.failed(cause),) * len(group.lanes),
-        seconds=0.0,
-        started=datetime.now(UTC),
-        worker=worker or Worker(device="none", host=socket.gethostname(), pid=os.getpid()),
     )
 
 
@@ -113,7 +101,7 @@ def _train_lanes(
 ) -> list[pccore.Outcome]:
     try:
         return pccore.fit_many(config, dataset, lanes, on_progress=on_progress, snapshots=snapshots)
-    except Exception as error:  # out of memory, a fault in XLA: typed outcomes, never a dead worker
+    except (Exception, SystemExit) as error:  # out of memory, a fault in XLA: never a dead worker
         cause = one_sentence(error)
     # Outside the handler: the error's traceback would keep the failed attempt's arrays alive.
     if len(lanes) == 1:

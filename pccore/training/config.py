@@ -19,6 +19,9 @@ from pccore.validation import (
     require_bounds,
 )
 
+CONVENTIONS = 1
+"""Version of the numerics; increased when the same settings would give different results."""
+
 
 @dataclass(frozen=True)
 class SpectralActivityLr:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import jax
@@ -37,7 +37,7 @@ from pccore.training.programs import (
     shuffle,
     start,
 )
-from pccore.training.snapshots import Pace, Snapshots, decode, encode
+from pccore.training.snapshots import Identity, Pace, Snapshots, decode, encode
 
 
 class Progress(NamedTuple):
@@ -111,9 +111,9 @@ def fit_many(
         on_progress: called with the number of weight updates done at every evaluation; an exception
             raised by it ends the training.
         snapshots: the storage of snapshots of all lanes. A resumed training has the numbers of an
-            uninterrupted one, bit for bit on the same kind of device. The snapshot must be of the
-            same config, data set and lanes. With a snapshot of other shapes, training warns and
-            starts from the beginning.
+            uninterrupted one, bit for bit on the same kind of device. With a snapshot that is not
+            of the same conventions, config, data set and lanes, training warns and starts from the
+            beginning.
 
     Returns:
         One outcome per lane, in order. Numerical failure is an outcome, not an exception.
@@ -161,7 +161,7 @@ def _run(
             if not alive:
                 break
         if snapshots is not None and step < config.steps:
-            snapshots.offer(partial(encode, step, progress))
+            snapshots.offer(partial(encode, step, progress, group.identity))
     return progress.state, _outcomes(group, progress, Chance.of(dataset))
 
 
@@ -170,6 +170,8 @@ class _Group:
     """Lanes that train together, and their data on the device."""
 
     config: TrainingConfig
+    dataset: Dataset
+    lanes: tuple[Lane, ...]
     seeds: UInt[Array, " lanes"]
     rates: Rates
     train: Samples
@@ -183,7 +185,12 @@ class _Group:
             jnp.array([lane.weight_lr for lane in lanes], float),
             jnp.array([lane.activity_lr or 0.0 for lane in lanes], float),
         )
-        return _Group(config, seeds, rates, train, test)
+        return _Group(config, dataset, tuple(lanes), seeds, rates, train, test)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The identity of its snapshots."""
+        return Identity.of(self.config, self.dataset, self.lanes)
 
     @property
     def per_epoch(self) -> int:
@@ -204,7 +211,12 @@ class _Group:
         """Return the shapes of the progress after update `step`, without computing it.
 
         Program by program, as programs with options of the compiler cannot be traced in another.
+
+        Raises:
+            ValueError: no snapshot is taken after this update.
         """
+        if not 0 < step < self.config.steps:
+            raise ValueError(f"it is at update {step} of {self.config.steps}")
         config, evaluations = self.config, step // self.config.interval
         state = start.eval_shape(config, initial_networks.eval_shape(config, self.seeds))
         tests = evaluate.eval_shape(state.network, self.test)
@@ -288,7 +300,7 @@ def _resumed(group: _Group, snapshots: Snapshots | None) -> tuple[int, Progress]
         return None
 
     try:
-        return decode(data, group.shapes)
+        return decode(data, group.shapes, group.identity)
     except ValueError as error:
         warnings.warn(f"training starts from the beginning: {error}", RuntimeWarning, stacklevel=2)
         return None

@@ -1,16 +1,24 @@
 """Snapshots of a running training, from which it resumes with identical numbers."""
 
+import hashlib
 import io
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeVar, runtime_checkable
+from dataclasses import replace
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import PyTree
 
-_MAGIC = b"mupc training 1\n"
+from pccore.data import Dataset
+from pccore.networks.stacked import NetworkConfig
+from pccore.training.config import CONVENTIONS, Lane, TrainingConfig
+
+_MAGIC = b"mupc training 2\n"
+_IDENTITY_BYTES = 1000  # more than the line of any identity has
 _INTERVAL = 0.5  # seconds between offers of a snapshot
 _GROWTH = 8  # largest ratio of the lengths of consecutive stretches
 
@@ -34,6 +42,33 @@ class Snapshots(Protocol):
             take: returns a snapshot of the training in its current state.
         """
         ...
+
+
+class Identity(NamedTuple):
+    """The training that a snapshot is of; each part is a SHA-256 (hex).
+
+    Attributes:
+        configuration: of the conventions and the config, without the layout of its arithmetic,
+            which may change between two workers.
+        data: of the data set (`Dataset.digest`).
+        lanes: of the learning rates and seeds, in order.
+    """
+
+    configuration: str
+    data: str
+    lanes: str
+
+    @classmethod
+    def of(cls, config: TrainingConfig, dataset: Dataset, lanes: Sequence[Lane]) -> "Identity":
+        """Return the identity of a training."""
+        config = replace(config, batch_shards=1)
+        if isinstance(config.network, NetworkConfig):
+            config = replace(config, network=replace(config.network, layers_per_product=0))
+        return cls(_digest((CONVENTIONS, config)), dataset.digest, _digest(tuple(lanes)))
+
+
+def _digest(settings: object) -> str:
+    return hashlib.sha256(repr(settings).encode()).hexdigest()
 
 
 class Pace:
@@ -62,34 +97,49 @@ class Pace:
             self.steps = max(1, min(wanted, _GROWTH * self.steps))
 
 
-def encode(step: int, progress: PyTree) -> bytes:
-    """Serialise a snapshot: the number of weight updates done and all arrays of the training."""
+def encode(step: int, progress: PyTree, identity: Identity | None = None) -> bytes:
+    """Serialise a snapshot: its identity, the number of weight updates done, and all arrays."""
     buffer = io.BytesIO()
-    buffer.write(_MAGIC)
+    buffer.write(_MAGIC + json.dumps(identity).encode() + b"\n")
     np.save(buffer, np.int64(step), allow_pickle=False)
     eqx.tree_serialise_leaves(buffer, progress)
     return buffer.getvalue()
 
 
-def decode(data: bytes, like: Callable[[int], Tree]) -> tuple[int, Tree]:
+def decode(
+    data: bytes, like: Callable[[int], Tree], identity: Identity | None = None
+) -> tuple[int, Tree]:
     """Return the number of updates done and the arrays of a snapshot.
 
     Args:
         data: a result of `encode`.
         like: returns a tree with the structure, shapes and types of the training after a number of
-            updates.
+            updates; raises `ValueError` for a number that it never has.
+        identity: of the training that is to continue.
 
     Raises:
-        ValueError: `data` is not a snapshot of such a training.
+        ValueError: `data` is not a snapshot of this training.
     """
     buffer = io.BytesIO(data)
     if buffer.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("it is not a snapshot of a training")
     try:
+        _require_same(identity, json.loads(buffer.readline(_IDENTITY_BYTES)))
         step = int(np.load(buffer, allow_pickle=False))
         progress = eqx.tree_deserialise_leaves(buffer, like(step))
-    except (RuntimeError, ValueError, TypeError, EOFError, OSError) as error:
+    except Exception as error:  # NumPy and Equinox raise many classes on foreign bytes
         raise ValueError(f"the snapshot is of another training: {error}") from error
     if buffer.read(1):
         raise ValueError("the snapshot is of another training: it is too long")
     return step, progress
+
+
+def _require_same(identity: Identity | None, found: object) -> None:
+    """Raise `ValueError` unless a snapshot's identity is the given one."""
+    wanted = identity if identity is None else list(identity)
+    if found == wanted:
+        return
+    if not isinstance(found, list) or wanted is None or len(found) != len(wanted):
+        raise ValueError("it does not say which")
+    parts = [name for name, a, b in zip(Identity._fields, found, wanted, strict=True) if a != b]
+    raise ValueError(f"its {' and '.join(parts)} differ")

@@ -192,7 +192,8 @@ def test_losses_average_trained_runs_only() -> None:
     assert result.optima["mupc"].cell == Cell(0.1, 10)
     assert result.verdicts[0]["loss"] == pytest.approx(0.1 * 1.01)
     assert result.verdicts[0]["runs_at_chance"] == 3
-    assert result.verdicts[0]["runs_diverged"] == 9 + 1 + 3
+    assert result.verdicts[0]["runs_diverged"] == 9 + 1
+    assert result.verdicts[0]["runs_failed"] == 3  # trained with a loss that is NaN
 
 
 def test_verdict_if_nothing_trains_at_the_tuned_shape() -> None:

@@ -1,7 +1,9 @@
 """The interface of pools, which train groups of runs."""
 
+import os
+import socket
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol, Self
 
 from pccore.training.config import Lane, TrainingConfig
@@ -57,6 +59,17 @@ class GroupResult:
     started: datetime
     worker: Worker
     compile_seconds: float = 0.0
+
+
+def failed_group(group: Group, cause: str, *, worker: Worker | None = None) -> GroupResult:
+    """Return the result of a group without outcomes: every lane failed with `cause`."""
+    return GroupResult(
+        group=group,
+        outcomes=(Outcome.failed(cause),) * len(group.lanes),
+        seconds=0.0,
+        started=datetime.now(UTC),
+        worker=worker or Worker(device="none", host=socket.gethostname(), pid=os.getpid()),
+    )
 
 
 class Pool(Protocol):

@@ -14,6 +14,7 @@ import pandas as pd
 
 from pccore import Outcome, Status, TrainingConfig
 from results.vocabulary import Phase
+from transfer.engine.admission import Submitted
 from transfer.engine.grouping import cut, resumed, trained_together, work
 from transfer.engine.plan import PlannedRuns
 from transfer.engine.pool import Group, GroupResult, Pool
@@ -83,7 +84,8 @@ class Scheduler:
     ) -> None:
         self._claims = claims
         self.name, self.ledger, self.pool, self.data_dir = name, ledger, pool, data_dir
-        known = ledger.runs(["run_id"], dataset_digest=sorted(set(digests)), outcome=FINISHED)
+        self._digests = sorted(set(digests))
+        known = ledger.runs(["run_id"], dataset_digest=self._digests, outcome=FINISHED)
         self._known = set(known["run_id"].to_numpy())  # of every experiment: up to a million ids
         own = ledger.runs(RESULT, arrow=True, experiment=self.name, outcome=FINISHED)
         self._own = {str(row["run_id"]): row for row in _rows(own)}
@@ -95,7 +97,7 @@ class Scheduler:
         self._training: dict[str, Request] = {}  # in a group
         self._elsewhere: dict[str, Request] = {}  # claimed by other drivers
         self._look_after = 0.0  # monotonic seconds
-        self._in_pool: dict[tuple[str, ...], Group] = {}
+        self._in_pool = Submitted()
         self.runs_left: Counter[TrainingConfig] = Counter()  # of the requested ones
         self._order = count()
         self._checkpointed = ledger.checkpoints.groups()
@@ -172,7 +174,7 @@ class Scheduler:
             group = self._claimed(heapq.heappop(self._ready)[1])
             if group is not None:
                 self.pool.submit(group)
-                self._in_pool[group.run_ids] = group
+                self._in_pool.add(group)
 
     def report(self, progress: Progress, remaining: Sequence[PlannedRuns] = ()) -> None:
         """Report how much is done and how much is left.
@@ -185,7 +187,7 @@ class Scheduler:
         runs = self.runs_left.copy()
         for planned in remaining:
             runs[planned.config] += planned.runs - planned.known
-        progress.pending(runs, list(self._in_pool.values()), self.pool.slots)
+        progress.pending(runs, self._in_pool.groups, self.pool.slots)
         progress.sharing(*self.sharing)
 
     def collect(self, progress: Progress) -> None:
@@ -196,8 +198,8 @@ class Scheduler:
         timeout = max(0.0, self._look_after - time.monotonic()) if self._elsewhere else None
         if timeout is not None and not self._in_pool:
             time.sleep(timeout)
-        for result in self.pool.collect(timeout) if self._in_pool else ():
-            del self._in_pool[result.group.run_ids]
+        answers = self.pool.collect(timeout) if self._in_pool else ()
+        for result in self._in_pool.results(answers):
             self._usage.add(result, self.pool.slots)
             progress.trained(result)
             requests = [self._training.pop(run_id) for run_id in result.group.run_ids]
@@ -296,7 +298,9 @@ class Scheduler:
             RESULT, arrow=True, run_id=wanted, experiment=self.name, outcome=FINISHED
         )
         self._own |= {str(row["run_id"]): row for row in _rows(own)}
-        known = self.ledger.runs(["run_id"], run_id=wanted, outcome=FINISHED)
+        known = self.ledger.runs(
+            ["run_id"], run_id=wanted, dataset_digest=self._digests, outcome=FINISHED
+        )
         self._known.update(known["run_id"].to_numpy())
         return self._look_up(wanted)
 
