@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,28 @@ def echo(group: Group, **_: object) -> GroupResult:
 def fails(group: Group, **_: object) -> GroupResult:
     """Raise an error."""
     raise RuntimeError("boom\nand more")
+
+
+def exits(group: Group, **_: object) -> GroupResult:
+    """Raise what Python does not count as an error."""
+    from jobs.pools.checkpointer import Stopped
+
+    raise (SystemExit(3), KeyboardInterrupt(), Stopped("unasked"))[group.lanes[0].seed % 3]
+
+
+def answers_otherwise(group: Group, **_: object) -> Any:
+    """Return what is no result of the group."""
+    whole = echo(group)
+    return {
+        0: None,
+        1: b"",
+        2: "done",
+        3: replace(whole, outcomes=whole.outcomes[1:]),
+        4: replace(whole, outcomes=whole.outcomes * 2),
+        5: replace(whole, group=replace(group, run_ids=group.run_ids[::-1])),
+        6: replace(whole, seconds=float("nan")),
+        7: whole,
+    }[group.lanes[0].seed]
 
 
 def meets_another(group: Group, **_: object) -> GroupResult:

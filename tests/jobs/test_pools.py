@@ -79,6 +79,32 @@ def test_faults_are_failed_outcomes(
         assert "\n" not in str(outcome.cause)
 
 
+@ray_later
+def test_exits_of_a_training_function_are_failed_outcomes(make_pool: MakePool) -> None:
+    """`SystemExit` ends a thread silently, and a group without a result is waited for forever."""
+    pool = make_pool(workers=1, train=trainers.exits)
+    for seed in range(3):
+        pool.submit(group(f"g{seed}", (seed, seed)))
+    causes = {r.group.lanes[0].seed: {o.cause for o in r.outcomes} for r in collect_all(pool, 3)}
+    assert causes == {0: {"SystemExit: 3"}, 1: {"KeyboardInterrupt"}, 2: {"Stopped: unasked"}}
+
+
+@ray_later
+def test_answers_that_are_no_result_are_failed_outcomes(make_pool: MakePool) -> None:
+    pool = make_pool(workers=1, train=trainers.answers_otherwise)
+    groups = {seed: group(f"g{seed}", (seed, seed + 100)) for seed in range(8)}
+    for submitted in groups.values():
+        pool.submit(submitted)
+    for result in collect_all(pool, 8):
+        seed = result.group.lanes[0].seed
+        assert result.group == groups[seed]
+        if seed == 7:
+            assert [facts_of(outcome) for outcome in result.outcomes] == [7, 107]
+        else:
+            assert [o.status for o in result.outcomes] == [pccore.Status.FAILED] * 2
+            assert all("answer of its worker is none" in str(o.cause) for o in result.outcomes)
+
+
 def test_two_workers_run_at_the_same_time(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(workers=2, train=trainers.meets_another)
     for name in ("a", "b"):

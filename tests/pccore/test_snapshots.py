@@ -5,6 +5,7 @@ import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import pccore
 from pccore.theory.probe_registry import ForwardNorms
 from pccore.theory.weight_gradients import WeightGradientNorm
-from pccore.training.snapshots import Pace, decode, encode
+from pccore.training.snapshots import Identity, Pace, decode, encode
 
 DIGITS = pccore.data.load("digits")
 LANES = [pccore.Lane(0.01, 0.5, 0), pccore.Lane(0.02, 0.25, 1), pccore.Lane(1e4, 5.0, 2)]
@@ -129,6 +130,66 @@ def test_warns_about_snapshot_of_other_training() -> None:
         expected = unbroken if data is whole else pccore.fit_many(CONFIG, DIGITS, LANES)
         with pytest.warns(RuntimeWarning, match="training starts from the beginning"):
             assert_same(pccore.fit_many(CONFIG, DIGITS, lanes, snapshots=Breaks(data)), expected)
+
+
+@pytest.mark.usefixtures("every_update")
+@pytest.mark.parametrize(
+    ("data", "lanes", "differ"),
+    [
+        (dataclasses.replace(DIGITS, mean=1.0), LANES, "data differ"),
+        (DIGITS, LANES[::-1], "lanes differ"),
+        (DIGITS, [*LANES[:2], pccore.Lane(0.01, 0.5, 7)], "lanes differ"),
+    ],
+    ids=["data", "order", "seed"],
+)
+def test_refuses_a_snapshot_of_equal_shapes(
+    data: pccore.data.Dataset, lanes: list[pccore.Lane], differ: str
+) -> None:
+    """All arrays would fit: only the identity tells the trainings apart."""
+    watched = Breaks(after=20)
+    with pytest.raises(BrokenError):
+        pccore.fit_many(CONFIG, DIGITS, LANES, snapshots=watched)
+    with pytest.warns(RuntimeWarning, match=f"of another training: its {differ}"):
+        found = pccore.fit_many(CONFIG, data, lanes, snapshots=Breaks(watched.kept[-1]))
+    assert_same(found, pccore.fit_many(CONFIG, data, lanes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"steps": 51}, {"rule": pccore.Backpropagation()}, {"probes": ()}, {"parameterisation": "sp"}],
+    ids=["steps", "rule", "probes", "parameterisation"],
+)
+def test_refuses_a_snapshot_of_another_configuration(changes: dict[str, Any]) -> None:
+    of_network = {name: changes.pop(name) for name in list(changes) if name == "parameterisation"}
+    network = dataclasses.replace(CONFIG.network, **of_network)
+    other = dataclasses.replace(CONFIG, network=network, **changes)
+    tree = {"a": np.zeros(1)}
+    data = encode(3, tree, Identity.of(other, DIGITS, LANES))
+    with pytest.raises(ValueError, match="of another training: its configuration differ"):
+        decode(data, lambda _: tree, Identity.of(CONFIG, DIGITS, LANES))
+    assert decode(data, lambda _: tree, Identity.of(other, DIGITS, LANES))[0] == 3
+
+
+def test_a_snapshot_of_an_earlier_version_starts_again() -> None:
+    data = b"mupc training 1\n" + encode(3, {"a": np.zeros(1)})[16:]
+    with pytest.raises(ValueError, match="not a snapshot"):
+        decode(data, lambda _: {"a": np.zeros(1)}, Identity.of(CONFIG, DIGITS, LANES))
+
+
+def test_the_layout_of_the_arithmetic_is_no_part_of_the_identity() -> None:
+    network = dataclasses.replace(CONFIG.network, layers_per_product=2)
+    config = dataclasses.replace(CONFIG, network=network, batch_shards=2)
+    assert Identity.of(config, DIGITS, LANES) == Identity.of(CONFIG, DIGITS, LANES)
+
+
+@pytest.mark.parametrize("step", [10**15, -50, 0, 50, -(2**63), 2**63 - 1])
+def test_refuses_updates_that_the_training_never_has(step: int) -> None:
+    """In particular without building a list of 10^15 evaluations."""
+    identity = Identity.of(CONFIG, DIGITS, LANES)
+    data = encode(step, {"a": np.zeros(1)}, identity)
+    expected = pccore.fit_many(CONFIG, DIGITS, LANES)
+    with pytest.warns(RuntimeWarning, match=f"it is at update {step} of 50"):
+        assert_same(pccore.fit_many(CONFIG, DIGITS, LANES, snapshots=Breaks(data)), expected)
 
 
 class Evil:

@@ -76,6 +76,41 @@ def test_ledger_returns_runs_and_verdicts_unchanged(tmp_path: Path) -> None:
         assert done[0][column].sort_index().equals(done[1][column].sort_index())
 
 
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"width": 999},
+        {"seed": 77, "experiment": "another"},
+        {"steps": None, "conventions": None},
+        {"dataset_digest": None},
+        {"final_train_loss": float("nan")},
+        {"test_accuracy": 7.0},
+    ],
+    ids=["width", "seed, elsewhere", "no settings", "no data", "loss", "accuracy"],
+)
+def test_trains_a_run_that_a_row_only_claims(tmp_path: Path, lie: dict[str, Any]) -> None:
+    """The row is older than the true one, which counts nevertheless, also for later processes."""
+    experiment = Experiment.from_dict(spec())
+    pool = FormulaPool(lambda *_: 0.5)
+    honest = results.open(tmp_path / "honest", create=True)
+    whole = run(experiment, honest, pool)
+    row = honest.runs().iloc[0].to_dict()
+    forged = {key: value for key, value in row.items() if key != "group"}
+    ledger = results.open(tmp_path / "l", create=True)
+    ledger.append([forged | {"final_train_loss": 1e-6} | lie])
+
+    again = FormulaPool(lambda *_: 0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedFileWarning)
+        resumed = run(experiment, ledger, again)
+        assert sorted(again.trained) == sorted(pool.trained)
+        assert without_time(resumed.verdicts) == without_time(whole.verdicts)
+        nothing = FormulaPool(lambda *_: 0.5)
+        later = run(experiment, ledger, nothing)
+        assert nothing.trained == []
+        assert without_time(later.verdicts) == without_time(whole.verdicts)
+
+
 def test_retrains_only_runs_of_a_quarantined_file(tmp_path: Path) -> None:
     experiment = Experiment.from_dict(spec())
     pool = FormulaPool(lambda *_: 0.5)

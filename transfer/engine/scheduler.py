@@ -85,9 +85,9 @@ class Scheduler:
         self._claims = claims
         self.name, self.ledger, self.pool, self.data_dir = name, ledger, pool, data_dir
         self._digests = sorted(set(digests))
-        known = ledger.runs(["run_id"], dataset_digest=self._digests, outcome=FINISHED)
+        known = self._finished(["run_id"])
         self._known = set(known["run_id"].to_numpy())  # of every experiment: up to a million ids
-        own = ledger.runs(RESULT, arrow=True, experiment=self.name, outcome=FINISHED)
+        own = self._finished(RESULT, arrow=True, experiment=self.name)
         self._own = {str(row["run_id"]): row for row in _rows(own)}
         self._results: dict[str, Row] = {}  # done, by run id
         self._measured: dict[str, Mapping[str, float]] = {}  # done: readings by quantity
@@ -294,13 +294,9 @@ class Scheduler:
     def _recorded_since(self, run_ids: Iterable[str]) -> dict[str, Row]:
         """Return the rows of those runs that the ledger has by now, by id."""
         wanted = sorted(run_ids)
-        own = self.ledger.runs(
-            RESULT, arrow=True, run_id=wanted, experiment=self.name, outcome=FINISHED
-        )
+        own = self._finished(RESULT, arrow=True, run_id=wanted, experiment=self.name)
         self._own |= {str(row["run_id"]): row for row in _rows(own)}
-        known = self.ledger.runs(
-            ["run_id"], run_id=wanted, dataset_digest=self._digests, outcome=FINISHED
-        )
+        known = self._finished(["run_id"], run_id=wanted)
         self._known.update(known["run_id"].to_numpy())
         return self._look_up(wanted)
 
@@ -333,9 +329,16 @@ class Scheduler:
         found = {run_id: self._own[run_id] for run_id in known if run_id in self._own}
         elsewhere = sorted(known - found.keys())
         if elsewhere:
-            rows = self.ledger.runs(arrow=True, run_id=elsewhere, outcome=FINISHED)
+            rows = self._finished(arrow=True, run_id=elsewhere)
             found |= {str(row["run_id"]): row for row in _rows(rows)}
         return found
+
+    def _finished(
+        self, columns: Sequence[str] | None = None, *, arrow: bool = False, **filters: object
+    ) -> pd.DataFrame:
+        """Return finished runs of these data sets; without a digest a row's id proves nothing."""
+        chosen = {"dataset_digest": self._digests, "outcome": FINISHED, **filters}
+        return self.ledger.runs(columns, arrow=arrow, **chosen)
 
     def _look_up_measurements(self, runs: Sequence[Run]) -> None:
         known = self.ledger.measurements(run_id=[run.run_id for run in runs])
