@@ -312,7 +312,9 @@ class Ledger:
         with self._folder.reading():
             faults = self.checkpoints.faults()
             for table in TABLES.values():
-                faults |= self._reader.faults(self._reader.files(table))
+                files = self._reader.files(table)
+                faults |= self._reader.faults(files)
+                faults |= self._reader.contradicted(f for f in files if f.path not in faults)
         return [Damage(path, cause) for path, cause in sorted(faults.items())]
 
     def quarantine(self) -> list[Damage]:
@@ -331,7 +333,7 @@ class Ledger:
         found = [damage for damage in self.check() if damage in first] if first else []
         for damage in found:
             with self._folder.reading():
-                rows = self._reader.rescued(damage.path)
+                rows = self._reader.believable(damage.path)
             self._publish(RUNS, rows)
             self._folder.move(damage.path, f"{QUARANTINE}/{damage.path}")
         return found

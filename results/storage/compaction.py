@@ -35,8 +35,9 @@ def compact(reader: Reader, table: Table) -> int:
     New files are published before their sources are deleted. After a kill in between, rows are
     there twice; queries and the next compaction drop them. A file is deleted only if each of its
     rows, or a row that queries return in its place, is in the files published for it, so concurrent
-    compactions waste work but lose nothing. Damaged files stay where they are, and files of other
-    users in a folder with the sticky bit. If no source can be deleted, the new files are withdrawn.
+    compactions waste work but lose nothing. Damaged files stay where they are, files with runs that
+    cannot be true, and files of other users in a folder with the sticky bit. If no source can be
+    deleted, the new files are withdrawn.
 
     Raises:
         LedgerError: the folder cannot be written to, or a file cannot be deleted.
@@ -75,7 +76,7 @@ def _batches(files: list[File]) -> Iterator[list[File]]:
 
 def _merge(reader: Reader, table: Table, batch: list[File]) -> int:
     """Replace the intact files of `batch` with one; return by how many files there are fewer."""
-    damaged = reader.faults(batch)
+    damaged = reader.faults(batch) | reader.contradicted(batch)
     intact = [
         file for file in batch if file.path not in damaged and reader.folder.removable(file.path)
     ]
@@ -114,7 +115,7 @@ def _rewrite(reader: Reader, table: Table, files: Sequence[File]) -> bool:
 
     The first of the new files has the keys of the first source, so that none grows without bounds.
     """
-    if reader.faults(files):
+    if reader.faults(files) or reader.contradicted(files):
         return False
     try:
         own = condensed(table, reader.scan(table, [files[0]], {}))

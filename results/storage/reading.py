@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from uuid import uuid4
 
@@ -34,6 +34,7 @@ A user who may not replace the file of another has a file with a suffix.
 """
 
 RUNS = "runs"
+EXAMINED_BYTES = 16 * 2**20  # of files whose runs are examined together
 ATTEMPTS = 8
 THREADS = 8
 
@@ -75,10 +76,10 @@ class Reader:
                 rows = self.scan(table, intact, filters or {}, {*columns, *proof})
             except (OSError, pa.ArrowException) as error:
                 problem = error
-                damaged |= self._faults(self._unreadable, files)
+                damaged |= self.faults(files)
             else:
                 self._warn(damaged)
-                rows = self.believed(rows) if proof else rows
+                rows = self._believed(rows) if proof else rows
                 return rows.select([name for name in table.named if name in columns])
         reason = because(problem) if problem else ""
         raise LedgerError(f"cannot read {table.name} of {self.folder.shown!r}: {reason}")
@@ -121,11 +122,14 @@ class Reader:
         Raises:
             OSError, pyarrow.ArrowException: a file is damaged or gone.
         """
+        options = ds.ParquetFragmentScanOptions(
+            page_checksum_verification=True,
+            pre_buffer=not self.folder.local,  # fewer, larger requests; slower on a local disk
+        )
         dataset = ds.FileSystemDataset.from_paths(
             [self.folder.path(file.path) for file in files],
             schema=table.schema,
-            # pre_buffer: fewer, larger requests; slower on a local disk
-            format=_format(pre_buffer=not self.folder.local),
+            format=ds.ParquetFileFormat(default_fragment_scan_options=options),
             filesystem=self.folder.filesystem,
         )
         condition = expression(table, filters)
@@ -139,23 +143,25 @@ class Reader:
         rows = settled(table, dataset.to_table(columns=read, filter=condition))
         return rows.select(names)
 
-    def believed(self, rows: pa.Table) -> pa.Table:
-        """Return the rows of `runs` without those that cannot be true, and warn of these."""
-        wrong = contradictory(rows)
-        count = pc.sum(wrong).as_py()
-        if not count:
-            return rows
-        what = "1 row" if count == 1 else f"{count} rows"
-        self._announce(
-            f"left out {what} of runs of {self.folder.shown!r} that cannot be true: the id is not "
-            "that of the settings, or no run has such a result; mupc check names the files"
-        )
-        return rows.filter(pc.invert(wrong))
+    def contradicted(self, files: Iterable[File]) -> dict[str, str]:
+        """Return by path of each file with runs that cannot be true how many these are."""
+        found: dict[str, str] = {}
+        waiting = [file for file in files if file.table == RUNS]
+        while waiting:
+            sizes = accumulate(file.size for file in waiting)
+            count = max(1, sum(size <= EXAMINED_BYTES for size in sizes))
+            batch, waiting = waiting[:count], waiting[count:]
+            if self._contradiction(batch) is not None:
+                for file in batch:
+                    fault = self._contradiction([file])
+                    found |= {} if fault is None else {file.path: fault}
+        return found
 
-    def rescued(self, path: str) -> pa.Table:
-        """Return the rows of a file of `runs` that can be true; none of any other file."""
+    def believable(self, path: str) -> pa.Table:
+        """Return the runs that can be true in a file with others; none of any other file."""
         files = [file for file in self.files(TABLES[RUNS]) if file.path == path]
-        rows = self.scan(TABLES[RUNS], [each for each in files if not self._unreadable(each)], {})
+        sound = [] if self.faults(files) else [f for f in files if self.contradicted([f])]
+        rows = self.scan(TABLES[RUNS], sound, {})
         return rows.filter(pc.invert(contradictory(rows)))
 
     def intact(self, files: list[File]) -> list[File]:
@@ -169,8 +175,8 @@ class Reader:
         self.folder.publish(name, uuid4().hex.encode(), replace=True)
 
     def faults(self, files: Iterable[File]) -> dict[str, str]:
-        """Return the fault of each damaged file by path; every byte and every run is verified."""
-        return self._faults(self._fault, list(files))
+        """Return the fault of each damaged file by path; every byte is verified."""
+        return self._faults(self._content_fault, list(files))
 
     def _reduced(
         self, dataset: ds.FileSystemDataset, condition: pc.Expression, columns: list[str]
@@ -214,39 +220,40 @@ class Reader:
     def _footer_fault(self, file: File) -> str | None:
         return footer_fault(file, lambda last: self.folder.read(file.path, last))
 
-    def _unreadable(self, file: File) -> str | None:
-        """Return why queries leave a file out; None if they read it."""
-        return self._examined(file)[0]
+    def _content_fault(self, file: File) -> str | None:
+        try:
+            return content_fault(file, self.folder.read(file.path))
+        except FileNotFoundError:
+            return None  # merged and deleted meanwhile
+        except OSError as error:
+            return f"it cannot be read: {because(error)}"
 
-    def _fault(self, file: File) -> str | None:
-        """Return why queries leave a file out, or rows of it."""
-        fault, rows = self._examined(file)
-        if rows is None or file.table != RUNS:
-            return fault
+    def _contradiction(self, files: list[File]) -> str | None:
+        """Return how many runs in the files cannot be true; None if none, or one file is gone."""
+        try:
+            rows = self.scan(TABLES[RUNS], files, {}, NEEDED)
+        except (OSError, pa.ArrowException) as error:  # damaged, or merged meanwhile
+            return None if len(files) == 1 else because(error)
         wrong = rows.filter(contradictory(rows))
         if not wrong.num_rows:
             return None
         return (
             f"{wrong.num_rows} of its {rows.num_rows} rows cannot be true and are left out: the id "
-            "is not that of the settings, or no run has such a result "
-            f"(run {wrong['run_id'][0]})"
+            f"is not that of the settings, or no run has such a result (run {wrong['run_id'][0]})"
         )
 
-    def _examined(self, file: File) -> tuple[str | None, pa.Table | None]:
-        """Return the fault and the rows of a file, one of which is None; both if it is gone."""
-        table = TABLES[file.table]
-        try:
-            data = self.folder.read(file.path)
-            fault = content_fault(file, data)
-            if fault is not None:
-                return fault, None
-            content = _format().make_fragment(pa.BufferReader(data))
-            rows = ds.FileSystemDataset([content], table.schema, _format()).to_table()
-        except FileNotFoundError:
-            return None, None  # merged and deleted meanwhile
-        except (OSError, pa.ArrowException) as error:
-            return f"it cannot be read: {because(error)}", None
-        return None, settled(table, rows)
+    def _believed(self, rows: pa.Table) -> pa.Table:
+        """Return the rows of `runs` without those that cannot be true, and warn of these."""
+        wrong = contradictory(rows)
+        count = pc.sum(wrong).as_py()
+        if not count:
+            return rows
+        what = "1 row" if count == 1 else f"{count} rows"
+        self._announce(
+            f"left out {what} of runs of {self.folder.shown!r} that cannot be true: the id is not "
+            "that of the settings, or no run has such a result; mupc check names the files"
+        )
+        return rows.filter(pc.invert(wrong))
 
     def _faults(self, examine: Callable[[File], str | None], files: list[File]) -> dict[str, str]:
         with ThreadPoolExecutor(THREADS) as threads:
@@ -260,12 +267,6 @@ class Reader:
     @staticmethod
     def _announce(sentence: str) -> None:
         warnings.warn(sentence, DamagedFileWarning, stacklevel=_depth_of_caller())
-
-
-def _format(**options: bool) -> ds.ParquetFileFormat:
-    """Return Parquet with the checksums of pages verified."""
-    verified = ds.ParquetFragmentScanOptions(page_checksum_verification=True, **options)
-    return ds.ParquetFileFormat(default_fragment_scan_options=verified)
 
 
 def _depth_of_caller() -> int:

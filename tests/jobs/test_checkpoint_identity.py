@@ -84,9 +84,7 @@ def test_the_file_of_another_group_in_its_place_is_refused(
     ledger.checkpoints.save([run.run_id for run in OWN], b"")
     [own] = set(folder.iterdir()) - {other}
     other.replace(own)
-    with pytest.warns(
-        DamagedFileWarning, match="of another group of runs; its runs start again"
-    ):
+    with pytest.warns(DamagedFileWarning, match="of another group of runs; its runs start again"):
         assert recorded(ledger) == truth
 
 

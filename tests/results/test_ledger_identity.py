@@ -1,23 +1,19 @@
 """Rows that contradict their run id or cannot be true are left out of queries, named, moved."""
 
-import io
 import json
 import warnings
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_rows import files, later
+from ledger_rows import later
 from synthetic_ledger import id_of, run
 
 import results
 from results import DamagedFileWarning, Ledger
-from results.schema.tables import TABLES, VERSION
-from results.storage.files import TRAILER, File, _digest, footer_size
+from results.schema.tables import TABLES
 from results.storage.proof import SETTINGS, contradictory, ids
 from results.storage.rows import to_arrow
 
@@ -146,26 +142,6 @@ def test_no_change_of_a_setting_keeps_the_id(data: st.DataObject) -> None:
     changed = row | {name: value}
     [wrong] = contradictory(to_arrow(RUNS, [changed])).to_pylist()
     assert wrong == (value != row.get(name))
-
-
-def test_check_and_queries_agree_on_a_file_of_another_schema(
-    ledger: Ledger, tmp_path: Path
-) -> None:
-    """Its name has the digests of its bytes, but lists are in the place of texts."""
-    ledger.append([run()])
-    lists = pa.array([[1]])
-    sink = io.BytesIO()
-    pq.write_table(pa.table({"run_id": lists, "width": lists}), sink, write_page_checksum=True)
-    data = sink.getvalue()
-    content, footer = _digest(data), _digest(data[-footer_size(data[-TRAILER:]) :])
-    file = File("runs", f"v{VERSION}-{'0' * 16}-{footer}-{content}.parquet", VERSION, "", "")
-    (tmp_path / "l" / file.path).write_bytes(data)
-    [damage] = ledger.check()
-    assert damage.path == file.path
-    with pytest.warns(DamagedFileWarning, match="which is damaged"):
-        assert len(ledger.runs()) == 1
-    assert [moved.path for moved in ledger.quarantine()] == [file.path]
-    assert len(files(tmp_path / "l")) == 1
 
 
 def test_check_names_checkpoints_that_nobody_continues_from(ledger: Ledger, tmp_path: Path) -> None:
