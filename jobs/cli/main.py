@@ -152,7 +152,8 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Verify the checksums of all files of a ledger; exit with status 1 if one is damaged."""
+    """Verify the checksums of all files of a ledger, the ids of all runs and the checkpoints; exit
+    with status 1 if one is wrong."""
     from jobs.cli.queries import check_ledger
 
     raise typer.Exit(check_ledger(ledger, quarantine=quarantine, as_json=as_json))
