@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from results.storage.proof import contradictory
 from results.storage.rows import to_arrow
 from transfer import Cell, Experiment, run
 from transfer.engine.pool import Group, GroupResult, Worker
+
+T = TypeVar("T")
 
 STEPS = 10
 EXPERIMENT = Experiment.from_dict(
@@ -56,6 +60,14 @@ class Checked(MemoryLedger):
     def append_measurements(self, rows: list[dict[str, Any]]) -> None:
         to_arrow(TABLES["measurements"], rows)
         super().append_measurements(rows)
+
+
+def altered(thing: T, **changes: Any) -> T:
+    """Return a copy with changed attributes, made without the constructor, as unpickling does."""
+    copied = copy(thing)
+    for name, value in changes.items():
+        object.__setattr__(copied, name, value)
+    return copied
 
 
 Spoils = Callable[[GroupResult], object]
@@ -110,30 +122,30 @@ def failed_after(spoils: Spoils) -> list[dict[str, Any]]:
 
 
 def with_curve(**changes: Any) -> Callable[[Outcome], Outcome]:
-    return lambda outcome: replace(outcome, curve=replace(outcome.curve, **changes))
+    return lambda outcome: altered(outcome, curve=altered(outcome.curve, **changes))
 
 
 NAN, INF = math.nan, math.inf
 IMPOSSIBLE: dict[str, tuple[Callable[[Outcome], Any], str]] = {
     **{
-        f"loss {loss}": (lambda o, loss=loss: replace(o, final_train_loss=loss), "final_train_loss")
+        f"loss {loss}": (lambda o, loss=loss: altered(o, final_train_loss=loss), "final_train_loss")
         for loss in (NAN, None, INF, -INF, -5, "0.1", True, 10**400, np.float32(NAN))
     },
     **{
-        f"accuracy {share}": (lambda o, share=share: replace(o, test_accuracy=share), "accuracy")
+        f"accuracy {share}": (lambda o, share=share: altered(o, test_accuracy=share), "accuracy")
         for share in (7, -0.1, NAN, INF, "1")
     },
-    "smallest loss": (lambda o: replace(o, min_train_loss=-1.0), "min_train_loss"),
-    "test loss": (lambda o: replace(o, test_loss=NAN), "test_loss"),
-    "status of another type": (lambda o: replace(o, status="trained"), "status"),
-    "no status": (lambda o: replace(o, status=None), "status"),
-    "steps -50": (lambda o: replace(o, steps=-50), "steps"),
-    "steps 10^15": (lambda o: replace(o, steps=10**15), "steps"),
-    "steps of another type": (lambda o: replace(o, steps=10.0), "steps"),
-    "trained and diverged": (lambda o: replace(o, diverged_step=3), "diverged_step"),
-    "cause of another type": (lambda o: replace(o, cause=b"no"), "cause"),
-    "cause that cannot be stored": (lambda o: replace(o, cause="\ud800"), "cause"),
-    "endless cause": (lambda o: replace(o, cause="x" * 10**6), "cause"),
+    "smallest loss": (lambda o: altered(o, min_train_loss=-1.0), "min_train_loss"),
+    "test loss": (lambda o: altered(o, test_loss=NAN), "test_loss"),
+    "status of another type": (lambda o: altered(o, status="trained"), "status"),
+    "no status": (lambda o: altered(o, status=None), "status"),
+    "steps -50": (lambda o: altered(o, steps=-50), "steps"),
+    "steps 10^15": (lambda o: altered(o, steps=10**15), "steps"),
+    "steps of another type": (lambda o: altered(o, steps=10.0), "steps"),
+    "trained and diverged": (lambda o: altered(o, diverged_step=3), "diverged_step"),
+    "cause of another type": (lambda o: altered(o, cause=b"no"), "cause"),
+    "cause that cannot be stored": (lambda o: altered(o, cause="\ud800"), "cause"),
+    "endless cause": (lambda o: altered(o, cause="x" * 10**6), "cause"),
     "longer curve": (with_curve(step=np.arange(3)), "lengths"),
     "shorter curve": (with_curve(test_loss=np.ones(1)), "lengths"),
     "curve with NaN": (with_curve(train_loss=np.array([NAN, 1.0])), "train_loss of its curve"),
@@ -145,13 +157,13 @@ IMPOSSIBLE: dict[str, tuple[Callable[[Outcome], Any], str]] = {
     "curve of lists": (with_curve(step=[5, 10]), "vectors"),
     "curve of objects": (with_curve(step=np.array([5, 10], object)), "vectors"),
     "curve in a matrix": (with_curve(train_loss=np.ones((2, 1))), "vectors"),
-    "no curve": (lambda o: replace(o, curve=None), "curve"),
-    "changes below zero": (lambda o: replace(o, layer_changes=np.array([-1.0])), "layer_changes"),
-    "changes in a list": (lambda o: replace(o, layer_changes=[1.0]), "layer_changes"),
-    "readings in a list": (lambda o: replace(o, readings=[]), "readings"),
-    "reading of a text": (lambda o: replace(o, readings=(Reading(1, "q", "1", "s"),)), "reading"),
-    "reading of nothing": (lambda o: replace(o, readings=(None,)), "reading"),
-    "reading at no step": (lambda o: replace(o, readings=(Reading(-1, "q", 1.0, "s"),)), "reading"),
+    "no curve": (lambda o: altered(o, curve=None), "curve"),
+    "changes below zero": (lambda o: altered(o, layer_changes=np.array([-1.0])), "layer_changes"),
+    "changes in a list": (lambda o: altered(o, layer_changes=[1.0]), "layer_changes"),
+    "readings in a list": (lambda o: altered(o, readings=[]), "readings"),
+    "reading of a text": (lambda o: altered(o, readings=(Reading(1, "q", "1", "s"),)), "reading"),
+    "reading of nothing": (lambda o: altered(o, readings=(None,)), "reading"),
+    "reading at no step": (lambda o: altered(o, readings=(Reading(-1, "q", 1.0, "s"),)), "reading"),
     "nothing": (lambda o: None, "None"),
     "a number": (lambda o: 0.5, "0.5"),
     "a mapping": (lambda o: {"status": "trained"}, "dict"),
@@ -246,23 +258,29 @@ NUMBERS = st.none() | st.floats() | st.integers() | st.booleans() | st.text(max_
 VECTORS = st.lists(st.floats(width=32), max_size=3).map(lambda v: np.array(v, np.float32))
 ANYTHING = NUMBERS | VECTORS | st.binary(max_size=3) | st.lists(NUMBERS, max_size=2)
 CURVES = st.builds(
-    Curve,
-    st.lists(st.integers(-1, 12), max_size=3).map(lambda v: np.array(v, np.int64)) | ANYTHING,
-    *[VECTORS | ANYTHING] * 3,
+    partial(altered, Curve()),
+    step=st.lists(st.integers(-1, 12), max_size=3).map(lambda v: np.array(v, np.int64)) | ANYTHING,
+    train_loss=VECTORS | ANYTHING,
+    test_loss=VECTORS | ANYTHING,
+    test_accuracy=VECTORS | ANYTHING,
 )
 READINGS = st.builds(
     Reading, st.integers(-1, 12) | NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.integers(0, 3) | NUMBERS
 )
+LOSSES = st.floats(0, 2) | ANYTHING
 OUTCOMES = st.builds(
-    Outcome,
-    st.sampled_from(list(Status)) | ANYTHING,
-    *[st.floats(0, 2) | ANYTHING] * 4,
-    st.integers(-1, 12) | ANYTHING,
-    st.integers(-1, 12) | ANYTHING,
-    NUMBERS,
-    CURVES | ANYTHING,
-    VECTORS | ANYTHING,
-    st.lists(READINGS, max_size=2).map(tuple) | ANYTHING,
+    partial(altered, Outcome(Status.TRAINED)),
+    status=st.sampled_from(list(Status)) | ANYTHING,
+    final_train_loss=LOSSES,
+    min_train_loss=LOSSES,
+    test_loss=LOSSES,
+    test_accuracy=LOSSES,
+    steps=st.integers(-1, 12) | ANYTHING,
+    diverged_step=st.integers(-1, 12) | ANYTHING,
+    cause=NUMBERS,
+    curve=CURVES | ANYTHING,
+    layer_changes=VECTORS | ANYTHING,
+    readings=st.lists(READINGS, max_size=2).map(tuple) | ANYTHING,
 )
 TIMES = st.datetimes(timezones=st.none() | st.timezones()) | NUMBERS
 WORKERS = st.builds(Worker, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
