@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from results.untrusted import printable
+
 
 class LedgerError(ValueError):
     """An invalid folder, row, filter or name; the message is one sentence."""
@@ -23,4 +25,4 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> LedgerError:
 def because(error: BaseException) -> str:
     """Return the message of an error on one line."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(reason).strip().splitlines()[0].rstrip(".")
+    return printable(str(reason).strip().splitlines()[0].rstrip("."))

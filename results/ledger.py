@@ -304,16 +304,18 @@ class Ledger:
             return sum(compact(self._reader, table) for table in TABLES.values())
 
     def check(self) -> list[Damage]:
-        """Verify the checksum of every file and the id of every run; return the files at fault.
+        """Verify every file, and the id of every run; return the files at fault.
 
         They are the files that queries leave out, in whole or in the rows that cannot be true, and
-        the checkpoints that no group continues from.
+        the checkpoints that no group continues from. Every byte is compared and every row read.
         """
         with self._folder.reading():
             faults = self.checkpoints.faults()
             for table in TABLES.values():
                 files = self._reader.files(table)
                 faults |= self._reader.faults(files)
+                intact = [file for file in files if file.path not in faults]
+                faults |= self._reader.unreadable(table, intact)
                 faults |= self._reader.contradicted(f for f in files if f.path not in faults)
         return [Damage(path, cause) for path, cause in sorted(faults.items())]
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from results.untrusted import printable
 from results.vocabulary import RATE_NAMES, SHALLOW, SIZE_SYMBOLS, SIZES, ZERO_SHOT, VerdictLabel
 
 Row = Mapping[str, Any]
@@ -40,9 +42,23 @@ def screen(*, stderr: bool = False) -> Console:
     return console if console.is_terminal else Screen(stderr=stderr, width=LOG_WIDTH)
 
 
-def plain_table(names: Sequence[str], text: Sequence[str] = (), gap: int = 2) -> Table:
+class PlainTable(Table):
+    """A table whose texts are shown as they are: no markup, and control characters escaped."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row of texts, or of `rich.text.Text` with styles of our own."""
+        shown = (Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*shown, **options)
+
+    def add_column(self, header: Any = "", *args: Any, **options: Any) -> None:
+        """Add a column."""
+        shown = Text(printable(header)) if isinstance(header, str) else header
+        super().add_column(shown, *args, **options)
+
+
+def plain_table(names: Sequence[str], text: Sequence[str] = (), gap: int = 2) -> PlainTable:
     """Return an empty table with right-aligned columns, left-aligned for the names in `text`."""
-    table = Table(box=None, padding=(0, gap, 0, 0), header_style="bold underline")
+    table = PlainTable(box=None, padding=(0, gap, 0, 0), header_style="bold underline")
     for name in names:
         table.add_column(name, justify="left" if name in text else "right")
     return table
@@ -91,9 +107,11 @@ def _regret(row: Row, intervals: bool) -> tuple[str, ...]:
     return (number(row["regret"], 2),)
 
 
-def _verdict(row: Row) -> str:
-    label = f"[{STYLES.get(row['verdict'], '')}]{row['verdict']}[/]"
-    return f"{label}, [red]{SHALLOW}[/]" if row.get("shallow") is True else label
+def _verdict(row: Row) -> Text:
+    label = Text(printable(row["verdict"]), STYLES.get(row["verdict"], ""))
+    if row.get("shallow") is not True:
+        return label
+    return Text.assemble(label, ", ", (SHALLOW, "red"))
 
 
 def accuracy_table(rows: Sequence[Row]) -> Table:
@@ -175,7 +193,10 @@ def excess(row: Row) -> str:
 
 
 def _percent(regret: float) -> str:
-    return f"{100 * math.expm1(regret):.3g}"
+    try:
+        return f"{100 * math.expm1(regret):.3g}"
+    except OverflowError:
+        return "inf"
 
 
 def _arm(row: Row, rows: Sequence[Row]) -> str:

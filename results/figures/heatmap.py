@@ -8,6 +8,7 @@ dotted regions. A tile with colour and pattern is a cell where only some seeds t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from results.figures import marks, style
@@ -49,6 +50,8 @@ def draw(panels: Sequence[Panel]) -> Figure:
     import pandas as pd
     from matplotlib.colors import LogNorm
 
+    # Cells without an activity learning rate have no place beside those that have one.
+    panels = [replace(p, cells=p.cells[p.cells["activity_lr"].notna()]) for p in panels]
     cells = pd.concat([p.cells for p in panels])
     grid = is_grid(cells)
     fullest = max((p.cells for p in panels), key=len) if grid else cells

@@ -27,14 +27,16 @@ def plot_landscape(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         ax: Matplotlib's axes to draw on; by default the current ones of pyplot.
 
     Returns:
-        The axes.
+        The axes. Rates that have no place on a log axis (zero, negative, infinite) are left out,
+        with a warning.
 
     Raises:
-        ValueError: `table` has no rows or no columns.
+        ValueError: `table` has no rows or no columns, or none with rates that can be drawn.
     """
     import numpy as np
     from matplotlib.colors import LogNorm
 
+    table = _drawable(table)
     if table.empty:
         raise ValueError("the landscape is empty")
     if ax is None:
@@ -67,3 +69,19 @@ def plot_landscape(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         marks.put(ax, "optimum", etas[column], betas[row], clip_on=False)
     ax.figure.colorbar(mesh, ax=ax, label=text)
     return ax
+
+
+def _drawable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table without rates that cannot be drawn, of which it warns."""
+    import warnings
+
+    etas = [eta for eta in table.columns if style.is_drawable(float(eta))]
+    betas = [beta for beta in table.index if beta != beta or style.is_drawable(float(beta))]
+    kept = table.loc[betas, etas]
+    if kept.shape != table.shape:
+        warnings.warn(
+            "learning rates that are zero, negative, infinite or too extreme are not drawn",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return kept

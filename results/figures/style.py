@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
 from typing import TYPE_CHECKING, Any
 
+from results.untrusted import printable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PIXELS_PER_INCH = 160  # of the PNG; an inch is 100 CSS pixels on the page
+MOST_INCHES = 400.0  # a PNG has at most 2^16 pixels a side
+MOST_LETTERS = 64  # of a name in a figure
+RATE_RANGE = (1e-30, 1e30)  # learning rates that are drawn
 CMAP = "viridis"
 INK, FAINT = "#1a1a1a", "#6b6b6b"
 REGIONS = {  # face colour and hatch; the hatch alone distinguishes them
@@ -82,7 +87,8 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    size = min(width, MOST_INCHES), min(height, MOST_INCHES)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -97,9 +103,15 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def is_drawable(rate: float) -> bool:
+    """Return whether a learning rate has a place on the log axes of the figures."""
+    return RATE_RANGE[0] <= rate <= RATE_RANGE[1]
+
+
 def label(variant: str) -> str:
     """Return the display name of a variant: "μPC" for "mupc"."""
-    return VARIANT_LABELS.get(variant, variant)
+    shown = VARIANT_LABELS.get(variant) or printable(variant)
+    return shown if len(shown) <= MOST_LETTERS else f"{shown[: MOST_LETTERS - 1]}…"
 
 
 def rank(variant: str) -> tuple[int, str]:

@@ -42,7 +42,7 @@ def judged_ids(text: str | None) -> list[str]:
     """Return the ids in the column `run_ids` of a verdict; none where they were not recorded."""
     try:
         ids = json.loads(text or "[]")
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     return [str(run_id) for run_id in ids] if isinstance(ids, list) else []
 
@@ -97,9 +97,9 @@ def _variants(verdicts: pd.DataFrame) -> set[str]:
     for text in verdicts["spec"].dropna().unique():
         try:
             variants = json.loads(text).get("variants", ())
-        except (ValueError, AttributeError):
-            continue
-        names |= {str(v["name"] if isinstance(v, dict) else v) for v in variants}
+            names |= {str(v["name"] if isinstance(v, dict) else v) for v in variants}
+        except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
+            continue  # not what the ledger writes
     return names
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from results.errors import because
 from results.storage.permissions import may_replace, try_folder
@@ -295,14 +296,18 @@ def _refusal(out: Path, reason: str) -> ReportError:
 
 
 def _publish(out: Path, images: dict[str, bytes], html: bytes) -> None:
-    """Write all files under hidden names, then rename them: figures first, the page last."""
+    """Write all files under hidden names, then rename them: figures first, the page last.
+
+    Names that nobody can foresee and files that must be new: a link in their place is not followed.
+    """
     files = {**images, PAGE: html}
-    hidden = {name: out / f".{name}.part" for name in files}
+    hidden = {name: out / f".{name}.{uuid4().hex[:8]}.part" for name in files}
     made = [place for place in (out, *out.parents) if not place.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            hidden[name].write_bytes(content)
+            with hidden[name].open("xb") as file:
+                file.write(content)
         for name in files:
             hidden[name].replace(out / name)
     except OSError as error:

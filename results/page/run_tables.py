@@ -187,7 +187,7 @@ def _optimiser(runs: pd.DataFrame) -> str:
     for text in _distinct(runs["optimiser_options"]):
         try:
             options |= json.loads(text)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return f"{names} ({text})"
     listed = ", ".join(f"{key} = {value}" for key, value in options.items())
     return f"{names} ({listed})" if listed else names

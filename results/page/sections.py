@@ -19,6 +19,7 @@ from results.figures.cells import (
 )
 from results.figures.panels import at_transferred, tuned_shape
 from results.figures.style import rank
+from results.page.drawable import drawable
 from results.page.newest import judged_ids, newest_runs, order, split_verdicts
 from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS, VERDICTS, Column
 from results.shapes import Shape
@@ -41,6 +42,8 @@ SETTINGS = (
 """Columns that are constant within a section, besides experiment, data set and activation."""
 
 UNKNOWN = "unknown"
+SHOWN_TIMES = ("1970-01-01T00:00Z", "2200-01-01T00:00Z")
+"""Times beyond these are shown as the nearest of them."""
 
 Key = tuple[object, ...]
 """Data set, activation and the values of `SETTINGS`."""
@@ -62,6 +65,8 @@ class Section:
         measured: quantities of fitted laws; numbers as float64.
         superseded: number of runs left out, which are of older specs.
         differs: settings, by column, that differ from other sections of the experiment.
+        left_out: number of runs and verdicts of the experiment that have no place in a figure.
+        blank: number of values of the experiment that are too extreme to show.
     """
 
     experiment: str
@@ -75,6 +80,8 @@ class Section:
     measured: pd.DataFrame
     superseded: int
     differs: dict[str, str]
+    left_out: int = 0
+    blank: int = 0
 
     @property
     def variants(self) -> list[str]:
@@ -109,6 +116,8 @@ def collect(ledger: Ledger, experiment: str | None) -> list[Section]:
     if found:
         return found
     names = ledger.experiments()
+    if experiment in names or (experiment is None and names):
+        raise LedgerError("the ledger holds no run and no verdict that can be drawn")
     if experiment is None or not names:
         raise LedgerError("the ledger holds no runs and no verdicts to report")
     raise unknown("experiment", experiment, names)
@@ -120,11 +129,17 @@ def _sections(ledger: Ledger, experiment: str) -> list[Section]:
 
     runs = settle(_typed(ledger.runs(experiment=experiment), RUNS))
     runs = runs.dropna(
-        subset=["variant", "width", "depth", "weight_lr"]
+        subset=["variant", "width", "depth", "weight_lr", "phase"]
     )  # the others belong to no cell
+    runs, runs_out, blank = drawable(runs, ("width", "depth", *RATES))
     verdicts = _typed(ledger.verdicts(latest=False, experiment=experiment), VERDICTS)
+    verdicts = verdicts.dropna(subset=["variant", "width", "depth", "verdict"])
+    verdicts, verdicts_out, blank_verdicts = drawable(verdicts, ("width", "depth"))
+    tuned = verdicts[["tune_width", "tune_depth"]]
+    verdicts[tuned.columns] = tuned.where(tuned.notna().all(axis=1))
     measured = ledger.measurements(experiment=experiment, quantity=list(MEASURED))
-    laws = _typed(measured, MEASUREMENTS)
+    laws = _typed(measured, MEASUREMENTS).dropna(subset=["variant", "width", "depth"])
+    laws, _, _ = drawable(laws, ("width", "depth"))
     groups = _groups(runs, verdicts)
     owners = np.array([_owner(row, groups) for row in records(verdicts)], dtype=int)
     keys = [key for key, _ in groups]
@@ -147,6 +162,8 @@ def _sections(ledger: Ledger, experiment: str) -> list[Section]:
             measured=_laws(laws, key, kept, several=len(kept) < len(some)),
             superseded=len(some) - len(kept),
             differs=_differences(key, keys),
+            left_out=runs_out + verdicts_out,
+            blank=blank + blank_verdicts,
         )
         sections.append(section)
     return sections
@@ -247,7 +264,8 @@ def _details(
 ) -> pd.DataFrame:
     """Return the rows of a query of the ledger, of its curves or layers, for some runs."""
     ids = [str(run_id) for run_id in moved["run_id"]]
-    return _typed(query(run_id=ids) if ids else moved.iloc[:0], columns)
+    found = _typed(query(run_id=ids) if ids else moved.iloc[:0], columns)
+    return drawable(found, ("step", "layer"))[0]
 
 
 def _typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
@@ -264,5 +282,8 @@ def _typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
         if column.numeric:
             typed[column.name] = pd.to_numeric(values, errors="coerce").astype("float64")
         else:
+            if pd.api.types.is_datetime64_any_dtype(values):
+                first, last = map(pd.Timestamp, SHOWN_TIMES)
+                values = values.mask(values.lt(first), first).mask(values.gt(last), last)
             typed[column.name] = values.astype(object).where(values.notna(), column.absent)
     return pd.DataFrame(typed).reset_index(drop=True)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from results.errors import DamagedFileWarning, LedgerError, because
 from results.storage.folder import Folder
+from results.storage.limits import CHECKPOINT_BYTES, RECORD_BYTES
 
 FOLDER = "checkpoints"
 _SUFFIX = ".checkpoint"
@@ -82,10 +83,10 @@ class Checkpoints:
         """
         name = _name(run_ids)
         try:
-            data = self._folder.read(f"{FOLDER}/{name}")
+            data = self._folder.read(f"{FOLDER}/{name}", most=CHECKPOINT_BYTES)
         except FileNotFoundError:
             return None
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, MemoryError) as error:
             _warn(name, f"it cannot be read: {because(error)}")
             return None
         self._present.add(name)
@@ -124,12 +125,12 @@ class Checkpoints:
         return sorted(info.base_name for info in entries if _NAME.fullmatch(info.base_name))
 
     def _header(self, name: str) -> Header | None:
-        path = self._folder.path(f"{FOLDER}/{name}")
+        line = b""
         try:
-            with self._folder.filesystem.open_input_stream(path) as source:
-                line = b""
-                while b"\n" not in line and (more := source.read(4096)):
-                    line += more
+            for piece in self._folder.pieces(f"{FOLDER}/{name}", most=CHECKPOINT_BYTES):
+                line += piece
+                if b"\n" in piece or len(line) > RECORD_BYTES:
+                    break
         except (OSError, pa.ArrowException):  # removed meanwhile, or unreadable
             return None
         return _parsed(line.partition(b"\n")[0])

@@ -32,6 +32,8 @@ import pyarrow as pa
 
 from results.errors import LedgerError
 from results.storage.folder import Folder
+from results.storage.limits import RECORD_BYTES
+from results.storage.regular import UnfitFileError
 
 FOLDER = "claims"
 HEARTBEAT_SECONDS = 10.0
@@ -176,10 +178,11 @@ class Claims:
     def _read(self, name: str) -> Register | None:
         """Return a register; None if it is gone or no register."""
         try:
-            content = json.loads(self._folder.read(self._path(name)))
-            return Register(**{**content, "runs": tuple(content["runs"])})
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            content = json.loads(self._folder.read(self._path(name), most=RECORD_BYTES))
+            register = Register(**{**content, "runs": tuple(content["runs"])})
+        except (FileNotFoundError, UnfitFileError, ValueError, TypeError, KeyError, RecursionError):
             return None
+        return register if _is_whole(register) else None
 
     def _alive(self, name: str, register: Register) -> bool:
         if _is_gone(register):
@@ -257,6 +260,17 @@ def _seconds_since_boot() -> float:
     """Return seconds that, where the system counts them, include those in which it slept."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
+
+
+def _is_whole(register: Register) -> bool:
+    """Return whether the fields of a register that was read have the right types."""
+    texts = (register.about, register.host, register.machine, *register.runs)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(type(number) is int for number in (register.pid, register.beat))
+        and isinstance(register.ended, bool)
+        and 0 < register.pid < 2**31
+    )
 
 
 def _is_gone(register: Register) -> bool:

@@ -19,6 +19,9 @@ TIMES = {"runs": ("recorded", "started"), "verdicts": ("created",), "measurement
 """The columns that order rows, by table: the first that is not null."""
 
 TICK = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST = datetime(9000, 1, 1, tzinfo=UTC)
+"""A row from here on does not count: no later time could be written after it."""
 
 
 class Clock:
@@ -43,9 +46,12 @@ class Clock:
     def saw(self, table: Table, files: Iterable[File], rows: pa.Table) -> None:
         """Take the rows of files into account, which then need not be read."""
         self._seen.update(file.name for file in files)
-        newest = pc.max(times(table, rows)).as_py() if table.name in TIMES else None
-        if newest is not None:
-            self._latest = max(self._latest, newest.astimezone(UTC))
+        if table.name not in TIMES:
+            return
+        found = pc.cast(times(table, rows), pa.int64())
+        microseconds = pc.max(found.filter(pc.less(found, (LAST - EPOCH) // TICK))).as_py()
+        if microseconds is not None:
+            self._latest = max(self._latest, EPOCH + max(microseconds, 0) * TICK)
 
     def _look(self, table: Table) -> None:
         """Read the times in the files that were not seen before."""

@@ -86,6 +86,11 @@ def _merge(reader: Reader, table: Table, batch: list[File]) -> int:
         rows = reader.scan(table, intact, {})
     except FileNotFoundError:  # another process is merging them
         return 0
+    except (OSError, pa.ArrowException):
+        unreadable = reader.unreadable(table, intact)
+        if not unreadable:
+            raise
+        return _merge(reader, table, [file for file in intact if file.path not in unreadable])
     _publish(reader, table, intact, [condensed(table, rows)])
     return len(intact) - 1
 

@@ -8,15 +8,24 @@ verified before the footer is used, and a digest of the whole content, for `Ledg
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from results.schema.tables import VERSION, Table
+from results.errors import LedgerError, because
+from results.schema.tables import TABLES, VERSION, Table
+from results.storage.limits import (
+    FILE_BYTES,
+    FOOTER_BYTES,
+    declared_fault,
+    decoded_fault,
+    texts_fit,
+)
 
 MAGIC = b"PAR1"
 TRAILER = 8
@@ -79,25 +88,46 @@ def encode(table: Table, rows: pa.Table) -> tuple[File, bytes]:
 
     The metadata of the file holds the table, the schema version, and the unit and description of
     each column as JSON. Arrow's own schema would double the size of a small file.
+
+    Raises:
+        LedgerError: the rows exceed the bounds of `results.storage.limits`.
     """
+    data = _parquet(table, rows, small=rows.num_rows >= LARGE)
+    fault = _readers_fault(table, rows, data)
+    if fault is not None:  # as of many rows that are all alike
+        data = _parquet(table, rows, small=False)
+        fault = _readers_fault(table, rows, data)
+    if fault is not None:
+        raise LedgerError(f"too many rows of {table.name} at once ({fault}): append them in parts")
+    footer = _digest(data[-footer_size(data[-TRAILER:]) :])
+    content = _digest(data)
+    name = f"v{VERSION}-{uuid4().hex[:16]}-{footer}-{content}.parquet"
+    return File(table.name, name, VERSION, footer, content), data
+
+
+def _parquet(table: Table, rows: pa.Table, *, small: bool) -> bytes:
+    """Return the rows in Parquet, with compression and dictionaries if it shall be `small`."""
     sink = io.BytesIO()
-    large = rows.num_rows >= LARGE
     with pq.ParquetWriter(
         sink,
         table.schema,
-        compression="zstd" if large else "none",
-        use_dictionary=large,
+        compression="zstd" if small else "none",
+        use_dictionary=small,
         write_statistics=table.skippable,
         write_page_checksum=True,
         store_schema=False,
     ) as writer:
         writer.write_table(rows, row_group_size=max(1, CELLS_PER_GROUP // rows.num_columns))
         writer.add_key_value_metadata(_metadata(table))
-    data = sink.getvalue()
-    footer = _digest(data[-footer_size(data[-TRAILER:]) :])
-    content = _digest(data)
-    name = f"v{VERSION}-{uuid4().hex[:16]}-{footer}-{content}.parquet"
-    return File(table.name, name, VERSION, footer, content), data
+    return sink.getvalue()
+
+
+def _readers_fault(table: Table, rows: pa.Table, data: bytes) -> str | None:
+    """Return why readers would refuse a file that holds `rows`; None if they read it."""
+    if len(data) > FILE_BYTES:
+        return f"it has {len(data)} bytes, more than the {FILE_BYTES} allowed"
+    metadata = pq.read_metadata(pa.BufferReader(data))
+    return declared_fault(table, metadata, len(data)) or decoded_fault(rows.nbytes, len(data))
 
 
 def footer_size(trailer: bytes) -> int:
@@ -105,29 +135,60 @@ def footer_size(trailer: bytes) -> int:
     return int.from_bytes(trailer[:4], "little") + TRAILER
 
 
+@dataclass(frozen=True)
+class Footer:
+    """What the footer of a file says.
+
+    Attributes:
+        fault: what is wrong with it; None if nothing is.
+        texts_fit: whether the texts of the file fit into memory, however often they are repeated.
+    """
+
+    fault: str | None
+    texts_fit: bool = False
+
+
 def footer_fault(file: File, tail: Callable[[int], bytes]) -> str | None:
-    """Return the fault of the footer; None if the footer is intact.
+    """Return the fault of the footer; None if it is intact. `examine` has the arguments."""
+    return examine(file, tail).fault
+
+
+def examine(file: File, tail: Callable[[int], bytes]) -> Footer:
+    """Verify the footer of a file, and the sizes that it declares.
 
     Args:
         file: the file.
         tail: reads the given number of bytes at the end of the file, or all if there are fewer.
     """
+    if file.size > FILE_BYTES:
+        return Footer(f"it has {file.size} bytes, more than the {FILE_BYTES} allowed")
     guess = 16_384  # holds the footer of any file of few rows: one read is enough
     end = tail(guess)
     size = footer_size(end[-TRAILER:])
     if len(end) < TRAILER or end[-4:] != MAGIC:
-        return "it does not end like a Parquet file"
+        return Footer("it does not end like a Parquet file")
+    if size > FOOTER_BYTES:
+        return Footer(f"its footer has {size} bytes, more than the {FOOTER_BYTES} allowed")
     if size > len(end) == guess:
         end = tail(size)
     if size > len(end) or _digest(end[-size:]) != file.footer:
-        return "its footer does not match the checksum in its name"
-    return None
+        return Footer("its footer does not match the checksum in its name")
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(MAGIC + end[-size:]))
+    except (OSError, pa.ArrowException) as error:
+        return Footer(f"its footer is no Parquet: {because(error)}")
+    fault = declared_fault(TABLES[file.table], metadata, file.size)
+    return Footer(fault, fault is None and texts_fit(metadata, file.size))
 
 
-def content_fault(file: File, data: bytes) -> str | None:
-    """Return the fault of the content; None if every byte is as written."""
-    if _digest(data) != file.content:
-        return f"its {len(data)} bytes do not match the checksum in its name"
+def content_fault(file: File, content: bytes | Iterable[bytes]) -> str | None:
+    """Return the fault of the content, given as a whole or in pieces; None if it is intact."""
+    digest, size = _blake(), 0
+    for piece in [content] if isinstance(content, bytes) else content:
+        digest.update(piece)
+        size += len(piece)
+    if digest.hexdigest() != file.content:
+        return f"its {size} bytes do not match the checksum in its name"
     return None
 
 
@@ -143,5 +204,8 @@ def _metadata(table: Table) -> dict[str, str]:
     }
 
 
+_blake = partial(blake2b, digest_size=8)
+
+
 def _digest(data: bytes) -> str:
-    return blake2b(data, digest_size=8).hexdigest()
+    return _blake(data).hexdigest()

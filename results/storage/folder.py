@@ -2,17 +2,19 @@
 
 import errno
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from results.errors import LedgerError, because
+from results.storage.limits import FILE_BYTES
 from results.storage.permissions import may_replace
+from results.storage.regular import open_regular, require_size
 from results.uri import refusal, shown
 
 OBJECT_STORES = frozenset({"s3", "gcs", "abfs"})
@@ -23,6 +25,8 @@ STALE_SECONDS = 86_400.0
 
 SWEPT_TIMES = 2
 """How often a file is written again because its temporary file was deleted meanwhile."""
+
+PIECE_BYTES = 2**20
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -80,8 +84,9 @@ class Folder:
         """Return the entries of the folder, or of a folder in it; none if it does not exist."""
         selector = pafs.FileSelector(self.path(name), allow_not_found=True)
         try:
-            return self.filesystem.get_file_info(selector)
-        except FileNotFoundError:  # created while Arrow was listing
+            with self.absence_asked([name]):
+                return self.filesystem.get_file_info(selector)
+        except FileNotFoundError:  # also if it was created while Arrow was listing
             return []
 
     def names(self, name: str) -> list[str]:
@@ -96,12 +101,41 @@ class Folder:
         except FileNotFoundError:
             return []
 
-    def read(self, name: str, last: int | None = None) -> bytes:
-        """Return the bytes of a file, or its last `last` bytes."""
-        with self.filesystem.open_input_file(self.path(name)) as source:
-            if last is not None:
-                source.seek(max(source.size() - last, 0))
-            return source.read()
+    def read(self, name: str, last: int | None = None, most: int = FILE_BYTES) -> bytes:
+        """Return the bytes of a file, or its last `last` bytes.
+
+        Raises:
+            FileNotFoundError: the file does not exist.
+            UnfitFileError: it is not a regular file, or has more than `most` bytes.
+            OSError, pyarrow.ArrowException: it cannot be read.
+        """
+        with self.absence_asked([name]), self._open(name, most) as (source, size):
+            start = 0 if last is None else max(size - last, 0)
+            source.seek(start)
+            return bytes(source.read(size - start))
+
+    def pieces(self, name: str, most: int = FILE_BYTES) -> Iterator[bytes]:
+        """Yield the bytes of a file in pieces. Raises what `read` raises."""
+        with self.absence_asked([name]), self._open(name, most) as (source, left):
+            while left > 0 and (piece := source.read(min(PIECE_BYTES, left))):
+                left -= len(piece)
+                yield bytes(piece)
+
+    @contextmanager
+    def absence_asked(self, names: Iterable[str]) -> Iterator[None]:
+        """Raise FileNotFoundError for an error of reading files of which one does not exist.
+
+        Stores have errors of their own for it, so that the file system is asked.
+        """
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException) as error:
+            gone = self._absent(list(names))
+            if gone is None:
+                raise
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), gone) from error
 
     def remove(self, name: str) -> None:
         """Delete a file; do nothing if it is already gone.
@@ -110,7 +144,9 @@ class Folder:
             LedgerError: the file cannot be deleted.
         """
         try:
-            self.filesystem.delete_file(self.path(name))
+            self._refuse_links(name)
+            with self.absence_asked([name]):
+                self.filesystem.delete_file(self.path(name))
         except FileNotFoundError:
             return
         except (OSError, pa.ArrowException) as error:
@@ -131,10 +167,7 @@ class Folder:
         """
         if name and self.filesystem.get_file_info(self.path(name)).type == pafs.FileType.NotFound:
             return
-        parent = f"{name}/" if name else ""
-        # In an object store one name, as a role may be allowed to write but not to delete.
-        trial = f"{parent}{_temporary('trial') if self.local else '.trial'}"
-        self.publish(trial, b"mupc", replace=True)
+        trial = self._trial(name)
         with suppress(LedgerError):
             self.remove(trial)
 
@@ -148,6 +181,8 @@ class Folder:
         """
         source, target = self.path(name), self.path(to)
         try:
+            self._refuse_links(name)
+            self._refuse_links(to)
             if self.local:
                 _make_folder(Path(target).parent)
                 Path(source).rename(target)
@@ -157,7 +192,7 @@ class Folder:
                 self._make_folder(target)
                 self.filesystem.move(source, target)
         except (OSError, pa.ArrowException) as error:
-            if self.filesystem.get_file_info(source).type == pafs.FileType.NotFound:
+            if self._absent([name]):
                 return
             raise LedgerError(f"cannot write to {self.shown!r}: {because(error)}") from error
 
@@ -175,6 +210,7 @@ class Folder:
         """
         write = self._publish_local if self.local else self._publish_elsewhere
         try:
+            self._refuse_links(name)
             for _ in range(SWEPT_TIMES):
                 with suppress(FileNotFoundError):  # swept by a process whose clock is ahead
                     return write(self.path(name), data, replace)
@@ -187,19 +223,74 @@ class Folder:
     def sweep(self, name: str, suffix: str | None = None) -> None:
         """Delete what killed processes left in a folder more than a day ago.
 
-        If this clock is ahead, it may delete a temporary file that is being written: `publish`
-        writes it again.
+        Age is the difference of two times that the file system gave: that of the file, and that of
+        one that is written now. The clock of this machine may be wrong.
 
         Args:
             name: the folder.
             suffix: of files to delete beside the temporary ones.
         """
-        for info in self.entries(name):
-            temporary = info.base_name.startswith(".") and info.base_name.endswith(".tmp")
-            left = temporary or (suffix is not None and info.base_name.endswith(suffix))
-            if left and info.mtime_ns and time.time() - info.mtime_ns / 1e9 > STALE_SECONDS:
+        left = [info for info in self.entries(name) if _may_be_left(info.base_name, suffix)]
+        now = self._now(name) if left else None
+        for info in left:
+            if now and info.mtime_ns and now - info.mtime_ns > 1e9 * STALE_SECONDS:
                 with suppress(LedgerError):  # another user's
                     self.remove(f"{name}/{info.base_name}")
+
+    def _now(self, name: str) -> int | None:
+        """Return the time of a file that is written now, in ns; None if it is unknown."""
+        try:
+            trial = self._trial(name)
+            now = self.filesystem.get_file_info(self.path(trial)).mtime_ns
+        except (LedgerError, OSError, pa.ArrowException):
+            return None
+        with suppress(LedgerError):
+            self.remove(trial)
+        return None if now is None else int(now)
+
+    def _trial(self, name: str) -> str:
+        """Write a small file in a folder and return its name."""
+        parent = f"{name}/" if name else ""
+        # In an object store one name, as a role may be allowed to write but not to delete.
+        trial = f"{parent}{_temporary('trial') if self.local else '.trial'}"
+        self.publish(trial, b"mupc", replace=True)
+        return trial
+
+    def _absent(self, names: list[str]) -> str | None:
+        """Return the first of the files that does not exist; None if all do, or nobody knows."""
+        try:
+            infos = self.filesystem.get_file_info([self.path(name) for name in names])
+        except (OSError, pa.ArrowException):
+            return None
+        kinds = zip(names, infos, strict=True)
+        return next((name for name, info in kinds if info.type == pafs.FileType.NotFound), None)
+
+    @contextmanager
+    def _open(self, name: str, most: int) -> Iterator[tuple[IO[bytes] | Any, int]]:
+        """Open a file of at most `most` bytes; yields it and its size."""
+        path = self.path(name)
+        if self.local:
+            with open_regular(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                require_size(size, most, path)
+                yield file, size
+        else:
+            with self.filesystem.open_input_file(path) as source:
+                require_size(source.size(), most, path)
+                yield source, source.size()
+
+    def _refuse_links(self, name: str) -> None:
+        """Raise OSError if a folder of the ledger on the way to a file is a link.
+
+        It could lead to files that are not of the ledger.
+        """
+        if not self.local:
+            return
+        path = Path(self.root)
+        for part in name.split("/")[:-1]:
+            path /= part
+            if path.is_symlink():
+                raise OSError(errno.ELOOP, f"{part} is a link, which is not followed", str(path))
 
     def _publish_local(self, path: str, data: bytes, replace: bool) -> None:
         _publish_local(Path(path), data, replace)
@@ -230,6 +321,11 @@ class Folder:
     def _write(self, path: str, data: bytes) -> None:
         with self.filesystem.open_output_stream(path) as sink:
             sink.write(data)
+
+
+def _may_be_left(name: str, suffix: str | None) -> bool:
+    temporary = name.startswith(".") and name.endswith(".tmp")
+    return temporary or (suffix is not None and name.endswith(suffix))
 
 
 def _temporary(name: str) -> str:

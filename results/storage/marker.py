@@ -6,6 +6,7 @@ from pyarrow.fs import FileType
 
 from results.errors import LedgerError
 from results.storage.folder import Folder
+from results.storage.limits import RECORD_BYTES
 
 NAME = "mupc-ledger.json"
 FORMAT = "mupc-ledger"
@@ -43,7 +44,7 @@ def ensure(folder: Folder, create: bool) -> None:
 
 def _content(folder: Folder) -> bytes | None:
     try:
-        return folder.read(NAME)
+        return folder.read(NAME, most=RECORD_BYTES)
     except FileNotFoundError:
         return None
 
@@ -53,7 +54,7 @@ def _write(folder: Folder) -> None:
     try:
         folder.publish(NAME, data)
     except FileExistsError:  # another process created it meanwhile
-        _check(folder, folder.read(NAME))
+        _check(folder, folder.read(NAME, most=RECORD_BYTES))
 
 
 def _check(folder: Folder, content: bytes) -> None:

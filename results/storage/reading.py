@@ -1,9 +1,12 @@
 """Reading of a table while other processes write and compact, and despite damaged files."""
 
+import errno
 import inspect
 import os
 import time
 import warnings
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,13 +17,16 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from results.errors import DamagedFileWarning, LedgerError, because
 from results.schema.tables import TABLES, VERSION, Table
-from results.storage.files import File, content_fault, footer_fault, parse
-from results.storage.filters import Filters, expression
+from results.storage.files import File, content_fault, examine, parse
+from results.storage.filters import Filters, expression, repeatable, text_values
 from results.storage.folder import Folder
+from results.storage.limits import RECORD_BYTES, allowance, text_bytes
 from results.storage.proof import NEEDED, contradictory
+from results.storage.regular import UnfitFileError
 from results.storage.rows import settled
 
 EPOCH = "compaction-epoch"
@@ -36,7 +42,10 @@ A user who may not replace the file of another has a file with a suffix.
 RUNS = "runs"
 EXAMINED_BYTES = 16 * 2**20  # of files whose runs are examined together
 ATTEMPTS = 8
+OVERTAKEN_SECONDS = 60.0
+"""How long a reader lists again because files were merged and deleted before it had read them."""
 THREADS = 8
+EXAMINED_FILES = 64  # files whose rows are read together when all are read
 
 
 class Reader:
@@ -45,6 +54,7 @@ class Reader:
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
         self._intact: set[str] = set()  # paths; published files never change
+        self._modest: set[str] = set()  # paths of files whose texts surely fit into memory
 
     def read(
         self,
@@ -62,21 +72,29 @@ class Reader:
             LedgerError: the folder cannot be read, or holds files of a newer schema; or a filter
                 is invalid.
         """
+        filters = repeatable(filters or {})
         damaged: dict[str, str] = {}
         problem: Exception | None = None
         columns = list(table.named if columns is None else columns)
         proof = NEEDED if table.name == RUNS else ()
-        for attempt in range(ATTEMPTS):
-            time.sleep(0.02 * attempt)  # a compaction may be under way, or a disk may recover
+        attempts, end = 0, time.monotonic() + OVERTAKEN_SECONDS
+        while attempts < ATTEMPTS:
             files: list[File] = []
             try:
                 files = [file for file in self.files(table) if file.path not in damaged]
                 damaged |= self._footer_faults(files)
                 intact = [file for file in files if file.path not in damaged]
-                rows = self.scan(table, intact, filters or {}, {*columns, *proof})
+                rows = self.scan(table, intact, filters, {*columns, *proof})
+            except FileNotFoundError as error:  # merged and deleted meanwhile
+                problem = error
+                attempts += time.monotonic() > end
+                time.sleep(0.02)
             except (OSError, pa.ArrowException) as error:
                 problem = error
-                damaged |= self.faults(files)
+                attempts += 1
+                with suppress(OSError, pa.ArrowException):  # out of reach, which is no damage
+                    damaged |= self.faults(files) or self.unreadable(table, files)
+                time.sleep(0.02 * attempts)  # a disk may recover
             else:
                 self._warn(damaged)
                 rows = self._believed(rows) if proof else rows
@@ -119,29 +137,41 @@ class Reader:
     ) -> pa.Table:
         """Return the rows of these files that match the filters; verify page checksums.
 
+        Where the footers leave open how large the texts are, they are read as dictionaries, whose
+        size follows from that of the file, and copied once it is known that the copies fit.
+
         Raises:
-            OSError, pyarrow.ArrowException: a file is damaged or gone.
+            FileNotFoundError: a file is gone.
+            OSError, pyarrow.ArrowException: a file is damaged, or too large in memory.
         """
+        schema = table.schema
+        if any(file.path not in self._modest for file in files):
+            schema = _with_dictionaries(schema)
+        texts = [field.name for field in schema if pa.types.is_dictionary(field.type)]
         options = ds.ParquetFragmentScanOptions(
             page_checksum_verification=True,
             pre_buffer=not self.folder.local,  # fewer, larger requests; slower on a local disk
         )
         dataset = ds.FileSystemDataset.from_paths(
             [self.folder.path(file.path) for file in files],
-            schema=table.schema,
-            format=ds.ParquetFileFormat(default_fragment_scan_options=options),
+            schema=schema,
+            format=ds.ParquetFileFormat(
+                read_options=ds.ParquetReadOptions(dictionary_columns=texts),
+                default_fragment_scan_options=options,
+            ),
             filesystem=self.folder.filesystem,
         )
         condition = expression(table, filters)
-        if condition is not None:
-            dataset = self._reduced(dataset, condition, list(filters))
         wanted = set(table.named if columns is None else columns)
         names = [name for name in table.named if name in wanted]
         if any(table.named[name].of_trained for name in names):
             wanted.add("outcome")
         read = [name for name in table.named if name in wanted]
-        rows = settled(table, dataset.to_table(columns=read, filter=condition))
-        return rows.select(names)
+        with self.folder.absence_asked(file.path for file in files):
+            if condition is not None:
+                dataset = self._reduced(table, dataset, condition, filters)
+            rows = self._decoded(files, dataset.scanner(columns=read, filter=condition))
+        return settled(table, rows.cast(pa.schema(map(table.schema.field, read)))).select(names)
 
     def contradicted(self, files: Iterable[File]) -> dict[str, str]:
         """Return by path of each file with runs that cannot be true how many these are."""
@@ -175,11 +205,71 @@ class Reader:
         self.folder.publish(name, uuid4().hex.encode(), replace=True)
 
     def faults(self, files: Iterable[File]) -> dict[str, str]:
-        """Return the fault of each damaged file by path; every byte is verified."""
+        """Return the fault of each damaged file by path; every byte is verified.
+
+        Raises:
+            OSError, pyarrow.ArrowException: the store does not answer.
+        """
         return self._faults(self._content_fault, list(files))
 
+    def unreadable(self, table: Table, files: Iterable[File]) -> dict[str, str]:
+        """Return the fault of each file whose rows cannot be read, though its bytes are intact.
+
+        Raises:
+            OSError, pyarrow.ArrowException: the store does not answer.
+        """
+        found: dict[str, str] = {}
+        files = list(files)
+        for start in range(0, len(files), EXAMINED_FILES):
+            batch = files[start : start + EXAMINED_FILES]
+            if len(batch) == 1 or not self._scans(table, batch):
+                found |= self._unreadable_alone(table, batch)
+        return found
+
+    def _scans(self, table: Table, files: list[File]) -> bool:
+        try:
+            self.scan(table, files, {})
+        except (OSError, pa.ArrowException):
+            return False
+        return True
+
+    def _unreadable_alone(self, table: Table, files: list[File]) -> dict[str, str]:
+        found = {}
+        for file in files:
+            try:
+                self.scan(table, [file], {})
+            except FileNotFoundError:  # merged and deleted meanwhile
+                continue
+            except (OSError, pa.ArrowException) as error:
+                if not self._is_fault(error):
+                    raise
+                found[file.path] = f"its rows cannot be read: {because(error)}"
+        return found
+
+    def _decoded(self, files: list[File], scanner: ds.Scanner) -> pa.Table:
+        """Return the rows of a scan; raise UnfitFileError if the texts of a file are too large."""
+        rooms = {self.folder.path(file.path): allowance(file.size) for file in files}
+        sizes: Counter[str] = Counter()
+        batches = []
+        for tagged in scanner.scan_batches():
+            path, batch = tagged.fragment.path, tagged.record_batch
+            sizes[path] += text_bytes(batch, rooms[path])
+            if sizes[path] > rooms[path]:
+                raise UnfitFileError(
+                    errno.EFBIG,
+                    f"its texts take {sizes[path]} bytes in memory, more than the {rooms[path]} "
+                    "allowed",
+                    path,
+                )
+            batches.append(batch)
+        return pa.Table.from_batches(batches, scanner.projected_schema)
+
     def _reduced(
-        self, dataset: ds.FileSystemDataset, condition: pc.Expression, columns: list[str]
+        self,
+        table: Table,
+        dataset: ds.FileSystemDataset,
+        condition: pc.Expression,
+        filters: Filters,
     ) -> ds.FileSystemDataset:
         """Return the row groups of the dataset that have rows that match the condition.
 
@@ -192,13 +282,14 @@ class Reader:
                 list(groups), dataset.schema, dataset.format, self.folder.filesystem
             )
 
+        bounds = text_values(table, filters)
         with ThreadPoolExecutor(THREADS) as threads:
             groups = dataset_of(
                 chain.from_iterable(
-                    threads.map(ds.ParquetFileFragment.split_by_row_group, dataset.get_fragments())
+                    threads.map(lambda file: _promising(file, bounds), dataset.get_fragments())
                 )
             )
-        batches = groups.scanner(columns=columns, filter=condition).scan_batches()
+        batches = groups.scanner(columns=list(filters), filter=condition).scan_batches()
         found = [batch.fragment for batch in batches if batch.record_batch.num_rows]
         return dataset_of({(group.path, group.row_groups[0].id): group for group in found}.values())
 
@@ -207,7 +298,7 @@ class Reader:
         epochs = []
         for name in sorted(name for name in names if name.startswith(EPOCH)):
             with suppress(FileNotFoundError):
-                epochs.append(self.folder.read(name))
+                epochs.append(self.folder.read(name, most=RECORD_BYTES))
         return b"".join(epochs)
 
     def _footer_faults(self, files: list[File]) -> dict[str, str]:
@@ -218,14 +309,19 @@ class Reader:
         return faults
 
     def _footer_fault(self, file: File) -> str | None:
-        return footer_fault(file, lambda last: self.folder.read(file.path, last))
+        footer = examine(file, lambda last: self.folder.read(file.path, last))
+        if footer.texts_fit:
+            self._modest.add(file.path)
+        return footer.fault
 
     def _content_fault(self, file: File) -> str | None:
         try:
-            return content_fault(file, self.folder.read(file.path))
+            return content_fault(file, self.folder.pieces(file.path)) or self._footer_fault(file)
         except FileNotFoundError:
             return None  # merged and deleted meanwhile
-        except OSError as error:
+        except (OSError, pa.ArrowException) as error:
+            if not self._is_fault(error):
+                raise
             return f"it cannot be read: {because(error)}"
 
     def _contradiction(self, files: list[File]) -> str | None:
@@ -255,6 +351,10 @@ class Reader:
         )
         return rows.filter(pc.invert(wrong))
 
+    def _is_fault(self, error: Exception) -> bool:
+        """Return whether an error is of the file: a store may only be out of reach."""
+        return self.folder.local or isinstance(error, UnfitFileError | pa.ArrowInvalid)
+
     def _faults(self, examine: Callable[[File], str | None], files: list[File]) -> dict[str, str]:
         with ThreadPoolExecutor(THREADS) as threads:
             pairs = zip(files, threads.map(examine, files), strict=True)
@@ -267,6 +367,45 @@ class Reader:
     @staticmethod
     def _announce(sentence: str) -> None:
         warnings.warn(sentence, DamagedFileWarning, stacklevel=_depth_of_caller())
+
+
+def _with_dictionaries(schema: pa.Schema) -> pa.Schema:
+    """Return a schema with its texts as dictionaries."""
+    texts = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [field.with_type(texts) if field.type == pa.string() else field for field in schema]
+    )
+
+
+def _promising(
+    file: ds.ParquetFileFragment, bounds: dict[str, list[str]]
+) -> list[ds.ParquetFileFragment]:
+    """Return the row groups of a file whose statistics do not exclude every value of a column.
+
+    Arrow does the same for other types than texts when it scans.
+
+    Args:
+        file: the file.
+        bounds: by column, its sorted values.
+    """
+    groups = file.split_by_row_group()
+    metadata = file.metadata
+    places = {metadata.schema.column(k).name: k for k in range(metadata.num_columns)}
+    known = [(places[name], values) for name, values in bounds.items() if name in places]
+    return [
+        group
+        for group in groups
+        if all(_may_hold(metadata.row_group(group.row_groups[0].id), *pair) for pair in known)
+    ]
+
+
+def _may_hold(group: pq.RowGroupMetaData, place: int, values: list[str]) -> bool:
+    """Return whether the statistics of a column allow one of the sorted values."""
+    statistics = group.column(place).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    nearest = bisect_left(values, statistics.min)
+    return nearest < len(values) and values[nearest] <= statistics.max
 
 
 def _depth_of_caller() -> int:
