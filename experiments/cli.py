@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from rich.text import Text
+
 import results
 from experiments import RECIPES, Evidence, Line, Recipe, as_markdown, perform, scorecard
 from experiments.cost import cost, missing
@@ -241,7 +243,7 @@ def card_table(card: Sequence[Line]) -> "Table":
             f"{line.claim} ({line.source})",
             f"{line.target}; {line.tolerance}",
             line.measured,
-            f"[{styles[line.verdict]}]{line.verdict}[/]",
+            Text(line.verdict, styles[line.verdict]),
             "" if line.seconds is None else f"{line.seconds:.0f}",
         )
     return table

@@ -140,13 +140,17 @@ def test_rejects_a_file_that_is_no_spec(tmp_path: Path, content: bytes) -> None:
     assert time.process_time() - start < 20
 
 
-@pytest.mark.parametrize("kind", ["folder", "missing", "loop"])
+@pytest.mark.parametrize("kind", ["folder", "missing", "loop", "pipe", "link to a device"])
 def test_rejects_a_path_that_is_no_file(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "spec.yaml"
     if kind == "folder":
         path.mkdir()
     elif kind == "loop":
         path.symlink_to(path)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link to a device":
+        path.symlink_to("/dev/zero")
     with pytest.raises(SpecError, match="cannot read"):
         load(path)
 
@@ -298,6 +302,25 @@ def test_check_finds_any_changed_byte(folder: Path, seed: int) -> None:
         assert [damage.path for damage in results.open(folder).check()] == [f"runs/{path.name}"]
     finally:
         path.write_bytes(good)
+
+
+@pytest.mark.parametrize("device", [None, "/dev/zero"], ids=["pipe", "link to a device"])
+def test_rejects_data_files_that_are_no_files(tmp_path: Path, device: str | None) -> None:
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    if device:
+        path.symlink_to(device)
+    else:
+        os.mkfifo(path)
+    reads = [
+        lambda: read_unpacked(path, 100),
+        lambda: read_verified(path, 5, "0" * 64),
+        lambda: Cifar10()._read_archive(path),
+    ]
+    for read in reads:
+        with pytest.raises(DatasetError, match="not a regular file"):
+            read()
+    with pytest.raises(DatasetError, match="needs"):
+        Cifar10().find(tmp_path)
 
 
 ARCHIVE_MEMBERS = [

@@ -7,7 +7,7 @@ from typing import NoReturn
 import typer
 
 from jobs.cli.exit_status import ExitStatus
-from jobs.cli.terminal import discard, tolerated_streams
+from jobs.cli.terminal import discard, say, tolerated_streams
 from jobs.errors import is_users, system_refusal
 from results.uri import masked
 
@@ -46,5 +46,5 @@ def run_command(app: typer.Typer, name: str) -> NoReturn:
 
 
 def _refuse(name: str, message: str) -> NoReturn:
-    print(f"{name}: {masked(message)}", file=sys.stderr)
+    say(f"{name}: {masked(message)}", error=True)
     sys.exit(ExitStatus.REFUSED)

@@ -13,6 +13,7 @@ from rich.text import Text
 from jobs.cli.statistics import RunStatistics
 from jobs.cli.tables import Row, screen
 from results.durations import duration, parse_duration
+from results.untrusted import printable
 from results.vocabulary import ZERO_SHOT
 from transfer.spec.model import Experiment
 
@@ -133,7 +134,7 @@ class ProgressDisplay(RunStatistics):
 
 
 def _print(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+    console.print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
 
 def notice(other: str) -> str:
@@ -217,10 +218,10 @@ def drawing(statistics: RunStatistics, width: int = 80) -> RenderableType:
         statistics.troubles,
         pace(statistics),
     ]
-    head = Text(parts[0], style="bold", no_wrap=True, overflow="ellipsis")
+    head = Text(printable(parts[0]), style="bold", no_wrap=True, overflow="ellipsis")
     for part in filter(None, parts[1:]):
         if len(head) + len(GAP) + len(part) < width:
-            head.append(GAP + part, style="not bold")
+            head.append(GAP + printable(part), style="not bold")
     rows = [
         *((name, str(best_run)) for name, best_run in list(statistics.best_runs.items())),
         *((str(row["variant"]), verdict_line(row)) for row in list(statistics.verdicts)),
@@ -230,7 +231,7 @@ def drawing(statistics: RunStatistics, width: int = 80) -> RenderableType:
     below.add_column(style="bold", no_wrap=True)
     below.add_column(no_wrap=True, overflow="ellipsis")
     for name, text in rows:
-        below.add_row(f"{GAP}{name}", text)
+        below.add_row(Text(f"{GAP}{printable(name)}"), Text(printable(text)))
     return Group(head, below)
 
 

@@ -2,14 +2,17 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import results
 from jobs.cli.options import ResultsOptions, TableName
+from jobs.cli.terminal import say
 from jobs.errors import CommandError
 from results.schema.tables import TABLES
 from results.schema.types import TYPES
+from results.untrusted import printable, spreadsheet_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,11 +44,23 @@ def show_results(options: ResultsOptions) -> None:
     if options.limit is not None:
         frame = frame.head(options.limit)
     if options.as_json:
-        print(frame.to_json(orient="records", date_format="iso", indent=2))
+        text = frame.to_json(orient="records", date_format="iso", indent=2)
+        print(text.replace("\x7f", "\\u007f"))  # the only control character that JSON leaves
     elif options.as_csv:
-        frame.to_csv(sys.stdout, index=False)
+        _texts(frame, spreadsheet_cell).to_csv(sys.stdout, index=False)
     else:
+        frame = _texts(frame, printable)
         print(frame.to_string(index=False, na_rep="-") if len(frame) else "no rows")
+
+
+def _texts(frame: "pd.DataFrame", shown: Callable[[str], str]) -> "pd.DataFrame":
+    """Return the frame with each text as it is `shown`."""
+    texts = {
+        name: frame[name].map(shown, na_action="ignore")
+        for name in frame.columns
+        if str(frame[name].dtype).startswith(("string", "object", "str"))
+    }
+    return frame.assign(**texts)
 
 
 def check_ledger(ledger: str, *, quarantine: bool, as_json: bool) -> int:
@@ -55,7 +70,8 @@ def check_ledger(ledger: str, *, quarantine: bool, as_json: bool) -> int:
     if as_json:
         print(json.dumps([{"path": each.path, "cause": each.cause} for each in damaged], indent=2))
     else:
-        print(*damaged, sep="\n", end="\n" if damaged else "")
+        for each in damaged:
+            say(each)
         print(_advice(len(damaged), quarantine))
     return int(bool(damaged) and not quarantine)
 

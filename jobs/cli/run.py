@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,11 +21,13 @@ from jobs.cli.tables import (
     several_rules,
     verdict_table,
 )
+from jobs.cli.terminal import say
 from jobs.cli.warning import or_warning
 from jobs.pools.settings import LAYOUTS_VARIABLE
 from pccore import Status
 from results.durations import duration
 from results.page.report import ensure_writable
+from results.untrusted import printable
 from results.vocabulary import OutcomeLabel
 from transfer.engine.plan import Plan
 
@@ -69,7 +70,7 @@ def run_experiment(options: RunOptions) -> int:
         _show_places(options, experiment, result, page)
     status, reason = _judge(options, result, progress)
     if reason:
-        print(f"mupc: {reason}", file=sys.stderr)
+        say(f"mupc: {reason}", error=True)
     return status
 
 
@@ -108,14 +109,14 @@ def _show_verdicts(result: "TransferResult", progress: RunStatistics) -> None:
         console.print("\nRules compared: loss above the best of all cells run at the target (%)")
         console.print(rule_table(result.verdicts))
         for law in law_lines(result.verdicts):
-            console.print(f"law: {law}", markup=False)  # [-0.8, -0.4] is an interval
+            console.print(f"law: {printable(law)}", markup=False)  # [-0.8, -0.4] is an interval
     console.print("\nTest accuracy (%) at the transferred learning rates")
     console.print(accuracy_table(result.verdicts))
-    print(f"\n{result.summary}")
+    say(f"\n{result.summary}")
     print(f"\n{progress.done} runs, {progress.with_result} of them trained now", end=" ")
     print(f"in {duration(progress.elapsed)}")
     if progress.troubles:
-        print(f"{TROUBLES}{progress.troubles}")
+        say(f"{TROUBLES}{progress.troubles}")
 
 
 def _show_places(

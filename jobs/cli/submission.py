@@ -12,11 +12,13 @@ from jobs.cli.exit_status import ExitStatus, FailOn, describe
 from jobs.cli.progress import LoggedProgress, last_progress
 from jobs.cli.stopping import SignalHandler
 from jobs.cli.tables import plain_table, screen
+from jobs.cli.terminal import say
 from jobs.cluster import submit as submission
 from jobs.cluster.address import DEFAULT_ADDRESS
 from jobs.cluster.submit import Job, JobStatus, Submission
 from jobs.errors import CommandError
 from results.durations import duration
+from results.untrusted import printable
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def show_status(job_id: str, address: str, *, as_json: bool) -> None:
 def show_logs(job_id: str, address: str, *, follow: bool) -> int:
     """Print the output of a job; returns the exit status: with `follow`, that of the job."""
     if not follow:
-        print(submission.logs(job_id, address), end="")
+        say(submission.logs(job_id, address), end="")
         return ExitStatus.SUCCESS
     on = f"{job_id} continues: mupc logs {job_id} --follow{_at(address)}"
     handler = SignalHandler()
@@ -108,7 +110,7 @@ def show_logs(job_id: str, address: str, *, follow: bool) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     try:
         for piece in submission.follow(job_id, address):
-            print(piece, end="", flush=True)
+            say(piece, end="")
     except KeyboardInterrupt:
         with suppress(OSError):  # the terminal may be gone
             print(f"\n{on}", file=sys.stderr, flush=True)
@@ -149,7 +151,7 @@ def _show(job: Job, seen: LoggedProgress | None = None, *, as_json: bool) -> Non
         "message": job.message,
     }
     for name, value in facts.items():
-        print(f"{name:<16}{value}")
+        say(f"{name:<16}{printable(value)}")
 
 
 def _progress(job: Job, seen: LoggedProgress) -> dict[str, str]:

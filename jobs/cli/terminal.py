@@ -9,6 +9,9 @@ from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from results.untrusted import printable
+
+LINES = "\n\t"  # control characters that texts of several lines keep
 PLAIN = {"Δ": "d", "±": "+-", "≤": "<=", "×": "x", "η": "eta", "β": "beta", "λ": "lambda"}
 _HANDLER = "mupc"
 
@@ -25,6 +28,18 @@ def tolerated_streams() -> Iterator[None]:
             stream.reconfigure(errors=_HANDLER)
     with redirect_stderr(cast(TextIO, _Tolerant(sys.stderr))):
         yield
+
+
+def say(*texts: object, end: str = "\n", error: bool = False) -> None:
+    """Print texts that may be from outside, with what controls a terminal escaped.
+
+    Args:
+        texts: one or more texts, of one or more lines.
+        end: what follows.
+        error: whether to print on stderr instead of stdout.
+    """
+    shown = (printable(text, keep=LINES) for text in texts)
+    print(*shown, end=end, file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def discard(stream: TextIO) -> None:

@@ -1,9 +1,9 @@
 """Work after the results are known, whose failure is a warning."""
 
-import sys
 from collections.abc import Callable
 from typing import TypeVar
 
+from jobs.cli.terminal import say
 from jobs.errors import is_users, one_sentence
 
 T = TypeVar("T")
@@ -20,5 +20,5 @@ def or_warning(failed: str, work: Callable[[], T]) -> T | None:
         return work()
     except Exception as error:  # whatever it is, it must not take the results along
         reason = str(error) if is_users(error) else one_sentence(error)
-        print(f"mupc: warning: {failed}: {reason}", file=sys.stderr)
+        say(f"mupc: warning: {failed}: {reason}", error=True)
         return None

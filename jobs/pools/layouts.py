@@ -6,18 +6,19 @@ selects that (`LayoutPolicy`). docs/layout.md explains the rule and its figures.
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
+from uuid import uuid4
 
 import pccore
 from jobs.pools.compile_cache import user_cache
 from jobs.pools.devices import Device
 from jobs.pools.settings import LayoutPolicy, layout_policy
 from pccore import NetworkConfig, TrainingConfig
+from pccore.data.files import open_regular
 from transfer.spec.networks import stacks
 
 MAX_LANES = 132  # 4 x 11 learning rates and 3 seeds, the thesis's grid, in one program
@@ -155,6 +156,10 @@ def speed_key(config: TrainingConfig) -> Hashable:
     return type(network).__name__, settings, config.batch_size, config.rule
 
 
+MOST_BYTES = 2**16
+"""The largest file of a measured layout."""
+
+
 def layout_folder() -> Path:
     """Return the folder of measured layouts, one JSON file per training and device."""
     return user_cache() / "layouts"
@@ -173,13 +178,14 @@ def load_layout(config: TrainingConfig, device: Device) -> Layout | None:
     """Return the measured layout; None if there is none, or if its file is invalid (a warning)."""
     path = layout_file(config, device)
     try:
-        layout = Layout(**json.loads(path.read_text())["layout"])
+        with open_regular(path) as file:
+            layout = Layout(**json.loads(file.read(MOST_BYTES))["layout"])
         layout.apply(config)
         if layout.batch_shards > device.count:
             raise ValueError(f"batch_shards {layout.batch_shards} needs as many devices")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         warnings.warn(f"the measured layout in {path} is ignored ({reason})", stacklevel=2)
         return None
@@ -190,7 +196,8 @@ def save_layout(config: TrainingConfig, device: Device, layout: Layout) -> Path:
     """Store a measured layout for later runs, and return its file. Raises `OSError`."""
     path = layout_file(config, device)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps({"layout": asdict(layout)}, indent=2) + "\n")
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    with unfinished.open("x") as file:  # new, so that no link is followed
+        file.write(json.dumps({"layout": asdict(layout)}, indent=2) + "\n")
     unfinished.replace(path)
     return path

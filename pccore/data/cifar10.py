@@ -16,6 +16,7 @@ from pccore.data.files import (
     download,
     first_existing,
     missing,
+    open_regular,
     read_unpacked,
     require_digest,
 )
@@ -130,7 +131,7 @@ class Cifar10(DataSource):
             yield read_unpacked(path, self.batch_size * _RECORD + 1), str(path)
 
     def _verify(self, archive: Path) -> None:
-        with archive.open("rb") as file:
+        with open_regular(archive) as file:
             require_digest(archive, hashlib.file_digest(file, "sha256").hexdigest(), self.sha256)
 
     def _read_archive(self, archive: Path) -> list[tuple[bytes, str]]:

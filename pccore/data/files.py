@@ -1,11 +1,14 @@
 """Files of data sets: their folder, reading, verification and download."""
 
+import errno
 import gzip
 import hashlib
 import os
+import stat
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
+from io import BufferedReader
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -54,6 +57,22 @@ def missing(name: str, file: str, root: Path) -> DatasetError:
     )
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading; a pipe or a device in its place never blocks.
+
+    Raises:
+        OSError: it is not a regular file, or cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 def read_unpacked(path: Path, max_bytes: int) -> bytes:
     """Read a file and unpack it if its first bytes are those of gzip.
 
@@ -61,7 +80,7 @@ def read_unpacked(path: Path, max_bytes: int) -> bytes:
         DatasetError: the file cannot be read or unpacked, or its content exceeds `max_bytes`.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             packed = file.read(2) == _GZIP_MAGIC
             file.seek(0)
             if packed:

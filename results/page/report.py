@@ -306,8 +306,8 @@ def _publish(out: Path, images: dict[str, bytes], html: bytes) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            with hidden[name].open("xb") as file:
-                file.write(content)
+            hidden[name].touch(exist_ok=False)
+            hidden[name].write_bytes(content)
         for name in files:
             hidden[name].replace(out / name)
     except OSError as error:

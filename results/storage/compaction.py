@@ -127,6 +127,10 @@ def _rewrite(reader: Reader, table: Table, files: Sequence[File]) -> bool:
         rows = condensed(table, reader.scan(table, list(files), {}))
     except FileNotFoundError:  # another process is merging them
         return False
+    except (OSError, pa.ArrowException):
+        if not reader.unreadable(table, files):
+            raise
+        return False
     mine = rows.join(own.select(table.key), list(table.key), join_type="left semi")
     others = rows.join(own.select(table.key), list(table.key), join_type="left anti")
     with suppress(LedgerError):  # files of another user stay as they are

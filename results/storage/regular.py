@@ -3,15 +3,15 @@
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 
 class UnfitFileError(OSError):
     """A file that is not regular, or larger than a file of its kind may be."""
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | Path) -> BufferedReader:
     """Open a regular file for reading; links are followed.
 
     Raises:

@@ -1,5 +1,7 @@
 """The ledger in an object store: a real S3 server over HTTP, by environment and by URI."""
 
+import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
@@ -110,3 +112,39 @@ def test_quarantines_a_damaged_object(place: str) -> None:
     ledger._folder.move(victim.path, f"quarantine/{victim.path}")  # as another process has
     assert ledger.check() == []
     assert len(results.open(place).runs()) == 1
+
+
+def test_readers_and_compactions_at_once(place: str) -> None:
+    """No reader fails, loses a row, or calls a file damaged that another one has merged."""
+    results.open(place, create=True)
+    end = time.monotonic() + 1.5
+    written: set[str] = set()
+
+    def write() -> None:
+        ledger = results.open(place)
+        while time.monotonic() < end:
+            ledger.append([run_row(f"{len(written):03}")], curve_rows(f"{len(written):03}"))
+            written.add(f"{len(written):03}")
+
+    def compact() -> None:
+        while time.monotonic() < end:
+            results.open(place).compact()
+
+    def read() -> int:
+        looks = 0
+        while time.monotonic() < end or not looks:
+            known = set(written)
+            ledger = results.open(place)
+            assert known <= set(ledger.runs()["run_id"])
+            assert ledger.check() == []
+            looks += 1
+        return looks
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with ThreadPoolExecutor(6) as pool:
+            done = [pool.submit(work) for work in (write, compact, compact, read, read, read)]
+            assert all(job.result() for job in done[3:])
+            for job in done:
+                job.result()
+    assert set(results.open(place).runs()["run_id"]) == written

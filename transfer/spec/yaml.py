@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import yaml
 
+from results.storage.regular import open_regular
 from transfer.spec.errors import SpecError, shown
 
 MOST_BYTES = 1_000_000
@@ -54,7 +55,7 @@ def read_yaml(path: Path | str) -> Document:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise SpecError(f"cannot read {path}: {error.strerror or error}") from None
