@@ -54,6 +54,11 @@ class Table:
         return self.named[name]
 
     @cached_property
+    def required(self) -> set[str]:
+        """Columns in which every row of every version has a value."""
+        return {c.name for c in self.columns if c.required and c.absent is None and c.since == 1}
+
+    @cached_property
     def fixed(self) -> list[str]:
         """Columns with one value per key.
 

@@ -144,6 +144,8 @@ class Reader:
             FileNotFoundError: a file is gone.
             OSError, pyarrow.ArrowException: a file is damaged, or too large in memory.
         """
+        for path, fault in self._footer_faults(files).items():  # unsafe to give to Arrow
+            raise UnfitFileError(errno.EINVAL, f"{path} is damaged: {fault}", path)
         schema = table.schema
         if any(file.path not in self._modest for file in files):
             schema = _with_dictionaries(schema)
@@ -170,7 +172,8 @@ class Reader:
         with self.folder.absence_asked(file.path for file in files):
             if condition is not None:
                 dataset = self._reduced(table, dataset, condition, filters)
-            rows = self._decoded(files, dataset.scanner(columns=read, filter=condition))
+            scanner = dataset.scanner(columns=read, filter=condition)
+            rows = self._decoded(table, files, scanner)
         return settled(table, rows.cast(pa.schema(map(table.schema.field, read)))).select(names)
 
     def contradicted(self, files: Iterable[File]) -> dict[str, str]:
@@ -246,8 +249,13 @@ class Reader:
                 found[file.path] = f"its rows cannot be read: {because(error)}"
         return found
 
-    def _decoded(self, files: list[File], scanner: ds.Scanner) -> pa.Table:
-        """Return the rows of a scan; raise UnfitFileError if the texts of a file are too large."""
+    def _decoded(self, table: Table, files: list[File], scanner: ds.Scanner) -> pa.Table:
+        """Return the rows of a scan.
+
+        Raises:
+            UnfitFileError: the texts of a file are too large, or a required value is null.
+        """
+        required = [name for name in scanner.projected_schema.names if name in table.required]
         rooms = {self.folder.path(file.path): allowance(file.size) for file in files}
         sizes: Counter[str] = Counter()
         batches = []
@@ -261,6 +269,9 @@ class Reader:
                     "allowed",
                     path,
                 )
+            for name in required:
+                if batch[name].null_count:
+                    raise UnfitFileError(errno.EINVAL, f"a row of it has no {name}", path)
             batches.append(batch)
         return pa.Table.from_batches(batches, scanner.projected_schema)
 
