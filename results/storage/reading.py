@@ -27,7 +27,7 @@ from results.storage.folder import Folder
 from results.storage.limits import RECORD_BYTES, allowance, text_bytes
 from results.storage.proof import NEEDED, contradictory
 from results.storage.regular import UnfitFileError
-from results.storage.rows import settled
+from results.storage.rows import row_fault, settled
 
 EPOCH = "compaction-epoch"
 """The file that changes whenever a compaction starts to delete files.
@@ -253,9 +253,9 @@ class Reader:
         """Return the rows of a scan.
 
         Raises:
-            UnfitFileError: the texts of a file are too large, or a required value is null.
+            UnfitFileError: the texts of a file are too large, or a value is not one that its column
+                may have.
         """
-        required = [name for name in scanner.projected_schema.names if name in table.required]
         rooms = {self.folder.path(file.path): allowance(file.size) for file in files}
         sizes: Counter[str] = Counter()
         batches = []
@@ -269,9 +269,8 @@ class Reader:
                     "allowed",
                     path,
                 )
-            for name in required:
-                if batch[name].null_count:
-                    raise UnfitFileError(errno.EINVAL, f"a row of it has no {name}", path)
+            if (fault := row_fault(table, batch)) is not None:
+                raise UnfitFileError(errno.EINVAL, fault, path)
             batches.append(batch)
         return pa.Table.from_batches(batches, scanner.projected_schema)
 

@@ -52,6 +52,24 @@ def settled(table: Table, rows: pa.Table) -> pa.Table:
     return rows
 
 
+def row_fault(table: Table, batch: pa.RecordBatch) -> str | None:
+    """Return why rows of a file are none that the ledger would write; None if they may be.
+
+    Args:
+        table: the table.
+        batch: rows with some or all columns; texts may be dictionaries.
+    """
+    for name in batch.schema.names:
+        values, column = batch[name], table.named[name]
+        if name in table.required and values.null_count:
+            return f"a row has no {name}"
+        if column.allowed and values.null_count < len(values):
+            known = pa.array([*column.allowed, None], pa.string())
+            if not pc.all(pc.is_in(values.cast(pa.string()), known)).as_py():
+                return f"a row has another {name} than {', '.join(column.allowed)}"
+    return None
+
+
 def converted(table: Table, column: Column, value: object) -> Value | None:
     """Return `value` in the column's Python type; None for null.
 
