@@ -66,7 +66,7 @@ class Checkpoints:
         found = {}
         for name in self._names():
             try:
-                fault = _fault(name, self._folder.read(f"{FOLDER}/{name}"))
+                fault = _fault(name, self._folder.read(f"{FOLDER}/{name}", most=CHECKPOINT_BYTES))
             except FileNotFoundError:  # its group has finished meanwhile
                 continue
             except (OSError, pa.ArrowException) as error:
