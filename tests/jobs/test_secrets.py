@@ -95,6 +95,7 @@ def test_no_message_shows_a_key(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # other tests leave it running
     spec = write_spec(tmp_path)
     done = called(capsys, *(word.format(spec=spec) for word in arguments))
     assert done.returncode == 2

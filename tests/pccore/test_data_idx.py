@@ -104,5 +104,5 @@ def test_truncated_gzip_error(tmp_path: Path, keep: int) -> None:
 
 
 def test_unreadable_file_error(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="cannot be read: Is a directory"):
+    with pytest.raises(DatasetError, match="cannot be read: it is not a regular file"):
         read_idx(tmp_path, 100)
