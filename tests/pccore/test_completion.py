@@ -107,6 +107,7 @@ def dense_least_squares(config, values, masks):
     return np.split(z, ends[:-1], axis=1), 0.5 * np.sum((z @ R.T) ** 2) / BATCH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "free", ["pixels of the output", "units of every node", "input and hidden nodes", "a label"]
 )

@@ -84,6 +84,7 @@ def test_initial_weights_have_given_standard_deviation():
         assert np.std(w) == pytest.approx(5e-3, rel=4 / np.sqrt(2 * w.size))
 
 
+@pytest.mark.slow
 def test_learns_digits():
     config = pccore.TrainingConfig(
         pccore.ConvolutionalConfig((1, 8, 8), 10, channels=(8, 16), width=32),

@@ -102,6 +102,7 @@ def largest_eigenvalue(relaxation):
     return jnp.linalg.eigvalsh(jnp.eye(len(J)) + J @ J.T)[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parameterisation", ["mupc", "sp"])
 def test_errors_and_activities_share_equilibrium_and_gradients(parameterisation):
     network, x, y = problem(replace(LINEAR, parameterisation=parameterisation))
@@ -223,6 +224,7 @@ def test_high_hidden_precision_recovers_backpropagation():
     np.testing.assert_allclose(coarse / fine, 100, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_trains_digits():
     network = pccore.NetworkConfig(64, 10, width=16, depth=4)
     rule = pccore.PredictiveCoding(ErrorBased(4))

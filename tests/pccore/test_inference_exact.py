@@ -92,6 +92,7 @@ def test_small_output_precision_gives_the_forward_pass():
     assert 1e-8 * size < away < 1e-6 * size
 
 
+@pytest.mark.slow
 def test_float32_is_accurate_relative_to_each_layers_departure():
     """In SP with skips at 64 layers departures span five orders of magnitude.
 

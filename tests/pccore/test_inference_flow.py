@@ -32,6 +32,7 @@ def flow_at(network, x, y, time):
     return equilibrium + away.reshape(H, N, B).transpose(0, 2, 1)
 
 
+@pytest.mark.slow
 def test_euler_equals_gradient_descent():
     network, x, y = problem(TANH)
     beta = jnp.asarray(0.4)

@@ -77,6 +77,7 @@ def sizes(draw_from):
     )
 
 
+@pytest.mark.slow
 @examples(6)
 @given(sizes([1, 3]), st.booleans())
 def test_one_iteration_solves_linear_networks(config, weighted):
@@ -106,6 +107,7 @@ def test_one_iteration_solves_linear_networks_with_longer_skips():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parameterisation", "depth"),
     [
@@ -191,6 +193,7 @@ def test_steps_match_dense_gauss_newton(name):
             assert_close(step.slope, slope, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_networks_and_solvers_agree():
     network, x, y = problem(VARIANTS["all-else"])
     iterations = 3
@@ -226,6 +229,7 @@ def newton(network, x, y):
     return z, flat.reshape(z.shape), jnp.linalg.eigvalsh(jax.hessian(total)(flat))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mupc", "all-else"])
 def test_iterations_converge_to_the_minimum_of_newtons_method(name):
     network, x, y = problem(VARIANTS[name])
@@ -238,6 +242,7 @@ def test_iterations_converge_to_the_minimum_of_newtons_method(name):
     assert int(inference.steps) == 40
 
 
+@pytest.mark.slow
 @examples(12)
 @given(
     st.sampled_from(
@@ -291,6 +296,7 @@ def test_predicted_target_keeps_the_forward_pass():
     assert float(inference.residual) == 0
 
 
+@pytest.mark.slow
 def test_residual_is_relative_to_the_start():
     network, x, y = problem(VARIANTS["cross-entropy"])
     few, *_ = infer(GaussNewton(1), stacked, network, x, y)
@@ -301,6 +307,7 @@ def test_residual_is_relative_to_the_start():
     assert many.residual < 1e-7 < few.residual
 
 
+@pytest.mark.slow
 def test_given_start_and_observed_iterations():
     network, x, y = problem(CONFIG)
     given = random_like(network.forward(x))
@@ -395,6 +402,7 @@ def test_completes_a_free_input():
     assert pccore.complete(network, {-1: y}, GaussNewton(5), 1.0).converged
 
 
+@pytest.mark.slow
 def test_trains_digits():
     network = pccore.NetworkConfig(64, 10, width=16, depth=4)
     rule = pccore.PredictiveCoding(GaussNewton())

@@ -71,6 +71,7 @@ def test_energy_and_gradients_match_definition(bias):
     assert_close(by_weights, expected_by_weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nudge", [0.0, 0.5])
 def test_hessian_of_a_linear_network_and_its_equilibrium(nudge):
     network, x, y = problem(pccore.HopfieldConfig(LINEAR))
@@ -164,6 +165,7 @@ def test_rejects_invalid_use():
         network.hessian()
 
 
+@pytest.mark.slow
 def test_learns_digits():
     network = pccore.NetworkConfig(
         64, 10, width=16, depth=1, activation="tanh", residual=False, parameterisation="sp"

@@ -85,6 +85,7 @@ def assert_operators(network, departure, x, y):
     problems.assert_close(inverse @ shifted, np.eye(len(hessian)), atol=1e-8)
 
 
+@pytest.mark.slow
 @examples(6)
 @given(
     shapes,
@@ -119,6 +120,7 @@ def test_hessian_of_smooth_networks(shape, residual, weighted, output, decay):
     assert_operators(network, departure, x, 2 * y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [
@@ -145,6 +147,7 @@ def indefinite():
     return network, x[1:], 10 * y[1:]
 
 
+@pytest.mark.slow
 def test_indefinite_hessian_uses_magnitudes():
     network, x, y = indefinite()
     departure = problems.random_like(network.forward(x), 3)
@@ -161,6 +164,7 @@ def test_blocks_match_the_dense_hessian():
     problems.assert_close(blocks, dense(network, departure, x, y), atol=1e-10)
 
 
+@pytest.mark.slow
 def test_largest_eigenvalue_of_batch_is_maximum_over_samples():
     network, x, y = indefinite()
     largest = jax.jit(partial(largest_eigenvalue, tolerance=TIGHT))(network, x, y)
@@ -179,6 +183,7 @@ def test_bracket_without_factorisation():
     assert_extremes(measured(network, x, y), eigenvalues)  # one step per dimension
 
 
+@pytest.mark.slow
 def test_float32_resolves_smallest_eigenvalue_of_ill_conditioned_network():
     """SP with skips at 64 layers: eigenvalues of H_z = M' M from the singular values of M."""
     network, _, _ = problems.problem(
@@ -200,6 +205,7 @@ def test_float32_resolves_smallest_eigenvalue_of_ill_conditioned_network():
     assert float(found.largest) == pytest.approx(singular[0] ** 2, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_piecewise_linear_activations_have_no_second_derivative():
     z = jnp.linspace(-3, 3, 41) + 0.01
     for name, activation in pccore.ACTIVATIONS.items():

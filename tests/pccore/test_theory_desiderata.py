@@ -27,6 +27,7 @@ def batch(config):
     return x, jnp.asarray(draw.normal(size=(8, config.output_size)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [

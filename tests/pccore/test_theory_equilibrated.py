@@ -71,6 +71,7 @@ def test_energy_is_the_minimum_and_its_gradient_that_of_learning(
     problems.assert_close(slope, slope_at(network, z, x, y), rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.slow
 @examples(8)
 @given(shapes, st.sampled_from(LAYOUTS), st.booleans(), st.sampled_from([0.0, 0.3]))
 def test_exact_activities_match_a_dense_solution(shape, layout, weighted, decay):
@@ -81,6 +82,7 @@ def test_exact_activities_match_a_dense_solution(shape, layout, weighted, decay)
     assert found.residual < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["by_errors", "by_blocks", "by_conjugate_gradients"])
 def test_all_solvers_agree(solver):
     network, x, y = problems.problem(config((4, 3, 2, 5), "mupc", {"residual": True}, True, 0.0))
@@ -91,6 +93,7 @@ def test_all_solvers_agree(solver):
     assert found.residual < 1e-7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_rescaling_is_output_covariance_under_unit_errors(layout):
     """S = Cov(y | x) of the generative model z_l = f_l(z_{l-1}) + e_l (thesis B.3.2)."""

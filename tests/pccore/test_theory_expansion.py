@@ -77,6 +77,7 @@ def size(tree):
 ORDERED = ("two-skip", "cross-entropy", "residual", "plain", "one-layer-chain", "precisions")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", cases(ORDERED, 2))
 def test_order_of_accuracy(name):
     """Halving r halves departures and gradients.
@@ -94,6 +95,7 @@ def test_order_of_accuracy(name):
             assert np.log2(of / fine[quantity][0]) == pytest.approx(1, abs=0.1), quantity
 
 
+@pytest.mark.slow
 def test_expansion_is_exact_for_linear_networks():
     """The exception is the gradient as a sum of two parts, which is of first order."""
     network, x, y = problems.problem(LINEAR)
@@ -171,6 +173,7 @@ def test_fisher_information_is_the_hessian_averaged_over_targets():
     assert not np.allclose(dense(two[0]), dense(two[1]))
 
 
+@pytest.mark.slow
 def test_corrected_eq_3_6_in_the_one_unit_network():
     """dF*/dw_1 is that of the loss over 1 + w_2^2: the trust-region part has the opposite sign."""
     config = pccore.NetworkConfig(

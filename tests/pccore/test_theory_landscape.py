@@ -44,6 +44,7 @@ def test_equilibrated_energy_is_the_minimum_over_activities(widths, seed, weight
         np.testing.assert_allclose(mine, reference, **EXACT)
 
 
+@pytest.mark.slow
 def test_matches_stacked_network():
     config = pccore.NetworkConfig(
         3, 2, 4, 3, activation="linear", parameterisation="mupc", residual=False
@@ -59,6 +60,7 @@ def test_matches_stacked_network():
     np.testing.assert_allclose(landscape.equilibrated_energy_of(matrices, x, y), F, **EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["loss", "energy"])
 def test_dense_hessian_matches_reference(which):
     mine = {"loss": landscape.loss_of, "energy": landscape.equilibrated_energy_of}[which]

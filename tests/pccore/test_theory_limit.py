@@ -75,6 +75,7 @@ def test_mupc_approaches_backpropagation_at_the_rate_of_theorem_1(N, H):
     assert limit.expected_rescaling(config(N, H, "sp_gaussian")) == pytest.approx(2.0**H)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", cases(("two-skip", "precisions", "mupc", "sp", "one-layer"), 2))
 def test_ratio_matches_quadratic_forms(name):
     config = CASES[name]

@@ -27,6 +27,7 @@ def problem(config=LINEAR, batch=6):
     return config.build(jax.random.key(1)), jnp.asarray(x, float), jnp.asarray(y, float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("residual", [False, True])
 def test_inference_flow_ends_at_the_equilibrated_energy(residual):
     """Stopped early, F is above F*, the minimum over activities (theorem 3.1)."""
@@ -69,6 +70,7 @@ def against_backpropagation(probe, network, x, y, beta):
     return found["gradient_cosine"], found["relative_gradient_rms"]
 
 
+@pytest.mark.slow
 def test_gradients_tend_to_backpropagation_in_every_layer():
     """At the end of augmented-Lagrangian inference; plain inference has other gradients."""
     network, x, y = problem(DEEP)
@@ -82,6 +84,7 @@ def test_gradients_tend_to_backpropagation_in_every_layer():
     assert max(against_backpropagation(plain, network, x, y, beta)[1]) < 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 3, DEEP.depth])
 def test_gradients_of_few_small_steps_fade_towards_the_input(steps):
     """j layers below the output, T steps of size s reach C(T, j) s^j of backpropagation's error.

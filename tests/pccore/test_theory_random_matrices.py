@@ -144,6 +144,7 @@ def test_sampled_hessians_stay_within_the_bounds(name, residual, depth):
     assert H[0] > deep.low - N ** (-2 / 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("name", ["mupc", "sp_gaussian", "sp"])
 def test_deep_networks_reach_the_limit_edges(name, residual):

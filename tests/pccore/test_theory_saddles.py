@@ -66,6 +66,7 @@ def test_energy_saddle_is_strict_through_the_last_layer(drawn):
     assert mine.escape().curvature - 1e-9 <= own.curvature <= theirs + 1e-9 < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("H", [2, 3, 4])
 def test_all_but_the_penultimate_matrix_zero(H):
     """Figs. B.3, B.4: the loss is flat for H >= 3, and not at H = 2 as in their caption."""
