@@ -19,7 +19,7 @@ from results import Checkpoints, DamagedFileWarning
 from results.storage.folder import Folder
 from transfer.engine.pool import Group, GroupResult
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 # About four seconds on an idle core: long enough for several checkpoints.
 LONG = dataclasses.replace(SMALL, steps=15_000, eval_every=15_000)

@@ -12,7 +12,7 @@ import jobs.pools.retries
 from jobs import PoolError, RayPool
 from pccore import Status
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 HOUR = 3600.0
 

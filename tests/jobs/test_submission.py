@@ -17,7 +17,7 @@ import jobs
 import results
 from jobs import JobStatus, SubmissionError, TokenError
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 LONG: dict[str, Any] = {
     "name": "long",
