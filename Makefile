@@ -3,10 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # pccore checks its annotations at run time. Processes take a file at a time, in order, so that the
-# tests of a file share its fixtures; there are two more of them than cores, as tests that wait for
+# tests of a file share its fixtures; there is one more of them than cores, as tests that wait for
 # clusters leave a core idle. NumPy and SciPy get one thread each: two processes that share the same
 # cores take twenty times as long.
-PROCESSES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+PROCESSES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := MUPC_CHECK_TYPES=1 OPENBLAS_NUM_THREADS=1 \
 	$(BIN)/pytest -n $(PROCESSES) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
 
