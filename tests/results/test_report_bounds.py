@@ -59,7 +59,8 @@ def test_sizes_that_no_network_has_are_left_out(tmp_path: Path, value: int) -> N
 
 
 def test_a_cell_without_activity_rate_beside_others_is_no_end_of_the_report(tmp_path: Path) -> None:
-    page(tmp_path, run_rows=[*SOUND, *seeds(0.1, None, 0.2, 0.3)])
+    text = page(tmp_path, run_rows=[*SOUND, *seeds(0.1, None, 0.2, 0.3)])
+    assert "</html>" in text
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,8 @@ def test_a_cell_without_activity_rate_beside_others_is_no_end_of_the_report(tmp_
     ids=lambda others: str(others)[:30],
 )  # fmt: skip
 def test_columns_that_the_ledger_would_not_write(tmp_path: Path, others: dict[str, Any]) -> None:
-    page(tmp_path, run_rows=SOUND, verdict_rows=[{**verdict(), "run_ids": None, **others}])
+    text = page(tmp_path, run_rows=SOUND, verdict_rows=[{**verdict(), "run_ids": None, **others}])
+    assert "</html>" in text
 
 
 def test_markup_and_control_characters_stay_text(tmp_path: Path) -> None:
