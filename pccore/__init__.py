@@ -36,6 +36,7 @@ from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.bidirectional import BidirectionalConfig, BidirectionalNetwork
 from pccore.networks.clamping import clamp
 from pccore.networks.convolutional import ConvolutionalConfig
+from pccore.networks.convolutional_stack import ConvolutionalStack, ConvolutionalStackConfig
 from pccore.networks.general import SequenceRelaxation
 from pccore.networks.hopfield import HopfieldConfig, HopfieldNetwork
 from pccore.networks.hybrid import HybridConfig, HybridNetwork
@@ -87,6 +88,8 @@ __all__ = [
     "BidirectionalNetwork",
     "Completion",
     "ConvolutionalConfig",
+    "ConvolutionalStack",
+    "ConvolutionalStackConfig",
     "Curve",
     "EquilibriumPropagation",
     "ErrorBased",

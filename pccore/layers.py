@@ -1,9 +1,12 @@
-"""A fully connected layer."""
+"""A layer of a stack."""
 
 from collections.abc import Callable
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from pccore.linear_maps import Dense, LinearMap
 
 
 class Layer(eqx.Module):
@@ -15,17 +18,19 @@ class Layer(eqx.Module):
         scale: the premultiplier a.
         phi: the activation function.
         skip: whether the layer adds its input to its output (tau = 1).
+        linear: what W multiplies.
     """
 
-    weight: Float[Array, "N_out N_in"]
-    bias: Float[Array, " N_out"] | None
+    weight: Float[Array, "M F"]
+    bias: Float[Array, " M"] | None
     scale: float = eqx.field(static=True)
     phi: Callable[[Array], Array] = eqx.field(static=True)
     skip: bool = eqx.field(static=True)
+    linear: LinearMap = eqx.field(static=True, default=Dense())
 
     def __call__(self, z: Float[Array, "*B N_in"]) -> Float[Array, "*B N_out"]:
         """Predict the activities of the next layer."""
-        prediction = self.scale * (self.phi(z) @ self.weight.T)
+        prediction = self.scale * self.linear.apply(self.weight, self.phi(z))
         if self.bias is not None:
-            prediction = prediction + self.bias
+            prediction = prediction + jnp.tile(self.bias, self.linear.places)
         return prediction + z if self.skip else prediction

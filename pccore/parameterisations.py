@@ -25,15 +25,25 @@ class Scalings:
     last: float
 
 
+@dataclass(frozen=True)
+class FanIns:
+    """Weights of one unit of a layer: of the first, of hidden layers, of the last.
+
+    D, N and N in a fully connected network (table 5.1). A unit of a convolution has a weight for
+    every place of its kernel.
+    """
+
+    first: int
+    hidden: int
+    last: int
+
+
 @runtime_checkable
 class StackShape(Protocol):
     """The settings of a `pccore.NetworkConfig` that determine scalings and initial weights."""
 
     @property
-    def input_size(self) -> int: ...
-
-    @property
-    def width(self) -> int: ...
+    def fan_ins(self) -> FanIns: ...
 
     @property
     def depth(self) -> int: ...
@@ -113,9 +123,9 @@ class MuPC:
     def scalings(self, network: StackShape) -> Scalings:
         L = network.depth + 1 if network.residual else 1
         return Scalings(
-            first=network.input_size**-0.5,
-            hidden=(network.width * L) ** -0.5,
-            last=1 / network.width,
+            first=network.fan_ins.first**-0.5,
+            hidden=(network.fan_ins.hidden * L) ** -0.5,
+            last=1 / network.fan_ins.last,
         )
 
     def noise(self, key: Array, shape: tuple[int, ...]) -> Array:
@@ -133,7 +143,7 @@ class NeuralTangent(MuPC):
     """NTP: muPC with a_L = N^(-1/2), the last layer of the neural tangent limit (table 5.1)."""
 
     def scalings(self, network: StackShape) -> Scalings:
-        return replace(super().scalings(network), last=network.width**-0.5)
+        return replace(super().scalings(network), last=network.fan_ins.last**-0.5)
 
 
 @dataclass(frozen=True)

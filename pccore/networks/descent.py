@@ -115,12 +115,12 @@ def by_groups(relaxation: StackEnergy, rate: Scalar, steps: int) -> Float[Array,
         d, z = _layers(departure, bottom, size + 1), _layers(zbar, bottom, size + 1)
         weights = _layers(W, bottom, size)
         change, slope = config.phi.respond(z, d)
-        e = d[1:] - jnp.einsum("lbn,lmn->lbm", change[:-1], weights)
+        e = d[1:] - config.maps.hidden.apply(weights, change[:-1])
         if config.residual:
             e = e - d[:-1]
         if config.precisions:
             e = e * _layers(precisions, bottom, size)
-        down = jnp.einsum("lbm,lmn->lbn", e, weights)
+        down = config.maps.hidden.transpose(weights, e)
         gradient = e - slope[1:] * jnp.concatenate([down[1:], above.feedback[None]])
         if config.residual:
             gradient = gradient - jnp.concatenate([e[1:], above.error[None]])

@@ -147,7 +147,8 @@ class StackedLinearisation(Linearisation):
     def push(self, errors: Float[Array, "H B N"]) -> Float[Array, "B K"]:
         network = self.relaxation.network
         top = self.relaxation.sweep(errors, self.slope, jnp.multiply)[-1]
-        return network.config.scalings.last * ((self.slope[-1] * top) @ network.last.T)
+        last = network.config.maps.last.apply(network.last, self.slope[-1] * top)
+        return network.config.scalings.last * last
 
     def pull(self, output: Float[Array, "B K"]) -> Float[Array, "H B N"]:
         return jax.linear_transpose(self.push, self.errors)(output)[0]
@@ -164,13 +165,17 @@ class StackedLinearisation(Linearisation):
         ) -> tuple[tuple[Array, Array], None]:
             above, total = carry
             W, slope, p = layer
-            J = slope[:, None] * (config.scalings.hidden * (above[0] @ W))
+            passed_on = config.maps.hidden.transpose(W, above[0])
+            J = slope[:, None] * (config.scalings.hidden * passed_on)
             if config.residual:
                 J = J + above[-1]
             return (jnp.concatenate([J[None], above[:-1]]), total + product(J, p)), None
 
         # samples before outputs: then all K B rows take one product with a layer's weights
-        last = self.slope[-1][:, None] * (config.scalings.last * network.last)
+        rows = config.maps.last.transpose(
+            network.last, jnp.eye(config.output_size, dtype=self.slope.dtype)
+        )
+        last = self.slope[-1][:, None] * (config.scalings.last * rows)
         above = jnp.pad(last[None], ((0, config.stride - 1), (0, 0), (0, 0), (0, 0)))
         layers = network.hidden, self.slope[:-1], p[:-1]
         (_, total), _ = jax.lax.scan(down, (above, product(last, p[-1])), layers, reverse=True)

@@ -78,7 +78,7 @@ class StackEnergy(eqx.Module, Generic[StackT]):
         """Return B dF/dz from the errors and phi'(z)."""
         config, network = self.network.config, self.network
         a, W = config.scalings, network.hidden[config.depth - len(departure) :]
-        from_hidden = a.hidden * jnp.einsum("lbm,lmn->lbn", e[1:], W)
+        from_hidden = a.hidden * config.maps.hidden.transpose(W, e[1:])
         from_output = self.output_feedback(departure)
         feedback = slope * jnp.concatenate([from_hidden, from_output[None]])
         if config.residual:
@@ -120,20 +120,24 @@ class StackEnergy(eqx.Module, Generic[StackT]):
         untouched = config.depth - len(e)
         above_first = e if untouched else e[1:]
         below = phi(z[config.depth - 1 - len(above_first) : -1])
-        hidden = jnp.einsum("lbm,lbn->lmn", above_first, below) * (-a.hidden / B)
-        e_last = self._output_error(z[-1])
+        maps, e_last = config.maps, self._output_error(z[-1])
+        hidden = maps.hidden.outer(above_first, below) * (-a.hidden / B)
+        first = network.first if untouched else maps.first.outer(e[0], self.x)
         return replace(
             network,
-            first=jnp.zeros_like(network.first) if untouched else e[0].T @ self.x * (-a.first / B),
+            first=jnp.zeros_like(first) if untouched else first * (-a.first / B),
             hidden=_below(hidden, len(network.hidden)),
-            last=e_last.T @ phi(z[-1]) * (-a.last / B),
+            last=maps.last.outer(e_last, phi(z[-1])) * (-a.last / B),
             biases=self._bias_gradients(e, e_last),
         )
 
     def output_feedback(self, departure: Float[Array, "m B N"]) -> Float[Array, "B N"]:
         """Return a_L W_L^T e_L, the feedback of the output error to the last hidden layer."""
-        error = self._output_error(self.start[-1] + departure[-1])
-        return self.network.config.scalings.last * (error @ self.network.last)
+        return self._fed_back(self._output_error(self.start[-1] + departure[-1]))
+
+    def _fed_back(self, error: Float[Array, "B K"]) -> Float[Array, "B N"]:
+        config = self.network.config
+        return config.scalings.last * config.maps.last.transpose(self.network.last, error)
 
     def prediction(self, departure: Float[Array, "m B N"]) -> Float[Array, "B K"]:
         """Return f_L(z_H) at this departure."""
@@ -160,11 +164,11 @@ class StackEnergy(eqx.Module, Generic[StackT]):
 
     def error_gradient(self, errors: Float[Array, "H B N"]) -> Float[Array, "H B N"]:
         """Return B dF/de, with errors as variables: one sweep upwards and one downwards."""
-        config, network = self.network.config, self.network
+        config = self.network.config
         departure = self.departure_of(errors)
         z = self.start + departure
         _, slope = config.phi.respond(self.start, departure)
-        from_output = config.scalings.last * (self._output_error(z[-1]) @ network.last)
+        from_output = self._fed_back(self._output_error(z[-1]))
         from_above = jnp.zeros_like(z).at[-1].set(-slope[-1] * from_output)
         if config.activity_decay:
             from_above = from_above + config.activity_decay * z
@@ -188,7 +192,7 @@ class StackEnergy(eqx.Module, Generic[StackT]):
         """Return z_l - f_l(z_{l-1}); the layers below those in `departure` have not moved."""
         config = self.network.config
         W = self.network.hidden[config.depth - len(departure) :]
-        passed_on = config.scalings.hidden * jnp.einsum("lbn,lmn->lbm", change[:-1], W)
+        passed_on = config.scalings.hidden * config.maps.hidden.apply(W, change[:-1])
         e = jnp.concatenate([departure[:1], departure[1:] - passed_on])
         if config.residual:
             e = e - _shifted(departure, config.skip)
@@ -211,7 +215,9 @@ class StackEnergy(eqx.Module, Generic[StackT]):
         biases = self.network.biases
         if biases is None:
             return None
-        hidden = _below(-jnp.mean(e, axis=1), self.network.config.depth)
+        config = self.network.config
+        by_place = jnp.mean(e, axis=1).reshape(len(e), -1, config.width)
+        hidden = _below(-jnp.sum(by_place, axis=1), config.depth)
         return replace(biases, hidden=hidden, last=-jnp.mean(e_last, axis=0))
 
     def sweep(
@@ -225,7 +231,7 @@ class StackEnergy(eqx.Module, Generic[StackT]):
 
         def step(below: Array, layer: tuple[Array, Array, Array]) -> tuple[Array, Array]:
             e, W, at = layer
-            d = e + config.scalings.hidden * (respond(at, below[-1]) @ W.T)
+            d = e + config.scalings.hidden * config.maps.hidden.apply(W, respond(at, below[-1]))
             if config.residual:
                 d = d + below[0]
             return jnp.concatenate([below[1:], d[None]]), d

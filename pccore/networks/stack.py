@@ -3,8 +3,10 @@
 The settings and the weights of a stack. `pccore.networks.stacked` adds inference.
 """
 
+import math
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import accumulate
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -13,10 +15,19 @@ from jaxtyping import Array, Float
 
 from pccore.activations import ACTIVATIONS, Activation
 from pccore.layers import Layer
+from pccore.linear_maps import Dense, LinearMap
 from pccore.losses import OUTPUTS, OutputEnergy
 from pccore.networks.base import AbstractNetworkConfig
-from pccore.parameterisations import PARAMETERISATIONS, Scalings
+from pccore.parameterisations import PARAMETERISATIONS, FanIns, Scalings
 from pccore.validation import require_at_least
+
+
+class LinearMaps(NamedTuple):
+    """What the weights of the first, of hidden and of the last layer multiply."""
+
+    first: LinearMap
+    hidden: LinearMap
+    last: LinearMap
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,21 @@ class StackConfig(AbstractNetworkConfig):
         return PARAMETERISATIONS[self.parameterisation].scalings(self)
 
     @property
+    def fan_ins(self) -> FanIns:
+        """The number of weights of one unit of each kind of layer."""
+        return FanIns(self.input_size, self.width, self.width)
+
+    @property
+    def maps(self) -> LinearMaps:
+        """What the weights of each kind of layer multiply."""
+        return LinearMaps(Dense(), Dense(), Dense())
+
+    @property
+    def units(self) -> int:
+        """The number of units of a hidden layer."""
+        return self.maps.first.places * self.width
+
+    @property
     def output_energy(self) -> OutputEnergy:
         """The energy of the clamped output."""
         return OUTPUTS[self.output]
@@ -114,8 +140,21 @@ class StackConfig(AbstractNetworkConfig):
     @property
     def weights(self) -> int:
         """The number of weights, without biases."""
-        N = self.width
-        return N * self.input_size + (self.depth - 1) * N * N + self.output_size * N
+        return sum(map(math.prod, self.weight_shapes))
+
+    @property
+    def weight_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """The shapes of W_1, of the stack W_2 .. W_H, and of W_L."""
+        N, fan_ins = self.width, self.fan_ins
+        hidden = self.depth - 1, N, fan_ins.hidden
+        return (N, fan_ins.first), hidden, (self.output_size, fan_ins.last)
+
+    @property
+    def products(self) -> tuple[int, int, int]:
+        """Multiply-adds with W_1, W_2 .. W_H and W_L in the forward pass of one sample."""
+        first, hidden, last = map(math.prod, self.weight_shapes)
+        maps = self.maps
+        return first * maps.first.places, hidden * maps.hidden.places, last * maps.last.places
 
 
 def _noise(config: StackConfig, key: Array) -> Float[Array, " weights"]:
@@ -133,7 +172,10 @@ StackT = TypeVar("StackT", bound="Stack")
 
 
 class Biases(eqx.Module):
-    """Biases of the hidden layers, b_1 .. b_H, and of the output, b_L."""
+    """Biases of the hidden layers, b_1 .. b_H, and of the output, b_L.
+
+    A convolutional layer has one for each channel.
+    """
 
     hidden: Float[Array, "H N"]
     last: Float[Array, " K"]
@@ -150,9 +192,9 @@ class Stack(eqx.Module):
         config: sizes, activation, scalings (static).
     """
 
-    first: Float[Array, "N D"]
-    hidden: Float[Array, "Hm1 N N"]
-    last: Float[Array, "K N"]
+    first: Float[Array, "N F1"]
+    hidden: Float[Array, "Hm1 N F"]
+    last: Float[Array, "K FL"]
     biases: Biases | None
     config: StackConfig = eqx.field(static=True)
 
@@ -160,14 +202,15 @@ class Stack(eqx.Module):
     def create(cls: type[StackT], config: StackConfig, key: Array) -> StackT:
         """Draw initial weights from the distribution of `config.parameterisation`."""
         parameterisation = PARAMETERISATIONS[config.parameterisation]
-        N, D, K, H = config.width, config.input_size, config.output_size, config.depth
-        noise = _noise(config, key)
-        first, hidden, last = jnp.split(noise, [N * D, N * D + (H - 1) * N * N])
-        parts = first.reshape(N, D), hidden.reshape(H - 1, N, N), last.reshape(K, N)
+        N, K, H = config.width, config.output_size, config.depth
+        shapes = config.weight_shapes
+        sizes = [math.prod(shape) for shape in shapes]
+        pieces = jnp.split(_noise(config, key), list(accumulate(sizes[:-1])))
+        parts = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
         if config.initial_range is not None:
-            weights = list(parts)
+            weights = parts
         elif config.initial_std is not None:
-            std = jnp.broadcast_to(jnp.array(config.initial_std, first.dtype), H + 1)
+            std = jnp.broadcast_to(jnp.array(config.initial_std, parts[0].dtype), H + 1)
             scales = std[0], std[1:-1, None, None], std[-1]
             weights = [scale * part for scale, part in zip(scales, parts, strict=True)]
         else:
@@ -180,17 +223,18 @@ class Stack(eqx.Module):
         """Return W_1, W_2 .. W_H and W_L; biases are left out."""
         return [self.first[None], self.hidden, self.last[None]]
 
-    def drive(self, x: Float[Array, "B D"]) -> Float[Array, "B N"]:
+    def drive(self, x: Float[Array, "B D"]) -> Float[Array, "B U"]:
         """Return f_1(x), the prediction of the first hidden layer; inference never changes it."""
-        prediction = self.config.scalings.first * (x @ self.first.T)
-        return prediction if self.biases is None else prediction + self.biases.hidden[0]
+        prediction = self.config.scalings.first * self.config.maps.first.apply(self.first, x)
+        return prediction if self.biases is None else prediction + self._hidden_biases()[0]
 
-    def readout(self, z: Float[Array, "B N"]) -> Float[Array, "B K"]:
+    def readout(self, z: Float[Array, "B U"]) -> Float[Array, "B K"]:
         """Return f_L(z), the prediction of the output by the last hidden layer."""
-        prediction = self.config.scalings.last * (self.config.phi.phi(z) @ self.last.T)
+        seen = self.config.phi.phi(z)
+        prediction = self.config.scalings.last * self.config.maps.last.apply(self.last, seen)
         return prediction if self.biases is None else prediction + self.biases.last
 
-    def forward(self, x: Float[Array, "B D"]) -> Float[Array, "H B N"]:
+    def forward(self, x: Float[Array, "B D"]) -> Float[Array, "H B U"]:
         """Return the activities of a forward pass: z_1 = f_1(x), z_l = f_l(z_{l-1})."""
 
         def step(below: Array, layer: tuple[Array, Array | None]) -> tuple[Array, Array]:
@@ -209,21 +253,28 @@ class Stack(eqx.Module):
         top, _ = jax.lax.scan(step, self._below_second(x), self._stack())
         return self.readout(top[-1])
 
-    def _below_second(self, x: Float[Array, "B D"]) -> Float[Array, "n B N"]:
+    def _below_second(self, x: Float[Array, "B D"]) -> Float[Array, "n B U"]:
         """Return the inputs of the second hidden layer: z_1, and zeros for skips from below it."""
         first = self.drive(x)[None]
         return jnp.pad(first, ((self.config.skip - 1, 0), (0, 0), (0, 0)))
 
     def _stack(self) -> tuple[Array, Array | None]:
         """Return the weights and biases between hidden layers."""
-        return self.hidden, None if self.biases is None else self.biases.hidden[1:]
+        return self.hidden, None if self.biases is None else self._hidden_biases()[1:]
+
+    def _hidden_biases(self) -> Float[Array, "H U"]:
+        """Return the bias of every hidden unit."""
+        assert self.biases is not None
+        places = self.config.maps.first.places
+        return self.biases.hidden if places == 1 else jnp.tile(self.biases.hidden, places)
 
     def _step(
-        self, below: Float[Array, "n B N"], layer: tuple[Array, Array | None]
-    ) -> tuple[Float[Array, "n B N"], Float[Array, "B N"]]:
+        self, below: Float[Array, "n B U"], layer: tuple[Array, Array | None]
+    ) -> tuple[Float[Array, "n B U"], Float[Array, "B U"]]:
         """Return the n activities below the next layer, and z_l = f_l(z_{l-1})."""
         W, b = layer
-        z = self.config.scalings.hidden * (self.config.phi.phi(below[-1]) @ W.T)
+        seen = self.config.phi.phi(below[-1])
+        z = self.config.scalings.hidden * self.config.maps.hidden.apply(W, seen)
         if b is not None:
             z = z + b
         if self.config.residual:
@@ -235,12 +286,14 @@ class Stack(eqx.Module):
 
         They do not contain skips over several layers, for which `pccore.energy` has `skip`.
         """
-        a, config = self.config.scalings, self.config
+        a, maps, config = self.config.scalings, self.config.maps, self.config
         hidden_biases = [None] * config.depth if self.biases is None else [*self.biases.hidden]
-        first = Layer(self.first, hidden_biases[0], a.first, ACTIVATIONS["linear"].phi, skip=False)
+        phi, identity = config.phi.phi, ACTIVATIONS["linear"].phi
+        first = Layer(self.first, hidden_biases[0], a.first, identity, False, maps.first)
+        skip = config.residual and config.skip == 1
         hidden = [
-            Layer(W, b, a.hidden, config.phi.phi, skip=config.residual and config.skip == 1)
+            Layer(W, b, a.hidden, phi, skip, maps.hidden)
             for W, b in zip(self.hidden, hidden_biases[1:], strict=True)
         ]
         last_bias = None if self.biases is None else self.biases.last
-        return [first, *hidden, Layer(self.last, last_bias, a.last, config.phi.phi, skip=False)]
+        return [first, *hidden, Layer(self.last, last_bias, a.last, phi, False, maps.last)]

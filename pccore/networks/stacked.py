@@ -9,7 +9,7 @@ from pccore.networks import descent, linear_solution
 from pccore.networks.base import AbstractNetwork
 from pccore.networks.linearisation import StackedLinearisation
 from pccore.networks.local import StackEnergy
-from pccore.networks.stack import Stack, StackConfig
+from pccore.networks.stack import Stack, StackConfig, StackT
 from pccore.relaxation import Advance, Memory, Scalar
 
 
@@ -76,8 +76,8 @@ class Network(Stack, AbstractNetwork):
         return StackedRelaxation(self, self.forward(x), x, y)
 
 
-class StackedRelaxation(StackEnergy[Network]):
-    """The `Relaxation` of a stacked network whose input and output are clamped.
+class StackRelaxation(StackEnergy[StackT]):
+    """The `Relaxation` of a stack whose input and output are clamped.
 
     A departure may be restricted to the topmost m hidden layers, those that can have moved.
     """
@@ -95,6 +95,10 @@ class StackedRelaxation(StackEnergy[Network]):
         self, advance: Advance[Array, Memory], copies: int, memory: Memory, steps: int
     ) -> tuple[tuple[Array, ...], Memory]:
         return descent.in_waves(self, advance, copies, memory, steps)
+
+
+class StackedRelaxation(StackRelaxation[Network]):
+    """The `Relaxation` of a fully connected stack, which has a closed form if it is linear."""
 
     def equilibrium(self) -> Float[Array, "H B N"]:
         """Return the departure at which dF/dz = 0, of linear networks (thesis eq. 5.4)."""

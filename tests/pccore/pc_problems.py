@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import pccore
+from pccore.networks.stack import Stack
 
 BATCH = 5
 
@@ -23,7 +24,7 @@ def problem(config):
     network = jax.tree.map(
         partial(_drawn, draw),
         jax.eval_shape(config.build, jax.random.key(0)),
-        is_leaf=lambda node: isinstance(node, pccore.Network),
+        is_leaf=lambda node: isinstance(node, Stack),
     )
     x = draw.normal(size=(BATCH, config.input_size))
     x[0] = 0
