@@ -26,6 +26,7 @@ from jobs.pools.layouts import (
 from jobs.pools.local import slots_of
 from jobs.pools.settings import LAYOUTS_VARIABLE, LayoutPolicy, layout_policy
 from pccore.jax_settings import pinned
+from pccore.networks.stack import StackConfig
 from results.storage.permissions import try_folder
 from transfer.engine.plan import Plan
 from transfer.spec.networks import stacks
@@ -55,7 +56,7 @@ class Entry:
     candidates: tuple[Candidate, ...] = ()
 
     @property
-    def network(self) -> pccore.NetworkConfig:
+    def network(self) -> StackConfig:
         """The stack of layers that predicts."""
         return stacks(self.config.network)[0]
 

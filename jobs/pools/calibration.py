@@ -162,7 +162,7 @@ def interpolated(config: TrainingConfig, known: Sequence[tuple[TrainingConfig, T
 
 
 def _weights(config: TrainingConfig) -> int:
-    return stacks(config.network)[0].weights
+    return sum(stacks(config.network)[0].products)
 
 
 def kind(config: TrainingConfig) -> tuple[type, ...]:

@@ -19,6 +19,7 @@ from jobs.pools.devices import Device
 from jobs.pools.settings import LayoutPolicy, layout_policy
 from pccore import NetworkConfig, TrainingConfig
 from pccore.data.files import open_regular
+from pccore.networks.stack import StackConfig
 from transfer.spec.networks import stacks
 
 MAX_LANES = 132  # 4 x 11 learning rates and 3 seeds, the thesis's grid, in one program
@@ -129,8 +130,13 @@ def groups_layers(config: TrainingConfig) -> bool:
 
 
 def hidden_weights(config: TrainingConfig) -> int:
-    """Return the number of weights between hidden layers, up to one layer, of all stacks."""
-    return sum(network.width**2 * network.depth for network in stacks(config.network))
+    """Return the number of weights between hidden layers, up to one layer, of all stacks.
+
+    Weights that are used at several places count as often.
+    """
+    return sum(
+        network.units * network.fan_ins.hidden * network.depth for network in stacks(config.network)
+    )
 
 
 def lane_bytes(config: TrainingConfig) -> int:
@@ -138,11 +144,11 @@ def lane_bytes(config: TrainingConfig) -> int:
     return sum(_stack_bytes(network, config.batch_size) for network in stacks(config.network))
 
 
-def _stack_bytes(network: NetworkConfig, batch: int) -> int:
-    N, H = network.width, network.depth
-    weights = network.input_size * N + (H - 1) * N * N + N * network.output_size
-    activities = batch * (H * N + network.input_size + network.output_size)
-    return FLOAT_BYTES * (WEIGHT_COPIES * weights + ACTIVITY_COPIES * activities)
+def _stack_bytes(network: StackConfig, batch: int) -> int:
+    seen = network.fan_ins.hidden // network.width  # copies of a unit in products with kernels
+    hidden = network.depth * network.units * seen
+    activities = batch * (hidden + network.input_size + network.output_size)
+    return FLOAT_BYTES * (WEIGHT_COPIES * network.weights + ACTIVITY_COPIES * activities)
 
 
 def speed_key(config: TrainingConfig) -> Hashable:

@@ -1,5 +1,6 @@
 """Every scheme, start, penalty and variant of `pccore`, named in a spec."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,47 @@ def test_variant_builds_its_network_and_rule(name: str) -> None:
     assert (run_of_it.network.width, run_of_it.network.depth) == (8, 4)
 
 
+CONVOLUTIONAL = {"family": {"name": "convolutional", "patch": 2}}
+
+
+def test_convolutional_family_has_a_network_for_every_shape() -> None:
+    read = experiment(network=CONVOLUTIONAL, variants=["mupc", "sp", "bp"])
+    job = plan(read)
+    job.check()
+    for arm, shape in product(job.arms, (read.tune.shape, *read.targets)):
+        network = job.config(arm, shape).network
+        assert isinstance(network, pccore.ConvolutionalStackConfig)
+        assert (network.image, network.patch, network.kernel) == ((1, 8, 8), 2, 3)
+        assert (network.width, network.depth) == (shape.width, shape.depth)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"network": CONVOLUTIONAL, "dataset": "mnist1d"},
+            "mupc cannot be trained: network.family 'convolutional' needs square images of 1 or 3 "
+            "channels; samples of 40 numbers are none",
+        ),
+        (
+            {"network": {"family": {"name": "convolutional", "patch": 3}}},
+            "mupc cannot be trained: patch must divide the 8 rows and 8 columns of the image, got "
+            "3",
+        ),
+        (
+            {"network": CONVOLUTIONAL, "variants": ["hybrid"]},
+            "hybrid cannot be trained: its layers are fully connected: network.family must be "
+            "'stacked'",
+        ),
+    ],
+    ids=["not square", "patch", "hybrid"],
+)
+def test_rejects_what_the_family_has_no_network_for(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        experiment(**changes)
+    assert str(caught.value) == sentence
+
+
 def test_every_parameterisation_is_a_variant() -> None:
     assert set(pccore.PARAMETERISATIONS) <= set(VARIANTS)
 
@@ -166,6 +208,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "equilibrium": {"training": {"inference": "equilibrium"}, "tune": {"activity_lr": None}},
     "exact": without_beta(),
     "hybrid": {"variants": ["hybrid"]},
+    "convolutional": {"network": CONVOLUTIONAL},
     "ntp": {"variants": ["ntp"], "network": {"activation": "tanh"}},
 }
 

@@ -167,6 +167,13 @@ def test_work_agrees_with_xla(rule: pccore.LearningRule) -> None:
     assert xla_operations(shared) == pytest.approx(2 * work(shared), rel=0.15)
 
 
+@pytest.mark.parametrize("rule", [Backpropagation(), PredictiveCoding(pccore.Nesterov(3))])
+def test_work_of_convolutions_agrees_with_xla(rule: pccore.LearningRule) -> None:
+    network = pccore.ConvolutionalStackConfig(784, 10, width=32, depth=4, patch=7)
+    shared = TrainingConfig(network, rule, steps=1)
+    assert xla_operations(shared) == pytest.approx(2 * work(shared), rel=0.15)
+
+
 def xla_operations(shared: TrainingConfig) -> float:
     """Return the floating-point operations of one gradient, counted by XLA."""
     B, D, K = shared.batch_size, shared.network.input_size, shared.network.output_size

@@ -13,6 +13,7 @@ from pccore import (
     Adam,
     Backpropagation,
     BidirectionalConfig,
+    ConvolutionalStackConfig,
     EquilibriumPropagation,
     ErrorBased,
     ExactSolution,
@@ -171,6 +172,20 @@ def test_determinants_describe_the_network_that_predicts() -> None:
     }
     sizes = {"generator": {"input_size": 10, "output_size": 64}}
     assert json.loads(run.determinants["network_options"]) == sizes
+
+
+def test_determinants_describe_a_convolutional_network() -> None:
+    network = ConvolutionalStackConfig(64, 10, 8, 4, image=(1, 8, 8), patch=2)
+    run = replace(RUN, config=replace(CONFIG, network=network))
+    assert {key: run.determinants[key] for key in ("width", "depth", "network")} == {
+        "width": 8,
+        "depth": 4,
+        "network": "convolutional",
+    }
+    options = {"image": [1, 8, 8], "patch": 2, "kernel": 3}
+    assert json.loads(run.determinants["network_options"]) == options
+    other = replace(RUN, config=replace(CONFIG, network=replace(network, patch=4)))
+    assert len({RUN.run_id, run.run_id, other.run_id}) == 3
 
 
 def test_version_of_the_numerics_changes_the_run_id(monkeypatch: pytest.MonkeyPatch) -> None:

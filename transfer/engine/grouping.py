@@ -11,9 +11,9 @@ from pccore import (
     GradientDescent,
     InferenceScheme,
     Nesterov,
-    NetworkConfig,
     TrainingConfig,
 )
+from pccore.networks.stack import StackConfig
 from transfer.engine.runs import Run
 from transfer.spec.networks import stacks
 
@@ -39,7 +39,8 @@ def work(config: TrainingConfig) -> float:
 
 def evaluation_work(config: TrainingConfig, test_samples: int) -> float:
     """Return the multiply-adds of the evaluations in one training: the test set, forward."""
-    return float(stacks(config.network)[0].weights * test_samples * evaluations(config))
+    forward = sum(stacks(config.network)[0].products)
+    return float(forward * test_samples * evaluations(config))
 
 
 def evaluations(config: TrainingConfig) -> int:
@@ -47,10 +48,10 @@ def evaluations(config: TrainingConfig) -> int:
     return max(1, math.ceil(config.steps / config.interval))
 
 
-def _products(inference: InferenceScheme | None, network: NetworkConfig) -> float:
-    """Return the weights that a sample is multiplied with in one update of a stack of layers."""
-    weights = network.weights
-    above = weights - network.input_size * network.width  # the first layer
+def _products(inference: InferenceScheme | None, network: StackConfig) -> float:
+    """Return the multiply-adds with weights of one sample in one update of a stack of layers."""
+    weights = sum(network.products)
+    above = weights - network.products[0]
     if inference is None:
         return 2 * weights + above
     steps, depth = inference.step_limit, network.depth

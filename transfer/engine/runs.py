@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 
 import pccore
-from pccore import Lane, NetworkConfig, TrainingConfig
+from pccore import Lane, TrainingConfig
 from pccore.jax_settings import unpinned
+from pccore.networks.stack import StackConfig
 from pccore.theory.probe_registry import PROBES
 from results import identity
 from results.landscape import Cell
@@ -48,7 +49,7 @@ class Run:
         return Cell(self.lane.weight_lr, self.lane.activity_lr)
 
     @cached_property
-    def network(self) -> NetworkConfig:
+    def network(self) -> StackConfig:
         """The stack of layers that predicts; for most networks, the whole network."""
         return stacks(self.config.network)[0]
 

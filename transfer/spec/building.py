@@ -27,7 +27,7 @@ def training_config(
         settings.training,
     )
     precision = network.output_precision
-    stack = pccore.NetworkConfig(
+    stack = network.family.build(
         input_size=data.input_size,
         output_size=data.output_size,
         width=shape.width,

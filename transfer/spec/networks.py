@@ -1,20 +1,23 @@
 """The networks that runs train, by name, and the stacks of layers in each."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from pccore import (
     AbstractNetworkConfig,
     BidirectionalConfig,
+    ConvolutionalStackConfig,
     HopfieldConfig,
     HybridConfig,
     NetworkConfig,
     Registry,
 )
+from pccore.networks.stack import StackConfig
 
 NETWORKS: Registry[type[AbstractNetworkConfig]] = Registry(
     "network",
     {
         "stacked": NetworkConfig,
+        "convolutional": ConvolutionalStackConfig,
         "hybrid": HybridConfig,
         "bidirectional": BidirectionalConfig,
         "equilibrium": HopfieldConfig,
@@ -22,9 +25,9 @@ NETWORKS: Registry[type[AbstractNetworkConfig]] = Registry(
 )
 
 
-def stacks(network: AbstractNetworkConfig) -> tuple[NetworkConfig, ...]:
+def stacks(network: AbstractNetworkConfig) -> tuple[StackConfig, ...]:
     """Return the stacks of layers in a network, first the one that predicts."""
-    return (network,) if isinstance(network, NetworkConfig) else tuple(_parts(network).values())
+    return (network,) if isinstance(network, StackConfig) else tuple(_parts(network).values())
 
 
 def distinguishing(network: AbstractNetworkConfig) -> dict[str, object]:
@@ -40,7 +43,8 @@ def distinguishing(network: AbstractNetworkConfig) -> dict[str, object]:
     if first.initial_range is not None:
         found["initial_range"] = first.initial_range
     if network is first:
-        return found
+        common = {field.name for field in fields(StackConfig)}
+        return found | {name: value for name, value in vars(network).items() if name not in common}
     parts = _parts(network)
     found |= {name: value for name, value in vars(network).items() if name not in parts}
     settings = {name: asdict(part) for name, part in parts.items() if part is not first}
@@ -51,6 +55,6 @@ def distinguishing(network: AbstractNetworkConfig) -> dict[str, object]:
     }
 
 
-def _parts(network: AbstractNetworkConfig) -> dict[str, NetworkConfig]:
+def _parts(network: AbstractNetworkConfig) -> dict[str, StackConfig]:
     parts = network.parts().items()
-    return {name: part for name, part in parts if isinstance(part, NetworkConfig)}
+    return {name: part for name, part in parts if isinstance(part, StackConfig)}

@@ -10,6 +10,7 @@ from results.shapes import Shape
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Grid, Range, Space
 from transfer.spec.activity_lr import ActivityLr, ActivityRates
+from transfer.spec.families import FAMILIES, Family, Stacked
 from transfer.spec.fields import (
     Activations,
     Count,
@@ -37,6 +38,9 @@ DEFAULT_IN_FLIGHT = 8
 class NetworkSpec(Section):
     """The networks of an experiment, apart from their size and parameterisation."""
 
+    family: Annotated[Family, Options(FAMILIES).marker()] = Field(
+        default=Stacked(), description="Kind of layers: what width and depth are sizes of."
+    )
     activation: Activations = Field(
         default=("relu",),
         description="Activation function of the hidden layers, or a list: each variant is tuned "

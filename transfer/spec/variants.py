@@ -19,6 +19,7 @@ from pccore import (
     Start,
     mirror,
 )
+from pccore.networks.stack import StackConfig
 
 Built = tuple[AbstractNetworkConfig, LearningRule]
 """The configuration of a network, and its learning rule."""
@@ -32,7 +33,7 @@ class Variant(Protocol):
         """True if the rule has an inference phase."""
         ...
 
-    def build(self, network: NetworkConfig, inference: InferenceScheme, start: Start) -> Built:
+    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
         """Return the network's configuration and the learning rule.
 
         Args:
@@ -59,7 +60,7 @@ class InfersActivities:
     plain: bool = False
     infers: bool = PredictiveCoding.infers
 
-    def build(self, network: NetworkConfig, inference: InferenceScheme, start: Start) -> Built:
+    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
         if self.plain and network.residual:
             raise ValueError(
                 f"{self.parameterisation} weights need a network without skip connections: "
@@ -76,7 +77,7 @@ class Backpropagates:
     parameterisation: str
     infers: bool = Backpropagation.infers
 
-    def build(self, network: NetworkConfig, inference: InferenceScheme, start: Start) -> Built:
+    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
         """Leave out the settings of the energy, which backpropagation does not have."""
         network = replace(network, parameterisation=self.parameterisation)
         return replace(network, precisions=(), activity_decay=0.0), Backpropagation()
@@ -89,8 +90,8 @@ class Amortises:
     parameterisation: str
     infers: bool = PredictiveCoding.infers
 
-    def build(self, network: NetworkConfig, inference: InferenceScheme, start: Start) -> Built:
-        network = replace(network, parameterisation=self.parameterisation)
+    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
+        network = replace(dense(network), parameterisation=self.parameterisation)
         return HybridConfig(network, mirror(network)), PredictiveCoding(inference, start)
 
 
@@ -101,8 +102,8 @@ class InfersBothWays:
     parameterisation: str
     infers: bool = PredictiveCoding.infers
 
-    def build(self, network: NetworkConfig, inference: InferenceScheme, start: Start) -> Built:
-        network = replace(network, parameterisation=self.parameterisation)
+    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
+        network = replace(dense(network), parameterisation=self.parameterisation)
         return BidirectionalConfig(network, mirror(network)), PredictiveCoding(inference, start)
 
 
@@ -113,14 +114,25 @@ class PropagatesEquilibria:
     parameterisation: str
     infers: bool = EquilibriumPropagation.infers
 
-    def build(self, network: NetworkConfig, inference: InferenceScheme, start: Start) -> Built:
+    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
         if start != ForwardStart():
             raise ValueError(
                 "equilibrium propagation begins with a forward pass: training.start must be left "
                 "out"
             )
-        network = replace(network, parameterisation=self.parameterisation)
+        network = replace(dense(network), parameterisation=self.parameterisation)
         return HopfieldConfig(network), EquilibriumPropagation(inference)
+
+
+def dense(network: StackConfig) -> NetworkConfig:
+    """Return a network if its layers are fully connected.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if not isinstance(network, NetworkConfig):
+        raise ValueError("its layers are fully connected: network.family must be 'stacked'")
+    return network
 
 
 # Equilibrium propagation takes SP's weights, the smallest: with large ones its energy has no bound.
