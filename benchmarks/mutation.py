@@ -70,7 +70,12 @@ TARGETS = {
             "results/ledger.py",
         ),
         (
+            "tests/results/test_landscape_table.py",
             "tests/results/test_ledger.py",
+            "tests/results/test_ledger_bounds.py",
+            "tests/results/test_ledger_identity.py",
+            "tests/results/test_ledger_schema.py",
+            "tests/results/test_plain_readers.py",
             "tests/results/test_ledger_opening.py",
             "tests/results/test_ledger_damage.py",
             "tests/results/test_ledger_golden.py",
