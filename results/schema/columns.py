@@ -143,7 +143,8 @@ RUNS = (
     _setting(
         "rule",
         "string",
-        "learning rule: pc (predictive coding), bp (backpropagation), ep (equilibrium propagation)",
+        "learning rule: pc (predictive coding), bp (backpropagation), ep (equilibrium "
+        "propagation), trust_region (trust-region Newton)",
     ),
     _setting("inference", "string", "name of the inference scheme; null for bp"),
     _setting(

@@ -29,7 +29,9 @@ REFERENCE = (EXAMPLES.parent / "docs" / "spec.md").read_text()
 def test_spec_of_the_reference_names_every_variant_and_can_be_built() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", REFERENCE, re.S)
     experiment = transfer.Experiment.from_yaml(block)
-    assert {variant.name for variant in experiment.variants} == set(transfer.VARIANTS)
+    too_large = {"trust_region"}  # at most 3,000 weights
+    names = {variant.name for variant in experiment.variants}
+    assert names | too_large == set(transfer.VARIANTS)
     Plan(experiment, pccore.data.info(experiment.dataset), digest="0" * 64).check()
 
 

@@ -9,6 +9,7 @@ from transfer_fakes import FormulaPool, TrainingPool, spec
 
 import pccore
 import results
+from results.shapes import Shape
 from transfer import VARIANTS, Experiment, SpecError, run
 from transfer.engine.plan import Plan
 
@@ -113,6 +114,7 @@ def test_variant_builds_its_network_and_rule(name: str) -> None:
     config = job.config(job.arms[0], read.targets[0])
     expected = {
         "bp": (pccore.NetworkConfig, pccore.Backpropagation),
+        "trust_region": (pccore.NetworkConfig, pccore.TrustRegionNewton),
         "hybrid": (pccore.HybridConfig, pccore.PredictiveCoding),
         "bidirectional": (pccore.BidirectionalConfig, pccore.PredictiveCoding),
         "equilibrium_propagation": (pccore.HopfieldConfig, pccore.EquilibriumPropagation),
@@ -123,6 +125,32 @@ def test_variant_builds_its_network_and_rule(name: str) -> None:
     named = name if name in pccore.PARAMETERISATIONS else run_of_it.network.parameterisation
     assert run_of_it.network.parameterisation == named
     assert (run_of_it.network.width, run_of_it.network.depth) == (8, 4)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "output", "expected"),
+    [
+        (1, 1, ()),
+        (1, 2, (1, 1, 1, 1, 2)),
+        (0.5, 1, (0.5, 0.5, 0.5, 0.5, 1)),
+        ({"first": 8, "last": 1}, 3, (8, 4, 2, 1, 3)),
+    ],
+)
+def test_precisions_of_four_hidden_layers(
+    hidden: object, output: float, expected: tuple[float, ...]
+) -> None:
+    read = experiment(network={"hidden_precision": hidden, "output_precision": output})
+    job = plan(read)
+    (config,) = (job.config(arm, Shape(8, 4)).network for arm in job.arms)
+    assert isinstance(config, pccore.NetworkConfig)
+    assert config.precisions == pytest.approx(expected)
+
+
+def test_initial_weights_near_the_origin() -> None:
+    job = plan(experiment(network={"initial_std": 0.05}))
+    (run_of_it, *_) = job.runs(job.arms[0], Shape(8, 4), job.arms[0].space.cells)
+    assert run_of_it.network.initial_std == 0.05
+    assert run_of_it.determinants["network_options"] == '{"initial_std": 0.05}'
 
 
 CONVOLUTIONAL = {"family": {"name": "convolutional", "patch": 2}}
@@ -153,12 +181,17 @@ def test_convolutional_family_has_a_network_for_every_shape() -> None:
             "3",
         ),
         (
+            {"variants": ["trust_region"], "transfer": {"widths": [64]}},
+            "trust_region cannot be trained: trust-region Newton inverts a Hessian of at most "
+            "3,000 weights, and 4 layers of width 64 have 17,024",
+        ),
+        (
             {"network": CONVOLUTIONAL, "variants": ["hybrid"]},
             "hybrid cannot be trained: its layers are fully connected: network.family must be "
             "'stacked'",
         ),
     ],
-    ids=["not square", "patch", "hybrid"],
+    ids=["not square", "patch", "trust region", "hybrid"],
 )
 def test_rejects_what_the_family_has_no_network_for(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SpecError) as caught:
@@ -209,6 +242,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "exact": without_beta(),
     "hybrid": {"variants": ["hybrid"]},
     "convolutional": {"network": CONVOLUTIONAL},
+    "near the origin": {"network": {"initial_std": 0.05, "residual": False}},
     "ntp": {"variants": ["ntp"], "network": {"activation": "tanh"}},
 }
 

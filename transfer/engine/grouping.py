@@ -12,6 +12,7 @@ from pccore import (
     InferenceScheme,
     Nesterov,
     TrainingConfig,
+    TrustRegionNewton,
 )
 from pccore.networks.stack import StackConfig
 from transfer.engine.runs import Run
@@ -33,8 +34,12 @@ def work(config: TrainingConfig) -> float:
     inference without steps counts as one step. tests/transfer/test_grouping.py compares XLA's
     count. Evaluations are counted by `evaluation_work`.
     """
-    products = sum(_products(config.rule.inference, network) for network in stacks(config.network))
-    return float(products * config.batch_size * max(config.steps, 1))
+    networks, steps = stacks(config.network), max(config.steps, 1)
+    products = sum(_products(config.rule.inference, network) for network in networks)
+    if isinstance(config.rule, TrustRegionNewton):  # a gradient per row of the Hessian, and its LU
+        n = networks[0].weights
+        return steps * (n * products * config.batch_size + n**3 / 3)
+    return float(products * config.batch_size * steps)
 
 
 def evaluation_work(config: TrainingConfig, test_samples: int) -> float:

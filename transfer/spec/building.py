@@ -26,7 +26,6 @@ def training_config(
         settings.network,
         settings.training,
     )
-    precision = network.output_precision
     stack = network.family.build(
         input_size=data.input_size,
         output_size=data.output_size,
@@ -37,8 +36,9 @@ def training_config(
         output=network.output,
         skip=network.skip,
         bias=network.bias,
-        precisions=() if precision == 1 else (1.0,) * shape.depth + (precision,),
+        precisions=network.precisions(shape.depth),
         activity_decay=network.activity_decay,
+        initial_std=network.initial_std,
     )
     inference = training.inference.build(shape.depth)
     activity_lr = settings.activity_lr(variant)

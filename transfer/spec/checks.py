@@ -146,6 +146,7 @@ def _unused(settings: Settings) -> Iterator[str]:
     given = {
         "network.activity_decay": network.activity_decay != 0,
         "network.output_precision": network.output_precision != 1,
+        "network.hidden_precision": network.hidden_precision != 1,
         "training.start": begins,
     }
     names = " and ".join(variant.name for variant in settings.variants)

@@ -1,8 +1,10 @@
 """The sections of a spec. The descriptions of their keys are those of the JSON Schema."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+import numpy as np
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 import pccore
 from pccore.theory.probe_registry import RULE_PROBES
@@ -35,6 +37,21 @@ from transfer.spec.variants import VARIANTS
 DEFAULT_IN_FLIGHT = 8
 
 
+class GeometricPrecision(Section):
+    """Precisions of hidden layers in a geometric series, whatever the depth."""
+
+    model_config = ConfigDict(title="series of precisions")
+
+    first: Positive = Field(description="p_1, of the lowest hidden layer.")
+    last: Positive = Field(description="p_H, of the highest.")
+
+
+HiddenPrecision = Annotated[
+    Annotated[Positive, Tag("number")] | Annotated[GeometricPrecision, Tag("object")],
+    Discriminator(lambda value: "object" if isinstance(value, Mapping | Section) else "number"),
+]
+
+
 class NetworkSpec(Section):
     """The networks of an experiment, apart from their size and parameterisation."""
 
@@ -57,9 +74,28 @@ class NetworkSpec(Section):
         description="alpha of the term alpha/2 ||z||^2 in the energy of hidden activities.",
     )
     output_precision: Positive = Field(
-        default=1.0,
-        description="Weight of the output layer's energy; those of the hidden layers are 1.",
+        default=1.0, description="p_L, weight of the output layer's energy."
     )
+    hidden_precision: HiddenPrecision = Field(
+        default=1.0,
+        description="p_1 .. p_H, weights of the hidden layers' energies (thesis figure A.5): a "
+        "number, or the first and the last of a geometric series.",
+    )
+    initial_std: NotNegative | None = Field(
+        default=None,
+        description="Standard deviation of all initial weights, to start near the saddle at the "
+        "origin; by default they are those of the parameterisation.",
+    )
+
+    def precisions(self, depth: int) -> tuple[float, ...]:
+        """Return p_1 .. p_L of a network of this depth; () if all are ones."""
+        hidden = self.hidden_precision
+        if isinstance(hidden, GeometricPrecision):
+            series = np.geomspace(hidden.first, hidden.last, depth).tolist()
+        else:
+            series = [hidden] * depth
+        found = (*series, self.output_precision)
+        return () if set(found) == {1.0} else found
 
 
 class VariantSpec(Section):

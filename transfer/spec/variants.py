@@ -17,8 +17,10 @@ from pccore import (
     PredictiveCoding,
     Registry,
     Start,
+    TrustRegionNewton,
     mirror,
 )
+from pccore.linalg.lapack import MOST_WEIGHTS
 from pccore.networks.stack import StackConfig
 
 Built = tuple[AbstractNetworkConfig, LearningRule]
@@ -84,6 +86,23 @@ class Backpropagates:
 
 
 @dataclass(frozen=True)
+class InvertsHessian:
+    """Trust-region Newton, the second-order baseline of small networks (thesis 3.3.2)."""
+
+    parameterisation: str
+    infers: bool = TrustRegionNewton.infers
+
+    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
+        if network.weights > MOST_WEIGHTS:
+            raise ValueError(
+                f"trust-region Newton inverts a Hessian of at most {MOST_WEIGHTS:,} weights, and "
+                f"{network.depth} layers of width {network.width} have {network.weights:,}"
+            )
+        network = replace(network, parameterisation=self.parameterisation)
+        return replace(network, precisions=(), activity_decay=0.0), TrustRegionNewton()
+
+
+@dataclass(frozen=True)
 class Amortises:
     """Hybrid predictive coding: an amortiser and its mirrored generator (thesis 6.3.1)."""
 
@@ -136,7 +155,6 @@ def dense(network: StackConfig) -> NetworkConfig:
 
 
 # Equilibrium propagation takes SP's weights, the smallest: with large ones its energy has no bound.
-# Trust-region Newton is no variant: it is limited to networks of 3,000 weights.
 VARIANTS: Registry[Variant] = Registry(
     "variant",
     {
@@ -149,10 +167,16 @@ VARIANTS: Registry[Variant] = Registry(
         "hybrid": Amortises("mupc"),
         "bidirectional": InfersBothWays("mupc"),
         "equilibrium_propagation": PropagatesEquilibria("sp"),
+        "trust_region": InvertsHessian("sp"),
     },
 )
 
 LEARNING_RULES: Registry[type[LearningRule]] = Registry(
     "learning rule",
-    {"pc": PredictiveCoding, "bp": Backpropagation, "ep": EquilibriumPropagation},
+    {
+        "pc": PredictiveCoding,
+        "bp": Backpropagation,
+        "ep": EquilibriumPropagation,
+        "trust_region": TrustRegionNewton,
+    },
 )
