@@ -32,11 +32,13 @@ from pccore.inference import (
 )
 from pccore.layers import Layer
 from pccore.losses import OUTPUTS, OutputEnergy
+from pccore.networks.arrays import from_arrays, to_arrays
 from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.bidirectional import BidirectionalConfig, BidirectionalNetwork
 from pccore.networks.clamping import clamp
 from pccore.networks.convolutional import ConvolutionalConfig
 from pccore.networks.convolutional_stack import ConvolutionalStack, ConvolutionalStackConfig
+from pccore.networks.description import describe
 from pccore.networks.general import SequenceRelaxation
 from pccore.networks.hopfield import HopfieldConfig, HopfieldNetwork
 from pccore.networks.hybrid import HybridConfig, HybridNetwork
@@ -47,6 +49,7 @@ from pccore.networks.stacked import Network, NetworkConfig
 from pccore.optimisers import OPTIMISERS, SGD, Adam, Optimiser
 from pccore.parameterisations import PARAMETERISATIONS, Parameterisation, Scalings
 from pccore.penalties import PENALTIES, Orthogonality, Penalty, WeightDecay
+from pccore.predictor import Predictor
 from pccore.registry import Registry, UnknownNameError
 from pccore.relaxation import Relaxation
 from pccore.rules import (
@@ -58,7 +61,9 @@ from pccore.rules import (
     Unsupervised,
 )
 from pccore.starts import STARTS, ForwardStart, NormalStart, Start
+from pccore.training.arrays import DataArrays
 from pccore.training.config import CONVENTIONS, Lane, SpectralActivityLr, TrainingConfig
+from pccore.training.evaluation import Evaluation
 from pccore.training.loop import Trained, fit, fit_many, train
 from pccore.training.outcomes import LEARNED, Curve, Outcome, Status
 from pccore.training.probe import Probe, Reading
@@ -91,8 +96,10 @@ __all__ = [
     "ConvolutionalStack",
     "ConvolutionalStackConfig",
     "Curve",
+    "DataArrays",
     "EquilibriumPropagation",
     "ErrorBased",
+    "Evaluation",
     "ExactSolution",
     "ForwardStart",
     "GaussNewton",
@@ -120,6 +127,7 @@ __all__ = [
     "Parameterisation",
     "Penalty",
     "PredictiveCoding",
+    "Predictor",
     "Probe",
     "Reading",
     "Registry",
@@ -143,11 +151,14 @@ __all__ = [
     "clamp",
     "complete",
     "data",
+    "describe",
     "energy",
     "fit",
     "fit_many",
+    "from_arrays",
     "layer_energies",
     "mirror",
+    "to_arrays",
     "trace",
     "train",
 ]

@@ -17,8 +17,10 @@ from jaxtyping import Array, Float, Int, UInt
 
 from pccore.data import Dataset
 from pccore.networks.base import AbstractNetwork
+from pccore.training.arrays import DataArrays, as_dataset
 from pccore.training.assessment import Chance, assess
 from pccore.training.config import Lane, TrainingConfig
+from pccore.training.evaluation import Evaluation
 from pccore.training.outcomes import Outcome, Status
 from pccore.training.probe import Probed, readings_of
 from pccore.training.programs import (
@@ -70,33 +72,40 @@ class Trained(NamedTuple):
 
 def train(
     config: TrainingConfig,
-    dataset: Dataset,
+    dataset: DataArrays,
     lane: Lane,
+    lanes: int = 1,
     *,
     on_progress: Callable[[int], None] | None = None,
+    on_evaluation: Callable[[Evaluation], None] | None = None,
 ) -> Trained:
-    """Train one network and return it. See `fit_many`."""
-    state, outcomes = _run(config, dataset, [lane], on_progress)
+    """Train one network and return it. See `fit_many`, and `fit` for `lanes`."""
+    state, outcomes = _run(config, dataset, [lane] * lanes, on_progress, on_evaluation)
     return Trained(jax.tree.map(lambda weights: weights[0], state.network), outcomes[0])
 
 
 def fit(
     config: TrainingConfig,
-    dataset: Dataset,
+    dataset: DataArrays,
     lane: Lane,
+    lanes: int = 1,
     *,
     on_progress: Callable[[int], None] | None = None,
+    on_evaluation: Callable[[Evaluation], None] | None = None,
 ) -> Outcome:
     """Train one network. See `fit_many`."""
-    return fit_many(config, dataset, [lane], on_progress=on_progress)[0]
+    return fit_many(config, dataset, [lane], on_progress=on_progress, on_evaluation=on_evaluation)[
+        0
+    ]
 
 
 def fit_many(
     config: TrainingConfig,
-    dataset: Dataset,
+    dataset: DataArrays,
     lanes: Sequence[Lane],
     *,
     on_progress: Callable[[int], None] | None = None,
+    on_evaluation: Callable[[Evaluation], None] | None = None,
     snapshots: Snapshots | None = None,
 ) -> list[Outcome]:
     """Train one network per lane, all in one compiled program.
@@ -106,10 +115,13 @@ def fit_many(
 
     Args:
         config: the settings that the runs share.
-        dataset: the data set; it stays on the device for the next call.
+        dataset: the data set, which stays on the device for the next call; or any object with the
+            arrays of `pccore.DataArrays`, which are copied with every call.
         lanes: the settings that differ between runs.
         on_progress: called with the number of weight updates done at every evaluation; an exception
             raised by it ends the training.
+        on_evaluation: called with losses, accuracies and networks at every evaluation, and before
+            `on_progress`; an exception raised by it ends the training.
         snapshots: the storage of snapshots of all lanes. A resumed training has the numbers of an
             uninterrupted one, bit for bit on the same kind of device. With a snapshot that is not
             of the same conventions, config, data set and lanes, training warns and starts from the
@@ -122,17 +134,19 @@ def fit_many(
         ValueError: there are no lanes, the data set does not fit the network, there are fewer
             samples than one batch, or a lane lacks the activity learning rate that the rule needs.
     """
-    return _run(config, dataset, lanes, on_progress, snapshots)[1]
+    return _run(config, dataset, lanes, on_progress, on_evaluation, snapshots)[1]
 
 
 def _run(
     config: TrainingConfig,
-    dataset: Dataset,
+    data: DataArrays,
     lanes: Sequence[Lane],
     on_progress: Callable[[int], None] | None,
+    on_evaluation: Callable[[Evaluation], None] | None,
     snapshots: Snapshots | None = None,
 ) -> tuple[LaneState, list[Outcome]]:
     """Return the last state of all lanes, and their outcomes."""
+    dataset = as_dataset(data)
     _check(config, dataset, lanes)
     group = _Group.of(config, dataset, lanes)
     step, progress = _resumed(group, snapshots) or (0, group.begun())
@@ -143,6 +157,8 @@ def _run(
         )
     pace = Pace() if snapshots is not None else None
     order = None
+    if not config.steps and on_evaluation is not None:
+        on_evaluation(group.evaluation(progress, step))
     while step < config.steps:
         if order is None or step % group.per_epoch == 0:
             order = group.order(step)
@@ -156,6 +172,8 @@ def _run(
         if group.evaluates(step):
             progress = group.evaluated(progress)
             alive = bool(jnp.any(progress.state.alive))
+            if on_evaluation is not None:
+                on_evaluation(group.evaluation(progress, step))
             if on_progress is not None:
                 on_progress(step)
             if not alive:
@@ -271,6 +289,14 @@ class _Group:
         """Add an evaluation and the results of the probes."""
         tests = [*progress.tests, evaluate(progress.state.network, self.test)]
         return progress._replace(tests=tests, probed=[*progress.probed, self._probed(progress)])
+
+    def evaluation(self, progress: Progress, step: int) -> Evaluation:
+        """Return the last evaluation for a callback."""
+        interval = self.config.interval
+        losses = np.asarray(progress.state.losses)[:, (step - 1) // interval * interval : step]
+        train_loss = losses.mean(axis=1) if step else np.full(len(losses), np.nan)
+        test_loss, accuracy = (np.asarray(values) for values in progress.tests[-1])
+        return Evaluation(step, train_loss, test_loss, accuracy, progress.state.network)
 
     def layer_changes(self, network: AbstractNetwork) -> Float[Array, "lanes L"]:
         """Return the relative change of every weight matrix since the first update.
