@@ -5,11 +5,13 @@ from .page.report import report
 from .schema.tables import columns
 from .storage.checkpoints import Checkpoints
 from .storage.claims import Claims
+from .storage.weights import KeptWeights
 
 __all__ = [
     "Checkpoints",
     "Claims",
     "DamagedFileWarning",
+    "KeptWeights",
     "Ledger",
     "LedgerError",
     "columns",

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 from uuid import uuid4
 
 import pandas as pd
@@ -12,6 +13,7 @@ import pyarrow.fs as pafs
 
 from results.errors import LedgerError, unknown
 from results.schema.tables import TABLES, Table
+from results.schema.types import Value
 from results.storage.checkpoints import FOLDER as CHECKPOINTS
 from results.storage.checkpoints import Checkpoints
 from results.storage.choosing import (
@@ -33,6 +35,8 @@ from results.storage.folder import Folder
 from results.storage.marker import ensure
 from results.storage.reading import Reader
 from results.storage.rows import Row, to_arrow
+from results.storage.weights import FOLDER as WEIGHTS
+from results.storage.weights import KeptWeights, Weights
 from results.vocabulary import RATES, OutcomeLabel
 
 RUNS, CURVES, LAYERS = TABLES["runs"], TABLES["curves"], TABLES["layers"]
@@ -61,20 +65,8 @@ def open(
     create: bool = False,
     filesystem: pafs.FileSystem | None = None,
 ) -> "Ledger":
-    """Open a ledger.
-
-    Args:
-        path: a local folder, or a URI that pyarrow supports (`s3://bucket/runs`, `gs://...`).
-        create: whether to create the ledger if the folder is missing or empty.
-        filesystem: the pyarrow file system of `path`; by default inferred from `path`.
-
-    Raises:
-        LedgerError: there is no ledger at `path`, it cannot be read or created, or it was written
-            by a newer version of mupc.
-    """
-    folder = Folder(path, filesystem)
-    ensure(folder, create)
-    return Ledger(folder)
+    """Open a ledger. See `Ledger.open`."""
+    return Ledger.open(path, create, filesystem)
 
 
 class Ledger:
@@ -100,13 +92,37 @@ class Ledger:
 
     Attributes:
         checkpoints: checkpoints of unfinished groups of runs.
+        weights: the kept weights of trained networks.
     """
 
     def __init__(self, folder: Folder) -> None:
         self.checkpoints = Checkpoints(folder)
+        self.weights = Weights(folder)
         self._folder = folder
         self._reader = Reader(folder)
         self._clock = Clock(self._reader)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        create: bool = False,
+        filesystem: pafs.FileSystem | None = None,
+    ) -> Self:
+        """Open a ledger.
+
+        Args:
+            path: a local folder, or a URI that pyarrow supports (`s3://bucket/runs`, `gs://...`).
+            create: whether to create the ledger if the folder is missing or empty.
+            filesystem: the pyarrow file system of `path`; by default inferred from `path`.
+
+        Raises:
+            LedgerError: there is no ledger at `path`, it cannot be read or created, or it was
+                written by a newer version of mupc.
+        """
+        folder = Folder(path, filesystem)
+        ensure(folder, create)
+        return cls(folder)
 
     def __repr__(self) -> str:
         return f"results.open({self._folder.shown!r})"
@@ -172,6 +188,39 @@ class Ledger:
         for name in columns or ():
             RUNS.column(name)
         return _frame(RUNS, self._runs(filters, columns), columns, arrow=arrow)
+
+    def row(self, run_id: str) -> dict[str, Value | None]:
+        """Return the row of a run, whose id may be shortened to its first characters.
+
+        Raises:
+            LedgerError: no run has such an id, or several have.
+        """
+        found = self._runs({"run_id": run_id})
+        if not found.num_rows:
+            ids = [each for each in self._run_ids() if each.startswith(run_id)]
+            if len(ids) != 1:
+                raise LedgerError(_not_one(run_id, ids))
+            found = self._runs({"run_id": ids[0]})
+        (row,) = found.to_pylist()
+        return row
+
+    def kept(self, run_id: str) -> KeptWeights:
+        """Return the kept weights of a run, whose id may be shortened, with their description.
+
+        `mupc.open(...).network(run_id)` makes a network of them.
+
+        Raises:
+            LedgerError: there is no such run, its weights were not kept or are gone, or their file
+                is damaged.
+        """
+        row = self.row(run_id)
+        if row["weights_digest"] is None:
+            raise LedgerError(
+                f"the weights of run {row['run_id']} were not kept: train it again with "
+                f"pccore.train(*ledger.rebuild({row['run_id']!r})), or set `keep: all` in the spec "
+                "before runs are trained"
+            )
+        return self.weights.load(str(row["run_id"]), str(row["weights_digest"]))
 
     def landscape(
         self, variant: str, depth: int, *, value: str = "final_train_loss", **filters: object
@@ -288,29 +337,45 @@ class Ledger:
         Raises:
             LedgerError: a folder cannot be written to.
         """
-        for name in ("", *TABLES, CHECKPOINTS):
+        for name in ("", *TABLES, CHECKPOINTS, WEIGHTS):
             self._folder.try_writing(name)
 
     def compact(self) -> int:
         """Merge small files; return by how many files there are fewer.
 
         Other processes may read and write meanwhile. Killed at any moment, it loses no row and
-        counts none twice.
+        counts none twice. Weights that a killed process wrote more than a day ago, before it
+        recorded their run, are removed.
 
         Raises:
             LedgerError: a file cannot be read, written or deleted. No row is lost then.
         """
         with self._folder.reading():
-            return sum(compact(self._reader, table) for table in TABLES.values())
+            gone = sum(compact(self._reader, table) for table in TABLES.values())
+        self.remove_unrecorded_weights()
+        return gone
+
+    def remove_unrecorded_weights(self, claims: Claims | None = None) -> None:
+        """Remove weights that killed processes wrote before they could record the run.
+
+        Args:
+            claims: of a driver, entered; weights of runs that others have claimed stay. None
+                removes only weights that were written more than a day ago.
+
+        Raises:
+            LedgerError: the folder cannot be read.
+        """
+        self.weights.remove_unrecorded(self._reader, claims)
 
     def check(self) -> list[Damage]:
         """Verify every file, and the id of every run; return the files at fault.
 
         They are the files that queries leave out, in whole or in the rows that cannot be true, and
-        the checkpoints that no group continues from. Every byte is compared and every row read.
+        the checkpoints that no group continues from, and the weights that no network is made of.
+        Every byte is compared and every row read.
         """
         with self._folder.reading():
-            faults = self.checkpoints.faults()
+            faults = self.checkpoints.faults() | self.weights.faults()
             for table in TABLES.values():
                 files = self._reader.files(table)
                 faults |= self._reader.faults(files)
@@ -348,6 +413,10 @@ class Ledger:
         rows = best_runs(self._reader.read(RUNS, fixed, columns), RUNS.key)
         return best_runs(_only(RUNS, rows, others), ["run_id"])
 
+    def _run_ids(self) -> list[str]:
+        ids: list[str] = self._runs({}, ["run_id"])["run_id"].to_pylist()
+        return sorted(ids)
+
     def _details(self, table: Table, filters: Filters, arrow: bool) -> pd.DataFrame:
         """Return rows of a table with several rows per run."""
         for name in filters:
@@ -376,6 +445,14 @@ class Ledger:
             file, data = encode(table, in_order(table, rows))
             self._folder.publish(file.path, data)
             self._clock.saw(table, [file], rows)
+
+
+def _not_one(run_id: str, ids: Sequence[str]) -> str:
+    """Return why a shortened run id names no run."""
+    if not ids:
+        return f"no run has the id {run_id!r}, or one that begins like it"
+    some = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
+    return f"{len(ids)} runs have ids that begin with {run_id!r} ({some}): give more of it"
 
 
 def _only(table: Table, rows: pa.Table, filters: Filters) -> pa.Table:

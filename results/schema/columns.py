@@ -241,6 +241,13 @@ RUNS = (
         since=6,
     ),
     Column("jaxlib_version", "string", "version of jaxlib that trained the run", since=6),
+    Column(
+        "weights_digest",
+        "string",
+        "SHA-256 of the file of the trained weights in the folder weights, hexadecimal; null if "
+        "they were not kept",
+        since=7,
+    ),
 )
 
 CURVES = (

@@ -223,19 +223,27 @@ class Folder:
     def sweep(self, name: str, suffix: str | None = None) -> None:
         """Delete what killed processes left in a folder more than a day ago.
 
-        Age is the difference of two times that the file system gave: that of the file, and that of
-        one that is written now. The clock of this machine may be wrong.
-
         Args:
             name: the folder.
             suffix: of files to delete beside the temporary ones.
         """
         left = [info for info in self.entries(name) if _may_be_left(info.base_name, suffix)]
-        now = self._now(name) if left else None
-        for info in left:
-            if now and info.mtime_ns and now - info.mtime_ns > 1e9 * STALE_SECONDS:
-                with suppress(LedgerError):  # another user's
-                    self.remove(f"{name}/{info.base_name}")
+        for info in self.aged(name, left):
+            with suppress(LedgerError):  # another user's
+                self.remove(f"{name}/{info.base_name}")
+
+    def aged(self, name: str, files: list[pafs.FileInfo]) -> list[pafs.FileInfo]:
+        """Return the files of a folder that were written more than a day ago.
+
+        Age is the difference of two times that the file system gave: that of the file, and that of
+        one that is written now. The clock of this machine may be wrong.
+        """
+        now = self._now(name) if files else None
+        return [
+            info
+            for info in files
+            if now and info.mtime_ns and now - info.mtime_ns > 1e9 * STALE_SECONDS
+        ]
 
     def _now(self, name: str) -> int | None:
         """Return the time of a file that is written now, in ns; None if it is unknown."""

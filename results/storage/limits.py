@@ -20,6 +20,9 @@ RECORD_BYTES = 2**24
 CHECKPOINT_BYTES = 2**35
 """The largest checkpoint; its reader needs as much memory."""
 
+WEIGHTS_BYTES = 2**33
+"""The largest file of weights, of 2 x 10^9; its reader needs twice as much memory."""
+
 FREE_BYTES = 2**22
 RATIO = 256
 MOST_DECODED_BYTES = 2**32
