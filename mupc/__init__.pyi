@@ -18,9 +18,9 @@ from jobs import (
     stop,
     submit,
 )
-from results import Ledger, LedgerError, columns, open, plot_landscape, report
-from results import open as open_ledger
-from transfer import Experiment, SpecError, TransferResult, load, run
+from results import LedgerError, columns, plot_landscape, report
+from transfer import Experiment, Ledger, SpecError, TransferResult, load, open, run
+from transfer import open as open_ledger
 
 __version__: str
 

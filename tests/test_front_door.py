@@ -57,10 +57,9 @@ def test_stub_lists_the_names_that_the_package_has(package: str) -> None:
 
 
 def test_names_are_those_of_the_packages() -> None:
-    import results
     import transfer
 
-    assert mupc.open is mupc.open_ledger is results.open
+    assert mupc.open is mupc.open_ledger is transfer.open
     assert mupc.load is transfer.load
     assert mupc.transfer is transfer
     with pytest.raises(AttributeError, match="'mupc' has no attribute 'opem'"):

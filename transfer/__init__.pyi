@@ -1,4 +1,6 @@
 from .engine.driver import TransferResult, run, train
+from .engine.ledger import Ledger, open
+from .engine.networks import Rebuilt
 from .engine.pool import Group, GroupResult, Pool, Worker
 from .engine.progress import Progress
 from .engine.runs import Cell, Run
@@ -13,14 +15,17 @@ __all__ = [
     "Experiment",
     "Group",
     "GroupResult",
+    "Ledger",
     "Pool",
     "Progress",
+    "Rebuilt",
     "Run",
     "SpecError",
     "TransferResult",
     "VerdictLabel",
     "Worker",
     "load",
+    "open",
     "run",
     "train",
 ]

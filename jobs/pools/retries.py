@@ -5,20 +5,21 @@ from datetime import datetime
 
 from pccore import Outcome
 from transfer.engine.admission import fitting
-from transfer.engine.pool import Group, GroupResult
+from transfer.engine.pool import Group, GroupResult, TrainedWeights
 
 MAX_DEATHS = 3  # workers that may die with the same lanes before these are halved, or fail
 
 
 @dataclass
 class PendingGroup:
-    """A submitted group, and the outcomes of its lanes so far.
+    """A submitted group, and the outcomes and weights of its lanes so far.
 
     The attempts that it is split into record their results in it; the last one completes it.
     """
 
     group: Group
     outcomes: list[Outcome | None] = field(init=False)
+    weights: dict[str, TrainedWeights] = field(default_factory=dict)
     seconds: float = 0.0
     started: datetime | None = None
 
@@ -56,6 +57,7 @@ class Attempt:
         """Record what the worker sent as result; return the group's result once it is complete."""
         pending, result = self.pending, fitting(self.group, answer)
         pending.outcomes[self.start : self.stop] = result.outcomes
+        pending.weights |= result.weights
         pending.seconds += result.seconds
         pending.started = min(pending.started or result.started, result.started)
         outcomes = tuple(outcome for outcome in pending.outcomes if outcome is not None)
@@ -65,6 +67,7 @@ class Attempt:
             result,
             group=pending.group,
             outcomes=outcomes,
+            weights=pending.weights,
             seconds=pending.seconds,
             started=pending.started,
         )

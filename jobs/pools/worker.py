@@ -17,6 +17,7 @@ from jobs.errors import one_sentence
 from jobs.pools.checkpointer import Checkpointer
 from jobs.pools.compilation import timed_compilation
 from jobs.pools.devices import Device, default_device, describe
+from jobs.pools.kept_weights import KeptLanes
 from jobs.pools.layouts import choose_layout
 from pccore.data import Dataset
 from transfer.engine.pool import Group, GroupResult, Worker, failed_group
@@ -69,7 +70,9 @@ def train_group(
             return failed_group(group, one_sentence(error), worker=this_worker())
         layout = choose_layout(group.config, device or describe(default_device()))
         config = layout.apply(group.config)
-        outcomes = _train_lanes(config, dataset, group.lanes, on_progress, checkpointer)
+        kept = KeptLanes(group, dataset)
+        lanes = range(len(group.lanes))
+        outcomes = _train_lanes(config, dataset, lanes, kept, on_progress, checkpointer)
     seconds = time.perf_counter() - clock
     return GroupResult(
         group=group,
@@ -78,6 +81,7 @@ def train_group(
         started=started,
         worker=this_worker(),
         compile_seconds=min(compilation.seconds, seconds),
+        weights=kept.weights(outcomes),
     )
 
 
@@ -95,12 +99,21 @@ def this_worker() -> Worker:
 def _train_lanes(
     config: pccore.TrainingConfig,
     dataset: Dataset,
-    lanes: Sequence[pccore.Lane],
+    lanes: Sequence[int],
+    kept: KeptLanes,
     on_progress: Callable[[int], None] | None,
     snapshots: pccore.Snapshots | None,
 ) -> list[pccore.Outcome]:
+    """Train these lanes of the group, in halves where they fail together."""
     try:
-        return pccore.fit_many(config, dataset, lanes, on_progress=on_progress, snapshots=snapshots)
+        return pccore.fit_many(
+            config,
+            dataset,
+            [kept.group.lanes[lane] for lane in lanes],
+            on_progress=on_progress,
+            on_evaluation=kept.callback(lanes),
+            snapshots=snapshots,
+        )
     except (Exception, SystemExit) as error:  # out of memory, a fault in XLA: never a dead worker
         cause = one_sentence(error)
     # Outside the handler: the error's traceback would keep the failed attempt's arrays alive.
@@ -110,5 +123,5 @@ def _train_lanes(
     return [
         outcome
         for half in (lanes[:middle], lanes[middle:])
-        for outcome in _train_lanes(config, dataset, half, on_progress, None)
+        for outcome in _train_lanes(config, dataset, half, kept, on_progress, None)
     ]

@@ -63,6 +63,8 @@ class MemoryLedger:
     def claims(self, about: str) -> NoClaims:
         return NoClaims()
 
+    def remove_unrecorded_weights(self, claims: NoClaims) -> None: ...
+
     def ensure_writable(self) -> None:
         pass
 

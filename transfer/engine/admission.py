@@ -8,13 +8,17 @@ from typing import TypeGuard
 
 import numpy as np
 
+from pccore.networks.arrays import require_arrays
 from pccore.training.outcomes import Curve, Outcome, Status
 from pccore.training.probe import Reading
-from transfer.engine.pool import Group, GroupResult, Worker, failed_group
+from transfer.engine.pool import Group, GroupResult, TrainedWeights, Worker, failed_group
 
 MAX_SECONDS = 1e9  # 32 years
 MAX_TEXT = 1000  # characters of a name or a cause
 MAX_LAYERS = 2**31
+
+KEPT = (Status.TRAINED, Status.AT_CHANCE)
+"""How runs end whose weights are worth keeping."""
 
 LOST = "the pool returned no result that names its runs"
 
@@ -74,8 +78,18 @@ def fitting(group: Group, answer: object) -> GroupResult:
 
 def admitted(result: GroupResult) -> GroupResult:
     """Return a result with failed outcomes in place of those that cannot be true."""
-    steps = result.group.config.steps
-    return replace(result, outcomes=tuple(_admitted(each, steps) for each in result.outcomes))
+    group, steps = result.group, result.group.config.steps
+    outcomes, weights = [], {}
+    for run_id, each in zip(group.run_ids, result.outcomes, strict=True):
+        outcome, trained = _admitted(each, steps), result.weights.get(run_id)
+        if outcome.status in KEPT and trained is not None and run_id in group.kept:
+            fault = _weights_fault(group, trained)
+            if fault is None:
+                weights[run_id] = trained
+            else:
+                outcome = Outcome.failed(f"its worker sent weights that cannot be: {fault}")
+        outcomes.append(outcome)
+    return replace(result, outcomes=tuple(outcomes), weights=weights)
 
 
 def _misfit(group: Group, answer: object) -> str | None:
@@ -91,6 +105,8 @@ def _misfit(group: Group, answer: object) -> str | None:
             return f"{name} is {_shown(seconds)}"
     if not _is_moment(answer.started):
         return f"started is {_shown(answer.started)}"
+    if not isinstance(answer.weights, dict):
+        return f"weights is {_shown(answer.weights)}"
     if not _is_worker(answer.worker):
         return f"worker is {_shown(answer.worker)}"
     return None
@@ -184,6 +200,25 @@ def _readings_fault(readings: object, steps: int) -> str | None:
             and (reading.layer is None or _is_whole(reading.layer, 1, MAX_LAYERS))
         ):
             return f"one of its readings is {_shown(reading)}"
+    return None
+
+
+def _weights_fault(group: Group, weights: object) -> str | None:
+    """Return why no run of a group has these weights; None if one may."""
+    if not isinstance(weights, TrainedWeights) or not isinstance(weights.arrays, dict):
+        return f"they are {_shown(weights)}"
+    arrays = weights.arrays
+    if not all(isinstance(n, str) and isinstance(a, np.ndarray) for n, a in arrays.items()):
+        return "they have other than named arrays"
+    finite = math.nextafter(math.inf, 0)
+    if not _within(weights.mean, -finite, finite) or not _within(weights.std, 0, finite):
+        return f"mean is {_shown(weights.mean)}, and std {_shown(weights.std)}"
+    if not weights.std or weights.task not in ("classification", "regression"):
+        return f"std is {_shown(weights.std)}, and the task {_shown(weights.task)}"
+    try:
+        require_arrays(group.config.network, arrays)
+    except ValueError as error:
+        return str(error)
     return None
 
 

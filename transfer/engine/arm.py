@@ -46,6 +46,25 @@ class Optimum:
     loss: float | None
 
 
+@dataclass(frozen=True)
+class Transferred:
+    """The runs at a transferred cell, one per seed.
+
+    Attributes:
+        label: the arm's label.
+        shape: the target.
+        rule: a name in `transfer.spec.transfer_rules.TRANSFER_RULES`.
+        runs: the runs, in the order of the seeds.
+        loss: their mean final training loss; None unless more than half of them trained.
+    """
+
+    label: str
+    shape: Shape
+    rule: str
+    runs: tuple[Run, ...]
+    loss: float | None
+
+
 class ArmWorkflow:
     """Takes one arm from its search to its verdicts.
 
@@ -54,6 +73,7 @@ class ArmWorkflow:
         optimum: the result of the search; None until it is over.
         verdicts: rows of the `verdicts` table, in the order of the targets, once all are known.
         skipped: runs left out because their beta is beyond the step limit (`tune.skip_unstable`).
+        transferred: the runs at the transferred cells, once they are known.
     """
 
     def __init__(self, plan: Plan, arm: Arm, scheduler: Scheduler, progress: Progress) -> None:
@@ -61,6 +81,7 @@ class ArmWorkflow:
         self.optimum: Optimum | None = None
         self.verdicts: list[Row] = []
         self.skipped = 0
+        self.transferred: list[Transferred] = []
         self._other_shapes_requested = False
         self._plan, self._arm, self._scheduler, self._progress = plan, arm, scheduler, progress
         tune = plan.experiment.tune
@@ -99,7 +120,7 @@ class ArmWorkflow:
         requested = {}
         for shape in self._plan.experiment.tuned[1:]:
             requested[shape] = self._without_unstable(shape, self._arm.space.cells)
-            self._scheduler.request(self._plan.runs(self._arm, shape, requested[shape]), Phase.TUNE)
+            self._request(self._plan.runs(self._arm, shape, requested[shape]), Phase.TUNE)
         return requested
 
     def _tune(self) -> Steps[Landscape]:
@@ -136,10 +157,15 @@ class ArmWorkflow:
             if not self._limits.beyond(trial.cell, self._plan.experiment.tune.shape):
                 new += self._runs(trial)
         if new:  # in one request: looking runs up one by one costs a hundred times as much
-            self._scheduler.request(new, Phase.TUNE)
+            self._request(new, Phase.TUNE)
 
     def _runs(self, trial: Trial) -> list[Run]:
         return self._plan.runs(self._arm, self._plan.experiment.tune.shape, [trial.cell])
+
+    def _request(self, runs: Sequence[Run], phase: Phase, optima: Sequence[Run] = ()) -> None:
+        """Request runs, and that weights are kept of all, of the optima or of none."""
+        kept = {"all": runs, "optima": optima, "none": ()}[self._plan.experiment.keep]
+        self._scheduler.request(runs, phase, {run.run_id for run in kept})
 
     def _predict(self, cell: Cell, landscapes: Mapping[Shape, Landscape]) -> list[RulePredictions]:
         """Return what each rule predicts for the targets from the optimum and the landscapes."""
@@ -181,7 +207,8 @@ class ArmWorkflow:
             for shape in targets
         }
         for shape, cells in requested.items():
-            self._scheduler.request(plan.runs(arm, shape, cells), Phase.TRANSFER)
+            optima = plan.runs(arm, shape, predicted[shape])
+            self._request(plan.runs(arm, shape, cells), Phase.TRANSFER, optima)
         if not rules:
             reason = without_optimum(tuned).reason
             names = [TRANSFER_RULES.name_of(rule) for rule in plan.experiment.transfer.rules]
@@ -199,6 +226,11 @@ class ArmWorkflow:
                 verdict = self._judge(tuned, target, shape, rule)
                 rows.append(verdict_row(plan, arm, shape, rule, verdict, target, run_ids))
                 self._progress.verdict(rows[-1])
+                if rule.predicted:
+                    runs = tuple(plan.runs(arm, shape, [rule.predicted[shape].cell]))
+                    self.transferred.append(
+                        Transferred(self.label, shape, rule.rule, runs, verdict.loss)
+                    )
         return rows
 
     def _judge(

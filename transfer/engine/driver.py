@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from results.errors import LedgerError
 from results.vocabulary import Phase
-from transfer.engine.arm import ArmWorkflow, Optimum
+from transfer.engine.arm import ArmWorkflow, Optimum, Transferred
+from transfer.engine.networks import chosen_run, network
 from transfer.engine.plan import Plan
 from transfer.engine.pool import Pool
 from transfer.engine.progress import Progress
@@ -19,6 +21,7 @@ from transfer.spec.model import Experiment
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pccore import Predictor
     from results import Ledger
 
 
@@ -31,11 +34,15 @@ class TransferResult:
             activations.
         verdicts: rows of the `verdicts` table, one per arm, target and rule.
         skipped: by arm, how many runs were left out because of `tune.skip_unstable`.
+        transferred: the runs at the transferred cells, by arm, target and rule.
+        ledger: where they are recorded; None if the result is of no ledger.
     """
 
     optima: dict[str, Optimum]
     verdicts: list[dict[str, Any]]
     skipped: dict[str, int] = field(default_factory=dict)
+    transferred: tuple[Transferred, ...] = ()
+    ledger: "Ledger | None" = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         table = self.table()
@@ -53,6 +60,34 @@ class TransferResult:
             reason: whether to add the reasons.
         """
         return verdict_table(self.verdicts, reason=reason)
+
+    def network(
+        self,
+        variant: str,
+        depth: int,
+        *,
+        width: int | None = None,
+        rule: str | None = None,
+        seed: int | None = None,
+    ) -> "Predictor":
+        """Return a trained network of the transferred cell at a target, from its kept weights.
+
+        Args:
+            variant: the arm's label, a key of `optima`.
+            depth: H of the target.
+            width: N of the target; needed if several targets have this depth.
+            rule: the transfer rule; by default the one with the lowest loss at this target.
+            seed: the seed; by default the first whose weights were kept.
+
+        Raises:
+            LedgerError: there is no such target, rule or seed; or no weights were kept.
+        """
+        if self.ledger is None:
+            raise LedgerError("the result is of no ledger, so it has no networks")
+        run_id = chosen_run(
+            self.ledger, self.transferred, variant, depth, width=width, rule=rule, seed=seed
+        )
+        return network(self.ledger, run_id)
 
     @property
     def summary(self) -> str:
@@ -91,7 +126,7 @@ def run(
     progress = progress or Progress()
     with ledger.claims(experiment.name) as claims:
         scheduler = Scheduler(experiment.name, [plan.digest], ledger, pool, plan.data_dir, claims)
-        scheduler.remove_stale_checkpoints()
+        scheduler.remove_leftovers()
         workflows = Workflows(plan, scheduler, progress)
         with _recorded_usage(scheduler):
             while workflows.advance():
@@ -129,7 +164,7 @@ def train(
     with ledger.claims(name) as claims:
         digests = {run.digest for run in runs}
         scheduler = Scheduler(name, digests, ledger, pool, folder, claims)
-        scheduler.remove_stale_checkpoints()
+        scheduler.remove_leftovers()
         scheduler.request(runs, Phase.REPRODUCE)
         with _recorded_usage(scheduler):
             while True:
@@ -188,4 +223,6 @@ class Workflows:
             {arm.label: arm.optimum for arm in self.arms if arm.optimum is not None},
             [row for arm in self.arms for row in arm.verdicts],
             {arm.label: arm.skipped for arm in self.arms if arm.skipped},
+            tuple(each for arm in self.arms for each in arm.transferred),
+            self._scheduler.ledger,
         )

@@ -1,6 +1,6 @@
 """A dry run: count the runs that an experiment still needs, without training any."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -62,12 +62,12 @@ class _CountingScheduler(Scheduler):
         self._plan = plan
         self._requests: dict[str, Request] = {}
 
-    def request(self, runs: Iterable[Run], phase: str) -> None:
+    def request(self, runs: Iterable[Run], phase: str, keep: Container[str] = ()) -> None:
         runs = list(runs)
         if phase != MEASURE:
             for run in runs:
                 self._requests.setdefault(run.run_id, Request(run, phase))
-        super().request(runs, phase)
+        super().request(runs, phase, keep)
 
     def record_verdicts(self, verdicts: Sequence[Row], measurements: Sequence[Row]) -> list[Row]:
         return list(verdicts)

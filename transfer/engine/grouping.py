@@ -42,6 +42,11 @@ def work(config: TrainingConfig) -> float:
     return float(products * config.batch_size * steps)
 
 
+def weight_bytes(config: TrainingConfig) -> int:
+    """Return the bytes of a network's weights in single precision, without biases."""
+    return 4 * sum(network.weights for network in stacks(config.network)) or 1
+
+
 def evaluation_work(config: TrainingConfig, test_samples: int) -> float:
     """Return the multiply-adds of the evaluations in one training: the test set, forward."""
     forward = sum(stacks(config.network)[0].products)

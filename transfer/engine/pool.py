@@ -2,9 +2,12 @@
 
 import os
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, Self
+
+import numpy as np
 
 from pccore.training.config import Lane, TrainingConfig
 from pccore.training.outcomes import Outcome
@@ -20,6 +23,7 @@ class Group:
         config: the configuration that all runs share.
         lanes: the learning rates and the seed of each run.
         run_ids: the id of each lane's run, in the same order.
+        kept: ids of the runs whose trained weights the result is to have; others are ignored.
     """
 
     dataset: str
@@ -27,6 +31,24 @@ class Group:
     config: TrainingConfig
     lanes: tuple[Lane, ...]
     run_ids: tuple[str, ...]
+    kept: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class TrainedWeights:
+    """The weights of a trained network, and the preprocessing of the data that it was trained on.
+
+    Attributes:
+        arrays: a result of `pccore.to_arrays`.
+        task: "classification" or "regression".
+        mean: the network's inputs are (x - mean) / std.
+        std: as above.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    task: str
+    mean: float
+    std: float
 
 
 @dataclass(frozen=True)
@@ -51,6 +73,7 @@ class GroupResult:
         started: when it started (UTC).
         worker: where it ran.
         compile_seconds: the part of `seconds` in which its programs were compiled.
+        weights: of the group's `kept` runs that trained or stayed at chance, by id.
     """
 
     group: Group
@@ -59,6 +82,7 @@ class GroupResult:
     started: datetime
     worker: Worker
     compile_seconds: float = 0.0
+    weights: Mapping[str, TrainedWeights] = field(default_factory=dict)
 
 
 def failed_group(group: Group, cause: str, *, worker: Worker | None = None) -> GroupResult:

@@ -4,7 +4,7 @@ import heapq
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -13,18 +13,29 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pccore import Outcome, Status, TrainingConfig
+from results.errors import LedgerError
 from results.vocabulary import Phase
 from transfer.engine.admission import Submitted
-from transfer.engine.grouping import cut, resumed, trained_together, work
+from transfer.engine.grouping import cut, resumed, trained_together, weight_bytes, work
 from transfer.engine.plan import PlannedRuns
 from transfer.engine.pool import Group, GroupResult, Pool
 from transfer.engine.progress import Progress
-from transfer.engine.run_rows import Row, curve_rows, layer_rows, measurement_rows, run_row
+from transfer.engine.run_rows import (
+    Row,
+    curve_rows,
+    layer_rows,
+    measurement_rows,
+    run_row,
+    weights_description,
+)
 from transfer.engine.runs import Run
 from transfer.engine.usage import Usage
 
 if TYPE_CHECKING:
     from results import Claims, Ledger
+
+KEPT_BYTES = 2**30
+"""The most bytes of kept weights in one group of several lanes: they travel in one message."""
 
 MEASURE = "measure"
 """The phase of untrained networks that are measured: rows of `measurements`, not of `runs`."""
@@ -49,10 +60,17 @@ FINISHED = [str(status) for status in Status if status is not Status.FAILED]
 
 @dataclass(frozen=True)
 class Request:
-    """A run that is to be trained, and the phase that it belongs to."""
+    """A run that is to be trained.
+
+    Attributes:
+        run: the run.
+        phase: the part of the experiment that it belongs to.
+        keep: whether its weights are kept.
+    """
 
     run: Run
     phase: str
+    keep: bool = False
 
 
 class Scheduler:
@@ -126,18 +144,26 @@ class Scheduler:
             return [], 0
         return sorted(str(register) for register in self._claims.others()), len(self._elsewhere)
 
-    def remove_stale_checkpoints(self) -> None:
-        """Remove the checkpoints of finished runs.
+    def remove_leftovers(self) -> None:
+        """Remove the checkpoints of finished runs, and weights that no run has.
 
-        A process leaves one when it is killed after recording a group and before removing the
-        group's checkpoint.
+        A process leaves a checkpoint when it is killed after recording a group and before removing
+        the group's checkpoint, and weights when it is killed just before recording the group.
         """
+        if self._claims is not None:
+            self.ledger.remove_unrecorded_weights(self._claims)
         for run_ids in self._checkpointed:
             if self._known.issuperset(run_ids):
                 self.ledger.checkpoints.remove(run_ids)
 
-    def request(self, runs: Iterable[Run], phase: str) -> None:
-        """Request runs; requesting a run again changes nothing."""
+    def request(self, runs: Iterable[Run], phase: str, keep: Container[str] = ()) -> None:
+        """Request runs; requesting a run again changes nothing.
+
+        Args:
+            runs: the runs.
+            phase: the part of the experiment that they belong to.
+            keep: ids of those whose weights are kept, if they are trained here.
+        """
         runs = list(runs)
         if phase == MEASURE:
             self._look_up_measurements(runs)
@@ -150,7 +176,7 @@ class Scheduler:
             if run_id in known:
                 self._accept(Request(run, phase), known[run_id])
             else:
-                self._new[run_id] = Request(run, phase)
+                self._new[run_id] = Request(run, phase, run_id in keep)
                 self.work_requested += work(run.config)
                 self.runs_left[run.config] += 1
 
@@ -356,7 +382,7 @@ class Scheduler:
             config = runs[0].config
             groups, left = resumed(runs, self._checkpointed)
             if left:
-                groups += cut(left, self.pool.lanes(config), share)
+                groups += cut(left, self._lanes(runs), share)
             for place, group in enumerate(groups):
                 later = self._new[group[0].run_id].phase not in (MEASURE, Phase.TUNE)
                 priority = later, place > 0, -work(config), next(self._order)
@@ -371,7 +397,15 @@ class Scheduler:
             config=runs[0].config,
             lanes=tuple(run.lane for run in runs),
             run_ids=tuple(run.run_id for run in runs),
+            kept=frozenset(run.run_id for run in runs if self._new[run.run_id].keep),
         )
+
+    def _lanes(self, runs: Sequence[Run]) -> int:
+        """Return the most lanes of a group of runs that share a config."""
+        lanes = self.pool.lanes(runs[0].config)
+        if not any(self._new[run.run_id].keep for run in runs):
+            return lanes
+        return max(1, min(lanes, KEPT_BYTES // weight_bytes(runs[0].config)))
 
     def _record_copies(self) -> None:
         if self._copies:
@@ -392,7 +426,8 @@ class Scheduler:
         layers: list[Row] = []
         measurements: list[Row] = []
         for request, outcome in pairs:
-            rows.append(run_row(request.run, outcome, result, self.name, request.phase))
+            row = run_row(request.run, outcome, result, self.name, request.phase)
+            rows.append(row | {"weights_digest": self._keep(request.run, result)})
             curves += curve_rows(request.run, outcome)
             layers += layer_rows(request.run, outcome)
             measurements += measurement_rows(request.run, outcome, self.name)
@@ -404,6 +439,23 @@ class Scheduler:
         if self._claims is not None:
             self._claims.release(result.group.run_ids)
         self._results |= {str(row["run_id"]): {name: row[name] for name in RESULT} for row in rows}
+
+    def _keep(self, run: Run, result: GroupResult) -> str | None:
+        """Write the weights of a run if its worker sent them; return their digest.
+
+        Before the run's row: a row never names weights that are not there. Where they cannot be
+        written, the result counts all the same.
+        """
+        trained = result.weights.get(run.run_id)
+        if trained is None:
+            return None
+        try:
+            return self.ledger.weights.save(
+                run.run_id, trained.arrays, weights_description(run, trained)
+            )
+        except LedgerError as error:
+            warnings.warn(f"a network is not kept: {error}", RuntimeWarning, stacklevel=2)
+            return None
 
     def _record_measured(self, requests: Sequence[Request], result: GroupResult) -> None:
         """Record readings without learning rates, which untrained networks do not depend on."""

@@ -82,11 +82,16 @@ def verdict_row(
         "shallow": verdict.shallow,
         "verdict": str(verdict.label),
         "reason": verdict.reason,
-        "spec": json.dumps(plan.experiment.to_dict(), sort_keys=True),
+        "spec": json.dumps(_determining(plan.experiment.to_dict()), sort_keys=True),
         "rule": rule.rule,
         **_prediction(rule, shape),
         "run_ids": json.dumps(run_ids),
     }
+
+
+def _determining(spec: Mapping[str, object]) -> dict[str, object]:
+    """Return the keys of a spec on which results depend; with another `keep` they are the same."""
+    return {key: value for key, value in spec.items() if key != "keep"}
 
 
 def _prediction(rule: RulePredictions, shape: Shape) -> dict[str, float | None]:

@@ -36,6 +36,16 @@ from transfer.spec.variants import VARIANTS
 
 DEFAULT_IN_FLIGHT = 8
 
+KEEP = pccore.Registry(
+    "choice of kept networks",
+    {
+        "optima": "the runs at the transferred cells of every target",
+        "all": "every run",
+        "none": "no run",
+    },
+)
+"""The runs whose trained weights the ledger keeps. It is no part of what determines a result."""
+
 
 class GeometricPrecision(Section):
     """Precisions of hidden layers in a geometric series, whatever the depth."""
@@ -216,6 +226,11 @@ class Settings(Section):
     )
     training: TrainingSpec = Field(description="A mapping with epochs or steps.")
     tune: TuneSpec = Field(description="A mapping with width, depth and learning rates.")
+    keep: Annotated[str, NameIn(KEEP)] = Field(
+        default="optima",
+        description="Trained networks that are kept beside the ledger: optima (every seed of the "
+        "transferred cell of every rule at every target), all or none.",
+    )
 
     @property
     def searched(self) -> tuple[tuple[str, Grid | Range], ...]:

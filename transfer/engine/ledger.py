@@ -1,0 +1,35 @@
+"""The ledger with its trained networks: what `results` stores, as `pccore` uses it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import results
+
+if TYPE_CHECKING:
+    from pccore import Predictor
+    from pccore.data import Dataset
+    from transfer.engine.networks import Rebuilt
+
+
+class Ledger(results.Ledger):
+    """A `results.Ledger` whose runs are networks. Opened by `mupc.open`."""
+
+    def network(self, run_id: str) -> "Predictor":
+        """Return the trained network of a run. See `transfer.engine.networks.network`."""
+        from transfer.engine.networks import network
+
+        return network(self, run_id)
+
+    def rebuild(
+        self,
+        run_id: str,
+        data: "Dataset | None" = None,
+        data_dir: Path | str | None = None,
+    ) -> "Rebuilt":
+        """Return a run to train it again. See `transfer.engine.networks.rebuild`."""
+        from transfer.engine.networks import rebuild
+
+        return rebuild(self, run_id, data, data_dir)
+
+
+open = Ledger.open

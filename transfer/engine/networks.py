@@ -1,0 +1,156 @@
+"""Trained networks from a ledger: from their kept weights, or trained again from their row."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+import pccore
+from pccore.data import DatasetError
+from results import LedgerError
+from results.errors import unknown
+from transfer.engine.arm import Transferred
+from transfer.engine.rebuilding import run_of
+from transfer.engine.runs import Run
+
+if TYPE_CHECKING:
+    from results import KeptWeights, Ledger
+
+T = TypeVar("T")
+
+
+class Rebuilt(NamedTuple):
+    """A run as `pccore` trains it, in the order of arguments: `pccore.fit(*rebuilt)`.
+
+    Attributes:
+        config: the settings that runs of a program share.
+        data: the data set.
+        lane: learning rates and seed.
+        lanes: how many lanes the program had that trained the run.
+    """
+
+    config: pccore.TrainingConfig
+    data: pccore.data.Dataset
+    lane: pccore.Lane
+    lanes: int
+
+
+def network(ledger: "Ledger", run_id: str) -> pccore.Predictor:
+    """Return the trained network of a run from its kept weights.
+
+    Args:
+        ledger: the ledger.
+        run_id: the run's id, which may be shortened to its first characters.
+
+    Raises:
+        LedgerError: there is no such run, or its weights were not kept, are gone or are damaged.
+    """
+    return predictor(ledger.kept(run_id))
+
+
+def predictor(kept: "KeptWeights") -> pccore.Predictor:
+    """Return the network with these weights.
+
+    Raises:
+        LedgerError: the weights are not those of the network that their description names.
+    """
+    about: Mapping[str, Any] = kept.description
+    what = f"the weights of run {about.get('run_id')} cannot be used"
+    try:
+        data, sizes, settings = about["data"], about["network"], about["settings"]
+        run = run_of(
+            {**settings, "run_id": about["run_id"], "variant": about["variant"]},
+            sizes["input_size"],
+            sizes["output_size"],
+        )
+        network = pccore.from_arrays(run.config.network, kept.arrays)
+        return pccore.Predictor(network, float(data["mean"]), float(data["std"]))
+    except LedgerError:
+        raise
+    except (ValueError, TypeError, LookupError) as error:
+        raise LedgerError(f"{what}: {error}") from error
+
+
+def rebuild(
+    ledger: "Ledger",
+    run_id: str,
+    data: pccore.data.Dataset | None = None,
+    data_dir: Path | str | None = None,
+) -> Rebuilt:
+    """Return the configuration, the data set and the lane of a run, to train it again.
+
+    On a machine of the same kind with the same versions, `pccore.fit(*rebuilt)` has the numbers of
+    the row, bit for bit, if the run was trained in the usual layout (docs/layout.md); otherwise
+    they differ by rounding. `pccore.train(*rebuilt)` returns the network as well.
+
+    Args:
+        ledger: the ledger.
+        run_id: the run's id, which may be shortened to its first characters.
+        data: its data set, where `pccore.data.load` does not have it.
+        data_dir: where the files of data sets are; None means the default place.
+
+    Raises:
+        LedgerError: there is no such run, or this version cannot train it again.
+        DatasetError: the data set is missing, damaged, or not the one that the run had.
+    """
+    row = ledger.row(run_id)
+    if row["conventions"] != pccore.CONVENTIONS:
+        raise LedgerError(
+            f"run {row['run_id']} was trained under version {row['conventions']} of the numerical "
+            f"conventions, and this version of mupc has {pccore.CONVENTIONS}: the same settings "
+            "give other numbers"
+        )
+    if data is None:
+        folder = None if data_dir is None else Path(data_dir)
+        data = pccore.data.load(str(row["dataset"]), folder)
+    if row["dataset_digest"] not in (None, data.digest):
+        raise DatasetError(
+            f"the data set {data.name!r} is not the one of run {row['run_id']}: its digest is "
+            f"{data.digest[:12]}..., and that of the run's {str(row['dataset_digest'])[:12]}..."
+        )
+    run = run_of(row, data.input_size, data.output_size)
+    return Rebuilt(run.config, data, run.lane, cast(int, row["lanes"] or 1))
+
+
+def chosen_run(
+    ledger: "Ledger",
+    transferred: Sequence[Transferred],
+    label: str,
+    depth: int,
+    *,
+    width: int | None = None,
+    rule: str | None = None,
+    seed: int | None = None,
+) -> str:
+    """Return the id of a run at a transferred cell; the arguments of `TransferResult.network`.
+
+    Raises:
+        LedgerError: there is no such target, rule or seed, or the width is needed.
+    """
+    found = _only(transferred, "variant", label, lambda each: each.label)
+    found = _only(found, "depth", depth, lambda each: each.shape.depth)
+    found = _only(found, "width", width, lambda each: each.shape.width)
+    found = _only(found, "rule", rule, lambda each: each.rule)
+    if len(widths := sorted({each.shape.width for each in found})) > 1:
+        raise LedgerError(f"targets of depth {depth} have several widths: choose one of {widths}")
+    runs: Sequence[Run] = min(
+        found, key=lambda each: math.inf if each.loss is None else each.loss
+    ).runs
+    runs = _only(runs, "seed", seed, lambda run: run.lane.seed)
+    rows = ledger.runs(["run_id", "weights_digest"], run_id=[run.run_id for run in runs])
+    kept = set(rows.loc[rows["weights_digest"].notna(), "run_id"])
+    return next((run.run_id for run in runs if run.run_id in kept), runs[0].run_id)
+
+
+def _only(
+    things: Sequence[T], what: str, wanted: object, value: Callable[[T], object]
+) -> Sequence[T]:
+    """Return the things with the wanted value, all if None is wanted."""
+    if wanted is None:
+        return things
+    if not things:
+        raise LedgerError("the result has no transferred optimum, and so no networks")
+    found = [each for each in things if value(each) == wanted]
+    if not found:
+        raise unknown(what, wanted, dict.fromkeys(str(value(each)) for each in things))
+    return found

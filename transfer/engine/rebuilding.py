@@ -1,0 +1,140 @@
+"""Runs made again from their settings, as the ledger stores them: the inverse of `Run`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any, get_type_hints
+
+import pccore
+from pccore import AbstractNetworkConfig, NetworkConfig, SpectralActivityLr, TrainingConfig
+from pccore.theory.probe_registry import PROBES, RULE_PROBES
+from results import LedgerError
+from transfer.engine.runs import SETTINGS, Run
+from transfer.spec.networks import NETWORKS
+from transfer.spec.variants import LEARNING_RULES
+
+IMMATERIAL = ("compiler_settings", "conventions")
+"""Settings of a run that are of the process that trained it."""
+
+
+def run_of(row: Mapping[str, object], input_size: int, output_size: int) -> Run:
+    """Return the run with these settings: those of a row of `runs`, or `Run.determinants`.
+
+    Args:
+        row: settings by column; None, or no entry, stands for the value that `SETTINGS` leaves out.
+        input_size: D of the data set.
+        output_size: K of the data set.
+
+    Raises:
+        LedgerError: this version of mupc cannot make these settings again.
+    """
+    stored: dict[str, Any] = {
+        name: value for name, value in row.items() if name in SETTINGS and value is not None
+    }
+    what = f"run {row.get('run_id')} cannot be made again"
+    try:
+        run = Run(
+            str(stored["dataset"]),
+            str(stored["dataset_digest"]),
+            str(row.get("variant")),
+            _config(stored, input_size, output_size),
+            pccore.Lane(stored["weight_lr"], stored.get("activity_lr"), stored["seed"]),
+        )
+        made = {name: value for name, value in run.determinants.items() if value is not None}
+    except (ValueError, TypeError, LookupError) as error:
+        raise LedgerError(f"{what}: {error}") from error
+    for name in SETTINGS:
+        if name not in IMMATERIAL and made.get(name) != stored.get(name):
+            raise LedgerError(
+                f"{what}: its {name} is {stored.get(name)!r}, and {made.get(name)!r} if it is made "
+                "by this version"
+            )
+    return run
+
+
+def _config(stored: Mapping[str, Any], input_size: int, output_size: int) -> TrainingConfig:
+    scheme = _options(stored, "inference_options")
+    spectral = scheme.pop("activity_lr", None)
+    rule = _rule(stored, scheme)
+    return TrainingConfig(
+        network=_network(stored, input_size, output_size),
+        rule=rule,
+        optimiser=pccore.OPTIMISERS[stored["optimiser"]](**_options(stored, "optimiser_options")),
+        batch_size=stored["batch_size"],
+        steps=stored["steps"],
+        eval_every=stored["eval_every"],
+        penalties=tuple(
+            pccore.PENALTIES[name](**options) for name, options in _named(stored, "penalties")
+        ),
+        probes=tuple(
+            RULE_PROBES[name](rule) if name in RULE_PROBES else PROBES[name](**options)
+            for name, options in _named(stored, "probes")
+        ),
+        activity_lr=spectral and SpectralActivityLr(spectral["spectral"], spectral["remeasure"]),
+    )
+
+
+def _network(stored: Mapping[str, Any], input_size: int, output_size: int) -> AbstractNetworkConfig:
+    own = _options(stored, "network_options")
+    hidden = own.pop("precisions", (1.0,) * stored["depth"])
+    precisions = (*hidden, stored.get("output_precision", 1.0))
+    first = NetworkConfig(
+        input_size=input_size,
+        output_size=output_size,
+        precisions=() if set(precisions) == {1.0} else precisions,
+        **{name: own.pop(name) for name in ("initial_std", "initial_range") if name in own},
+        **{
+            name: stored[name]
+            for name in (
+                *("width", "depth", "activation", "residual", "parameterisation", "output"),
+                *("skip", "bias", "activity_decay"),
+            )
+            if name in stored
+        },
+    )
+    kind = NETWORKS[stored.get("network", "stacked")]
+    if kind is NetworkConfig:
+        return first
+    predicting, *others = _stacks(kind)
+    parts = {predicting: first}
+    for name in others:
+        parts[name] = NetworkConfig(**{**asdict(first), **own.pop(name)})
+    return kind(**parts, **own)
+
+
+def _stacks(kind: type[AbstractNetworkConfig]) -> list[str]:
+    """Return the fields of a network that hold its stacks, first the one that predicts."""
+    hints = get_type_hints(kind)
+    return [each.name for each in fields(kind) if hints[each.name] is NetworkConfig]
+
+
+def _rule(stored: Mapping[str, Any], scheme: dict[str, Any]) -> pccore.LearningRule:
+    kind = LEARNING_RULES[stored["rule"]]
+    options = _options(stored, "rule_options")
+    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    if "inference" in names:
+        if "inference_steps" in stored:
+            scheme["steps"] = stored["inference_steps"]
+        options["inference"] = pccore.INFERENCE[stored["inference"]](**scheme)
+    if "start" in names:
+        start = pccore.STARTS[stored.get("start", "forward")]
+        options["start"] = start(**_options(stored, "start_options"))
+    return kind(**options)
+
+
+def _named(stored: Mapping[str, Any], column: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the names and the options of penalties or probes."""
+    found = [_tuples(each) for each in json.loads(stored.get(column, "[]"))]
+    return [(each.pop("name"), each) for each in found]
+
+
+def _options(stored: Mapping[str, Any], column: str) -> dict[str, Any]:
+    options: dict[str, Any] = _tuples(json.loads(stored.get(column, "{}")))
+    return options
+
+
+def _tuples(value: Any) -> Any:
+    """Return a value of JSON with tuples for its lists, as configurations have them."""
+    if isinstance(value, dict):
+        return {name: _tuples(each) for name, each in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
