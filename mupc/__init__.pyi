@@ -19,7 +19,7 @@ from jobs import (
     submit,
 )
 from results import LedgerError, columns, plot_landscape, report
-from transfer import Experiment, Ledger, SpecError, TransferResult, load, open, run
+from transfer import Experiment, Ledger, SpecError, TransferResult, load, load_network, open, run
 from transfer import open as open_ledger
 
 __version__: str
@@ -44,6 +44,7 @@ __all__ = [
     "jobs",
     "list_jobs",
     "load",
+    "load_network",
     "logs",
     "open",
     "open_ledger",

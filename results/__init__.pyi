@@ -5,6 +5,7 @@ from .page.report import report
 from .schema.tables import columns
 from .storage.checkpoints import Checkpoints
 from .storage.claims import Claims
+from .storage.exported import read_weights
 from .storage.weights import KeptWeights
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "columns",
     "open",
     "plot_landscape",
+    "read_weights",
     "report",
 ]

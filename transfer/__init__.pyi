@@ -1,6 +1,6 @@
 from .engine.driver import TransferResult, run, train
 from .engine.ledger import Ledger, open
-from .engine.networks import Rebuilt
+from .engine.networks import Rebuilt, load_network
 from .engine.pool import Group, GroupResult, Pool, Worker
 from .engine.progress import Progress
 from .engine.runs import Cell, Run
@@ -25,6 +25,7 @@ __all__ = [
     "VerdictLabel",
     "Worker",
     "load",
+    "load_network",
     "open",
     "run",
     "train",

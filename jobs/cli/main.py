@@ -142,6 +142,28 @@ def results(
 
 
 @app.command()
+def export(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Id of the run, or its first characters.")
+    ],
+    ledger: Ledger = "runs",
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="safetensors|npz|PLACE",
+            help="Format of a file named after the run; or the name of a file that ends in "
+            ".safetensors or .npz, or of a new folder of npy files.",
+        ),
+    ] = "safetensors",
+    as_json: Json = False,
+) -> None:
+    """Write the weights of a trained network with what is needed to predict with them."""
+    from jobs.cli.export import export_network
+
+    export_network(run, ledger, to, as_json=as_json)
+
+
+@app.command()
 def check(
     ledger: Ledger = "runs",
     quarantine: Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import pccore
 from pccore.data import DatasetError
-from results import LedgerError
+from results import LedgerError, read_weights
 from results.errors import unknown
 from transfer.engine.arm import Transferred
 from transfer.engine.rebuilding import run_of
@@ -46,6 +46,15 @@ def network(ledger: "Ledger", run_id: str) -> pccore.Predictor:
         LedgerError: there is no such run, or its weights were not kept, are gone or are damaged.
     """
     return predictor(ledger.kept(run_id))
+
+
+def load_network(path: Path | str) -> pccore.Predictor:
+    """Return the trained network in a safetensors file that `mupc export` wrote.
+
+    Raises:
+        LedgerError: the file cannot be read or has no such network.
+    """
+    return predictor(read_weights(path))
 
 
 def predictor(kept: "KeptWeights") -> pccore.Predictor:

@@ -1,0 +1,45 @@
+"""`mupc export`: the weights of a trained network in a file of its own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import results
+from jobs.cli.terminal import say
+from jobs.errors import CommandError
+from results.storage.exported import SUFFIXES, export
+
+
+def export_network(run_id: str, ledger: str, to: str, *, as_json: bool) -> None:
+    """Write the kept weights of a run, and print where.
+
+    Args:
+        run_id: the run's id, which may be shortened.
+        ledger: folder or URI of the ledger.
+        to: "safetensors" or "npz" for a file named after the run, the name of such a file, or a
+            folder that is created.
+        as_json: whether to print JSON.
+
+    Raises:
+        CommandError: there is something at the place.
+        LedgerError: the weights were not kept, or cannot be read.
+    """
+    kept = results.open(ledger).kept(run_id)
+    about: dict[str, Any] = kept.description
+    named_after_run = f".{to}" in SUFFIXES
+    place = Path(f"{about['run_id']}.{to}" if named_after_run else to)
+    try:
+        export(kept, place)
+    except FileExistsError:
+        raise CommandError(f"--to: {place} exists already: choose another name") from None
+    if as_json:
+        shapes = {name: list(array.shape) for name, array in kept.arrays.items()}
+        print(json.dumps({"path": str(place), "arrays": shapes, **about}, indent=2))
+        return
+    numbers = sum(array.size for array in kept.arrays.values())
+    data = about["data"]
+    say(
+        f"{place}: {len(kept.arrays)} arrays with {numbers} numbers of run {about['run_id']}, "
+        f"{about['variant']} on {data['name']}; inputs are (x - {data['mean']:g}) / "
+        f"{data['std']:g}"
+    )
