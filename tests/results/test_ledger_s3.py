@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from ledger_rows import curve_rows, run_row, verdict_row
 from s3_server import BUCKET, s3_server
@@ -148,3 +149,19 @@ def test_readers_and_compactions_at_once(place: str) -> None:
             for job in done:
                 job.result()
     assert set(results.open(place).runs()["run_id"]) == written
+
+
+def test_weights_are_kept_and_swept_in_the_store(place: str) -> None:
+    ledger = results.open(place, create=True)
+    run_id, arrays = "0" * 20, {"layers.0.weight": np.ones((3, 2), np.float32)}
+    digest = ledger.weights.save(run_id, arrays, {"variant": "mupc"})
+    ledger.append([run_row(run_id, weights_digest=digest)])
+    ledger.weights.save("1" * 20, arrays, {"variant": "mupc"})
+    other = results.open(place)
+    with other.claims("one") as claims:
+        other.remove_unrecorded_weights(claims)
+    kept = other.kept("0")
+    np.testing.assert_array_equal(kept.arrays["layers.0.weight"], arrays["layers.0.weight"])
+    assert kept.description == {"run_id": run_id, "variant": "mupc"}
+    assert [info.base_name[:20] for info in other.weights._files()] == [run_id]
+    assert other.check() == []
