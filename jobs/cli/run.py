@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -137,3 +138,19 @@ def _show_places(
     # An absolute path, so that the line works in any folder.
     place = options.ledger if "://" in options.ledger else os.path.abspath(options.ledger)  # noqa: PTH100
     print(f"python: import mupc; mupc.open({place!r}).runs(experiment={experiment.name!r})")
+    if found := _network(result):
+        about, run_id = found
+        elsewhere = "" if options.ledger == "runs" else f" --ledger {shlex.quote(options.ledger)}"
+        say(f"network: mupc export {run_id}{elsewhere}  # {about}")
+
+
+def _network(result: "TransferResult") -> tuple[str, str] | None:
+    """Return what the deepest kept network is, and its run; None if none was kept."""
+    if not result.transferred or result.ledger is None:
+        return None
+    deepest = max(result.transferred, key=lambda each: (each.shape.depth, each.shape.width))
+    shape = deepest.shape
+    run_id = result.run_id(deepest.label, shape.depth, width=shape.width)
+    if result.ledger.row(run_id)["weights_digest"] is None:
+        return None
+    return f"{deepest.label}, {shape.width} x {shape.depth}", run_id

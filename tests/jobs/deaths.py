@@ -16,6 +16,7 @@ import results
 from results.ledger import Ledger
 from results.storage import folder
 from results.storage.checkpoints import Checkpoints
+from results.storage.weights import Weights
 from transfer.search.samplers import Search
 
 # Forked from a process that has loaded slow modules, and used no device.
@@ -57,6 +58,8 @@ DEATHS: dict[str, Death] = {
     "after a checkpoint is removed": Death(Checkpoints, "remove", 1, after=True),
     "before a loss is reported": Death(Search, "tell", 2),
     "after a loss is reported": Death(Search, "tell", 2, after=True),
+    "before weights are kept": Death(Weights, "save", 1),
+    "after weights are kept": Death(Weights, "save", 1, after=True),
     "before the verdicts are written": Death(Ledger, "append_verdicts", 1),
     "after the verdicts are written": Death(Ledger, "append_verdicts", 1, after=True),
     "before the ledger is compacted": Death(Ledger, "compact", 1),

@@ -8,7 +8,7 @@ from typing import Any
 import deaths
 import pytest
 from command import TINY, write_spec
-from test_resume import same, written
+from test_resume import assert_kept, same, written
 
 import results
 
@@ -52,3 +52,4 @@ def test_killed_driver_continues(death: str, tmp_path: Path, undisturbed: result
         undisturbed.verdicts().drop(columns="created"),
     )
     assert ledger.checkpoints.groups() == [], "a finished group has left its checkpoint"
+    assert_kept(ledger, tmp_path)

@@ -78,6 +78,15 @@ def same(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
                 assert a is b or a == b, column
 
 
+def assert_kept(ledger: results.Ledger, folder: Path) -> None:
+    """Check that the files of weights are those that the rows name."""
+    rows = ledger.runs()
+    rows = rows[rows["weights_digest"].notna()]
+    named = rows["run_id"] + "-" + rows["weights_digest"] + ".safetensors"
+    assert len(named) > 0
+    assert {path.name for path in (folder / "runs" / "weights").iterdir()} == set(named)
+
+
 @pytest.fixture
 def undisturbed(home: Path) -> results.Ledger:
     """Return the ledger of a run that was not killed."""
@@ -95,6 +104,7 @@ def check_finished(folder: Path, undisturbed: results.Ledger) -> None:
     assert set(after.values()) == {1}, "a run was written twice"
     ledger = results.open(str(folder / "runs"))
     assert ledger.check() == []
+    assert_kept(ledger, folder)
     assert set(after) == set(undisturbed.runs()["run_id"])
     same(
         ledger.verdicts().drop(columns="created"),

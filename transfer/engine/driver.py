@@ -82,12 +82,32 @@ class TransferResult:
         Raises:
             LedgerError: there is no such target, rule or seed; or no weights were kept.
         """
+        run_id = self.run_id(variant, depth, width=width, rule=rule, seed=seed)
+        return network(self._recorded, run_id)
+
+    def run_id(
+        self,
+        variant: str,
+        depth: int,
+        *,
+        width: int | None = None,
+        rule: str | None = None,
+        seed: int | None = None,
+    ) -> str:
+        """Return the id of the run whose network `network` returns, with the same arguments.
+
+        Raises:
+            LedgerError: there is no such target, rule or seed.
+        """
+        return chosen_run(
+            self._recorded, self.transferred, variant, depth, width=width, rule=rule, seed=seed
+        )
+
+    @property
+    def _recorded(self) -> "Ledger":
         if self.ledger is None:
             raise LedgerError("the result is of no ledger, so it has no networks")
-        run_id = chosen_run(
-            self.ledger, self.transferred, variant, depth, width=width, rule=rule, seed=seed
-        )
-        return network(self.ledger, run_id)
+        return self.ledger
 
     @property
     def summary(self) -> str:
