@@ -74,8 +74,8 @@ from pccore.rules import (
     Unsupervised,
 )
 from pccore.starts import STARTS, ForwardStart, NormalStart, Start
-from pccore.training.arrays import DataArrays
 from pccore.training.config import CONVENTIONS, Lane, SpectralActivityLr, TrainingConfig
+from pccore.training.data_arrays import DataArrays
 from pccore.training.evaluation import Evaluation
 from pccore.training.loop import Trained, fit, fit_many, train
 from pccore.training.outcomes import LEARNED, Curve, Outcome, Status

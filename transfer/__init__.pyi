@@ -1,9 +1,9 @@
 from .engine.driver import TransferResult, run, train
-from .engine.ledger import Ledger, open
-from .engine.networks import Rebuilt, load_network
+from .engine.network_ledger import Ledger, open
 from .engine.pool import Group, GroupResult, Pool, Worker
 from .engine.progress import Progress
 from .engine.runs import Cell, Run
+from .engine.trained_networks import Rebuilt, load_network
 from .judge.verdict import VerdictLabel
 from .spec.errors import SpecError
 from .spec.model import Experiment, load

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import results
 import transfer
@@ -18,6 +18,7 @@ from results.durations import duration
 from results.storage.folder import Folder
 from results.vocabulary import Phase
 from transfer.engine.dry_run import dry_run
+from transfer.engine.grouping import weight_bytes
 from transfer.engine.learned_layers import LearnedLayers, learned_layers
 from transfer.engine.plan import Plan, PlannedRuns
 
@@ -66,6 +67,7 @@ def _facts(plan: Plan, pool: DevicePool, found: Estimate) -> dict[str, object]:
         "shapes": [_load_facts(load, found) for load in found.loads],
         **costs,
         "programs": _programs(found),
+        "kept": _kept(plan, found)._asdict(),
         "direct_over_whole": _ratios(found),
         "calibration_seconds": found.seconds,
     }
@@ -111,10 +113,39 @@ def _show(plan: Plan, pool: DevicePool, found: Estimate) -> None:
         "direct tuning": f"at the targets instead: {_describe(found.direct)}{_compared(found)}",
         "measured": _measured(found),
     }
+    kept = _kept(plan, found)
+    if kept.networks:
+        size = number(kept.bytes / MIB)
+        lines["to keep"] = f"at most {kept.networks} trained networks, {size} MiB"
     if shallow := _shallow(load.planned for load in found.loads):
         lines["shallow"] = shallow
     for name, text in lines.items():
         console.print(f"{name:<15}{text}", soft_wrap=True, markup=False, highlight=False)
+
+
+class Kept(NamedTuple):
+    """The most trained networks that an experiment keeps, and their size without biases."""
+
+    networks: int
+    bytes: int
+
+
+def _kept(plan: Plan, found: Estimate) -> Kept:
+    experiment, planned_runs = plan.experiment, [load.planned for load in found.loads]
+    each_target = len(experiment.transfer.rules) * len(plan.seeds)
+    counts = {
+        "all": [(planned.config, planned.runs) for planned in planned_runs],
+        "optima": [
+            (plan.config(arm, shape), each_target)
+            for arm in plan.arms
+            for shape in experiment.targets
+        ],
+        "none": [],
+    }[experiment.keep]
+    return Kept(
+        sum(count for _, count in counts),
+        sum(count * weight_bytes(config) for config, count in counts),
+    )
 
 
 def _cells(load: Load, found: Estimate) -> list[str]:

@@ -17,9 +17,9 @@ from jaxtyping import Array, Float, Int, UInt
 
 from pccore.data import Dataset
 from pccore.networks.base import AbstractNetwork
-from pccore.training.arrays import DataArrays, as_dataset
 from pccore.training.assessment import Chance, assess
 from pccore.training.config import Lane, TrainingConfig
+from pccore.training.data_arrays import DataArrays, as_dataset
 from pccore.training.evaluation import Evaluation
 from pccore.training.outcomes import Outcome, Status
 from pccore.training.probe import Probed, readings_of

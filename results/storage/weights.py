@@ -111,6 +111,7 @@ class Weights:
             LedgerError: the folder cannot be read.
         """
         with self._folder.reading():
+            self._folder.sweep(FOLDER)
             # First the files, then the claims, then the rows: whoever wrote a file has either still
             # claimed its run, or recorded it.
             left = {info.base_name: info for info in self._files()}
@@ -130,7 +131,6 @@ class Weights:
         for info in unrecorded:
             with suppress(LedgerError):  # another user's
                 self._folder.remove(f"{FOLDER}/{info.base_name}")
-        self._folder.sweep(FOLDER)
 
     def faults(self) -> dict[str, str]:
         """Return the fault of each damaged file, by path; every byte is compared.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pccore
-from pccore.training.arrays import as_dataset
+from pccore.training.data_arrays import as_dataset
 
 DIGITS = pccore.data.load("digits")
 CONFIG = pccore.TrainingConfig(

@@ -20,11 +20,11 @@ from pccore.data import DatasetError
 from results import KeptWeights, LedgerError
 from results.storage.weights import Weights
 from transfer import Cell, Experiment, Ledger, TransferResult
-from transfer.engine.networks import predictor
 from transfer.engine.plan import Plan
 from transfer.engine.pool import Group, GroupResult, TrainedWeights
 from transfer.engine.rebuilding import run_of
 from transfer.engine.runs import Run
+from transfer.engine.trained_networks import predictor
 
 ROOT = Path(__file__).parents[2]
 DIGITS = pccore.data.load("digits")
@@ -114,6 +114,20 @@ def test_keep_changes_neither_runs_nor_verdicts(result: TransferResult, tmp_path
         assert ids == set(result.ledger.runs()["run_id"])
         trained = set(other.ledger.runs(outcome="trained")["run_id"])
         assert kept(other.ledger) == (trained if keep == "all" else set())
+
+
+def test_large_networks_that_are_kept_travel_in_small_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = 4 * (64 * 4 + 3 * 4 * 4 + 10 * 4)  # bytes of the target's weights
+    monkeypatch.setattr("transfer.engine.scheduler.KEPT_BYTES", 2 * each)
+    pool = WeightsPool(response, slots=1, lanes=100)
+    run(tmp_path, pool)
+    lanes = {group.config.network.depth: [] for group in pool.submitted}
+    for group in pool.submitted:
+        lanes[group.config.network.depth].append(len(group.lanes))
+    assert max(lanes[4]) == 2
+    assert max(lanes[2]) == 6  # nothing is kept of them
 
 
 def test_unknown_choice_is_refused_with_what_is_allowed() -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from results.errors import LedgerError
 from results.vocabulary import Phase
 from transfer.engine.arm import ArmWorkflow, Optimum, Transferred
-from transfer.engine.networks import chosen_run, network
 from transfer.engine.plan import Plan
 from transfer.engine.pool import Pool
 from transfer.engine.progress import Progress
 from transfer.engine.runs import Run
 from transfer.engine.scheduler import Scheduler
+from transfer.engine.trained_networks import chosen_run, network
 from transfer.engine.verdict_rows import summary, verdict_table
 from transfer.spec.model import Experiment
 

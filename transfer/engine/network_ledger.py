@@ -8,15 +8,15 @@ import results
 if TYPE_CHECKING:
     from pccore import Predictor
     from pccore.data import Dataset
-    from transfer.engine.networks import Rebuilt
+    from transfer.engine.trained_networks import Rebuilt
 
 
 class Ledger(results.Ledger):
     """A `results.Ledger` whose runs are networks. Opened by `mupc.open`."""
 
     def network(self, run_id: str) -> "Predictor":
-        """Return the trained network of a run. See `transfer.engine.networks.network`."""
-        from transfer.engine.networks import network
+        """Return the trained network of a run. See `transfer.engine.trained_networks.network`."""
+        from transfer.engine.trained_networks import network
 
         return network(self, run_id)
 
@@ -26,8 +26,8 @@ class Ledger(results.Ledger):
         data: "Dataset | None" = None,
         data_dir: Path | str | None = None,
     ) -> "Rebuilt":
-        """Return a run to train it again. See `transfer.engine.networks.rebuild`."""
-        from transfer.engine.networks import rebuild
+        """Return a run to train it again. See `transfer.engine.trained_networks.rebuild`."""
+        from transfer.engine.trained_networks import rebuild
 
         return rebuild(self, run_id, data, data_dir)
 

@@ -73,6 +73,15 @@ def test_training_again_gives_the_kept_network(ledger: Ledger) -> None:
         np.testing.assert_array_equal(arrays[name], array)
 
 
+def test_plan_says_how_many_networks_are_kept(home: Path) -> None:
+    done = mupc(home, "plan", "spec.yaml", "--no-calibrate", "--json")
+    assert done.returncode == 0, done.stderr
+    # 2 variants x 1 target x 1 rule x 2 seeds, each of 8 x 64 + 2 x 8 x 8 + 10 x 8 weights
+    assert json.loads(done.stdout)["kept"] == {"networks": 4, "bytes": 4 * 4 * 720}
+    shown = mupc(home, "plan", "spec.yaml", "--no-calibrate").stdout
+    assert "to keep        at most 4 trained networks, 0.011 MiB" in shown
+
+
 def test_run_says_how_to_export_a_network(home: Path, tmp_path: Path) -> None:
     line = next(x for x in (home / "out").read_text().splitlines() if x.startswith("network: "))
     found = re.fullmatch(r"network: mupc (export ([0-9a-f]{20}))  # (mupc|bp), 8 x 3", line)
