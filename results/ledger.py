@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
-from uuid import uuid4
 
 import pandas as pd
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pyarrow.fs as pafs
 from results.errors import LedgerError, unknown
 from results.schema.tables import TABLES, Table
 from results.schema.types import Value
+from results.storage.appending import refuse_repetitions, tied
 from results.storage.checkpoints import FOLDER as CHECKPOINTS
 from results.storage.checkpoints import Checkpoints
 from results.storage.choosing import (
@@ -149,8 +149,8 @@ class Ledger:
         given = (runs, curves, layers)
         whole = [to_arrow(table, rows) for table, rows in zip(tables, given, strict=True)]
         for table, rows in zip(tables, whole, strict=True):
-            _refuse_repetitions(table, rows)
-        run_rows, *details = _tie(*whole)
+            refuse_repetitions(table, rows)
+        run_rows, *details = tied(*whole)
         for table, rows in zip(tables[1:], details, strict=True):
             self._publish(table, rows)
         self._publish(RUNS, run_rows)
@@ -472,47 +472,3 @@ def _frame(
     return rows.to_pandas(
         types_mapper=lambda kind: None if pa.types.is_timestamp(kind) else pd.ArrowDtype(kind)
     )
-
-
-def _refuse_repetitions(table: Table, rows: pa.Table) -> None:
-    """Raise LedgerError if two rows of one append have the same key."""
-    seen: set[tuple[object, ...]] = set()
-    for key in zip(*(rows[name].to_pylist() for name in table.key), strict=True):
-        if key in seen:
-            what = ", ".join(
-                f"{name} {value!r}" for name, value in zip(table.key, key, strict=True)
-            )
-            raise LedgerError(f"two rows of {table.name} have {what}")
-        seen.add(key)
-
-
-def _tie(runs: pa.Table, curves: pa.Table, layers: pa.Table) -> list[pa.Table]:
-    """Return the tables with the id of this append in `group`, which ties a run to its details.
-
-    Runs that have a group keep it, as when a ledger is copied into another.
-    """
-    run_ids, groups = runs["run_id"].to_pylist(), runs["group"].to_pylist()
-    detailed: set[str] = set()
-    for what, details in (("a curve", curves), ("a layer", layers)):
-        described = set(details["run_id"].to_pylist())
-        if foreign := described.difference(run_ids):
-            raise LedgerError(f"{what} is of run {min(foreign)!r}, which is not among the runs")
-        detailed |= described
-    here = uuid4().hex[:16]
-    own = [
-        here if group is None and run_id in detailed else group
-        for run_id, group in zip(run_ids, groups, strict=True)
-    ]
-    of_run = dict(zip(run_ids, own, strict=True))
-    return [
-        _with_groups(runs, own),
-        *(
-            _with_groups(rows, [of_run[run_id] for run_id in rows["run_id"].to_pylist()])
-            for rows in (curves, layers)
-        ),
-    ]
-
-
-def _with_groups(rows: pa.Table, groups: list[str | None]) -> pa.Table:
-    place = rows.schema.get_field_index("group")
-    return rows.set_column(place, rows.schema.field(place), pa.array(groups, pa.string()))

@@ -9,9 +9,9 @@ from importlib.metadata import version
 import jax
 import numpy as np
 
-from pccore import Outcome, describe
+from pccore import Outcome
 from results.landscape import mean
-from transfer.engine.pool import GroupResult, TrainedWeights
+from transfer.engine.pool import GroupResult
 from transfer.engine.runs import Run
 
 Row = dict[str, object]
@@ -47,18 +47,6 @@ def run_row(run: Run, outcome: Outcome, result: GroupResult, experiment: str, ph
         "started": result.started,
         **versions(),
         **{name: value for name, value in asdict(result.worker).items() if value is not None},
-    }
-
-
-def weights_description(run: Run, trained: TrainedWeights) -> dict[str, object]:
-    """Return what is stored with a run's weights: enough to predict with them in any program."""
-    data = {"name": run.dataset, "digest": run.digest, "task": trained.task}
-    return {
-        "variant": run.variant,
-        "data": data | {"mean": trained.mean, "std": trained.std},
-        "network": {"kind": run.determinants.get("network", "stacked")}
-        | describe(run.config.network),
-        "settings": dict(run.determinants),
     }
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pccore import Outcome, Status, TrainingConfig
-from results.errors import LedgerError
 from results.vocabulary import Phase
 from transfer.engine.admission import Submitted
 from transfer.engine.grouping import cut, resumed, trained_together, weight_bytes, work
+from transfer.engine.kept_weights import keep
 from transfer.engine.plan import PlannedRuns
 from transfer.engine.pool import Group, GroupResult, Pool
 from transfer.engine.progress import Progress
@@ -26,7 +26,6 @@ from transfer.engine.run_rows import (
     layer_rows,
     measurement_rows,
     run_row,
-    weights_description,
 )
 from transfer.engine.runs import Run
 from transfer.engine.usage import Usage
@@ -427,7 +426,7 @@ class Scheduler:
         measurements: list[Row] = []
         for request, outcome in pairs:
             row = run_row(request.run, outcome, result, self.name, request.phase)
-            rows.append(row | {"weights_digest": self._keep(request.run, result)})
+            rows.append(row | {"weights_digest": keep(self.ledger, request.run, result)})
             curves += curve_rows(request.run, outcome)
             layers += layer_rows(request.run, outcome)
             measurements += measurement_rows(request.run, outcome, self.name)
@@ -439,23 +438,6 @@ class Scheduler:
         if self._claims is not None:
             self._claims.release(result.group.run_ids)
         self._results |= {str(row["run_id"]): {name: row[name] for name in RESULT} for row in rows}
-
-    def _keep(self, run: Run, result: GroupResult) -> str | None:
-        """Write the weights of a run if its worker sent them; return their digest.
-
-        Before the run's row: a row never names weights that are not there. Where they cannot be
-        written, the result counts all the same.
-        """
-        trained = result.weights.get(run.run_id)
-        if trained is None:
-            return None
-        try:
-            return self.ledger.weights.save(
-                run.run_id, trained.arrays, weights_description(run, trained)
-            )
-        except LedgerError as error:
-            warnings.warn(f"a network is not kept: {error}", RuntimeWarning, stacklevel=2)
-            return None
 
     def _record_measured(self, requests: Sequence[Request], result: GroupResult) -> None:
         """Record readings without learning rates, which untrained networks do not depend on."""

@@ -1,0 +1,45 @@
+"""The weights of trained runs on their way to the ledger."""
+
+import warnings
+from typing import TYPE_CHECKING
+
+from pccore import describe
+from results.errors import LedgerError
+from transfer.engine.pool import GroupResult, TrainedWeights
+from transfer.engine.runs import Run
+
+if TYPE_CHECKING:
+    from results import Ledger
+
+
+def keep(ledger: "Ledger", run: Run, result: GroupResult) -> str | None:
+    """Write the weights of a run if its worker sent them; return their digest.
+
+    To be called before the run's row is appended: a row never names weights that are not there.
+    Where they cannot be written, the result counts all the same, with a warning.
+    """
+    trained = result.weights.get(run.run_id)
+    if trained is None:
+        return None
+    try:
+        return ledger.weights.save(run.run_id, trained.arrays, description(run, trained))
+    except LedgerError as error:
+        warnings.warn(f"a network is not kept: {error}", RuntimeWarning, stacklevel=2)
+        return None
+
+
+def description(run: Run, trained: TrainedWeights) -> dict[str, object]:
+    """Return what is stored with a run's weights: enough to predict with them in any program."""
+    kind = run.determinants.get("network", "stacked")
+    return {
+        "variant": run.variant,
+        "data": {
+            "name": run.dataset,
+            "digest": run.digest,
+            "task": trained.task,
+            "mean": trained.mean,
+            "std": trained.std,
+        },
+        "network": {"kind": kind, **describe(run.config.network)},
+        "settings": dict(run.determinants),
+    }
