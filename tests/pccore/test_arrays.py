@@ -29,6 +29,9 @@ NETWORKS = {
     "stack": STACK,
     "one hidden layer": replace(STACK, depth=1, bias=True),
     "skips over two layers": replace(STACK, skip=2, bias=True),
+    "convolutional": pccore.ConvolutionalStackConfig(
+        16, 3, width=5, depth=3, bias=True, image=(1, 4, 4), patch=2
+    ),
     "hybrid": pccore.HybridConfig(STACK, pccore.mirror(STACK)),
     "bidirectional": pccore.BidirectionalConfig(STACK, pccore.mirror(STACK)),
     "hopfield": pccore.HopfieldConfig(PLAIN),
@@ -134,6 +137,12 @@ def test_numpy_predicts_from_arrays_and_description(
     about = json.loads(json.dumps(pccore.describe(config)))
     expected = predicted(pccore.to_arrays(network), about, x)
     np.testing.assert_allclose(network.predict(jnp.asarray(x)), expected, rtol=2e-4, atol=2e-5)
+
+
+def test_description_of_convolutions_has_their_sizes():
+    about = pccore.describe(NETWORKS["convolutional"])
+    assert (about["image"], about["patch"], about["kernel"]) == ((1, 4, 4), 2, 3)
+    assert about["scalings"]["first"] == 4**-0.5  # 1 channel of 2 x 2 numbers
 
 
 def test_description_of_several_stacks_has_one_each():

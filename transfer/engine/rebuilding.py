@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 
 import pccore
 from pccore import AbstractNetworkConfig, NetworkConfig, SpectralActivityLr, TrainingConfig
+from pccore.networks.stack import StackConfig
 from pccore.theory.probe_registry import PROBES, RULE_PROBES
 from results import LedgerError
 from transfer.engine.runs import SETTINGS, Run
@@ -74,28 +75,26 @@ def _config(stored: Mapping[str, Any], input_size: int, output_size: int) -> Tra
     )
 
 
+COMMON = (
+    *("width", "depth", "activation", "residual", "parameterisation", "output"),
+    *("skip", "bias", "activity_decay"),
+)
+"""The columns that a stack of layers has as its settings."""
+
+
 def _network(stored: Mapping[str, Any], input_size: int, output_size: int) -> AbstractNetworkConfig:
     own = _options(stored, "network_options")
     hidden = own.pop("precisions", (1.0,) * stored["depth"])
     precisions = (*hidden, stored.get("output_precision", 1.0))
-    first = NetworkConfig(
-        input_size=input_size,
-        output_size=output_size,
-        precisions=() if set(precisions) == {1.0} else precisions,
-        **{name: own.pop(name) for name in ("initial_std", "initial_range") if name in own},
-        **{
-            name: stored[name]
-            for name in (
-                *("width", "depth", "activation", "residual", "parameterisation", "output"),
-                *("skip", "bias", "activity_decay"),
-            )
-            if name in stored
-        },
-    )
+    settings = {name: stored[name] for name in COMMON if name in stored}
+    settings |= {name: own.pop(name) for name in ("initial_std", "initial_range") if name in own}
+    settings |= {"input_size": input_size, "output_size": output_size}
+    settings["precisions"] = () if set(precisions) == {1.0} else precisions
     kind = NETWORKS[stored.get("network", "stacked")]
-    if kind is NetworkConfig:
-        return first
+    if issubclass(kind, StackConfig):
+        return kind(**settings, **own)
     predicting, *others = _stacks(kind)
+    first = NetworkConfig(**settings)
     parts = {predicting: first}
     for name in others:
         parts[name] = NetworkConfig(**{**asdict(first), **own.pop(name)})
