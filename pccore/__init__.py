@@ -1,25 +1,21 @@
 """Predictive coding in JAX: networks, energies, inference, learning, training, data.
 
-A network of your own layers:
+import equinox as eqx
+import jax
+import pccore
 
-    import equinox as eqx
-    import jax
-    import pccore
+def layers(key):  # a network of your own layers; pccore.NetworkConfig has the muPC thesis's
+    keys = jax.random.split(key)
+    activation = eqx.nn.Lambda(jax.nn.relu)
+    top = eqx.nn.Sequential([activation, eqx.nn.Linear(32, 10, key=keys[1])])
+    return [eqx.nn.Linear(64, 32, key=keys[0]), top]
 
-    def layers(key):
-        keys = jax.random.split(key)
-        activation = eqx.nn.Lambda(jax.nn.relu)
-        top = eqx.nn.Sequential([activation, eqx.nn.Linear(32, 10, key=keys[1])])
-        return [eqx.nn.Linear(64, 32, key=keys[0]), top]
-
-    data = pccore.data.load("digits")
-    rule = pccore.PredictiveCoding(pccore.GradientDescent(steps=4))
-    network = pccore.SequenceConfig((64,), 10, layers)
-    config = pccore.TrainingConfig(network, rule, batch_size=64, steps=200)
-    trained = pccore.train(config, data, pccore.Lane(weight_lr=0.01, activity_lr=10.0, seed=0))
-    print(trained.outcome.test_accuracy)
-
-With `pccore.NetworkConfig(64, 10, width=32, depth=8)` it is the network of the muPC thesis.
+data = pccore.data.load("digits")
+network = pccore.SequenceConfig((64,), 10, layers)
+rule = pccore.PredictiveCoding(pccore.GradientDescent(steps=4))
+config = pccore.TrainingConfig(network, rule, batch_size=64, steps=200)
+trained = pccore.train(config, data, pccore.Lane(weight_lr=0.01, activity_lr=10.0, seed=0))
+print(trained.outcome.test_accuracy)
 """
 
 from pccore import data

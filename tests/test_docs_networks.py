@@ -1,13 +1,9 @@
-"""The examples of docs/networks.md, run unchanged and in order, and that of pccore's docstring."""
+"""The examples of docs/networks.md, run unchanged and in order."""
 
-import inspect
-import textwrap
 from pathlib import Path
 
 import pytest
 from test_readme import RUNNABLE, Block, blocks, run
-
-import pccore
 
 PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
 
@@ -30,11 +26,3 @@ def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(examples) == 7
     for block in examples:
         example(block, tmp_path)
-
-
-def test_first_lines_of_pccore_train_a_network_of_ones_own_layers(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    lines = (inspect.getdoc(pccore) or "").split("\n")
-    execute(textwrap.dedent("\n".join(x for x in lines if x.startswith("    "))), "docstring")
-    assert float(capsys.readouterr().out) > 0.9

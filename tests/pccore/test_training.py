@@ -138,8 +138,8 @@ def test_learns_digits_far_above_chance(config, lane):
 def test_package_docstring_example_runs():
     names = {}
     exec(pccore.__doc__.partition("\n")[2], names)
-    assert names["outcome"].status is pccore.Status.TRAINED
-    assert names["outcome"].test_accuracy > 0.9
+    assert names["trained"].outcome.status is pccore.Status.TRAINED
+    assert names["trained"].outcome.test_accuracy > 0.9
 
 
 @pytest.mark.slow
