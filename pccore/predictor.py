@@ -1,9 +1,8 @@
 """A trained network together with the preprocessing of its data."""
 
-from typing import Any
-
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
@@ -36,6 +35,6 @@ class Predictor(eqx.Module):
         """Return the class with the largest output for each raw sample (B, D)."""
         return jnp.argmax(self(x), axis=-1)
 
-    def accuracy(self, x: ArrayLike, labels: Any) -> float:
+    def accuracy(self, x: ArrayLike, labels: ArrayLike) -> float:
         """Return the share of raw samples (B, D) whose class is that of `labels` (B,)."""
-        return float(jnp.mean(self.labels(x) == jnp.asarray(labels)))
+        return float(np.mean(np.asarray(self.labels(x)) == np.asarray(labels)))
