@@ -34,12 +34,22 @@ def export_network(run_id: str, ledger: str, to: str, *, as_json: bool) -> None:
         raise CommandError(f"--to: {place} exists already: choose another name") from None
     if as_json:
         shapes = {name: list(array.shape) for name, array in kept.arrays.items()}
-        print(json.dumps({"path": str(place), "arrays": shapes, **about}, indent=2))
+        print(json.dumps({**about, "path": str(place), "arrays": shapes}, indent=2))
         return
     numbers = sum(array.size for array in kept.arrays.values())
-    data = about["data"]
     say(
-        f"{place}: {len(kept.arrays)} arrays with {numbers} numbers of run {about['run_id']}, "
-        f"{about['variant']} on {data['name']}; inputs are (x - {data['mean']:g}) / "
-        f"{data['std']:g}"
+        f"{place}: {len(kept.arrays)} arrays with {numbers} numbers of run {about['run_id']}"
+        f"{_origin(about)}"
     )
+
+
+def _origin(about: dict[str, Any]) -> str:
+    """Return what a network was trained on; nothing if its description does not say."""
+    try:
+        data = about["data"]
+        return (
+            f", {about['variant']} on {data['name']}; inputs are (x - {data['mean']:g}) / "
+            f"{data['std']:g}"
+        )
+    except (LookupError, TypeError, ValueError):
+        return ""

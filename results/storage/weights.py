@@ -31,6 +31,9 @@ KEY = "mupc"
 them in an order that changes, and equal weights would have unequal files."""
 
 _LENGTH_BYTES = 8
+_ARRAY = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,200}")
+"""Names of arrays, which become names of files when they are exported."""
+_RESERVED = ("description", "file", "allow_pickle")  # what `numpy.savez` and exports use
 _UNREADABLE = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
 _NAME = re.compile(rf"(?P<run_id>[0-9a-f]{{{ID_LENGTH}}})-(?P<digest>[0-9a-f]{{64}})\.safetensors")
 
@@ -211,6 +214,9 @@ def decode(data: bytes) -> KeptWeights:
         raise ValueError(f"it is no safetensors file of mupc: {because(error)}") from error
     if not isinstance(description, dict):
         raise ValueError("its description is no JSON object")
+    for name in arrays:
+        if not _ARRAY.fullmatch(name) or name in _RESERVED:
+            raise ValueError(f"it is no safetensors file of mupc: it has an array named {name!r}")
     return KeptWeights(arrays, description)
 
 

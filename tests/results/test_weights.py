@@ -178,6 +178,12 @@ def test_huge_or_foreign_declarations_are_refused(data: bytes) -> None:
         decode(data)
 
 
+@pytest.mark.parametrize("name", ["../../x", "a/b", "", "file", "description", "a\nb"])
+def test_names_of_arrays_lead_to_no_other_file(name: str) -> None:
+    with pytest.raises(ValueError, match="it has an array named"):
+        decode(encode({name: np.ones(2, np.float32)}, ABOUT))
+
+
 @examples(120)
 @given(st.data())
 def test_changed_bytes_never_crash_the_reader(data: st.DataObject) -> None:
