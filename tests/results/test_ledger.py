@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,20 @@ def test_numpy_accepts_the_columns(ledger: Ledger) -> None:
     pivot = runs.pivot_table(index="seed", columns="depth", values="test_accuracy")
     assert pivot.to_numpy().dtype == np.float64
     Figure().add_subplot().imshow(pivot)
+
+
+def test_every_query_returns_columns_of_numpy_unless_asked_for_arrow(ledger: Ledger) -> None:
+    layers = [{"run_id": "a", "layer": 1, "change": 0.1}]
+    ledger.append([run_row()], curve_rows(), layers)
+    ledger.append_verdicts([verdict_row()])
+    measured = {"quantity": "value", "value": 1.0, "created": run_row()["started"]}
+    ledger.append_measurements([measured])
+    for query in (
+        ledger.runs, ledger.curves, ledger.layers, ledger.verdicts, ledger.measurements,
+        partial(ledger.verdicts, latest=False),
+    ):  # fmt: skip
+        assert not any(isinstance(kind, pd.ArrowDtype) for kind in query().dtypes)
+        assert any(isinstance(kind, pd.ArrowDtype) for kind in query(arrow=True).dtypes)
 
 
 def test_only_trained_runs_have_final_losses(ledger: Ledger) -> None:
