@@ -270,14 +270,14 @@ class Ledger:
 
         Filters may use columns of `curves`, and columns of `runs` to select the runs.
         """
-        return self._details(CURVES, filters, arrow)
+        return _frame(CURVES, self._details(CURVES, filters), arrow=arrow)
 
     def layers(self, *, arrow: bool = False, **filters: object) -> pd.DataFrame:
         """Return how much each layer learned: one row per `run_id` and `layer`.
 
         Filters may use columns of `layers`, and columns of `runs` to select the runs.
         """
-        return self._details(LAYERS, filters, arrow)
+        return _frame(LAYERS, self._details(LAYERS, filters), arrow=arrow)
 
     def verdicts(
         self, latest: bool = True, *, arrow: bool = False, **filters: object
@@ -290,11 +290,8 @@ class Ledger:
             arrow: whether columns have Arrow types.
             **filters: `column=value` or `column=[values]`.
         """
-        if not latest:
-            return self._newest(VERDICTS, latest, filters, arrow)
-        fixed, others = split(filters, SPECIFIED)
-        rows = of_newest_spec(newest(VERDICTS, self._reader.read(VERDICTS, fixed)))
-        return _frame(VERDICTS, _only(VERDICTS, rows, others), arrow=arrow)
+        rows = self._verdicts(filters) if latest else self._all(VERDICTS, filters)
+        return _frame(VERDICTS, rows, arrow=arrow)
 
     def measurements(
         self, latest: bool = True, *, arrow: bool = False, **filters: object
@@ -306,7 +303,36 @@ class Ledger:
             arrow: whether columns have Arrow types.
             **filters: `column=value` or `column=[values]`.
         """
-        return self._newest(MEASUREMENTS, latest, filters, arrow)
+        rows = self._measurements(filters) if latest else self._all(MEASUREMENTS, filters)
+        return _frame(MEASUREMENTS, rows, arrow=arrow)
+
+    def sql(self, query: str, *, arrow: bool = False) -> pd.DataFrame:
+        """Return the result of a SELECT, in DuckDB's dialect.
+
+        The tables are `runs`, `curves`, `layers`, `verdicts` and `measurements`, with the rows that
+        the methods of these names return: no repetitions, the newest verdicts. The query can read
+        nothing else.
+
+            ledger.sql("select variant, avg(test_accuracy) from runs where depth > 64 group by 1")
+
+        Args:
+            query: one SELECT.
+            arrow: whether columns have Arrow types.
+
+        Raises:
+            LedgerError: the text is not one SELECT, or DuckDB refuses it.
+        """
+        from results.sql import select  # DuckDB takes a while to load
+
+        views = {
+            "runs": lambda columns: self._runs({}, columns),
+            "curves": lambda _: self._details(CURVES, {}),
+            "layers": lambda _: self._details(LAYERS, {}),
+            "verdicts": lambda _: self._verdicts({}),
+            "measurements": lambda _: self._measurements({}),
+        }
+        columns = {name: [column.name for column in TABLES[name].columns] for name in views}
+        return _typed(select(query, views, columns), arrow)
 
     def claims(self, about: str) -> Claims:
         """Return the claims of a driver that trains the experiment `about`; enter them to share.
@@ -417,7 +443,7 @@ class Ledger:
         ids: list[str] = self._runs({}, ["run_id"])["run_id"].to_pylist()
         return sorted(ids)
 
-    def _details(self, table: Table, filters: Filters, arrow: bool) -> pd.DataFrame:
+    def _details(self, table: Table, filters: Filters) -> pa.Table:
         """Return rows of a table with several rows per run."""
         for name in filters:
             if name not in table.named and name not in RUNS.named:
@@ -430,15 +456,23 @@ class Ledger:
         published = self._reader.read(RUNS, runs, [*DECIDING, "group"])
         fixed, others = split({**own, **runs}, table.fixed)
         rows = best_details(table, self._reader.read(table, fixed), published)
-        return _frame(table, _only(table, rows, others), arrow=arrow)
+        return _only(table, rows, others)
 
-    def _newest(self, table: Table, latest: bool, filters: Filters, arrow: bool) -> pd.DataFrame:
-        if not latest:
-            rows = distinct(table, self._reader.read(table, filters))
-            return _frame(table, rows, arrow=arrow)
-        fixed, others = split(filters, table.fixed)
-        rows = newest(table, self._reader.read(table, fixed))
-        return _frame(table, _only(table, rows, others), arrow=arrow)
+    def _verdicts(self, filters: Filters) -> pa.Table:
+        """Return the newest verdicts of the newest specs."""
+        fixed, others = split(filters, SPECIFIED)
+        rows = of_newest_spec(newest(VERDICTS, self._reader.read(VERDICTS, fixed)))
+        return _only(VERDICTS, rows, others)
+
+    def _measurements(self, filters: Filters) -> pa.Table:
+        """Return the newest measurements."""
+        fixed, others = split(filters, MEASUREMENTS.fixed)
+        rows = newest(MEASUREMENTS, self._reader.read(MEASUREMENTS, fixed))
+        return _only(MEASUREMENTS, rows, others)
+
+    def _all(self, table: Table, filters: Filters) -> pa.Table:
+        """Return newest and replaced rows."""
+        return distinct(table, self._reader.read(table, filters))
 
     def _publish(self, table: Table, rows: pa.Table) -> None:
         if rows.num_rows:
@@ -466,7 +500,11 @@ def _frame(
 ) -> pd.DataFrame:
     """Return the rows as a frame in the order of the table; all columns by default."""
     rows = in_order(table, rows)
-    rows = rows if columns is None else rows.select(list(columns))
+    return _typed(rows if columns is None else rows.select(list(columns)), arrow)
+
+
+def _typed(rows: pa.Table, arrow: bool) -> pd.DataFrame:
+    """Return the rows as a frame with columns of NumPy or of Arrow types."""
     if not arrow:
         return rows.to_pandas()
     return rows.to_pandas(

@@ -63,6 +63,16 @@ FailOnOption = Annotated[
         "a,b names several; repeatable.",
     ),
 ]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        parser=count,
+        metavar="N",
+        help="Maximum number of rows.",
+        show_default="50 on the screen, else all",
+    ),
+]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PoolOption = Annotated[PoolKind, typer.Option(help="Train in this process or on Ray.")]
 Address = Annotated[

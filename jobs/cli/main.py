@@ -8,14 +8,15 @@ import typer
 from jobs.cli.arguments import (
     Address,
     CheckpointMinutes,
+    Csv,
     DataDir,
     FailOnOption,
     Json,
     Ledger,
+    Limit,
     PoolOption,
     Spec,
     Workers,
-    count,
 )
 from jobs.cli.cluster_commands import cluster
 from jobs.cli.entry import run_command
@@ -23,6 +24,7 @@ from jobs.cli.exit_status import parse_fail_on
 from jobs.cli.options import (
     PlanOptions,
     PoolKind,
+    Printed,
     ResultsOptions,
     RunOptions,
     TableName,
@@ -119,26 +121,43 @@ def results(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="COLUMN=VALUE", help="Filter rows; a,b matches either value; repeatable."
+            metavar="COLUMN=VALUE",
+            help="Filter rows, also by < <= > >= != or like; a,b matches either; repeatable.",
         ),
     ] = None,
     columns: Annotated[
         str | None, typer.Option(metavar="A,B", help="Columns to print, in this order.")
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(parser=count, metavar="N", help="Maximum number of rows.")
+    sort: Annotated[
+        str | None, typer.Option(metavar="A,-B", help="Columns to sort by; - means descending.")
     ] = None,
+    limit: Limit = None,
     older: Annotated[
         bool,
         typer.Option("--older", help="Include replaced verdicts or measurements, and older specs."),
     ] = False,
     as_json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_csv: Csv = False,
 ) -> None:
     """Query results."""
     from jobs.cli.queries import show_results
 
-    show_results(ResultsOptions(ledger, table, where or [], columns, limit, older, as_json, as_csv))
+    printed = Printed(limit, as_json, as_csv)
+    show_results(ResultsOptions(ledger, table, where or [], columns, sort, older, printed))
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT, as DuckDB has it.")],
+    ledger: Ledger = "runs",
+    limit: Limit = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Query results in SQL: tables runs, curves, layers, verdicts, measurements."""
+    from jobs.cli.queries import show_sql
+
+    show_sql(query, ledger, Printed(limit, as_json, as_csv))
 
 
 @app.command()

@@ -57,6 +57,26 @@ class PlanOptions:
 
 
 @dataclass(frozen=True)
+class Printed:
+    """How rows are printed.
+
+    Attributes:
+        limit: how many; None means all in files, and a screenful as text.
+        as_json: as JSON.
+        as_csv: as CSV.
+    """
+
+    limit: int | None
+    as_json: bool
+    as_csv: bool
+
+    @property
+    def as_file(self) -> bool:
+        """Whether the rows are for a program."""
+        return self.as_json or self.as_csv
+
+
+@dataclass(frozen=True)
 class ResultsOptions:
     """Options of `mupc results`."""
 
@@ -64,7 +84,6 @@ class ResultsOptions:
     table: TableName
     where: list[str]
     columns: str | None
-    limit: int | None
+    sort: str | None
     older: bool
-    as_json: bool
-    as_csv: bool
+    printed: Printed

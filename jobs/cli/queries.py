@@ -1,4 +1,4 @@
-"""`mupc results`, `check` and `report`: query a ledger, verify its files, write its report."""
+"""`mupc results`, `sql`, `check` and `report`: query a ledger, verify its files, write reports."""
 
 import json
 import sys
@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import results
-from jobs.cli.options import ResultsOptions, TableName
+from jobs.cli.conditions import parse_condition, require_column
+from jobs.cli.options import Printed, ResultsOptions, TableName
 from jobs.cli.terminal import say
 from jobs.errors import CommandError
-from results.schema.tables import TABLES
-from results.schema.types import TYPES
 from results.untrusted import printable, spreadsheet_cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from results.schema.types import TypeName, Value
-
-NULL = "null"
+ROWS_ON_SCREEN = 50
 REPLACED = (TableName.VERDICTS, TableName.MEASUREMENTS)
 """Tables in which newer rows replace older ones."""
 
@@ -33,24 +30,52 @@ DEFAULT_COLUMNS = {
 
 def show_results(options: ResultsOptions) -> None:
     """Print rows of a table as aligned text, JSON or CSV."""
-    if options.as_json and options.as_csv:
-        raise CommandError("--json and --csv are mutually exclusive")
     if options.older and options.table not in REPLACED:
         raise CommandError(f"--older needs --table {' or '.join(REPLACED)}, not {options.table}")
-    filters = parse_filters(options.where, options.table)
+    conditions = [parse_condition(text, options.table) for text in options.where]
+    equal = {one.column: one.values for one in conditions if one.operator == "="}
     ask = getattr(results.open(options.ledger), options.table)
     latest = {"latest": False} if options.older else {}
-    frame = _columns(ask(arrow=True, **filters, **latest), options)
-    if options.limit is not None:
-        frame = frame.head(options.limit)
-    if options.as_json:
+    frame = ask(arrow=True, **equal, **latest)
+    for condition in conditions:
+        frame = condition.rows(frame)
+    if options.sort is not None:
+        frame = _sorted(frame, options.sort, options.table)
+    _print(_columns(frame, options), options.printed)
+
+
+def show_sql(query: str, ledger: str, printed: Printed) -> None:
+    """Print the result of a SELECT."""
+    _print(results.open(ledger).sql(query, arrow=True), printed)
+
+
+def _sorted(frame: "pd.DataFrame", sort: str, table: TableName) -> "pd.DataFrame":
+    """Return the rows by the given columns; a minus before a name means descending."""
+    names = [name.removeprefix("-") for name in sort.split(",")]
+    for name in names:
+        require_column(name, frame, "--sort", table)
+    ascending = [not name.startswith("-") for name in sort.split(",")]
+    return frame.sort_values(names, ascending=ascending, kind="stable")
+
+
+def _print(frame: "pd.DataFrame", printed: Printed) -> None:
+    """Print a frame as aligned text, JSON or CSV."""
+    if printed.as_json and printed.as_csv:
+        raise CommandError("--json and --csv are mutually exclusive")
+    rows, limit = len(frame), printed.limit
+    if limit is None and not (printed.as_json or printed.as_csv):
+        limit = ROWS_ON_SCREEN
+    frame = frame if limit is None else frame.head(limit)
+    if printed.as_json:
         text = frame.to_json(orient="records", date_format="iso", indent=2)
         print(text.replace("\x7f", "\\u007f"))  # the only control character that JSON leaves
-    elif options.as_csv:
+    elif printed.as_csv:
         _texts(frame, spreadsheet_cell).to_csv(sys.stdout, index=False)
     else:
         frame = _texts(frame, printable)
         print(frame.to_string(index=False, na_rep="-") if len(frame) else "no rows")
+        if printed.limit is None and rows > len(frame):
+            say(f"{len(frame)} of {rows:,} rows; --limit N prints more")
 
 
 def _texts(frame: "pd.DataFrame", shown: Callable[[str], str]) -> "pd.DataFrame":
@@ -90,54 +115,14 @@ def draw_report(ledger: str, out: Path, experiment: str | None) -> None:
     print(results.report(results.open(ledger), out, experiment))
 
 
-def parse_filters(where: list[str], table: TableName) -> "dict[str, list[Value | None]]":
-    """Parse "column=value" texts into filters of the ledger, with the types of the columns.
-
-    Args:
-        where: texts column=value or column=value,value; the value null selects nulls.
-        table: the table to query.
-
-    Raises:
-        CommandError: a text has no "=", or a value does not have the type of its column.
-    """
-    types = _types(table)
-    filters: dict[str, list[Value | None]] = {}
-    for text in where:
-        name, equals, values = text.partition("=")
-        if not equals:
-            raise CommandError(f"--where {text!r} must be column=value, such as depth=128")
-        # The ledger reports an unknown column.
-        filters[name] = [_value(name, types.get(name, "string"), v) for v in values.split(",")]
-    return filters
-
-
-def _types(table: TableName) -> "dict[str, TypeName]":
-    of_a_run = table in (TableName.CURVES, TableName.LAYERS)
-    tables = ("runs", table) if of_a_run else (table,)
-    return {column.name: column.type for name in tables for column in TABLES[name].columns}
-
-
-def _value(name: str, kind: "TypeName", text: str) -> "Value | None":
-    if text == NULL:
-        return None
-    try:
-        return TYPES[kind].parse(text)
-    except (ValueError, KeyError):
-        raise CommandError(f"--where {name}={text} must be {TYPES[kind].text}, or null") from None
-
-
 def _columns(frame: "pd.DataFrame", options: ResultsOptions) -> "pd.DataFrame":
     """Select columns: those of `--columns`, or all in files and a few that fit on the screen."""
     if options.columns is not None:
         names = options.columns.split(",")
-    elif options.as_json or options.as_csv or options.table not in DEFAULT_COLUMNS:
+    elif options.printed.as_file or options.table not in DEFAULT_COLUMNS:
         names = list(frame.columns)
     else:
         names = DEFAULT_COLUMNS[options.table].split()
     for name in names:
-        if name not in frame:
-            raise CommandError(
-                f"--columns: {options.table} has no column {name!r}: choose from "
-                f"{', '.join(frame.columns)}"
-            )
+        require_column(name, frame, "--columns", options.table)
     return frame[names]

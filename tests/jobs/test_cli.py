@@ -89,6 +89,25 @@ def test_results_filters_selects_and_limits(home: Path) -> None:
     assert [row["run_id"] for row in rows] == list(expected["run_id"][:5])
 
 
+def test_results_compares_and_sorts(home: Path) -> None:
+    arguments = ["results", "--where", "depth>2", "--where", "variant!=bp", "--csv"]
+    done = mupc(home, *arguments, "--sort", "depth,-weight_lr", "--columns", "run_id")
+    runs = results.open(str(home / "runs")).runs()
+    chosen = runs[(runs["depth"] > 2) & (runs["variant"] != "bp")]
+    expected = chosen.sort_values(["depth", "weight_lr"], ascending=[True, False], kind="stable")
+    assert done.stdout.split() == ["run_id", *expected["run_id"]]
+
+
+def test_sql(home: Path) -> None:
+    query = "select variant, count(*) as runs from runs group by 1 order by 1"
+    rows = json.loads(mupc(home, "sql", query, "--json").stdout)
+    counts = results.open(str(home / "runs")).runs().groupby("variant").size()
+    assert {row["variant"]: row["runs"] for row in rows} == counts.to_dict()
+    shown = mupc(home, "sql", "select * from range(60)").stdout.splitlines()
+    assert shown[-1] == "50 of 60 rows; --limit N prints more"
+    assert len(shown) == 1 + 50 + 1
+
+
 def test_results_as_json_keep_missing_values_null(home: Path) -> None:
     done = mupc(home, "results", "--json", "--where", "activity_lr=null")
     rows = json.loads(done.stdout)

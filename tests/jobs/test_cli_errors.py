@@ -1,6 +1,7 @@
 """User errors print one sentence to stderr, exit with status 2 and write nothing."""
 
 import gzip
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -90,6 +91,16 @@ ARGUMENTS: dict[str, tuple[str, list[str]]] = {
         "results --ledger {ledger} --where outcome=divreged",
         ["divreged", "diverged"],
     ),
+    "filter by no operator": ("results --ledger {ledger} --where depth~3", ["depth~3", "<="]),
+    "null is not less": ("results --ledger {ledger} --where depth<null", ["null", "!="]),
+    "like a number": ("results --ledger {ledger} --where 'depth like 3'", ["texts"]),
+    "sort by no column": ("results --ledger {ledger} --sort dept", ["--sort", "dept", "depth"]),
+    "no select": ("sql delete --ledger {ledger}", ["one SELECT"]),
+    "no such table in SQL": (
+        "sql 'select * from walks' --ledger {ledger}",
+        ["walks", "does not exist"],
+    ),
+    "no ledger for SQL": ("sql x --ledger nowhere", ["nowhere"]),
     "no such column": ("results --ledger {ledger} --columns dept", ["dept", "depth"]),
     "two formats": ("results --ledger {ledger} --json --csv", ["--json", "--csv"]),
     "older runs": ("results --ledger {ledger} --older", ["--older", "verdicts", "not runs"]),
@@ -159,7 +170,7 @@ def test_rejects_invalid_arguments(
         "folder": surroundings,
         "ledger": surroundings / "ledger",
     }
-    refuse([word.format(**places) for word in arguments.split()], named, capsys)
+    refuse([word.format(**places) for word in shlex.split(arguments)], named, capsys)
 
 
 def test_bugs_keep_their_traceback(surroundings: Path, monkeypatch: pytest.MonkeyPatch) -> None:

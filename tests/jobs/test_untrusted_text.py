@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import results
-from jobs.cli.options import ResultsOptions, TableName
+from jobs.cli.options import Printed, ResultsOptions, TableName
 from jobs.cli.progress import drawing, line, notice
-from jobs.cli.queries import check_ledger, show_results
+from jobs.cli.queries import check_ledger, show_results, show_sql
 from jobs.cli.statistics import RunStatistics
 from jobs.cli.submission import show_jobs, show_logs, show_status
 from jobs.cli.tables import accuracy_table, plain_table, rule_table, verdict_table
@@ -66,13 +66,10 @@ def ledger(tmp_path: Path) -> str:
     return str(tmp_path / "runs")
 
 
-def options(ledger: str, **others: Any) -> ResultsOptions:
-    return ResultsOptions(
-        **{
-            "ledger": ledger, "table": TableName.RUNS, "where": [], "limit": None, "older": False,
-            "columns": "run_id,cause,weight_lr", "as_json": False, "as_csv": False, **others,
-        }
-    )  # fmt: skip
+def options(ledger: str, **others: bool) -> ResultsOptions:
+    printed = Printed(**{"limit": None, "as_json": False, "as_csv": False, **others})
+    columns = "run_id,cause,weight_lr"
+    return ResultsOptions(ledger, TableName.RUNS, [], columns, None, False, printed)
 
 
 def test_query_results_control_no_terminal_and_no_spreadsheet(
@@ -90,6 +87,8 @@ def test_query_results_control_no_terminal_and_no_spreadsheet(
     assert [row["cause"][0] for row in rows[:6]] == ["'"] * 6
     assert {row["weight_lr"] for row in rows} == {"-0.5"}  # a number
     show_results(options(ledger, as_json=True))
+    assert is_harmless(capsys.readouterr().out)
+    show_sql("select cause from runs", ledger, Printed(None, False, False))
     assert is_harmless(capsys.readouterr().out)
 
 

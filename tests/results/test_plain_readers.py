@@ -23,7 +23,8 @@ KEY = ["experiment", "run_id"]
 
 
 def duckdb(folder: Path) -> pd.DataFrame:
-    module = pytest.importorskip("duckdb")
+    import duckdb as module
+
     return module.sql(f"SELECT * FROM '{folder}/*.parquet'").df()
 
 
