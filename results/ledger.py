@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import pandas as pd
 import pyarrow as pa
@@ -38,6 +38,9 @@ from results.storage.rows import Row, to_arrow
 from results.storage.weights import FOLDER as WEIGHTS
 from results.storage.weights import KeptWeights, Weights
 from results.vocabulary import RATES, OutcomeLabel
+
+if TYPE_CHECKING:
+    from results.comparison import Comparison
 
 RUNS, CURVES, LAYERS = TABLES["runs"], TABLES["curves"], TABLES["layers"]
 VERDICTS, MEASUREMENTS = TABLES["verdicts"], TABLES["measurements"]
@@ -333,6 +336,20 @@ class Ledger:
         }
         columns = {name: [column.name for column in TABLES[name].columns] for name in views}
         return _typed(select(query, views, columns), arrow)
+
+    def compare(self, one: str, other: str) -> "Comparison":
+        """Return what differs between the specs and the verdicts of two experiments.
+
+        Args:
+            one: name of the first experiment.
+            other: name of the second.
+
+        Raises:
+            LedgerError: an experiment has no verdict.
+        """
+        from results.comparison import compare
+
+        return compare(self.verdicts(), one, other)
 
     def claims(self, about: str) -> Claims:
         """Return the claims of a driver that trains the experiment `about`; enter them to share.

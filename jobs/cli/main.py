@@ -183,6 +183,19 @@ def export(
 
 
 @app.command()
+def diff(
+    one: Annotated[str, typer.Argument(metavar="A", help="Name of an experiment.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="Name of another.")],
+    ledger: Ledger = "runs",
+    as_json: Json = False,
+) -> None:
+    """Compare the settings and verdicts of two experiments."""
+    from jobs.cli.queries import show_comparison
+
+    show_comparison(one, other, ledger, as_json=as_json)
+
+
+@app.command()
 def check(
     ledger: Ledger = "runs",
     quarantine: Annotated[

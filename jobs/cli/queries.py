@@ -49,6 +49,24 @@ def show_sql(query: str, ledger: str, printed: Printed) -> None:
     _print(results.open(ledger).sql(query, arrow=True), printed)
 
 
+def show_comparison(one: str, other: str, ledger: str, *, as_json: bool) -> None:
+    """Print what differs between two experiments."""
+    found = results.open(ledger).compare(one, other)
+    if as_json:
+        tables = {"settings": found.settings, "verdicts": found.verdicts}
+        rows = {name: json.loads(frame.to_json(orient="records")) for name, frame in tables.items()}
+        print(json.dumps({"experiments": list(found.names), **rows}, indent=2))
+        return
+    for title, frame in (("Settings", found.settings), ("Verdicts", found.verdicts)):
+        print(f"{title}:" if len(frame) else f"{title}: no difference")
+        if len(frame):
+            print(_texts(frame.astype(object), _shown).to_string(index=False, na_rep="-"))
+
+
+def _shown(value: object) -> str:
+    return printable(f"{value:.4g}" if isinstance(value, float) else str(value))
+
+
 def _sorted(frame: "pd.DataFrame", sort: str, table: TableName) -> "pd.DataFrame":
     """Return the rows by the given columns; a minus before a name means descending."""
     names = [name.removeprefix("-") for name in sort.split(",")]

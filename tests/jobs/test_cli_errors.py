@@ -101,6 +101,7 @@ ARGUMENTS: dict[str, tuple[str, list[str]]] = {
         ["walks", "does not exist"],
     ),
     "no ledger for SQL": ("sql x --ledger nowhere", ["nowhere"]),
+    "no such experiment": ("diff one two --ledger {ledger}", ["one", "verdicts"]),
     "no such column": ("results --ledger {ledger} --columns dept", ["dept", "depth"]),
     "two formats": ("results --ledger {ledger} --json --csv", ["--json", "--csv"]),
     "older runs": ("results --ledger {ledger} --older", ["--older", "verdicts", "not runs"]),
