@@ -19,10 +19,11 @@ print(trained.outcome.test_accuracy)
 """
 
 from pccore import data
-from pccore.activations import ACTIVATIONS, Activation
+from pccore.activations import ACTIVATIONS, Activation, Change
 from pccore.completion import Completion, complete
 from pccore.diagnostics import Trace, trace
 from pccore.energies import energy, layer_energies
+from pccore.function_optimisers import OPTIMISERS
 from pccore.inference import (
     INFERENCE,
     ActivityOptimiser,
@@ -55,7 +56,7 @@ from pccore.networks.mirroring import mirror
 from pccore.networks.sequence import GeneralConfig, SequenceConfig, SequenceNetwork
 from pccore.networks.stack import Biases
 from pccore.networks.stacked import Network, NetworkConfig
-from pccore.optimisers import OPTIMISERS, SGD, Adam, Optimiser
+from pccore.optimisers import SGD, Adam, Optimiser
 from pccore.parameterisations import PARAMETERISATIONS, Parameterisation, Scalings
 from pccore.penalties import PENALTIES, Orthogonality, Penalty, WeightDecay
 from pccore.predictor import Predictor
@@ -69,6 +70,7 @@ from pccore.rules import (
     TrustRegionNewton,
     Unsupervised,
 )
+from pccore.schedules import Schedule
 from pccore.starts import STARTS, ForwardStart, NormalStart, Start
 from pccore.training.config import CONVENTIONS, Lane, SpectralActivityLr, TrainingConfig
 from pccore.training.data_arrays import DataArrays
@@ -100,6 +102,7 @@ __all__ = [
     "Biases",
     "BidirectionalConfig",
     "BidirectionalNetwork",
+    "Change",
     "Completion",
     "ConvolutionalConfig",
     "ConvolutionalStack",
@@ -142,6 +145,7 @@ __all__ = [
     "Registry",
     "Relaxation",
     "Scalings",
+    "Schedule",
     "SequenceConfig",
     "SequenceNetwork",
     "SequenceRelaxation",

@@ -6,39 +6,14 @@ subtraction would be noise. Every activation therefore computes this difference 
 accurate relative to its own size.
 """
 
-from abc import ABC, abstractmethod
-from typing import NamedTuple
+from inspect import isabstract
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from pccore.registry import Registry
-
-
-class Change(NamedTuple):
-    """The response of an activation to a departure d from z.
-
-    Attributes:
-        change: phi(z + d) - phi(z), accurate relative to its own size (as far as float32 resolves
-            phi', where phi saturates).
-        slope: phi'(z + d); at a kink, the value that automatic differentiation takes.
-    """
-
-    change: Float[Array, "*shape"]
-    slope: Float[Array, "*shape"]
-
-
-class Activation(ABC):
-    """An elementwise nonlinearity."""
-
-    @abstractmethod
-    def phi(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """Return phi(z)."""
-
-    @abstractmethod
-    def respond(self, z: Float[Array, "*shape"], d: Float[Array, "*shape"]) -> Change:
-        """Return the `Change` from z to z + d."""
+from pccore.elementwise import Activation, Change, FunctionActivation, require_elementwise
+from pccore.registry import Registry, kind_of
 
 
 class Linear(Activation):
@@ -152,6 +127,26 @@ class GELU(Activation):
         return Change(d * after + z * change, after + (z + d) * density(z + d))
 
 
+def adopt(thing: object) -> Activation:
+    """Return the activation that a user's function or object is.
+
+    Raises:
+        ValueError: it is neither an `Activation` nor an elementwise, differentiable function.
+    """
+    if isinstance(thing, type) and issubclass(thing, Activation):
+        if isabstract(thing):
+            missing = ", ".join(sorted(thing.__abstractmethods__))
+            raise ValueError(f"is a subclass of pccore.Activation without {missing}")
+        thing = thing()
+    if isinstance(thing, Activation):
+        require_elementwise(thing.phi)
+        return thing
+    if isinstance(thing, type) or not callable(thing):
+        raise ValueError(f"must be a function of an array or a pccore.Activation, {kind_of(thing)}")
+    require_elementwise(thing)
+    return FunctionActivation(thing)
+
+
 ACTIVATIONS: Registry[Activation] = Registry(
     "activation",
     {
@@ -167,6 +162,7 @@ ACTIVATIONS: Registry[Activation] = Registry(
         "sigmoid": Sigmoid(),
         "hard_tanh": HardTanh(),
     },
+    adopt,
 )
 
 

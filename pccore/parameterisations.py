@@ -5,6 +5,7 @@ A layer computes a_l W_l phi(z) + tau_l z (thesis eq. 5.1); table 5.1 defines SP
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from inspect import Parameter, signature
 from types import MappingProxyType
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.linalg import lapack
-from pccore.registry import Registry
+from pccore.registry import Registry, kind_of
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,27 @@ class Orthogonal:
         return None
 
 
+def adopt(thing: object) -> Parameterisation:
+    """Return the parameterisation that a user's class or object is. Raises `ValueError`."""
+    made = thing() if isinstance(thing, type) and not _required(thing) else thing
+    if isinstance(made, type) or not isinstance(made, Parameterisation):
+        raise ValueError(
+            "must be a parameterisation, with scalings, noise, initial and variance, "
+            f"{kind_of(thing)}"
+        )
+    return made
+
+
+def _required(cls: type) -> list[str]:
+    """Return the arguments without which a class cannot be instantiated."""
+    return [
+        name
+        for name, parameter in signature(cls).parameters.items()
+        if parameter.default is Parameter.empty
+        and parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    ]
+
+
 PARAMETERISATIONS: Registry[Parameterisation] = Registry(
     "parameterisation",
     {
@@ -183,4 +205,5 @@ PARAMETERISATIONS: Registry[Parameterisation] = Registry(
         "ntp": NeuralTangent(),
         "orthogonal": Orthogonal(),
     },
+    adopt,
 )

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from pccore.networks.base import AbstractNetwork
 from pccore.networks.sequence import SequenceNetwork
-from pccore.registry import Registry
+from pccore.registry import Registry, subclass_of
 from pccore.validation import PositiveFloat, require_bounds
 
 
@@ -82,7 +82,9 @@ class Orthogonality(Penalty):
 
 
 PENALTIES: Registry[type[Penalty]] = Registry(
-    "penalty", {"weight_decay": WeightDecay, "orthogonality": Orthogonality}
+    "penalty",
+    {"weight_decay": WeightDecay, "orthogonality": Orthogonality},
+    subclass_of(Penalty),
 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import jax
 from jaxtyping import Array
 
-from pccore.registry import Registry
+from pccore.registry import Registry, subclass_of
 from pccore.relaxation import Departure, Relaxation
 from pccore.validation import PositiveFloat, require_bounds
 
@@ -62,4 +62,6 @@ class NormalStart(Start):
         return jax.tree.unflatten(structure, drawn)
 
 
-STARTS: Registry[type[Start]] = Registry("start", {"forward": ForwardStart, "normal": NormalStart})
+STARTS: Registry[type[Start]] = Registry(
+    "start", {"forward": ForwardStart, "normal": NormalStart}, subclass_of(Start)
+)

@@ -4,13 +4,15 @@ import io
 import os
 import shlex
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from jobs.errors import OURS, SubmissionError
+from pccore.own import Own
 from results.uri import refusal
 
 PACKAGES = ("mupc", *OURS)
@@ -23,14 +25,19 @@ _SUFFIXES = (".py", ".pyi", ".j2")  # of everything that the packages need
 _MARKER = "py.typed"
 
 
-def pack(spec: str) -> dict[str, bytes]:
+def pack(spec: str, own: Iterable[Own] = ()) -> dict[str, bytes]:
     """Return the files of a job by name: the packages of this project, their version, the spec.
 
     Only modules, stubs and templates are taken. Hidden files and folders are left out, and links
     that lead out of their package.
 
+    Args:
+        spec: in YAML.
+        own: the names of things of the user's in it, whose modules are sent beside it.
+
     Raises:
-        SubmissionError: a package is not installed as files, or is too large.
+        SubmissionError: a package is not installed as files, or is too large; or a thing of the
+            user's is not an attribute of a module.
     """
     files: dict[str, bytes] = {}
     size = 0
@@ -54,7 +61,39 @@ def pack(spec: str) -> dict[str, bytes]:
     metadata = f"Metadata-Version: 2.1\nName: mupc\nVersion: {version('mupc')}\n"
     files[f"mupc-{version('mupc')}.dist-info/METADATA"] = metadata.encode()
     files[SPEC] = spec.encode()
+    return files | own_files(own)
+
+
+def own_files(own: Iterable[Own]) -> dict[str, bytes]:
+    """Return the files of the modules that hold things of the user's, beside the spec.
+
+    Raises:
+        SubmissionError: a thing was defined elsewhere than at the top of a module in a file.
+    """
+    files: dict[str, bytes] = {}
+    for name in own:
+        module, _, attribute = name.reference.partition("@")[0].partition(":")
+        if module == "__main__" or "<" in attribute:
+            raise SubmissionError(
+                f"{name} is defined in {module}:{attribute}, which the cluster cannot import: "
+                "write it at the top of a module of its own and import it from there"
+            )
+        for each in name.modules:
+            for path, relative in _files_of(each):
+                files[relative] = _content(path)
     return files
+
+
+def _files_of(module: str) -> Iterator[tuple[Path, str]]:
+    """Yield the file of a module and those of the packages that it is in, each with its place."""
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        place = "/".join(parts[:count])
+        file = getattr(sys.modules.get(place.replace("/", ".")), "__file__", None)
+        if file is None:
+            continue
+        is_package = Path(file).name == "__init__.py"
+        yield Path(file), f"{place}/__init__.py" if is_package else f"{place}.py"
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:

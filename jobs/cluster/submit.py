@@ -166,7 +166,7 @@ def prepare(
         experiment.name,
         ledger,
         command(experiment.name, ledger, workers, data_dir, fail_on),
-        pack(experiment.to_yaml()),
+        pack(experiment.to_yaml(), experiment.own),
         {CONTINUE: _again(spec, address, options)},
     )
 

@@ -22,10 +22,11 @@ from jobs.pools.devices import Device
 from jobs.pools.layouts import choose_layout
 from jobs.pools.ray_actor import HEARTBEAT, Slot, start_worker
 from jobs.pools.ray_cluster import connect, free, grows_by_itself, room
-from jobs.pools.ray_imports import refuse_hidden_packages
+from jobs.pools.ray_imports import refuse_hidden_packages, send_by_value
 from jobs.pools.retries import Attempt, PendingGroup, requeue
 from jobs.pools.settings import layout_policy
 from jobs.pools.worker import load_dataset, train_group
+from pccore.own import own_modules
 from transfer.engine.pool import Group, GroupResult, failed_group
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class RayPool:
         if self._closed:
             raise ValueError("the pool is closed")
         self._pending += 1
+        send_by_value(own_modules())
         try:
             self._put_dataset(group)
         except Exception as error:  # an unreadable data set is the group's fault, not the pool's

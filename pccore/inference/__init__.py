@@ -11,7 +11,7 @@ from pccore.inference.gradient_flow import AdaptiveFlow, GradientFlow
 from pccore.inference.halving import Halving
 from pccore.inference.nesterov import Nesterov
 from pccore.inference.to_convergence import ToConvergence
-from pccore.registry import Registry
+from pccore.registry import Registry, subclass_of
 
 INFERENCE: Registry[type[InferenceScheme]] = Registry(
     "inference scheme",
@@ -28,6 +28,7 @@ INFERENCE: Registry[type[InferenceScheme]] = Registry(
         "nesterov": Nesterov,
         "augmented_lagrangian": AugmentedLagrangian,
     },
+    subclass_of(InferenceScheme),
 )
 
 __all__ = [

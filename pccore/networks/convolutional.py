@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from pccore.activations import ACTIVATIONS
 from pccore.networks.layered import Layers
 from pccore.networks.sequence import GeneralConfig
+from pccore.own import Named
 from pccore.validation import require_at_least
 
 KERNEL, POOL = 3, 2
@@ -74,7 +75,7 @@ class ConvolutionalConfig(GeneralConfig):
         output_size: K.
         channels: output channels of each block.
         width: units of the linear hidden layer.
-        activation: phi, a name in `pccore.ACTIVATIONS`.
+        activation: phi, a name in `pccore.ACTIVATIONS`, or a function or `Activation` of your own.
         weight_std: sigma of initial weights N(0, sigma^2): 5e-3 in B.4, near the saddle at the
             origin (the paper has sigma^2 = 5e-3). None for SP, U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 
@@ -86,12 +87,12 @@ class ConvolutionalConfig(GeneralConfig):
 
     channels: tuple[int, ...] = (64, 128, 256)
     width: int = 4096
-    activation: str = "relu"
+    activation: Named = "relu"
     weight_std: float | None = None
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "width")
-        ACTIVATIONS[self.activation]
+        object.__setattr__(self, "activation", ACTIVATIONS.name(self.activation))
         if not self.channels or min(self.channels) < 1:
             raise ValueError(f"channels must be numbers of at least 1, got {self.channels}")
         least = POOL ** len(self.channels)

@@ -18,6 +18,7 @@ from pccore.layers import Layer
 from pccore.linear_maps import Dense, LinearMap
 from pccore.losses import OUTPUTS, OutputEnergy
 from pccore.networks.base import AbstractNetworkConfig
+from pccore.own import Named
 from pccore.parameterisations import PARAMETERISATIONS, FanIns, Scalings
 from pccore.validation import require_at_least
 
@@ -38,9 +39,9 @@ class StackConfig(AbstractNetworkConfig):
     output_size: int
     width: int
     depth: int
-    activation: str = "relu"
+    activation: Named = "relu"
     residual: bool = True
-    parameterisation: str = "mupc"
+    parameterisation: Named = "mupc"
     output: str = "mse"
     skip: int = 1
     bias: bool = False
@@ -68,12 +69,12 @@ class StackConfig(AbstractNetworkConfig):
                 f"layers_per_product must divide the depth, {self.depth}, and needs skip 1; got "
                 f"{self.layers_per_product} with skip {self.skip}"
             )
-        for registry, name in (
-            (ACTIVATIONS, self.activation),
-            (PARAMETERISATIONS, self.parameterisation),
-            (OUTPUTS, self.output),
+        for registry, key in (
+            (ACTIVATIONS, "activation"),
+            (PARAMETERISATIONS, "parameterisation"),
+            (OUTPUTS, "output"),
         ):
-            registry[name]
+            object.__setattr__(self, key, registry.name(getattr(self, key)))
 
     def _require_standard_deviations(self) -> None:
         if isinstance(self.initial_std, tuple):

@@ -27,9 +27,9 @@ class NetworkConfig(StackConfig):
         output_size: K.
         width: N.
         depth: H, the number of hidden layers.
-        activation: phi, a name in `pccore.ACTIVATIONS`.
+        activation: phi, a name in `pccore.ACTIVATIONS`, or a function or `Activation` of your own.
         residual: whether hidden layers have skip connections.
-        parameterisation: a name in `pccore.PARAMETERISATIONS`.
+        parameterisation: a name in `pccore.PARAMETERISATIONS`, or one of your own.
         output: the output energy, a name in `pccore.OUTPUTS`.
         skip: n, the number of layers that a skip connection spans: z_{l-n} is added to the
             prediction of hidden layer l, for l > n (eq. C.20).

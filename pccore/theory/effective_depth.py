@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pccore.activations import ACTIVATIONS
 from pccore.inference import (
     AugmentedLagrangian,
     ErrorBased,
@@ -80,12 +81,15 @@ def predicted_changes(
 
     Returns:
         NaN if inference blows up. None where no prediction is known: other networks, rules, schemes
-        or starts; other optimisers, whose gradients grow with training (SGD); penalties, activity
-        decay, skips over several layers; dependent weights, or weights of an `initial_std` or
-        `initial_range`; plain networks whose activation is neither linear nor ReLU.
+        or starts; activations of users; other optimisers, whose gradients grow with training (SGD),
+        clipping and schedules; penalties, activity decay, skips over several layers; dependent
+        weights, or weights of an `initial_std` or `initial_range`; plain networks whose activation
+        is neither linear nor ReLU.
     """
     network, optimiser = config.network, config.optimiser
     if not isinstance(network, NetworkConfig) or not isinstance(optimiser, Adam):
+        return None
+    if optimiser.clip is not None or optimiser.schedule is not None:
         return None
     if config.penalties or not _is_covered(network):
         return None
@@ -169,6 +173,7 @@ def _is_covered(network: NetworkConfig) -> bool:
         and network.stride == 1
         and network.initial_range is network.initial_std is None
         and PARAMETERISATIONS[network.parameterisation].variance(network.width) is not None
+        and network.activation in ACTIVATIONS
         and (network.residual or network.activation in PASSED_ON)
     )
 

@@ -138,7 +138,7 @@ def start(config: TrainingConfig, networks: AbstractNetwork) -> LaneState:
     def start(network: AbstractNetwork) -> LaneState:
         return LaneState(
             network=network,
-            optimiser=config.optimiser.transformation().init(network),
+            optimiser=config.optimiser.init(network),
             losses=jnp.full(config.steps, jnp.nan, float),
             limit=jnp.array(jnp.inf, float),
             alive=jnp.array(True),
@@ -223,13 +223,17 @@ def _update(
     loss, gradients = _gradients(config, network, x, y, rates.activity, key)
     for penalty in config.penalties:
         gradients = jax.tree.map(jnp.add, gradients, jax.grad(penalty)(network))
-    transformation = config.optimiser.transformation()
-    direction, optimiser = transformation.update(gradients, state.optimiser, network)
+    chosen, weight_lr = config.optimiser, rates.weight
+    if chosen.schedule is not None:
+        weight_lr = weight_lr * chosen.schedule.factor(step, config.steps)
+    change, optimiser = chosen.update(
+        chosen.clipped(gradients), state.optimiser, network, weight_lr
+    )
     null = jnp.mean(output.per_sample(y, jnp.zeros_like(y)))
     limit = jnp.where(step == 0, DIVERGENCE_FACTOR * jnp.maximum(loss, null), state.limit)
     alive = state.alive & (loss <= limit)
     return LaneState(
-        network=jax.tree.map(lambda w, d: w - rates.weight * d, network, direction),
+        network=jax.tree.map(jnp.subtract, network, change),
         optimiser=optimiser,
         losses=state.losses.at[step].set(jnp.where(alive, loss, jnp.nan)),
         limit=limit,

@@ -4,15 +4,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from own_functions import FUNCTIONS
 
 import pccore
+
+OWN = {f"own {function.__name__}": pccore.ACTIVATIONS.name(function) for function in FUNCTIONS}
 
 SMOOTH_POINTS = np.array([-3.0, -1.7, -0.6, -0.01, 0.013, 0.4, 0.97, 1.9, 3.2])
 
 
 def functions(name):
     """Return phi and respond."""
-    activation = pccore.ACTIVATIONS[name]
+    activation = pccore.ACTIVATIONS[OWN.get(name, name)]
     return activation.phi, activation.respond
 
 
@@ -20,7 +23,7 @@ def derivative(phi, z):
     return jax.vmap(jax.grad(phi))(z.ravel()).reshape(z.shape)
 
 
-@pytest.mark.parametrize("name", sorted(pccore.ACTIVATIONS))
+@pytest.mark.parametrize("name", sorted([*pccore.ACTIVATIONS, *OWN]))
 class TestResponse:
     def test_agrees_with_subtraction_and_autodiff(self, name):
         phi, respond = functions(name)
@@ -61,3 +64,16 @@ def test_relu_change_is_exact_across_the_kink():
     z = jnp.array([-1.0, 1.0, -1.0, 1.0, 0.0])
     d = jnp.array([3.0, -3.0, 0.5, 0.5, 2.0])
     np.testing.assert_array_equal(respond(z, d)[0], [2.0, -1.0, 0.0, 0.5, 2.0])
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_derivatives_of_the_change_are_differences_of_slopes(name):
+    """What automatic differentiation finds, forwards and backwards, not that of a quadrature."""
+    phi, respond = functions(name)
+    z, d = jnp.asarray(SMOOTH_POINTS), jnp.full(len(SMOOTH_POINTS), 0.03)
+    before, after = derivative(phi, z), derivative(phi, z + d)
+    of_z, of_d = jax.grad(lambda z, d: jnp.sum(respond(z, d).change), argnums=(0, 1))(z, d)
+    np.testing.assert_allclose(of_d, after, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(of_z, after - before, rtol=1e-4, atol=1e-6)
+    moved = jax.jvp(lambda z, d: respond(z, d).change, (z, d), (2 * z, 3 * d))[1]
+    np.testing.assert_allclose(moved, of_z * 2 * z + of_d * 3 * d, rtol=1e-4, atol=1e-6)

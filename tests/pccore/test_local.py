@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import own_functions
 import pytest
 from fewer import examples
 from hypothesis import given
@@ -91,6 +92,8 @@ def variants():
     """
     for activation in ("relu", "hard_tanh", "gelu"):
         yield replace(CONFIG, activation=activation)
+    yield replace(CONFIG, activation=own_functions.gelu)
+    yield replace(CONFIG, activation=own_functions.hard_tanh, output="cross_entropy")
     yield from settings_of_layers()
 
 

@@ -57,7 +57,7 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"training": {"batch_size": 0}}, ("training.batch_size", "integer from 1", "got 0")),
     ({"training": {"batch_size": 5000}}, ("training.batch_size", "1,442", "got 5,000")),
     ({"training": {"eval_every": -1}}, ("training.eval_every", "integer from 1", "got -1")),
-    ({"training": {"optimiser": "adma"}}, ("training.optimiser", "'adma'", "mean 'adam'?")),
+    ({"training": {"optimiser": "adm"}}, ("training.optimiser", "'adm'", "mean 'adam'?")),
     ({"training": {"optimiser": {"eps": 1}}}, ("training.optimiser.name", "adam, sgd")),
     ({"training": {"optimiser": {"name": "adam", "epz": 1}}}, ("'epz'", "did you mean 'eps'?")),
     ({"training": {"optimiser": {"name": "adam", "eps": -1}}}, ("optimiser.eps", "got -1")),

@@ -128,8 +128,11 @@ class Plan:
         for arm in self.arms:
             try:
                 trace(self.config(arm, self.experiment.tune.shape))
-            except ValueError as error:
-                problems.append(f"{arm.label} cannot be trained: {error}")
+            except Exception as error:
+                if not (isinstance(error, ValueError) or self.experiment.own):
+                    raise
+                cause = (str(error).splitlines() or [type(error).__name__])[0]
+                problems.append(f"{arm.label} cannot be trained: {cause}")
         if problems:
             raise SpecError(problems)
 

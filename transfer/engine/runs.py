@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
@@ -65,6 +65,7 @@ class Run:
             value = setting.value(self)
             if setting.usual is ALWAYS or value != setting.usual:
                 stored = isinstance(value, dict | list)
+                value = str(value) if isinstance(value, str) else value
                 found[column] = json.dumps(value, sort_keys=True) if stored else value
         return found
 
@@ -103,6 +104,17 @@ def _options(thing: Any, *columns: str) -> dict[str, object]:
     return {} if thing is None else {k: v for k, v in asdict(thing).items() if k not in columns}
 
 
+def _optimiser_options(run: Run) -> dict[str, object]:
+    """Return the options of the optimiser; those of all optimisers, unless they are None.
+
+    Earlier runs did not have these. `like` changes the rules of transfer and no run.
+    """
+    optimiser = run.config.optimiser
+    common = {each.name: getattr(optimiser, each.name) for each in fields(pccore.Optimiser)}
+    unset = [name for name, value in common.items() if value is None]
+    return _options(optimiser, "like", *unset)
+
+
 def _name(registry: pccore.Registry[T], thing: object) -> str | None:
     return None if thing is None else registry.name_of(type(thing))
 
@@ -125,7 +137,7 @@ SETTINGS: Mapping[str, Setting] = {
     "inference": Setting(lambda run: _name(pccore.INFERENCE, run.config.rule.inference)),
     "inference_steps": Setting(lambda run: _options(run.config.rule.inference).get("steps")),
     "optimiser": Setting(lambda run: _name(pccore.OPTIMISERS, run.config.optimiser)),
-    "optimiser_options": Setting(lambda run: _options(run.config.optimiser)),
+    "optimiser_options": Setting(_optimiser_options),
     "batch_size": Setting(lambda run: run.config.batch_size),
     "steps": Setting(lambda run: run.config.steps),
     "eval_every": Setting(lambda run: run.config.eval_every),

@@ -5,11 +5,13 @@ stored. A restarted job asks for the same cells in the same order and tells the 
 that the ledger has, which restores its state.
 """
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from pccore import Registry
+from pccore.registry import kind_of
 from results.landscape import Cell
 from transfer.space import Grid, Range, Space
 
@@ -86,6 +88,32 @@ class CovarianceAdaptation:
         )
 
 
+@dataclass(frozen=True)
+class Made:
+    """The sampler that a user's function makes: a number of trials."""
+
+    make: "Callable[[], optuna.samplers.BaseSampler]"
+    exhaustive: bool = False
+
+    def build(self) -> "optuna.samplers.BaseSampler":
+        return self.make()
+
+
+def adopt(thing: object) -> Sampler:
+    """Return the sampler that a user's function or class is. Raises `ValueError`."""
+    if inspect.isfunction(thing) and not inspect.signature(thing).parameters:
+        return Made(thing)
+    made = thing() if isinstance(thing, type) and hasattr(thing, "build") else thing
+    if callable(getattr(made, "build", None)) and isinstance(
+        getattr(made, "exhaustive", None), bool
+    ):
+        return cast(Sampler, made)
+    raise ValueError(
+        "must be a function without arguments that returns an Optuna sampler, or a class with "
+        f"build and exhaustive, {kind_of(thing)}"
+    )
+
+
 SAMPLERS: Registry[Sampler] = Registry(
     "sampler",
     {
@@ -94,6 +122,7 @@ SAMPLERS: Registry[Sampler] = Registry(
         "random": RandomSearch(),
         "cmaes": CovarianceAdaptation(),
     },
+    adopt,
 )
 
 

@@ -76,7 +76,8 @@ def trace(config: pccore.TrainingConfig) -> None:
     """Trace one training step without computing it, to find what only compilation would find.
 
     Raises:
-        ValueError: an inference scheme, a penalty or a probe that cannot work on the network.
+        ValueError: an inference scheme, a penalty, an optimiser or a probe that cannot work on the
+            network.
     """
     if isinstance(config.rule.inference, UNTRACED):
         return
@@ -84,9 +85,14 @@ def trace(config: pccore.TrainingConfig) -> None:
     def step(seed: jax.Array, x: jax.Array, y: jax.Array, beta: jax.Array) -> None:
         key = jax.random.key(seed)
         network = config.network.build(key)
-        config.rule.gradients(network, x, y, beta, key)
+        _, gradients = config.rule.gradients(network, x, y, beta, key)
         for penalty in config.penalties:
             penalty(network)
+        state = config.optimiser.init(network)
+        _require_alike("gradients", gradients, network)
+        change, after = config.optimiser.update(gradients, state, network, beta)
+        _require_alike("steps of the optimiser", change, network)
+        _require_alike("states of the optimiser", after, state)
         for probe in config.probes:
             probe.measure(network, x, y, beta)
 
@@ -94,3 +100,17 @@ def trace(config: pccore.TrainingConfig) -> None:
     float32 = [jax.ShapeDtypeStruct(shape, "float32") for shape in ((B, D), (B, K), ())]
     with pinned():
         jax.eval_shape(step, jax.ShapeDtypeStruct((), "uint32"), *float32)
+
+
+def _require_alike(what: str, one: object, other: object) -> None:
+    """Raise `ValueError` unless two trees have the same arrays, as training needs."""
+    if str(jax.tree.structure(one)) != str(jax.tree.structure(other)):
+        raise ValueError(f"the {what} do not have the structure that they update")
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        got, needed = (jax.numpy.shape(each) for each in (a, b))
+        kinds = [jax.numpy.result_type(each) for each in (a, b)]
+        if got != needed or kinds[0] != kinds[1]:
+            raise ValueError(
+                f"the {what} must be arrays of shape {needed} and type {kinds[1]}, got {got} and "
+                f"{kinds[0]}"
+            )

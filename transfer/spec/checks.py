@@ -42,6 +42,12 @@ def _training(settings: Settings) -> Iterator[str]:
         yield f"training.epochs must amount to at least one step, got {training.epochs:g}"
     elif settings.steps > LARGEST_COUNT:
         yield f"training.epochs must amount to at most {LARGEST_COUNT:,} steps"
+    schedule = training.optimiser.schedule
+    if schedule is not None and schedule.warmup >= settings.steps:
+        yield (
+            "training.optimiser.schedule.warmup must be below the weight updates of a training, "
+            f"{settings.steps:,}, got {schedule.warmup:,}"
+        )
     if settings.network.output == "cross_entropy" and info.task != "classification":
         yield (
             f"network.output must be 'mse' for {info.name}, which is a {info.task}, "

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import ErrorDetails
 
+from pccore.own import REFERENCE
 from results.uri import masked
 from transfer.spec.schema import json_schema
 
@@ -70,6 +71,18 @@ class RejectedError(ValueError):
         super().__init__(f"{where} {self.text}".strip())
 
 
+class InsideError(ValueError):
+    """Problems of a value, whose sentences begin with keys inside of it.
+
+    Attributes:
+        sentences: the problems.
+    """
+
+    def __init__(self, sentences: Iterable[str]) -> None:
+        self.sentences = tuple(sentences)
+        super().__init__("\n".join(self.sentences))
+
+
 def shown(value: object) -> str:
     """Return `value` as a sentence quotes it, cut to a readable length."""
     try:
@@ -101,6 +114,9 @@ def _sentences(details: ErrorDetails, schema: JsonSchemaValue) -> tuple[str, ...
     cause = details.get("ctx", {}).get("error")
     if isinstance(cause, SpecError):
         return cause.sentences
+    if isinstance(cause, InsideError):
+        path = _Place.at(details["loc"], schema).path
+        return tuple(f"{path}.{sentence}".removeprefix(".") for sentence in cause.sentences)
     return (_sentence(details, cause, schema),)
 
 
@@ -123,8 +139,8 @@ def _sentence(details: ErrorDetails, cause: object, schema: JsonSchemaValue) -> 
     if union and isinstance(value, Mapping):
         key, names = union["discriminator"]["propertyName"], union["discriminator"]["mapping"]
         return _unknown_name(f"{place.path}.{key}", value.get(key), names, union["title"])
-    if kind == "literal_error" and "enum" in place.inner:
-        return _unknown_name(place.path, value, place.inner["enum"], place.inner["title"])
+    if kind == "literal_error" and (names := place.having("enum")):
+        return _unknown_name(place.path, value, names["enum"], names["title"])
     return f"{place.path or 'a spec'} {_rule(place.outer, schema)}, got {shown(value)}"
 
 
@@ -231,7 +247,7 @@ def _alternatives(node: JsonSchemaValue, schema: JsonSchemaValue) -> Iterator[Js
 
 def _rule(node: JsonSchemaValue, schema: JsonSchemaValue) -> str:
     """Return what the schema demands at a place, as the end of a sentence."""
-    found = list(_alternatives(node, schema))
+    found = [one for one in _alternatives(node, schema) if one.get("pattern") != REFERENCE]
     for one in found:
         if "discriminator" in one:
             key = one["discriminator"]["propertyName"]

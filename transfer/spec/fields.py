@@ -23,6 +23,7 @@ import pccore
 from pccore import Registry
 from transfer.space import Grid, Range
 from transfer.spec.errors import RejectedError
+from transfer.spec.own import is_thing, own_name, reference_schema, referenced
 from transfer.spec.plain import plain
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ class Section(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class NameIn(Generic[T]):
-    """Marks a string as one of the names in a registry.
+    """Marks a string as one of the names in a registry, or a thing of the user's in its place.
 
     Attributes:
         registry: the registry.
@@ -60,12 +61,24 @@ class NameIn(Generic[T]):
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        return core_schema.literal_schema(list(self.registry))
+        names = core_schema.literal_schema(list(self.registry))
+        if self.registry.adopt is None:
+            return names
+        return core_schema.no_info_wrap_validator_function(
+            self._read,
+            names,
+            serialization=core_schema.plain_serializer_function_ser_schema(referenced),
+        )
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {**handler(schema), "title": self.registry.kind}
+        names = {**handler(schema), "title": self.registry.kind}
+        return names if self.registry.adopt is None else {"anyOf": [names, reference_schema()]}
+
+    def _read(self, value: object, read: ValidatorFunctionWrapHandler) -> object:
+        own = own_name(self.registry, value)
+        return read(value) if own is None else own
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +108,9 @@ class ReadAs:
             core_schema.no_info_before_validator_function(
                 written, handler.generate_schema(self.form)
             ),
-            serialization=core_schema.plain_serializer_function_ser_schema(self.write),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value: referenced(self.write(value))
+            ),
         )
 
 
@@ -218,6 +233,11 @@ def _seeds_as_yaml(seeds: tuple[int, ...]) -> object:
     return len(seeds) if seeds == tuple(range(len(seeds))) else list(seeds)
 
 
+def _activation_kind(value: object) -> str | None:
+    """Return the tag of the alternative that `value` chooses."""
+    return "string" if is_thing(value) else json_type(value)
+
+
 def _activations(form: str | tuple[str, ...]) -> tuple[str, ...]:
     return (form,) if isinstance(form, str) else form
 
@@ -261,7 +281,7 @@ Activations = Annotated[
     ReadAs(
         Annotated[
             Annotated[_Activation, Tag("string")] | Annotated[ListOf[_Activation], Tag("array")],
-            ByType,
+            Discriminator(_activation_kind),
         ],
         _activations,
         _activations_as_yaml,

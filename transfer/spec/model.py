@@ -5,6 +5,8 @@ from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
+import pccore
+from pccore.own import Own, modules_beside
 from results.shapes import Shape
 from transfer.spec.checks import problems
 from transfer.spec.errors import SpecError, spec_error, with_lines
@@ -66,6 +68,21 @@ class Experiment(Settings):
         return write_yaml(self.to_dict())
 
     @property
+    def own(self) -> tuple[Own, ...]:
+        """The names of the things of the user's that the experiment uses."""
+        training = self.training
+        names = (
+            *self.network.activation,
+            *(variant.name for variant in self.variants),
+            training.inference.scheme,
+            pccore.OPTIMISERS.name_of(type(training.optimiser)),
+            pccore.STARTS.name_of(type(training.start)),
+            *(pccore.PENALTIES.name_of(type(penalty)) for penalty in training.penalties),
+            self.tune.sampler,
+        )
+        return tuple(dict.fromkeys(name for name in names if isinstance(name, Own)))
+
+    @property
     def targets(self) -> tuple[Shape, ...]:
         """The shapes at which the optimum is rerun, in the order of the spec."""
         return self.transfer.shapes(self.tune.shape)
@@ -84,6 +101,7 @@ def load(path: Path | str) -> Experiment:
     """
     document = read_yaml(path)
     try:
-        return Experiment.from_dict(document.value)
+        with modules_beside(Path(path)):
+            return Experiment.from_dict(document.value)
     except SpecError as error:
         raise with_lines(error, document.lines, f"{path}: ") from None

@@ -6,9 +6,11 @@ the fields, and descriptions those under "Attributes:" in its docstring.
 """
 
 import inspect
+import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import Field as DataclassField
 from functools import reduce
 from operator import or_
 from typing import (
@@ -22,11 +24,21 @@ from typing import (
     get_type_hints,
 )
 
-from pydantic import BeforeValidator, Field, create_model
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
 
 from pccore import Registry
+from pccore.own import Own
 from pccore.validation import Bounds
+from transfer.spec.errors import InsideError, spec_error
 from transfer.spec.fields import LARGEST_COUNT, LARGEST_RATE, SMALLEST_RATE, ReadAs, Section
+from transfer.spec.own import own_form, own_name
 
 T = TypeVar("T")
 
@@ -37,6 +49,7 @@ class Options(Generic[T]):
     Args:
         registry: frozen dataclasses, whose constructors check what types do not express.
         key: the key of the name in the mapping.
+        base: their abstract base class, whose instances Python may give.
         types: types of options that a spec writes otherwise than the dataclass, by option.
         default: the name under `key` that a mapping may leave out, and that entry's own defaults.
     """
@@ -45,11 +58,14 @@ class Options(Generic[T]):
         self,
         registry: Registry[type[T]],
         key: str = "name",
+        base: type | None = None,
         types: Mapping[str, object] | None = None,
         default: Mapping[str, str] | None = None,
     ) -> None:
-        self.registry, self.key = registry, key
+        self.registry, self.key, self.base = registry, key, base
+        self._own: dict[str, Own] = {}
         self._types, self._default = types or {}, default or {}
+        self._inherited = descriptions(base) if base else {}
         self._forms = {name: self._form(name, entry) for name, entry in registry.items()}
 
     @property
@@ -61,25 +77,54 @@ class Options(Generic[T]):
         alone = tuple(name for name, form in self._forms.items() if not _required(form))
         either = _union([_annotated(Literal[alone], kind), mapping]) if alone else mapping
         spell_out = BeforeValidator(self._spelled_out, json_schema_input_type=either)
-        return _annotated(mapping, spell_out)
+        registered = _annotated(mapping, spell_out)
+        if self.registry.adopt is None:
+            return registered
+        form = _union([registered, own_form(self.key)])
+        return _annotated(registered, WrapValidator(self._or_own, json_schema_input_type=form))
+
+    def _or_own(self, value: object, read: ValidatorFunctionWrapHandler) -> object:
+        """Read the options of a thing of the user's by its fields, others by `read`."""
+        mapping = value if isinstance(value, Mapping) else {self.key: value}
+        own = own_name(self.registry, mapping.get(self.key))
+        if own is None:
+            return read(value)
+        self._own[str(own)] = own
+        if own not in self._forms:
+            self._forms[str(own)] = self._form(str(own), self.registry[own])
+        form = self._forms[own]
+        try:
+            return form.model_validate({**mapping, self.key: str(own)})
+        except ValidationError as error:
+            raise InsideError(spec_error(error, form).sentences) from None
 
     def marker(self) -> ReadAs:
         """Return the annotation of a field that holds an entry."""
-        return ReadAs(self.form, self.build, self.write, tuple(self.registry.values()))
+        types = (self.base,) if self.base else tuple(self.registry.values())
+        return ReadAs(self.form, self.build, self.write, types)
 
     def build(self, form: Section) -> T:
         """Return the entry that `form` describes."""
         name, options = self.read(form)
-        return self.registry[name](**options)
+        try:
+            thing = self.registry[name](**options)
+            json.dumps(asdict(thing))  # type: ignore[call-overload]  # a dataclass
+        except (Exception, SystemExit) as error:  # whatever the user's code raises
+            if isinstance(error, ValueError) or not isinstance(name, Own):
+                raise
+            cause = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"{name} cannot be made: {cause}") from None
+        return thing
 
     def read(self, form: Section) -> tuple[str, dict[str, object]]:
         """Return the name in `form`, and all of its options."""
         name, *options = type(form).model_fields
-        return getattr(form, name), {option: getattr(form, option) for option in options}
+        chosen = getattr(form, name)
+        return self._own.get(chosen, chosen), {each: getattr(form, each) for each in options}
 
     def write(self, thing: T) -> dict[str, object]:
         """Return the mapping that is read as `thing`."""
-        return {self.key: self.registry.name_of(type(thing)), **vars(thing)}
+        return {self.key: self.registry.name_of(type(thing)), **set_options(thing)}
 
     def _spelled_out(self, value: object) -> object:
         if isinstance(value, str):
@@ -97,15 +142,32 @@ class Options(Generic[T]):
                 Field(usual.get(self.key, ...), description=f"The {self.registry.kind} {name!r}."),
             )
         }
-        for field in fields(entry):  # type: ignore[arg-type]  # a dataclass, as are all entries
+        for field in _ordered(entry):
             default = ... if field.default is MISSING else field.default
+            form = self._types.get(field.name) or _option_type(hints[field.name], name in self._own)
+            text = described.get(field.name) or self._inherited.get(field.name)
             keys[field.name] = (
-                self._types.get(field.name) or _option_type(hints[field.name]),
-                Field(usual.get(field.name, default), description=described.get(field.name)),
+                form,
+                Field(usual.get(field.name, default), description=text),
             )
         return create_model(
             f"{entry.__name__}Options", __base__=Section, __doc__=summary(entry), **keys
         )
+
+
+def set_options(thing: object) -> dict[str, object]:
+    """Return the options of a dataclass, without those of its interface that are None."""
+    found: dict[str, object] = {}
+    for field in _ordered(type(thing)):
+        value = getattr(thing, field.name)
+        if value is not None or not field.kw_only:
+            found[field.name] = set_options(value) if is_dataclass(value) else value
+    return found
+
+
+def _ordered(entry: type) -> list[DataclassField[Any]]:
+    """Return the fields of a dataclass, those that it inherits from its interface last."""
+    return sorted(fields(entry), key=lambda field: field.kw_only is True)
 
 
 def descriptions(described: type) -> dict[str, str]:
@@ -142,16 +204,21 @@ def _required(form: type[Section]) -> bool:
     return any(option.is_required() for option in options)
 
 
-def _option_type(hint: object) -> object:
-    """Return the strict and bounded type of an option annotated with `hint`."""
+def _option_type(hint: object, own: bool) -> object:
+    """Return the strict and bounded type of an option annotated with `hint`.
+
+    Options without bounds are not negative, unless they are of the user's own things.
+    """
     base, *metadata = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-    if base is str:
-        return Annotated[str, Field(strict=True)]
+    if base in (str, bool):
+        return _annotated(base, Field(strict=True))
     if base not in (int, float):
         return hint
-    bounds = next((one for one in metadata if isinstance(one, Bounds)), Bounds(least=0))
+    bounds = next((one for one in metadata if isinstance(one, Bounds)), None)
+    largest = LARGEST_COUNT if base is int else LARGEST_RATE
+    if bounds is None:
+        return _annotated(base, Field(strict=True, ge=-largest if own else 0, le=largest))
     least = SMALLEST_RATE if bounds.above == 0 else bounds.least
     if bounds.below is not None:
         return _annotated(base, Field(strict=True, ge=least, lt=bounds.below))
-    largest = LARGEST_COUNT if base is int else LARGEST_RATE
     return _annotated(base, Field(strict=True, ge=least, le=largest))

@@ -11,6 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from pccore.own import Own
 from transfer.spec.errors import RejectedError
 
 DEEPEST = 20
@@ -76,6 +77,6 @@ def _scalar(value: object) -> object:
             return float(np.format_float_scientific(value))
         case Decimal() | Fraction():
             return float(value)
-        case str():
+        case str() if not isinstance(value, Own):
             return str.__str__(value)
     return value

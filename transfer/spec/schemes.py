@@ -13,6 +13,7 @@ from transfer.spec.options import Options
 SCHEMES = Options(
     pccore.INFERENCE,
     key="scheme",
+    base=InferenceScheme,
     types={
         "steps": StepsOrDepth,
         "optimiser": Annotated[str, NameIn(OPTAX)],
@@ -27,7 +28,7 @@ class InferenceSpec:
     """A scheme with its options; by default gradient descent with T = H steps (thesis C.4).
 
     Attributes:
-        scheme: a name in `pccore.INFERENCE`.
+        scheme: a name in `pccore.INFERENCE`, or of a class of the user's.
         options: all of its options, with their names. `steps`, where the scheme has it, may be
             "depth", T = H, or `StepsPerLayer`, T = c H; both are resolved for every shape.
     """
@@ -63,7 +64,9 @@ def _read(form: Section) -> InferenceSpec:
     return spec
 
 
-def _as_yaml(spec: InferenceSpec) -> dict[str, object]:
+def _as_yaml(spec: InferenceSpec | InferenceScheme) -> dict[str, object]:
+    if isinstance(spec, InferenceScheme):
+        return SCHEMES.write(spec)
     options = {
         name: value.model_dump() if isinstance(value, Section) else value
         for name, value in spec.options
@@ -71,4 +74,6 @@ def _as_yaml(spec: InferenceSpec) -> dict[str, object]:
     return {"scheme": spec.scheme, **options}
 
 
-Inference = Annotated[InferenceSpec, ReadAs(SCHEMES.form, _read, _as_yaml, (InferenceSpec,))]
+Inference = Annotated[
+    InferenceSpec, ReadAs(SCHEMES.form, _read, _as_yaml, (InferenceSpec, InferenceScheme))
+]

@@ -31,6 +31,8 @@ from transfer.spec.fields import (
     Width,
 )
 from transfer.spec.options import Options
+from transfer.spec.own import is_thing
+from transfer.spec.schedules import Schedules
 from transfer.spec.schemes import Inference, InferenceSpec
 from transfer.spec.variants import VARIANTS
 
@@ -122,6 +124,12 @@ class VariantSpec(Section):
     )
 
 
+OPTIMISERS = Options(
+    pccore.OPTIMISERS, base=pccore.Optimiser, types={"clip": Positive | None, "schedule": Schedules}
+)
+PENALTIES = Options(pccore.PENALTIES, base=pccore.Penalty)
+
+
 class TrainingSpec(Section):
     """The training of every network."""
 
@@ -134,7 +142,7 @@ class TrainingSpec(Section):
         "epochs or steps.",
     )
     steps: Count | None = Field(default=None, description="Weight updates. Give epochs or steps.")
-    optimiser: Annotated[pccore.Optimiser, Options(pccore.OPTIMISERS).marker()] = Field(
+    optimiser: Annotated[pccore.Optimiser, OPTIMISERS.marker()] = Field(
         default=pccore.Adam(), description="Optimiser of the weights."
     )
     inference: Inference = Field(
@@ -142,11 +150,11 @@ class TrainingSpec(Section):
         description="Inference scheme of variants that infer activities; `steps: depth` means as "
         "many steps as hidden layers.",
     )
-    start: Annotated[pccore.Start, Options(pccore.STARTS).marker()] = Field(
+    start: Annotated[pccore.Start, Options(pccore.STARTS, base=pccore.Start).marker()] = Field(
         default=pccore.ForwardStart(), description="Activities from which inference begins."
     )
-    penalties: OptionalListOf[Annotated[pccore.Penalty, Options(pccore.PENALTIES).marker()]] = (
-        Field(default=(), description="Penalties on the weights.")
+    penalties: OptionalListOf[Annotated[pccore.Penalty, PENALTIES.marker()]] = Field(
+        default=(), description="Penalties on the weights."
     )
     eval_every: Count = Field(
         default=300,
@@ -201,7 +209,8 @@ class TuneSpec(Section):
 
 
 def _named(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
+    alone = isinstance(value, str) or (is_thing(value) and not isinstance(value, VariantSpec))
+    return {"name": value} if alone else value
 
 
 Variant = Annotated[

@@ -11,7 +11,8 @@ from typing import Annotated, ClassVar, Protocol
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from pccore import SGD, Adam, Optimiser, Registry
+from pccore import OPTIMISERS, Registry
+from pccore.optimisers import ADAPTIVE, PROPORTIONAL
 from results.landscape import Cell, Landscape
 from results.shapes import Shape
 from results.vocabulary import DEPTH_MUP, EXPONENTS, FITTED, ZERO_SHOT
@@ -121,16 +122,21 @@ class DepthMuP(_FromOneShape):
     for the width, Yang et al., 2022, arXiv 2203.03466). The exponents are those of hidden layers,
     which have nearly all weights; first and last layer, for which theory has no power of N and L
     under Adam, share the one eta. beta stays as it is.
+
+    Other optimisers have the exponents of the one of these that they are like: of Adam if their
+    steps do not grow with gradients (`pccore.Optimiser.like`).
     """
 
-    powers: ClassVar[Mapping[type[Optimiser], Exponents]] = {
-        Adam: Exponents(depth=-0.5, width=-0.5),
-        SGD: Exponents(depth=0.0, width=1.0),
+    powers: ClassVar[Mapping[str, Exponents]] = {
+        ADAPTIVE: Exponents(depth=-0.5, width=-0.5),
+        PROPORTIONAL: Exponents(depth=0.0, width=1.0),
     }
 
     def law(self, tuned: Tuned) -> Law:
         """Return the law of the experiment's optimiser through the tuned optimum."""
-        powers = self.powers[type(tuned.settings.training.optimiser)]
+        likeness = tuned.settings.training.optimiser.like
+        assert likeness is not None  # `refusals`
+        powers = self.powers[likeness]
         return Prescribed(tuned.settings.tune.shape, tuned.cell, {"weight_lr": powers})
 
     def refusals(self, settings: Settings, targets: Sequence[Shape]) -> Iterator[str]:
@@ -144,6 +150,19 @@ class DepthMuP(_FromOneShape):
             yield f" must not be depth_mup, which is about muPC's scalings, for {_and(others)}"
         if not settings.network.residual:
             yield " must not be depth_mup, which is about skip connections: residual is false"
+        optimiser = settings.training.optimiser
+        if optimiser.like is None:
+            name = OPTIMISERS.name_of(type(optimiser))
+            yield (
+                f" must not be depth_mup while it is unknown how the steps of {name} depend on the "
+                "size of gradients: write like: adam if they do not grow with it, or like: sgd if "
+                "they are in proportion"
+            )
+        if optimiser.like == PROPORTIONAL and optimiser.clip is not None:
+            yield (
+                " must not be depth_mup with clip for an optimiser like SGD, as clipped steps are "
+                "not in proportion to gradients"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """The variants: a parameterisation, a learning rule, and the network that it trains."""
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Protocol, cast
 
 from pccore import (
+    PARAMETERISATIONS,
     AbstractNetworkConfig,
     Backpropagation,
     BidirectionalConfig,
@@ -22,6 +23,7 @@ from pccore import (
 )
 from pccore.linalg.lapack import MOST_WEIGHTS
 from pccore.networks.stack import StackConfig
+from pccore.registry import kind_of, subclass_of
 
 Built = tuple[AbstractNetworkConfig, LearningRule]
 """The configuration of a network, and its learning rule."""
@@ -154,6 +156,48 @@ def dense(network: StackConfig) -> NetworkConfig:
     return network
 
 
+@dataclass(frozen=True)
+class Learns:
+    """A muPC network that a learning rule of the user's trains.
+
+    Attributes:
+        rule: the class of the rule; its fields `inference` and `start`, if it has them, are those
+            of the spec, the others have their defaults.
+    """
+
+    rule: type[LearningRule]
+
+    @property
+    def infers(self) -> bool:
+        """True if the rule has an inference phase."""
+        return self.rule.infers
+
+    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
+        given = {"inference": inference, "start": start}
+        named = {field.name for field in fields(self.rule)}  # type: ignore[arg-type]
+        rule = self.rule(**{name: value for name, value in given.items() if name in named})
+        return replace(network, parameterisation="mupc"), rule
+
+
+def adopt(thing: object) -> Variant:
+    """Return the variant that a user's object is, or makes with its parameterisation or rule.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if isinstance(thing, type) and issubclass(thing, LearningRule):
+        return Learns(LEARNING_RULES[LEARNING_RULES.name(thing)])
+    made = thing() if isinstance(thing, type) and hasattr(thing, "build") else thing
+    if hasattr(made, "build") and isinstance(getattr(made, "infers", None), bool):
+        return cast(Variant, made)
+    if hasattr(thing, "scalings"):
+        return InfersActivities(PARAMETERISATIONS.name(thing))
+    raise ValueError(
+        "must be a parameterisation, a subclass of pccore.LearningRule, or a variant with build "
+        f"and infers, {kind_of(thing)}"
+    )
+
+
 # Equilibrium propagation takes SP's weights, the smallest: with large ones its energy has no bound.
 VARIANTS: Registry[Variant] = Registry(
     "variant",
@@ -169,6 +213,7 @@ VARIANTS: Registry[Variant] = Registry(
         "equilibrium_propagation": PropagatesEquilibria("sp"),
         "trust_region": InvertsHessian("sp"),
     },
+    adopt,
 )
 
 LEARNING_RULES: Registry[type[LearningRule]] = Registry(
@@ -179,4 +224,5 @@ LEARNING_RULES: Registry[type[LearningRule]] = Registry(
         "ep": EquilibriumPropagation,
         "trust_region": TrustRegionNewton,
     },
+    subclass_of(LearningRule),
 )
