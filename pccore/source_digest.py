@@ -36,6 +36,7 @@ DIGITS = 12
 
 Content = str | tuple[Any, ...]
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, type(...))
+_VALUES = (*_SCALARS, tuple, list, dict, np.ndarray, jax.Array)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class _Walk:
 
     own: frozenset[str]
     modules: set[str] = field(default_factory=set)
-    _met: dict[int, tuple[int, object]] = field(default_factory=dict)
+    _done: dict[int, tuple[str, object]] = field(default_factory=dict)
+    _open: list[int] = field(default_factory=list)
 
     def content(self, value: object, where: str) -> Content:
         """Return what identifies a value; `where` names it in errors."""
@@ -92,9 +94,18 @@ class _Walk:
             return ("value", type(value).__name__, repr(value))
         if isinstance(value, np.dtype | Enum):
             return ("value", type(value).__name__, str(value))
-        if id(value) in self._met:
-            return ("again", str(self._met[id(value)][0]))
-        self._met[id(value)] = (len(self._met), value)  # kept alive, so that ids are not reused
+        key = id(value)
+        if key in self._done:
+            return self._done[key][0]
+        if key in self._open:  # it refers to itself
+            return ("again", str(len(self._open) - self._open.index(key)))
+        self._open.append(key)
+        digest = _sha256(repr(self._composite(value, where)).encode())
+        self._open.pop()
+        self._done[key] = (digest, value)  # kept alive, so that ids are not reused
+        return digest
+
+    def _composite(self, value: object, where: str) -> Content:
         if isinstance(value, np.ndarray | np.generic | jax.Array):
             return self._array(value, where)
         if isinstance(value, tuple | list):
@@ -143,7 +154,11 @@ class _Walk:
         return ("array", array.dtype.str, str(array.shape), _sha256(array.tobytes()))
 
     def _members(self, kind: str, members: Mapping[Any, object], where: str) -> Content:
-        entries = {repr(key): entry for key, entry in members.items() if not _is_dunder(key)}
+        entries = {
+            key if isinstance(key, str) else repr(self.content(key, where)): entry
+            for key, entry in members.items()
+            if not _is_dunder(key)
+        }
         return (kind, *((key, self.content(entries[key], where)) for key in sorted(entries)))
 
     def _library(self, value: object, where: str) -> Content:
@@ -165,9 +180,12 @@ class _Walk:
         used = {
             name: value
             for name, value in vars(module).items()
-            if isinstance(value, types.ModuleType | types.FunctionType | type)
-            and not self._is_library(value)
-            and getattr(value, "__module__", None) != module.__name__
+            if isinstance(value, _VALUES)
+            or (
+                isinstance(value, types.ModuleType | types.FunctionType | type)
+                and not self._is_library(value)
+                and getattr(value, "__module__", None) != module.__name__
+            )
         }
         return ("module", normalised(source.tree), self._members("uses", used, where))
 
@@ -207,6 +225,11 @@ class _Walk:
         node = source.classes.get(cls.__qualname__)
         if node is None:
             raise SourceError(f"the source of the class {cls.__qualname__} is not found")
+        if dataclasses.is_dataclass(cls):
+            for each in dataclasses.fields(cls):
+                if each.default_factory is not dataclasses.MISSING:
+                    factory = self.content(each.default_factory, cls.__qualname__)
+                    members[f"{each.name}()"] = factory
         bases = [self.content(base, cls.__qualname__) for base in cls.__bases__]
         found = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
         decorators = {

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import own_module
 import pytest
 from command import TINY, called, mupc_process, start, write_spec
 from ray_head import Head, drivers, ray_head
@@ -15,6 +17,7 @@ from s3_server import BUCKET, s3_server
 
 import jobs
 import results
+import transfer
 from jobs import JobStatus, SubmissionError, TokenError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -143,6 +146,23 @@ def test_job_outlives_its_follower_and_prints_how_to_continue(head: Head, tmp_pa
     assert last.startswith(f"stopped (SIGTERM), runs safe in {ledger}: ")
     assert last.endswith(f"to continue: {again}")
     assert jobs.list_jobs(head.address)[0] == stopped
+
+
+def test_job_of_own_things_runs_the_code_that_was_sent(head: Head, tmp_path: Path) -> None:
+    """The module is beside the spec here, and nowhere on the cluster."""
+    here = tmp_path / "here"
+    here.mkdir()
+    spec = write_spec(here, network={"activation": "mine:swish"}, variants=["bp"])
+    shutil.copy(own_module.__file__, here / "mine.py")
+    (name,) = transfer.load(spec).own
+    ledger = tmp_path / "runs"
+    job = jobs.submit(spec, head.address, ledger=str(ledger), workers=1)
+    shutil.rmtree(here)
+    eventually(lambda: jobs.status(job, head.address).status.ended, 240)
+    assert jobs.status(job, head.address).status is JobStatus.SUCCEEDED, jobs.logs(
+        job, head.address
+    )
+    assert set(results.open(ledger).runs()["activation"]) == {str(name)}
 
 
 @pytest.mark.parametrize("token", ["", "another"])

@@ -18,7 +18,7 @@ MODULE = '''
 import jax
 import jax.numpy as jnp
 import numpy as np
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 BETA = 1.5
 TABLE = np.arange(3.0)
@@ -61,6 +61,10 @@ def custom_jvp(points, moves):
 jitted = jax.jit(helper)
 
 
+def sizes():
+    return [1, 2]
+
+
 class Base:
     limit = 4
 
@@ -73,6 +77,7 @@ class Scheme(Base):
     """A scheme."""
 
     steps: int = 3
+    sizes: list = field(default_factory=sizes)
 
     @property
     def twice(self):
@@ -151,6 +156,7 @@ def test_what_does_nothing_keeps_every_digest(tmp_path, usual, old, new):
         ("return 2 * self.steps", "return 3 * self.steps", {"Scheme", "scheme"}),
         ("(z):\n    return z\n", "(z):\n    return -z\n", {"Scheme", "scheme"}),  # unrelated
         ("steps: int = 3", "steps: int = 4", {"Scheme", "scheme"}),
+        ("return [1, 2]", "return [1, 3]", {"Scheme", "scheme"}),
         ("Scheme(5)", "Scheme(6)", {"scheme"}),
         ("def swish(", "def swish2(", None),
     ],
@@ -167,7 +173,7 @@ def test_what_changes_a_thing_changes_its_digest(tmp_path, usual, old, new, chan
 
 def test_digest_does_not_depend_on_version_or_machine(usual):
     """The digest is part of run ids, so that it must last."""
-    assert usual["swish"] == "6b6245823828"
+    assert usual["swish"] == "b41b84118f16"
 
 
 def test_code_of_other_modules_of_the_user_counts(tmp_path, monkeypatch):
@@ -180,6 +186,24 @@ def test_code_of_other_modules_of_the_user_counts(tmp_path, monkeypatch):
         assert code.modules == ("beside_digest", f"uses_{number}")
         found.append(code.digest)
     assert found[0] == found[2] != found[1]
+
+
+def test_values_that_the_users_modules_import_count(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = []
+    for number, slope in enumerate((1.0, 2.0)):
+        load(tmp_path, f"SLOPE = {slope}\n", "constants_digest")
+        text = "from constants_digest import SLOPE\n\n\ndef slope(z):\n    return SLOPE * z\n"
+        load(tmp_path, text, "imports_digest")
+        text = "import imports_digest\n\n\ndef phi(z):\n    return imports_digest.slope(z)\n"
+        found.append(code_of(load(tmp_path, text, f"uses_too_{number}").phi).digest)
+    assert found[0] != found[1]
+
+
+def test_equal_values_count_alike_whether_shared_or_not(tmp_path):
+    text = "A = (1, 2)\nB = {}\n\n\ndef f(z):\n    return z * A[0] + B[1]\n"
+    shared, apart = (load(tmp_path, text.format(b)).f for b in ("A", "tuple([1, 2])"))
+    assert code_of(shared).digest == code_of(apart).digest
 
 
 def test_things_of_libraries_count_by_name():
