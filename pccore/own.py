@@ -114,7 +114,7 @@ def found_by(reference: str) -> tuple[object, str, str]:
     Raises:
         OwnError: it is no reference, no such module or attribute exists, or the import fails.
     """
-    if not re.match(REFERENCE, reference):
+    if not re.fullmatch(REFERENCE, reference):
         raise OwnError(
             f"{reference!r} must be module:attribute, such as my_module:swish, where the module "
             "is a file beside the spec or can be imported"

@@ -238,8 +238,10 @@ REFUSED = [
         "line 1 of .* has 2 functions, of which one is lambda",
     ),
     (
-        lambda folder: load(folder, "h = open('/dev/null')\n\n\ndef f(z):\n    return h, z\n").f,
-        "f refers to an object of type TextIOWrapper",
+        lambda folder: load(
+            folder, "from threading import Lock\n\nh = Lock()\n\n\ndef f(z):\n    return h, z\n"
+        ).f,
+        "f refers to an object of type lock",
     ),
     (
         lambda folder: load(folder, "def f(z):\n    import beside\n\n    return beside.g(z)\n").f,

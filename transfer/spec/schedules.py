@@ -31,4 +31,4 @@ def _read(form: ScheduleForm) -> Schedule:
 
 
 Schedules = Annotated[Schedule, ReadAs(ScheduleForm, _read, set_options, (Schedule,))] | None
-""""A schedule, or None."""
+"""A schedule, or None."""
