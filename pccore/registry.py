@@ -86,6 +86,9 @@ class Registry(Mapping[str, T], Generic[T]):
         if self.adopt is None:
             raise UnknownNameError(self._unknown(given))
         if not isinstance(given, str):
+            for name, entry in self._entries.items():
+                if entry is given or getattr(entry, "function", None) is given:
+                    return name
             return self._own(given, None, called(given))
         if ":" in given:
             thing, reference, digest = found_by(given)

@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import own_module
 import pytest
 import yaml
@@ -96,6 +97,27 @@ def test_instances_take_the_places_of_names_with_options() -> None:
     assert config.optimiser == own_module.Doubled(3.0)
     assert config.rule == pccore.PredictiveCoding(own_module.Halves(6), own_module.Away(0.5))
     assert config.penalties == tuple(training["penalties"])
+
+
+def test_registered_things_given_in_python_have_their_names() -> None:
+    given = spec(
+        network={"activation": [pccore.ACTIVATIONS["tanh"], "relu"]},
+        training={
+            "optimiser": {"name": optax.adamw, "weight_decay": 0.1},
+            "inference": {"scheme": pccore.GradientDescent, "steps": 3},
+            "penalties": [{"name": pccore.WeightDecay, "strength": 0.1}],
+        },
+    )
+    experiment = Experiment.from_dict(given)
+    assert experiment.own == ()
+    assert experiment.network.activation == ("tanh", "relu")
+    assert experiment.to_dict()["training"]["optimiser"]["name"] == "adamw"
+    assert experiment.training.inference.scheme == "gradient_descent"
+
+
+def test_a_transformation_with_its_rate_is_no_optimiser() -> None:
+    with pytest.raises(SpecError, match=r"must be a function of learning_rate .* not an object of"):
+        Experiment.from_dict(spec(training={"optimiser": optax.adam(1e-3)}))
 
 
 CODE = "def phi(z):\n    return z / (1 + abs(z))\n"

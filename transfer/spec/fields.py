@@ -21,9 +21,10 @@ from pydantic_core import CoreSchema, core_schema
 
 import pccore
 from pccore import Registry
+from pccore.own import Own
 from transfer.space import Grid, Range
 from transfer.spec.errors import RejectedError
-from transfer.spec.own import is_thing, own_name, reference_schema, referenced
+from transfer.spec.own import is_thing, name_of_thing, reference_schema, referenced
 from transfer.spec.plain import plain
 
 T = TypeVar("T")
@@ -77,8 +78,8 @@ class NameIn(Generic[T]):
         return names if self.registry.adopt is None else {"anyOf": [names, reference_schema()]}
 
     def _read(self, value: object, read: ValidatorFunctionWrapHandler) -> object:
-        own = own_name(self.registry, value)
-        return read(value) if own is None else own
+        name = name_of_thing(self.registry, value)
+        return name if isinstance(name, Own) else read(value if name is None else name)
 
 
 @dataclass(frozen=True, eq=False)

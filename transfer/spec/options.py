@@ -38,7 +38,7 @@ from pccore.own import Own
 from pccore.validation import Bounds
 from transfer.spec.errors import InsideError, spec_error
 from transfer.spec.fields import LARGEST_COUNT, LARGEST_RATE, SMALLEST_RATE, ReadAs, Section
-from transfer.spec.own import own_form, own_name
+from transfer.spec.own import name_of_thing, own_form
 
 T = TypeVar("T")
 
@@ -86,9 +86,9 @@ class Options(Generic[T]):
     def _or_own(self, value: object, read: ValidatorFunctionWrapHandler) -> object:
         """Read the options of a thing of the user's by its fields, others by `read`."""
         mapping = value if isinstance(value, Mapping) else {self.key: value}
-        own = own_name(self.registry, mapping.get(self.key))
-        if own is None:
-            return read(value)
+        own = name_of_thing(self.registry, mapping.get(self.key))
+        if not isinstance(own, Own):
+            return read(value if own is None else {**mapping, self.key: own})
         self._own[str(own)] = own
         if own not in self._forms:
             self._forms[str(own)] = self._form(str(own), self.registry[own])

@@ -18,8 +18,10 @@ _REFERENCE_SCHEMA = {
 }
 
 
-def own_name(registry: Registry[T], given: object) -> Own | None:
-    """Return the name of the thing of the user's that `given` is, or refers to; None if it is none.
+def name_of_thing(registry: Registry[T], given: object) -> str | None:
+    """Return the name of the thing that `given` is or refers to; None if it is plain data.
+
+    It is an `Own`, or that of a registered thing which Python gives itself.
 
     Raises:
         pccore.own.OwnError: it is one that cannot be used.
@@ -31,8 +33,7 @@ def own_name(registry: Registry[T], given: object) -> Own | None:
             return None
     elif not is_thing(given):
         return None
-    name = registry.name(given)
-    return name if isinstance(name, Own) else None
+    return registry.name(given)
 
 
 def is_thing(value: object) -> bool:

@@ -54,6 +54,8 @@ def _entries(value: object, where: str) -> object:
         if hasattr(value, "__array__"):
             array = np.asanyarray(value)
             value = array if array.ndim else array[()]
+        if isinstance(value, tuple) and hasattr(value, "_fields") and any(map(callable, value)):
+            return value  # such as an Optax transformation, which is no list
         if isinstance(value, Sequence | np.ndarray) and len(value) <= LONGEST:
             return list(value)
     except Exception as error:  # of the container's own, such as an interpolation without a value
