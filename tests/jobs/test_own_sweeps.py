@@ -73,11 +73,23 @@ def test_sweep_of_own_things_is_trained_once(make_pool: MakePool, tmp_path: Path
     assert len(ledger.runs()) == RUNS
 
 
+LEARNS: dict[str, Any] = {
+    "variants": ["mine:SignOfBackpropagation"],
+    "tune": {
+        **OWN["tune"],
+        "weight_lr": {"low": 0.001, "high": 0.1},
+        "sampler": "mine:quasi_random",
+        "trials": 2,
+    },
+}
+"""An own learning rule, which compiles in a second, and an own sampler."""
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which `mupc run` has trained own things by backpropagation, in a second."""
+    """A folder in which `mupc run` has trained own things."""
     folder = tmp_path_factory.mktemp("finished")
-    write(folder, variants=["bp"])
+    write(folder, **LEARNS)
     done = mupc(folder, "run", "spec.yaml")
     assert done.returncode == 0, done.stderr
     assert f"{RUNS} runs, {RUNS} of them trained now" in done.stdout
@@ -90,7 +102,7 @@ def test_command_trains_again_only_what_has_other_code(finished: Path, tmp_path:
 
     def trained(text: str) -> str:
         """Run the spec beside a module of another folder."""
-        write(tmp_path / "place", text, variants=["bp"])
+        write(tmp_path / "place", text, **LEARNS)
         done = mupc(tmp_path, "run", "place/spec.yaml")
         assert done.returncode == 0, done.stderr
         return re.search(r"(\d+) of them trained now", done.stdout)[1]

@@ -1,6 +1,7 @@
 """Optimisers: Optax's by name, schedules, clipping, and what one compiled program shares."""
 
 import math
+import pickle
 import re
 from dataclasses import fields, replace
 
@@ -147,3 +148,11 @@ def test_momentum_is_the_trace_of_optax():
 def test_rejects_impossible_settings(make, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         make()
+
+
+@pytest.mark.parametrize("name", ["adamw", "own"])
+def test_instances_of_classes_made_at_run_time_are_pickled(name):
+    one = OPTIMISERS[name](b1=0.5, clip=2.0, schedule=pccore.Schedule(3))
+    other = pickle.loads(pickle.dumps(one))
+    assert other == one
+    assert type(other) is type(one)

@@ -24,8 +24,8 @@ from pccore import Registry
 from pccore.own import Own
 from transfer.space import Grid, Range
 from transfer.spec.errors import RejectedError
-from transfer.spec.own import is_thing, name_of_thing, reference_schema, referenced
 from transfer.spec.plain import plain
+from transfer.spec.things import is_thing, name_of_thing, reference_schema, referenced
 
 T = TypeVar("T")
 

@@ -38,7 +38,7 @@ from pccore.own import Own
 from pccore.validation import Bounds
 from transfer.spec.errors import InsideError, spec_error
 from transfer.spec.fields import LARGEST_COUNT, LARGEST_RATE, SMALLEST_RATE, ReadAs, Section
-from transfer.spec.own import name_of_thing, own_form
+from transfer.spec.things import name_of_thing, own_form
 
 T = TypeVar("T")
 

@@ -31,9 +31,9 @@ from transfer.spec.fields import (
     Width,
 )
 from transfer.spec.options import Options
-from transfer.spec.own import is_thing
-from transfer.spec.schedules import Schedules
+from transfer.spec.schedule_form import Schedules
 from transfer.spec.schemes import Inference, InferenceSpec
+from transfer.spec.things import is_thing
 from transfer.spec.variants import VARIANTS
 
 DEFAULT_IN_FLIGHT = 8
