@@ -41,12 +41,15 @@ class Registry(Mapping[str, T], Generic[T]):
         self.kind, self.adopt = kind, adopt
         self._entries = dict(entries)
         self._own_names: dict[object, Own] = {}
+        self._known: dict[str, Own] = {}
 
     def __getitem__(self, name: object) -> T:
         if isinstance(name, Own) and name.kind == self.kind:
             return cast(T, name.entry)
         if isinstance(name, str) and name in self._entries:
             return self._entries[name]
+        if isinstance(name, str) and name in self._known:
+            return cast(T, self._known[name].entry)
         raise UnknownNameError(self._unknown(name))
 
     def __contains__(self, name: object) -> bool:
@@ -70,10 +73,10 @@ class Registry(Mapping[str, T], Generic[T]):
         raise KeyError(f"{thing!r} is not a registered {self.kind}")
 
     def name(self, given: object) -> str:
-        """Return the name for what a user gave.
+        """Return the name for what was given. This imports nothing: rows of ledgers pass here.
 
         Args:
-            given: a registered name, the name of a plugin, `module:attribute`, or a thing itself.
+            given: a registered name, the name of a thing that this process has used, or a thing.
 
         Raises:
             UnknownNameError: a name that is none of these.
@@ -83,13 +86,27 @@ class Registry(Mapping[str, T], Generic[T]):
             return given
         if isinstance(given, str) and given in self._entries:
             return given
-        if self.adopt is None:
-            raise UnknownNameError(self._unknown(given))
-        if not isinstance(given, str):
+        if isinstance(given, str) and given in self._known:
+            return self._known[given]
+        if self.adopt is not None and not isinstance(given, str):
             for name, entry in self._entries.items():
                 if entry is given or getattr(entry, "function", None) is given:
                     return name
             return self._own(given, None, called(given))
+        raise UnknownNameError(self._unknown(given))
+
+    def find(self, given: object) -> str:
+        """Return the name for what a user gave, and import what it refers to.
+
+        Args:
+            given: what `name` takes, the name of a plugin, or `module:attribute`.
+
+        Raises:
+            UnknownNameError: a name that is none of these.
+            OwnError: a thing that cannot be used here; one sentence.
+        """
+        if self.adopt is None or not isinstance(given, str) or isinstance(given, Own):
+            return self.name(given)
         if ":" in given:
             thing, reference, digest = found_by(given)
             name = self._own(thing, reference, reference)
@@ -100,10 +117,10 @@ class Registry(Mapping[str, T], Generic[T]):
                     "it is"
                 )
             return name
-        if given in (found := plugins(self.kind)):
+        if given not in self._entries and given in (found := plugins(self.kind)):
             place = found[given].value
             return self._own(found_by(place)[0], place, f"the plugin {given!r} ({place})")
-        raise UnknownNameError(self._unknown(given))
+        return self.name(given)
 
     def _own(self, thing: object, reference: str | None, where: str) -> Own:
         assert self.adopt is not None
@@ -116,11 +133,17 @@ class Registry(Mapping[str, T], Generic[T]):
             raise OwnError(f"{where} cannot be used: {error}") from None
         except ValueError as error:
             raise OwnError(f"{where} {error}") from None
+        self._known[str(own)] = own
         if isinstance(own.entry, type):
             self._own_names[own.entry] = own
         return own
 
     def _unknown(self, name: object) -> str:
+        if self.adopt is not None and isinstance(name, str) and "@" in name:
+            return (
+                f"the {self.kind} {name!r} is a user's own, which this process has not met: load a "
+                "spec that names it, or give it to a configuration, first"
+            )
         allowed = [*self._entries, *(plugins(self.kind) if self.adopt is not None else ())]
         near = get_close_matches(str(name), allowed, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -21,6 +21,8 @@ from pool_trainers import PATIENCE, MakePool
 from ray_nodes import Nodes, ray_nodes
 
 import jobs
+import mupc as mupc_package
+import pccore
 import results
 import transfer
 from jobs.cluster import submit
@@ -145,6 +147,12 @@ def test_readers_of_a_ledger_import_no_module_that_it_names(
         assert done.returncode == 0, done.stderr
         assert "mine" not in sys.modules
         assert not (folder / MARKER).exists(), command
+    with pytest.raises(pccore.UnknownNameError):  # what rebuilds networks from rows and files
+        pccore.NetworkConfig(2, 2, 2, 2, activation="mine:swish")
+    ledger = mupc_package.open(folder / "runs")
+    (run_id, *_) = ledger.runs()["run_id"]
+    assert ledger.rebuild(run_id).config.optimiser.schedule == pccore.Schedule(5)
+    assert not (folder / MARKER).exists()
     refused = mupc(folder, "run", "spec.yaml")  # the trap works
     assert (folder / MARKER).exists()
     assert refused.returncode == 2

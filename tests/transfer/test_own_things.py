@@ -340,8 +340,6 @@ def test_plugins_are_names(plugin: Path) -> None:
     assert swish.reference == f"swishes:{swish}"
     assert re.fullmatch(f"clipped_lion{DIGEST}", lion)
     assert swish == pccore.ACTIVATIONS.name(own_module.swish)  # by code
-    network = pccore.NetworkConfig(2, 2, 2, 2, activation="swish")
-    assert isinstance(network.activation, Own)
     # a plugin does not replace what is built in
     assert experiment.network.activation[1] == "relu"
     assert not isinstance(experiment.network.activation[1], Own)
@@ -351,4 +349,11 @@ def test_a_broken_plugin_is_named(plugin: Path) -> None:
     with pytest.raises(SpecError, match="module 'swishes' has no 'nothing'"):
         Experiment.from_dict(spec(network={"activation": "broken"}))
     with pytest.raises(pccore.UnknownNameError, match="swish, relu, broken; did you mean 'swish'"):
-        pccore.ACTIVATIONS.name("swihs")
+        pccore.ACTIVATIONS.find("swihs")
+
+
+def test_a_name_that_only_a_ledger_has_is_explained() -> None:
+    with pytest.raises(
+        pccore.UnknownNameError, match="is a user's own, .*: load a spec that names"
+    ):
+        pccore.NetworkConfig(2, 2, 2, 2, activation="never_met@0123456789ab")

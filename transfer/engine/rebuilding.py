@@ -60,7 +60,7 @@ def _config(stored: Mapping[str, Any], input_size: int, output_size: int) -> Tra
     return TrainingConfig(
         network=_network(stored, input_size, output_size),
         rule=rule,
-        optimiser=pccore.OPTIMISERS[stored["optimiser"]](**_options(stored, "optimiser_options")),
+        optimiser=_optimiser(stored),
         batch_size=stored["batch_size"],
         steps=stored["steps"],
         eval_every=stored["eval_every"],
@@ -73,6 +73,13 @@ def _config(stored: Mapping[str, Any], input_size: int, output_size: int) -> Tra
         ),
         activity_lr=spectral and SpectralActivityLr(spectral["spectral"], spectral["remeasure"]),
     )
+
+
+def _optimiser(stored: Mapping[str, Any]) -> pccore.Optimiser:
+    options = _options(stored, "optimiser_options")
+    if "schedule" in options:
+        options["schedule"] = pccore.Schedule(**options["schedule"])
+    return pccore.OPTIMISERS[stored["optimiser"]](**options)
 
 
 COMMON = (

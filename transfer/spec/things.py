@@ -33,7 +33,7 @@ def name_of_thing(registry: Registry[T], given: object) -> str | None:
             return None
     elif not is_thing(given):
         return None
-    return registry.name(given)
+    return registry.find(given)
 
 
 def is_thing(value: object) -> bool:
