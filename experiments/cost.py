@@ -38,8 +38,8 @@ def cost(setting: Setting, data_dir: Path | None) -> Cost:
     count, total = len(runs), sum(work(run.config) for run in runs)
     programs = len({run.config for run in runs})
     for experiment in setting.experiments():
-        name = experiment.dataset
-        plan = Plan(experiment, pccore.data.info(name), digest(name, data_dir), data_dir)
+        data = experiment.data
+        plan = Plan(experiment, data, digest(data.name, data_dir), data_dir)
         shapes = (experiment.tune.shape, *experiment.targets)
         programs += len({plan.config(arm, shape) for arm in plan.arms for shape in shapes})
         for arm in plan.arms:

@@ -18,13 +18,26 @@ from jobs import (
     stop,
     submit,
 )
+from pccore.data import Dataset, DatasetError
 from results import LedgerError, columns, plot_landscape, report
-from transfer import Experiment, Ledger, SpecError, TransferResult, load, load_network, open, run
+from transfer import (
+    Experiment,
+    Ledger,
+    SpecError,
+    TransferResult,
+    load,
+    load_network,
+    open,
+    read_dataset,
+    run,
+)
 from transfer import open as open_ledger
 
 __version__: str
 
 __all__ = [
+    "Dataset",
+    "DatasetError",
     "Experiment",
     "Job",
     "JobStatus",
@@ -50,6 +63,7 @@ __all__ = [
     "open_ledger",
     "pccore",
     "plot_landscape",
+    "read_dataset",
     "report",
     "results",
     "run",

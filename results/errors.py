@@ -10,6 +10,10 @@ class LedgerError(ValueError):
     """An invalid folder, row, filter or name; the message is one sentence."""
 
 
+class TableError(ValueError):
+    """A table of the user's own cannot be read; the message is one sentence."""
+
+
 class DamagedFileWarning(UserWarning):
     """A damaged file was left out of a query; the message names it."""
 

@@ -20,7 +20,12 @@ PATTERNS = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
 SHIPPED = sorted({pattern.partition(".")[0] for pattern in PATTERNS})
 
 # Import names that differ from their distribution's.
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "pydantic_core": "pydantic"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "pydantic_core": "pydantic",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 
 # Statement -> modules that a fresh process must not have loaded after it.
 HEAVY = ("jax", "ray", "optuna", "numpy", "pandas", "pyarrow", "pydantic", "matplotlib", "sklearn")

@@ -1,3 +1,4 @@
+from .datasets import read_dataset
 from .engine.driver import TransferResult, run, train
 from .engine.network_ledger import Ledger, open
 from .engine.pool import Group, GroupResult, Pool, Worker
@@ -27,6 +28,7 @@ __all__ = [
     "load",
     "load_network",
     "open",
+    "read_dataset",
     "run",
     "train",
 ]

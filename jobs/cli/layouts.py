@@ -111,7 +111,7 @@ def shapes(plan: Plan) -> list[tuple[pccore.TrainingConfig, tuple[str, ...]]]:
 
 def _plan(experiment: transfer.Experiment) -> Plan:
     """Return the plan without data: layouts need sizes only, which are known without a file."""
-    plan = Plan(experiment, pccore.data.info(experiment.dataset), digest="")
+    plan = Plan(experiment, experiment.data, digest="")
     plan.check()
     return plan
 

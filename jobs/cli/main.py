@@ -243,16 +243,42 @@ app.add_typer(cluster)
 
 @app.command()
 def datasets(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="File or folder of your own, or two .npy files."),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column of the targets in FILE; repeatable."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column of the inputs in FILE; repeatable."),
+    ] = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SHARE|FILE", help="Share of the test set, or its file."),
+    ] = None,
+    normalise: Annotated[
+        str | None, typer.Option(help="'per feature', 'global' or 'none'.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="'classification' or 'regression'.")
+    ] = None,
     fetch: Annotated[
         str | None, typer.Option(metavar="NAME", help="Download this data set.")
     ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """List the data sets and which are available, or download one."""
-    from jobs.cli.datasets import fetch_dataset, list_datasets
+    """List the data sets and which are available, download one, or show what a file of your own
+    has."""
+    from jobs.cli.datasets import FileOptions, fetch_dataset, list_datasets, show_file
 
-    if fetch is not None:
+    if files:
+        options = FileOptions(target or [], column or [], test or [], normalise, task)
+        show_file(files, options, as_json=as_json)
+    elif fetch is not None:
         fetch_dataset(fetch, data_dir)
     else:
         list_datasets(data_dir, as_json=as_json)

@@ -66,12 +66,19 @@ def submit_experiment(
 def _show_submission(job: Submission, *, as_json: bool) -> None:
     sizes = {name: len(data) for name, data in sorted(job.files.items())}
     if as_json:
-        facts = {"experiment": job.experiment, "ledger": job.ledger, "command": job.command}
-        print(json.dumps({**facts, "variables": dict(job.variables), "files": sizes}, indent=2))
+        facts: dict[str, object] = {
+            "experiment": job.experiment,
+            "ledger": job.ledger,
+            "command": job.command,
+        }
+        facts |= {"variables": dict(job.variables), "files": sizes, "not_sent": job.shared}
+        print(json.dumps(facts, indent=2))
         return
     print(f"command: {job.command}")
     for name, value in job.variables.items():
         print(f"variable: {name}={value}")
+    for path in job.shared:
+        print(f"not sent: {printable(path)}, which the head node must have at this path")
     print(f"files: {len(sizes)}, {sum(sizes.values()) / 1e6:.1f} MB; nothing is sent")
     for name, size in sizes.items():
         print(f"{size:>9} {name}")

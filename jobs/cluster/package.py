@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from jobs.errors import OURS, SubmissionError
@@ -25,8 +26,15 @@ _SUFFIXES = (".py", ".pyi", ".j2")  # of everything that the packages need
 _MARKER = "py.typed"
 
 
-def pack(spec: str, own: Iterable[Own] = ()) -> dict[str, bytes]:
+def pack(
+    spec: str, own: Iterable[Own] = (), beside: Mapping[str, bytes] = MappingProxyType({})
+) -> dict[str, bytes]:
     """Return the files of a job by name: the packages of this project, their version, the spec.
+
+    Args:
+        spec: in YAML.
+        own: things of the user's, whose modules are taken too.
+        beside: files in the folder of the spec, by name.
 
     Only modules, stubs and templates are taken. Hidden files and folders are left out, and links
     that lead out of their package.
@@ -61,7 +69,7 @@ def pack(spec: str, own: Iterable[Own] = ()) -> dict[str, bytes]:
     metadata = f"Metadata-Version: 2.1\nName: mupc\nVersion: {version('mupc')}\n"
     files[f"mupc-{version('mupc')}.dist-info/METADATA"] = metadata.encode()
     files[SPEC] = spec.encode()
-    return files | own_files(own)
+    return {**files, **own_files(own), **beside}
 
 
 def own_files(own: Iterable[Own]) -> dict[str, bytes]:

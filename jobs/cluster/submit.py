@@ -11,6 +11,7 @@ stopped, killed or lost.
 
 import re
 import shlex
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +23,11 @@ from uuid import uuid4
 
 from jobs.cluster.address import DEFAULT_ADDRESS, job_server
 from jobs.cluster.http import AnswerTooLongError
+from jobs.cluster.own_data import travelling_spec
 from jobs.cluster.package import CONTINUE, SPEC, command, pack, zipped
 from jobs.cluster.ray_jobs import JobServer, Record
 from jobs.errors import SubmissionError
+from results.untrusted import printable
 from results.uri import shown
 
 if TYPE_CHECKING:
@@ -85,6 +88,7 @@ class Submission:
         command: the shell command that the head node of the cluster runs.
         files: the content of its folder, by name.
         variables: its environment variables.
+        shared: files that are too large to be sent, which the head node must have at these paths.
     """
 
     experiment: str
@@ -92,6 +96,7 @@ class Submission:
     command: str
     files: Mapping[str, bytes]
     variables: Mapping[str, str]
+    shared: tuple[str, ...] = ()
 
 
 def submit(
@@ -104,6 +109,9 @@ def submit(
     fail_on: Sequence[str] = (),
 ) -> str:
     """Submit an experiment to a cluster; returns the id of the job without waiting for it.
+
+    A data set of the user's own is sent along, if it takes at most 50 MB when packed. A larger file
+    is not: the head node must have it at the same path, which a line on stderr says.
 
     Args:
         spec: a YAML file or an experiment.
@@ -124,6 +132,9 @@ def submit(
     job = prepare(spec, address, ledger=ledger, workers=workers, data_dir=data_dir, fail_on=fail_on)
     server = JobServer(address)
     _refuse_second(server, job.experiment, ledger)
+    for path in job.shared:
+        sentence = f"{path} is too large to be sent: the head node must have it at this path"
+        print(printable(sentence), file=sys.stderr, flush=True)
     job_id = f"{job.experiment}-{uuid4().hex[:8]}"
     server.submit(
         submission_id=job_id,
@@ -156,6 +167,7 @@ def prepare(
     job_server(address)
     if workers is not None and workers < 1:
         raise SubmissionError(f"workers must be at least 1, got {workers}")
+    text, beside, shared = travelling_spec(experiment)
     options = {
         "ledger": ledger,
         "workers": workers,
@@ -166,8 +178,9 @@ def prepare(
         experiment.name,
         ledger,
         command(experiment.name, ledger, workers, data_dir, fail_on),
-        pack(experiment.to_yaml(), experiment.own),
+        pack(text, experiment.own, beside),
         {CONTINUE: _again(spec, address, options)},
+        shared,
     )
 
 

@@ -98,7 +98,7 @@ def timed_group(
     From the first call on, the process stores no compiled program on disk: the next calibration
     must not find one.
     """
-    dataset = load(group.dataset, group.data_dir)
+    dataset = group.own or load(group.dataset, group.data_dir)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
     started = datetime.now(UTC)
     begin = time.perf_counter()

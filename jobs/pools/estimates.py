@@ -201,9 +201,10 @@ def _group(plan: Plan, load: Load, pool: DevicePool) -> Group:
     """Return a group like those of a load, in its layout."""
     config, lanes = load.planned.config, _lanes(load)
     return Group(
-        plan.experiment.dataset,
+        plan.data.name,
         None if plan.data_dir is None else str(plan.data_dir),
         choose_layout(config, pool.device).apply(config),
         lanes=(Lane(1.0, 1.0, 0),) * lanes,
         run_ids=("",) * lanes,
+        own=plan.experiment.own_data,
     )

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -47,7 +48,8 @@ def _announce(sentence: str) -> None:
 class RayPool:
     """Trains groups in Ray actors (`transfer.Pool`).
 
-    Data sets are read once, in this process, and Ray's object store sends them to every node once.
+    Data sets are read once, in this process, and Ray's object store sends them to every node once,
+    those of the user's own like all others.
 
     Args:
         workers: actors; by default one per GPU of the cluster, or per CPU core if it has no GPU
@@ -264,7 +266,7 @@ class RayPool:
     def _put_dataset(self, group: Group) -> None:
         key = (group.dataset, group.data_dir)
         if key not in self._datasets:
-            self._datasets[key] = ray.put(load_dataset(*key))
+            self._datasets[key] = ray.put(group.own or load_dataset(*key))
 
     def _dispatch(self) -> None:
         """Give waiting attempts to idle workers, then queue one behind each running attempt.
@@ -291,7 +293,9 @@ class RayPool:
         run = slot.actor.run.options(num_returns="streaming")
         if not slot.attempts:
             slot.last_heartbeat = self._clock()
-        slot.attempts.append((run.remote(group, [dataset], checkpoint), attempt))
+        # Without the data, which the node has once.
+        message = replace(group, own=None)
+        slot.attempts.append((run.remote(message, [dataset], checkpoint), attempt))
 
     def _receive(self, slot: Slot) -> None:
         """Handle the next message of a slot's worker: that it has started, a heartbeat, a

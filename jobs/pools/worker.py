@@ -53,7 +53,7 @@ def train_group(
 
     Args:
         group: what to train.
-        load: returns its data set.
+        load: returns its data set, unless the group has it.
         on_progress: called with the weight updates done at each evaluation; it may raise `Stopped`.
         device: this thread's default device, None to look it up.
         checkpointer: restores the group's checkpoint and saves new ones.
@@ -65,7 +65,7 @@ def train_group(
     clock = time.perf_counter()
     with timed_compilation() as compilation:
         try:
-            dataset = load(group.dataset, group.data_dir)
+            dataset = group.own or load(group.dataset, group.data_dir)
         except Exception as error:  # a worker must survive any damaged file
             return failed_group(group, one_sentence(error), worker=this_worker())
         layout = choose_layout(group.config, device or describe(default_device()))

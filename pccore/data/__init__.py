@@ -1,5 +1,7 @@
 """Data sets by name: `load(name)` reads one, `info(name)` describes it without reading a file.
 
+`Dataset.from_arrays` makes one of arrays of the user's own.
+
 >>> from pccore import data
 >>> digits = data.load("digits")
 >>> digits.train_x.shape
@@ -15,6 +17,7 @@ from pccore.data.exchange import generative
 from pccore.data.files import ENVIRONMENT_VARIABLE, directory
 from pccore.data.mnist import FASHION_MNIST, MNIST
 from pccore.data.mnist1d import MNIST1D
+from pccore.data.normalisation import Normalise
 from pccore.data.toy import TOY_DOUBLE, TOY_LINEAR, TOY_MIRROR, TOY_SINE
 from pccore.registry import Registry
 
@@ -25,6 +28,7 @@ __all__ = [
     "Dataset",
     "DatasetError",
     "DatasetInfo",
+    "Normalise",
     "directory",
     "fetch",
     "find",

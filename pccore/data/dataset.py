@@ -2,20 +2,28 @@
 
 import hashlib
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
-Task = Literal["classification", "regression"]
+from pccore.data.containers import inputs_and_targets
+from pccore.data.errors import DatasetError as DatasetError
+from pccore.data.inputs import inputs_of, require_pairs
+from pccore.data.normalisation import Normalise, normalised
+from pccore.data.split import DEFAULT_TEST, split
+from pccore.data.targets import Task as Task
+from pccore.data.targets import targets_of
 
+NAME_DIGITS = 12
+"""Digits of the digest in the names of data sets of the user's own."""
 
-class DatasetError(ValueError):
-    """A data set is missing, damaged or inconsistent; the message is one sentence."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -43,9 +51,11 @@ class DatasetInfo:
     embedded: bool
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Samples for training and testing. A network sees (x - mean) / std.
+
+    `from_arrays` makes one of arrays of any type and shape.
 
     Attributes:
         name: its name in `pccore.data.DATASETS`.
@@ -56,6 +66,7 @@ class Dataset:
         test_y: test targets, as `train_y`.
         mean: subtracted from every input, in raw units.
         std: divisor of every input after that, in raw units.
+        description: one line for humans.
 
     Raises:
         DatasetError: the shapes, types or values of the arrays do not fit the above.
@@ -69,6 +80,7 @@ class Dataset:
     test_y: np.ndarray
     mean: float = 0.0
     std: float = 1.0
+    description: str = ""
 
     def __post_init__(self) -> None:
         self._check_part("train", self.train_x, self.train_y)
@@ -87,6 +99,118 @@ class Dataset:
             self._fail(
                 f"mean and std must be finite and std positive, got {self.mean} and {self.std}"
             )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: Any,
+        y: Any = None,
+        *,
+        x_test: Any = None,
+        y_test: Any = None,
+        test: float | None = None,
+        seed: int = 0,
+        normalise: Normalise = "per feature",
+        task: Task | None = None,
+        name: str = "data",
+    ) -> "Dataset":
+        """Return a data set of arrays, which is known by its content.
+
+        Equal samples, split and normalisation make the same data set with the same digest, whatever
+        types and containers they came in: NumPy, lists, pandas, tensors with `__array__`.
+
+        Args:
+            x: samples (n, ...) of any real or integer type and any shape, which is flattened; or a
+                table with named columns; or, with y None, anything with a length whose entries are
+                pairs (x, y).
+            y: labels in whole numbers from 0 or in text, one-hot labels (n, K), or real targets
+                (n, K) of a regression; or the name of their column in x.
+            x_test: samples of the test set; None splits it off from x.
+            y_test: their targets.
+            test: the share of samples that is split off, class by class; 0.2 if there is no x_test.
+            seed: of the split. A given test set leaves the samples in their order.
+            normalise: how inputs are standardised, by the training set: "per feature", each input
+                by itself; "global", all together, as pixels should be; (mean, std); or None.
+            task: "classification" or "regression"; None infers it from y. "regression" is needed
+                for targets (n,).
+            name: what the name of the data set begins with; the digest follows.
+
+        Raises:
+            DatasetError: in one sentence, what is wrong with the arrays.
+        """
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise DatasetError(
+                "the name of a data set must have up to 64 letters, digits, dots, dashes and "
+                f"underscores, and start with a letter or digit; got {name!r}"
+            )
+        named = y  # y_test may be left out where y names a column
+        x, y, columns = inputs_and_targets(x, y)
+        inputs, note = inputs_of(x, "x", columns)
+        if x_test is None:
+            if y_test is not None:
+                raise DatasetError("y_test must be left out without x_test")
+            targets = targets_of(y, None, task)
+            require_pairs(inputs, targets.train, "x", "y")
+            share = DEFAULT_TEST if test is None else test
+            train, rest = split(targets.train, share, seed)
+            parts = (inputs[train], targets.train[train], inputs[rest], targets.train[rest])
+        else:
+            if test is not None:
+                raise DatasetError(f"test must be left out beside x_test, got {test!r}")
+            y_test = named if y_test is None and isinstance(named, str) else y_test
+            x_test, y_test, _ = inputs_and_targets(x_test, y_test, "x_test", columns)
+            targets = targets_of(y, y_test, task)
+            tested, _ = inputs_of(x_test, "x_test", columns)
+            require_pairs(inputs, targets.train, "x", "y")
+            require_pairs(tested, targets.tested, "x_test", "y_test")
+            parts = (inputs.copy(), targets.train, tested.copy(), targets.tested)
+        if inputs.shape[1] != parts[2].shape[1]:
+            raise DatasetError(
+                f"x has {inputs.shape[1]} inputs per sample, x_test {parts[2].shape[1]}"
+            )
+        train_x, test_x, mean, std = normalised(parts[0], parts[2], normalise)
+        made = cls(
+            name,
+            targets.task,
+            train_x,
+            parts[1],
+            test_x,
+            parts[3],
+            mean,
+            std,
+            "; ".join(filter(None, (note, targets.note))) or "arrays",
+        )
+        for array in (made.train_x, made.train_y, made.test_x, made.test_y):
+            array.flags.writeable = (
+                False  # the digest, which is part of run ids, is of this content
+            )
+        object.__setattr__(made, "name", f"{name}-{made.digest[:NAME_DIGITS]}")
+        return made
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.name!r}, {self.task}, {self.input_size} inputs, {self.output_size} "
+            f"outputs, {len(self.train_x)} training and {len(self.test_x)} test samples)"
+        )
+
+    @property
+    def label(self) -> str:
+        """The beginning of the name of a data set made by `from_arrays`, without the digest."""
+        return self.name.removesuffix(f"-{self.digest[:NAME_DIGITS]}")
+
+    @property
+    def info(self) -> "DatasetInfo":
+        """Its description."""
+        return DatasetInfo(
+            self.name,
+            self.description,
+            self.task,
+            self.input_size,
+            self.output_size,
+            len(self.train_x),
+            len(self.test_x),
+            embedded=False,
+        )
 
     @property
     def input_size(self) -> int:

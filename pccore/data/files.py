@@ -12,11 +12,15 @@ from io import BufferedReader
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pccore.data.dataset import DatasetError
+from pccore.data.errors import DatasetError
 
 ENVIRONMENT_VARIABLE = "MUPC_DATA"
 
 _GZIP_MAGIC = b"\x1f\x8b"
+
+MOST_BYTES = 2**34
+"""The most that a file of the user's own may take in memory: 16 GiB."""
+_FREE_BYTES, _RATIO = 2**24, 256
 
 
 def directory(data_dir: Path | str | None = None) -> Path:
@@ -73,6 +77,33 @@ def open_regular(path: Path) -> BufferedReader:
         raise
 
 
+def allowance(packed: int) -> int:
+    """Return how many bytes a file of `packed` bytes may unpack to.
+
+    16 MiB in any case and 256 times its size, which no compressed picture comes near, but at most
+    16 GiB.
+    """
+    return min(_FREE_BYTES + _RATIO * packed, MOST_BYTES)
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a regular file.
+
+    Raises:
+        DatasetError: it cannot be opened, or is no regular file.
+    """
+    try:
+        with open_regular(path) as file:
+            return os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path | str, error: OSError) -> DatasetError:
+    """Return the error for a file that the system does not let be read."""
+    return DatasetError(f"{path} cannot be read: {error.strerror or error}")
+
+
 def read_unpacked(path: Path, max_bytes: int) -> bytes:
     """Read a file and unpack it if its first bytes are those of gzip.
 
@@ -91,7 +122,7 @@ def read_unpacked(path: Path, max_bytes: int) -> bytes:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DatasetError(f"{path} is damaged: it cannot be unpacked ({error})") from error
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     if len(content) > max_bytes:
         raise DatasetError(f"{path} unpacks to more than the {max_bytes} bytes that are allowed")
     return content

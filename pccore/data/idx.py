@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pccore.data.dataset import DatasetError
+from pccore.data.errors import DatasetError
 from pccore.data.files import read_unpacked
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

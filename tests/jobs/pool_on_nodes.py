@@ -1,6 +1,6 @@
 """Drivers of a pool on a cluster of several nodes, which test_nodes.py runs as processes.
 
-    python pool_on_nodes.py late|memory ADDRESS FOLDER
+    python pool_on_nodes.py late|memory|own ADDRESS FOLDER
 
 A driver prints, as JSON, the first run id, status and cause of every result it collects.
 """
@@ -13,13 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pool_trainers
 import ray
 from pool_trainers import KILLER, PATIENCE, collect_all, echo, group
 
 from jobs import RayPool
+from pccore.data import Dataset
 from transfer.engine.pool import Group, GroupResult
 
+DIGEST = "digest"
 BEGUN, AWAY, GO, LATE = (
     "begun",
     "away",
@@ -80,9 +83,27 @@ def takes_memory(group: Group, **_: object) -> GroupResult:
     return echo(group)
 
 
+def own_data(pool: Any, folder: Path) -> list[GroupResult]:
+    """Have all workers describe 64 MB of own data, a few groups each."""
+    pixels = np.random.RandomState(0).randint(0, 256, (20_000, 3200)).astype(np.uint8)
+    data = Dataset.from_arrays(pixels, np.arange(len(pixels)) % 10, normalise="global")
+    (folder / DIGEST).write_text(data.digest)
+    groups = [group(f"g{number}", own=data) for number in range(8)]
+    for each in groups:
+        pool.submit(each)
+    return collect_all(pool, len(groups))
+
+
+def describes_slowly(group: Group, **options: Any) -> GroupResult:
+    """Describe the data after a while, so that every worker gets groups."""
+    time.sleep(0.5)
+    return pool_trainers.describes_dataset(group, **options)
+
+
 SCENES: dict[str, tuple[Callable[[Any, Path], list[GroupResult]], Callable[..., GroupResult]]] = {
     "late": (late, first_attempt_waits),
     "memory": (memory, takes_memory),
+    "own": (own_data, describes_slowly),
 }
 
 
@@ -91,7 +112,7 @@ def main() -> None:
     play, train = SCENES[scene]
     for module in (pool_trainers, sys.modules["__main__"]):
         ray.cloudpickle.register_pickle_by_value(module)
-    with RayPool(2, address=address, train=train) as pool:
+    with RayPool(4 if scene == "own" else 2, address=address, train=train) as pool:
         results = play(pool, Path(folder))
     facts = [(r.group.run_ids[0], str(r.outcomes[0].status), r.outcomes[0].cause) for r in results]
     print(json.dumps(facts))

@@ -51,14 +51,16 @@ def group(
     *,
     dataset: str = "digits",
     scratch: Path | None = None,
+    own: pccore.data.Dataset | None = None,
 ) -> Group:
     """Return a group with one lane per seed; trainers leave files for each other in `scratch`."""
     return Group(
-        dataset=dataset,
+        dataset=own.name if own else dataset,
         data_dir=str(scratch) if scratch else None,
         config=SMALL,
         lanes=tuple(pccore.Lane(weight_lr=0.01, activity_lr=0.5, seed=seed) for seed in seeds),
         run_ids=tuple(f"{name}-{seed}" for seed in seeds),
+        own=own,
     )
 
 
@@ -186,9 +188,16 @@ def describes_dataset(
     """Return the location of the data set's largest array, and whether it can be written."""
     from jobs.pools.worker import load_dataset
 
-    array = (load or load_dataset)(group.dataset, group.data_dir).train_x
+    data = group.own or (load or load_dataset)(group.dataset, group.data_dir)
+    array = data.train_x
     address = array.__array_interface__["data"][0]
-    facts = {"writeable": bool(array.flags.writeable), "in": _mapping(address), "id": address}
+    facts = {
+        "writeable": bool(array.flags.writeable),
+        "in": _mapping(address),
+        "id": address,
+        "digest": data.digest,
+        "node": os.environ.get("MUPC_TEST_NODE"),
+    }
     return result(group, lambda _: outcome_with(facts))
 
 

@@ -173,6 +173,16 @@ def test_run_that_exceeds_memory_fails(cluster: Nodes, tmp_path: Path) -> None:
     assert [status for status, _ in results.values()] == ["trained"] * 3
 
 
+def test_own_data_reach_every_node_once(cluster: Nodes, tmp_path: Path) -> None:
+    """Every worker maps the copy in the shared memory of its node."""
+    nodes = [cluster.join(2), cluster.join(2)]
+    with on_nodes("own", cluster, tmp_path) as driver:
+        facts = [json.loads(cause) for _, _, cause in results_of(driver)]
+    assert {fact["node"] for fact in facts} == {node.name for node in nodes}
+    assert {fact["digest"] for fact in facts} == {(tmp_path / pool_on_nodes.DIGEST).read_text()}
+    assert all("plasma" in fact["in"] and not fact["writeable"] for fact in facts)
+
+
 @contextmanager
 def on_nodes(scene: str, cluster: Nodes, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Start a driver of `pool_on_nodes`; it and all nodes end with the block."""

@@ -150,14 +150,38 @@ def test_rejects_pool_without_workers(make_pool: MakePool, workers: int) -> None
         make_pool(workers=workers)
 
 
-def test_workers_share_one_copy_of_data_set(make_pool: MakePool) -> None:
+PIXELS = np.random.RandomState(0).randint(0, 256, (1000, 200))
+OWN = pccore.data.Dataset.from_arrays(PIXELS, np.arange(1000) % 10, normalise="global")
+OTHER = pccore.data.Dataset.from_arrays(PIXELS, np.arange(1000) % 5, normalise="global")
+
+
+@pytest.mark.parametrize("own", [None, OWN], ids=["by name", "own"])
+def test_workers_share_one_copy_of_data_set(
+    make_pool: MakePool, own: pccore.data.Dataset | None
+) -> None:
     pool = make_pool(workers=2, train=trainers.describes_dataset)
-    for i in range(6):
-        pool.submit(group(f"g{i}"))
-    facts = [facts_of(result.outcomes[0]) for result in collect_all(pool, 6)]
+    groups = [group(f"g{i}", own=own) for i in range(6)]
+    for submitted in groups:
+        pool.submit(submitted)
+    results = collect_all(pool, 6)
+    assert {result.group for result in results} == set(groups)
+    facts = [facts_of(result.outcomes[0]) for result in results]
+    assert {fact["digest"] for fact in facts} == {(own or pccore.data.load("digits")).digest}
     one_process = len({fact["id"] for fact in facts}) == 1
     shared_memory = all("plasma" in fact["in"] and not fact["writeable"] for fact in facts)
     assert one_process or shared_memory
+
+
+@ray_later
+def test_own_data_sets_of_one_label_are_not_mixed_up(make_pool: MakePool) -> None:
+    pool = make_pool(workers=1, train=trainers.describes_dataset)
+    for number in range(4):
+        pool.submit(group(f"g{number}", own=(OWN, OTHER)[number % 2]))
+    found = {
+        result.group.run_ids: facts_of(result.outcomes[0])["digest"]
+        for result in collect_all(pool, 4)
+    }
+    assert [found[f"g{number}-0",] for number in range(4)] == 2 * [OWN.digest, OTHER.digest]
 
 
 def test_an_address_in_place_of_workers_is_named() -> None:

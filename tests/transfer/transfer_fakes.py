@@ -156,7 +156,7 @@ class TrainingPool(FormulaPool):
         super().__init__(lambda *_: 0.0, slots=1, lanes=100)
 
     def _outcomes(self, group: Group) -> tuple[Outcome, ...]:
-        data = pccore.data.load(group.dataset, group.data_dir)
+        data = group.own or pccore.data.load(group.dataset, group.data_dir)
         return tuple(pccore.fit_many(group.config, data, group.lanes))
 
 

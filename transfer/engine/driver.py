@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pccore import Predictor
+    from pccore.data import Dataset
     from results import Ledger
 
 
@@ -122,6 +123,7 @@ def run(
     *,
     progress: Progress | None = None,
     data_dir: Path | str | None = None,
+    dataset: "Dataset | None" = None,
 ) -> TransferResult:
     """Tune every variant of an experiment, transfer its optimum and judge the transfer.
 
@@ -135,17 +137,28 @@ def run(
         pool: trains the runs; it is left open.
         progress: receives the events of the job.
         data_dir: where the data set's files are; None means the default place.
+        dataset: a data set in place of the experiment's; see `pccore.data.Dataset.from_arrays`.
 
     Raises:
         ValueError: the data set is missing or damaged, a variant cannot be trained with these
             settings, or the ledger cannot be written to. Nothing has been trained or recorded then.
     """
+    if dataset is not None:
+        experiment = experiment.with_dataset(dataset)
     plan = Plan.of(experiment, None if data_dir is None else Path(data_dir))
     plan.check()
     ledger.ensure_writable()
     progress = progress or Progress()
     with ledger.claims(experiment.name) as claims:
-        scheduler = Scheduler(experiment.name, [plan.digest], ledger, pool, plan.data_dir, claims)
+        scheduler = Scheduler(
+            experiment.name,
+            [plan.digest],
+            ledger,
+            pool,
+            plan.data_dir,
+            claims,
+            [] if experiment.own_data is None else [experiment.own_data],
+        )
         scheduler.remove_leftovers()
         workflows = Workflows(plan, scheduler, progress)
         with _recorded_usage(scheduler):
@@ -165,6 +178,7 @@ def train(
     *,
     progress: Progress | None = None,
     data_dir: Path | str | None = None,
+    datasets: "Sequence[Dataset]" = (),
 ) -> None:
     """Train runs that belong to no search, unless the ledger has them.
 
@@ -175,6 +189,7 @@ def train(
         pool: trains the runs; it is left open.
         progress: receives the events of the job.
         data_dir: where the files of data sets are; None means the default place.
+        datasets: those of the runs' data sets that are the user's own.
     """
     if not runs:
         return
@@ -183,7 +198,7 @@ def train(
     folder = None if data_dir is None else Path(data_dir)
     with ledger.claims(name) as claims:
         digests = {run.digest for run in runs}
-        scheduler = Scheduler(name, digests, ledger, pool, folder, claims)
+        scheduler = Scheduler(name, digests, ledger, pool, folder, claims, datasets)
         scheduler.remove_leftovers()
         scheduler.request(runs, Phase.REPRODUCE)
         with _recorded_usage(scheduler):

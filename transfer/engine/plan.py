@@ -89,9 +89,9 @@ class Plan:
         Raises:
             pccore.data.DatasetError: the data set is missing or damaged.
         """
-        name = experiment.dataset
-        digest = pccore.data.load(name, data_dir).digest
-        return cls(experiment, pccore.data.info(name), digest, data_dir)
+        own = experiment.own_data
+        data = pccore.data.load(experiment.data.name, data_dir) if own is None else own
+        return cls(experiment, experiment.data, data.digest, data_dir)
 
     @cached_property
     def arms(self) -> tuple[Arm, ...]:
@@ -141,7 +141,7 @@ class Plan:
         config = self.config(arm, shape)
         return [
             Run(
-                self.experiment.dataset,
+                self.data.name,
                 self.digest,
                 arm.variant.name,
                 config,

@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from pccore.data import Dataset
 from pccore.training.config import Lane, TrainingConfig
 from pccore.training.outcomes import Outcome
 
@@ -18,12 +19,13 @@ class Group:
     """Runs that train together, as lanes of one compiled program. It can be pickled.
 
     Attributes:
-        dataset: a name that `pccore.data.load` accepts.
+        dataset: the name of its data set: one that `pccore.data.load` accepts, or that of `own`.
         data_dir: where its files are; None means the default place.
         config: the configuration that all runs share.
         lanes: the learning rates and the seed of each run.
         run_ids: the id of each lane's run, in the same order.
         kept: ids of the runs whose trained weights the result is to have; others are ignored.
+        own: the data set, if it is the user's own; None if workers load it by its name.
     """
 
     dataset: str
@@ -32,6 +34,7 @@ class Group:
     lanes: tuple[Lane, ...]
     run_ids: tuple[str, ...]
     kept: frozenset[str] = frozenset()
+    own: Dataset | None = None
 
 
 @dataclass(frozen=True)

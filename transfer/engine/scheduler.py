@@ -31,6 +31,7 @@ from transfer.engine.runs import Run
 from transfer.engine.usage import Usage
 
 if TYPE_CHECKING:
+    from pccore.data import Dataset
     from results import Claims, Ledger
 
 KEPT_BYTES = 2**30
@@ -88,6 +89,7 @@ class Scheduler:
         pool: trains the runs that the ledger does not have.
         data_dir: where the files of data sets are; None means the default place.
         claims: of this driver, entered; None where nothing is trained.
+        datasets: the data sets that are the user's own; workers load others by their names.
     """
 
     def __init__(
@@ -98,10 +100,12 @@ class Scheduler:
         pool: Pool,
         data_dir: Path | None = None,
         claims: "Claims | None" = None,
+        datasets: "Iterable[Dataset]" = (),
     ) -> None:
         self._claims = claims
         self.name, self.ledger, self.pool, self.data_dir = name, ledger, pool, data_dir
         self._digests = sorted(set(digests))
+        self._own_data = {data.name: data for data in datasets}
         known = self._finished(["run_id"])
         self._known = set(known["run_id"].to_numpy())  # of every experiment: up to a million ids
         own = self._finished(RESULT, arrow=True, experiment=self.name)
@@ -397,6 +401,7 @@ class Scheduler:
             lanes=tuple(run.lane for run in runs),
             run_ids=tuple(run.run_id for run in runs),
             kept=frozenset(run.run_id for run in runs if self._new[run.run_id].keep),
+            own=self._own_data.get(runs[0].dataset),
         )
 
     def _lanes(self, runs: Sequence[Run]) -> int:

@@ -22,7 +22,7 @@ def training_config(
         ValueError: settings that are each valid but incompatible.
     """
     data, network, training = (
-        pccore.data.info(settings.dataset),
+        settings.data,
         settings.network,
         settings.training,
     )

@@ -29,7 +29,7 @@ def problems(settings: Settings, transfer: TransferSpec) -> list[str]:
 
 
 def _training(settings: Settings) -> Iterator[str]:
-    training, info = settings.training, pccore.data.info(settings.dataset)
+    training, info = settings.training, settings.data
     if (training.epochs is None) == (training.steps is None):
         given = "neither" if training.epochs is None else "both"
         yield f"training must have either epochs or steps, got {given}"

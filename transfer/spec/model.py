@@ -6,9 +6,11 @@ from typing import Self
 from pydantic import Field, ValidationError, model_validator
 
 import pccore
+from pccore.data import Dataset
 from pccore.own import Own, modules_beside
 from results.shapes import Shape
 from transfer.spec.checks import problems
+from transfer.spec.dataset import beside, content_of
 from transfer.spec.errors import SpecError, spec_error, with_lines
 from transfer.spec.sections import Settings
 from transfer.spec.targets import TransferSpec
@@ -63,8 +65,32 @@ class Experiment(Settings):
         ]
         return values
 
+    def recorded(self) -> dict[str, object]:
+        """Return what the ledger records: as `to_dict`, with data of the user's own by content."""
+        values = self.to_dict()
+        if not isinstance(self.dataset, str):
+            values["dataset"] = content_of(self.dataset)
+        return values
+
+    def with_dataset(self, dataset: Dataset) -> Self:
+        """Return this experiment on another data set.
+
+        Raises:
+            SpecError: the settings do not fit it.
+        """
+        return self.from_dict({**self.to_dict(), "dataset": dataset})
+
     def to_yaml(self) -> str:
-        """Return what `from_yaml` reads as this experiment."""
+        """Return what `from_yaml` reads as this experiment.
+
+        Raises:
+            SpecError: its data set is in memory only.
+        """
+        if isinstance(self.dataset, Dataset):
+            raise SpecError(
+                f"dataset: {self.dataset.name} is in memory only: save its arrays in a file, and "
+                "name that in the spec"
+            )
         return write_yaml(self.to_dict())
 
     @property
@@ -93,15 +119,22 @@ class Experiment(Settings):
         return self.transfer.tuned_shapes(self.tune.shape)
 
 
-def load(path: Path | str) -> Experiment:
+def load(path: Path | str, *, dataset: Dataset | None = None) -> Experiment:
     """Return the experiment that a YAML file describes.
+
+    Args:
+        path: the file. Paths in it are relative to its folder.
+        dataset: the data set, instead of what the file says.
 
     Raises:
         SpecError: the file cannot be read, or one sentence per problem in it, with its line.
     """
     document = read_yaml(path)
+    values = document.value
+    if dataset is not None and isinstance(values, dict):
+        values = {**values, "dataset": dataset}
     try:
         with modules_beside(Path(path)):
-            return Experiment.from_dict(document.value)
+            return Experiment.from_dict(beside(values, Path(path).parent))
     except SpecError as error:
         raise with_lines(error, document.lines, f"{path}: ") from None

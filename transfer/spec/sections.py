@@ -12,6 +12,7 @@ from results.shapes import Shape
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Grid, Range, Space
 from transfer.spec.activity_lr import ActivityLr, ActivityRates
+from transfer.spec.dataset import DatasetField, info_of, own_data
 from transfer.spec.families import FAMILIES, Family, Stacked
 from transfer.spec.fields import (
     Activations,
@@ -223,8 +224,9 @@ class Settings(Section):
     """Everything in an experiment but where its optimum goes: what is trained, and the search."""
 
     name: Label = Field(description="A name for the experiment, which the ledger records.")
-    dataset: Annotated[str, NameIn(pccore.data.DATASETS)] = Field(
-        description=f"The name of a data set: one of {', '.join(pccore.data.DATASETS)}."
+    dataset: DatasetField = Field(
+        description=f"The name of a data set, one of {', '.join(pccore.data.DATASETS)}; or a file "
+        "of your own."
     )
     network: NetworkSpec = Field(
         default=NetworkSpec(), description="The networks, apart from their size."
@@ -242,6 +244,16 @@ class Settings(Section):
     )
 
     @property
+    def data(self) -> pccore.data.DatasetInfo:
+        """The description of the data set."""
+        return info_of(self.dataset)
+
+    @property
+    def own_data(self) -> pccore.data.Dataset | None:
+        """The data set if it is the user's own; None if workers load it by its name."""
+        return None if isinstance(self.dataset, str) else own_data(self.dataset)
+
+    @property
     def searched(self) -> tuple[tuple[str, Grid | Range], ...]:
         """The rates that variants search, each with its key in the spec, once."""
         found: dict[str, Grid | Range] = {}
@@ -257,7 +269,7 @@ class Settings(Section):
         training = self.training
         if training.steps is not None:
             return training.steps
-        per_epoch = pccore.data.info(self.dataset).train_size // training.batch_size
+        per_epoch = self.data.train_size // training.batch_size
         # 0.29 x 100 is 28.999...: a whole number of batches must not lose one.
         return int((training.epochs or 0) * per_epoch + 1e-9)
 
