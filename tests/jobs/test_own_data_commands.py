@@ -18,13 +18,14 @@ from jobs.cluster.submit import prepare
 from pccore.data import Dataset
 from transfer.engine.plan import Plan
 
-X = np.random.RandomState(0).standard_normal((120, 64))  # as many inputs as digits have
-Y = np.arange(120) % 10
-NAMES = [f"p{number}" for number in range(64)]
+X = np.random.RandomState(0).standard_normal((150, 4))
+Y = np.arange(150) % 3
+NAMES = [f"p{number}" for number in range(4)]
+# As in docs/data.md, whose test then has these programs compiled.
 SMALL: dict[str, Any] = {
     "variants": ["mupc"],
-    "training": {"batch_size": 32, "steps": 4, "eval_every": 2},
-    "tune": {"width": 8, "depth": 2, "weight_lr": [0.1], "activity_lr": [1], "seeds": 1},
+    "training": {"epochs": 4, "batch_size": 32},
+    "tune": {"width": 8, "depth": 2, "weight_lr": [0.1, 0.03], "activity_lr": [10], "seeds": 1},
     "transfer": {"depths": [3]},
 }
 
@@ -76,14 +77,14 @@ def test_datasets_shows_what_a_file_has(folder: Path) -> None:
     facts = json.loads(done.stdout)
     data = Dataset.from_arrays(X, Y, test=0.5)
     assert facts["digest"] == data.digest
-    assert (facts["train_size"], facts["test_size"]) == (60, 60)
-    assert facts["class_sizes"] == [6] * 10
+    assert (facts["train_size"], facts["test_size"]) == (75, 75)
+    assert facts["class_sizes"] == [25] * 3
     section = facts["spec"]["dataset"]
     assert section == {"file": "my.csv", "target": "kind", "test": 0.5}
     write_spec(folder, **SMALL, dataset=section)
     assert transfer.load(folder / "spec.yaml").data.name == facts["name"]
     shown = mupc(folder, "datasets", "my.csv", "--target", "kind").stdout
-    assert "10, 10" in shown
+    assert "40, 40, 40 training samples" in shown
     assert '{"dataset": {"file": "my.csv", "target": "kind"}}' in shown
 
 

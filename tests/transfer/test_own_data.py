@@ -19,7 +19,7 @@ Y = X[:, :3].argmax(axis=1)
 DATA = Dataset.from_arrays(X, Y)
 SMALL: dict[str, Any] = {
     "variants": ["mupc"],
-    "training": {"steps": 4, "batch_size": 16},
+    "training": {"steps": 10, "batch_size": 16},
     "tune": {"width": 4, "depth": 2, "weight_lr": [0.1], "activity_lr": [1], "seeds": 1},
     "transfer": {"depths": [3]},
 }
@@ -61,7 +61,8 @@ def test_ledger_continues_whatever_the_data_come_from(
     files: dict[str, Any], tmp_path: Path
 ) -> None:
     ledger = results.open(tmp_path / "runs", create=True)
-    first = transfer.run(Experiment.from_dict(on(DATA)), ledger, TrainingPool())
+    pool = FormulaPool(lambda config, cell, seed: 1.0)
+    first = transfer.run(Experiment.from_dict(on(DATA)), ledger, pool)
     runs = ledger.runs()
     assert set(runs["dataset"]) == {DATA.name}
     assert set(runs["dataset_digest"]) == {DATA.digest}
@@ -77,10 +78,10 @@ def test_ledger_continues_whatever_the_data_come_from(
 def test_run_takes_another_data_set(tmp_path: Path) -> None:
     ledger = results.open(tmp_path / "runs", create=True)
     experiment = Experiment.from_dict(on("digits"))
-    transfer.run(experiment, ledger, TrainingPool(), dataset=DATA)
+    transfer.run(experiment, ledger, FormulaPool(lambda *_: 1.0), dataset=DATA)
     assert set(ledger.runs()["dataset"]) == {DATA.name}
     large = on("digits")
-    large["training"] = {"steps": 4, "batch_size": 512}
+    large["training"] = {"steps": 10, "batch_size": 512}
     with pytest.raises(SpecError, match=f"at most 120, the training samples of {DATA.name}"):
         transfer.run(Experiment.from_dict(large), ledger, TrainingPool(), dataset=DATA)
 
