@@ -271,6 +271,7 @@ IN_PROCESS = {
     "overhead": "--steps 2 --seeds 1 --repeats 1 --shape 2x4",
     "schemes": "--shapes 2x4 --lanes 1,2 --per-layer 1 --repeats 1",
     "step_time": "--shapes 2x4 --repeats 1 --clock processor",
+    "streaming": "--depth 2 --width 4 --lanes 1 --steps 2 --repeats 1 --clock processor",
 }
 IN_A_PROCESS_OF_ITS_OWN = {
     "chaos": "--kills 1 --nodes 1",

@@ -31,17 +31,13 @@ def pack(
 ) -> dict[str, bytes]:
     """Return the files of a job by name: the packages of this project, their version, the spec.
 
-    Args:
-        spec: in YAML.
-        own: things of the user's, whose modules are taken too.
-        beside: files in the folder of the spec, by name.
-
     Only modules, stubs and templates are taken. Hidden files and folders are left out, and links
     that lead out of their package.
 
     Args:
         spec: in YAML.
         own: the names of things of the user's in it, whose modules are sent beside it.
+        beside: files in the folder of the spec, by name.
 
     Raises:
         SubmissionError: a package is not installed as files, or is too large; or a thing of the

@@ -224,6 +224,12 @@ class Dataset:
             return int(self.train_y.shape[1])
         return int(max(self.train_y.max(), self.test_y.max())) + 1
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        arrays = (self.train_x, self.train_y, self.test_x, self.test_y)
+        return sum(array.nbytes for array in arrays)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of everything on which training can depend: arrays, task, mean and std."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt
+from jaxtyping import Array, Float, UInt
 
 from pccore.data import Dataset
 from pccore.networks.base import AbstractNetwork
@@ -21,22 +21,20 @@ from pccore.training.assessment import Chance, assess
 from pccore.training.config import Lane, TrainingConfig
 from pccore.training.data_arrays import DataArrays, as_dataset
 from pccore.training.evaluation import Evaluation
+from pccore.training.feed import Feed, feed_of
 from pccore.training.outcomes import Outcome, Status
 from pccore.training.probe import Probed, readings_of
 from pccore.training.programs import (
     LaneState,
     Rates,
-    Samples,
     Spectrum,
     advance,
     evaluate,
     initial_networks,
     layer_changes,
     measure_spectrum,
-    on_device,
     on_every_shard,
     probe,
-    shuffle,
     start,
 )
 from pccore.training.snapshots import Identity, Pace, Snapshots, decode, encode
@@ -156,15 +154,12 @@ def _run(
             spectrum=on_every_shard(progress.spectrum, config.batch_shards),
         )
     pace = Pace() if snapshots is not None else None
-    order = None
     if not config.steps and on_evaluation is not None:
         on_evaluation(group.evaluation(progress, step))
     while step < config.steps:
-        if order is None or step % group.per_epoch == 0:
-            order = group.order(step)
-        stop = _next_stop(config, group.per_epoch, step, pace)
+        stop = _next_stop(config, group.feed.per_epoch, step, pace)
         with pace.timed(stop - step) if pace else nullcontext():
-            progress = group.advanced(progress, order, step, stop)
+            progress = group.advanced(progress, step, stop)
             if pace:
                 jax.block_until_ready(progress.state)
         step = stop
@@ -192,36 +187,38 @@ class _Group:
     lanes: tuple[Lane, ...]
     seeds: UInt[Array, " lanes"]
     rates: Rates
-    train: Samples
-    test: Samples
+    feed: Feed
 
     @staticmethod
     def of(config: TrainingConfig, dataset: Dataset, lanes: Sequence[Lane]) -> "_Group":
-        train, test = on_device(dataset, config.batch_shards)
+        remeasure = config.activity_lr.remeasure if config.activity_lr else 0
+        feed = feed_of(
+            dataset,
+            config.batch_size,
+            [lane.seed for lane in lanes],
+            config.batch_shards,
+            longest=min(config.interval, remeasure or config.interval),
+        )
         seeds = jnp.array([lane.seed for lane in lanes], jnp.uint32)
         rates = Rates(
             jnp.array([lane.weight_lr for lane in lanes], float),
             jnp.array([lane.activity_lr or 0.0 for lane in lanes], float),
         )
-        return _Group(config, dataset, tuple(lanes), seeds, rates, train, test)
+        return _Group(config, dataset, tuple(lanes), seeds, rates, feed)
 
     @cached_property
     def identity(self) -> Identity:
         """The identity of its snapshots."""
         return Identity.of(self.config, self.dataset, self.lanes)
 
-    @property
-    def per_epoch(self) -> int:
-        return len(self.train.inputs) // self.config.batch_size
-
     def begun(self) -> Progress:
         """Return the progress before the first update; without updates, evaluated."""
         state = start(self.config, initial_networks(self.config, self.seeds))
-        tests = [] if self.config.steps else [evaluate(state.network, self.test)]
+        tests = [] if self.config.steps else [self.feed.evaluate(state.network)]
         spectrum = None
         if self.config.activity_lr is not None:
             blank = Spectrum.unmeasured(self.config.activity_lr.scale, len(self.seeds))
-            spectrum = measure_spectrum(self.config, state, blank, self.train, True)
+            spectrum = measure_spectrum(self.config, state, blank, self.feed.head, True)
         progress = Progress(state, tests, [], spectrum)
         return progress._replace(probed=[self._probed(progress)])
 
@@ -237,10 +234,10 @@ class _Group:
             raise ValueError(f"it is at update {step} of {self.config.steps}")
         config, evaluations = self.config, step // self.config.interval
         state = start.eval_shape(config, initial_networks.eval_shape(config, self.seeds))
-        tests = evaluate.eval_shape(state.network, self.test)
+        tests = evaluate.eval_shape(state.network, self.feed.test_part)
         probed: Probed = ()
         if config.probes:
-            probed = probe.eval_shape(config, state.network, self.rates, self.train)
+            probed = probe.eval_shape(config, state.network, self.rates, self.feed.head)
         spectrum = None
         if config.activity_lr is not None:
             spectrum = Spectrum.unmeasured(config.activity_lr.scale, len(self.seeds))
@@ -251,25 +248,13 @@ class _Group:
         """Return whether an evaluation follows update `step`."""
         return step % self.config.interval == 0 or step == self.config.steps
 
-    def order(self, step: int) -> Int[Array, "lanes n"]:
-        """Return the order of the training set in the epoch of an update."""
-        return shuffle(self.seeds, step // self.per_epoch, len(self.train.inputs))
-
-    def advanced(
-        self, progress: Progress, order: Int[Array, "lanes n"], step: int, stop: int
-    ) -> Progress:
+    def advanced(self, progress: Progress, step: int, stop: int) -> Progress:
         """Take updates `step` to `stop`."""
-        state = advance(
-            self.config,
-            progress.state,
-            self._rates(progress),
-            self.seeds,
-            self.train,
-            order,
-            step,
-            stop,
-            self.per_epoch,
-        )
+        state, rates = progress.state, self._rates(progress)
+        for window in self.feed.windows(step, stop):
+            if self.feed.streams:
+                jax.block_until_ready(state.alive)
+            state = advance(self.config, state, rates, self.seeds, *window)
         return progress._replace(state=state)
 
     def measured(self, progress: Progress, step: int) -> Progress:
@@ -281,13 +266,13 @@ class _Group:
         if not reset and not self.evaluates(step):
             return progress
         spectrum = measure_spectrum(
-            self.config, progress.state, progress.spectrum, self.train, reset
+            self.config, progress.state, progress.spectrum, self.feed.head, reset
         )
         return progress._replace(spectrum=spectrum)
 
     def evaluated(self, progress: Progress) -> Progress:
         """Add an evaluation and the results of the probes."""
-        tests = [*progress.tests, evaluate(progress.state.network, self.test)]
+        tests = [*progress.tests, self.feed.evaluate(progress.state.network)]
         return progress._replace(tests=tests, probed=[*progress.probed, self._probed(progress)])
 
     def evaluation(self, progress: Progress, step: int) -> Evaluation:
@@ -315,7 +300,7 @@ class _Group:
         probed: Probed = ()
         if self.config.probes:
             rates = self._rates(progress)
-            probed = probe(self.config, progress.state.network, rates, self.train)
+            probed = probe(self.config, progress.state.network, rates, self.feed.head)
         return probed if progress.spectrum is None else (*probed, progress.spectrum.readings())
 
 

@@ -1,7 +1,7 @@
 """The compiled programs of training: initialise, update, evaluate and probe all lanes.
 
-Learning rates and seeds are traced: a program compiles once per shape. The data set lives on the
-device, where batches are gathered.
+Learning rates and seeds are traced: a program compiles once per shape. Batches are gathered on the
+device (`pccore.training.feed`).
 """
 
 from functools import lru_cache, partial
@@ -186,16 +186,28 @@ def advance(
     rates: Rates,
     seeds: UInt[Array, " lanes"],
     train: Samples,
-    order: Int[Array, "lanes n"],
+    order: Int[Array, "lanes places"],
+    first: Int[Array, ""] | int,
     start: Int[Array, ""] | int,
     stop: Int[Array, ""] | int,
-    per_epoch: Int[Array, ""] | int,
 ) -> LaneState:
-    """Take weight updates `start` to `stop` of every lane, while any of them is alive."""
+    """Take weight updates `start` to `stop` of every lane, while any of them is alive.
+
+    Args:
+        config: what the lanes share.
+        state: their state; its memory is reused.
+        rates: their learning rates.
+        seeds: their seeds.
+        train: samples that have the batches.
+        order: places in `train` of the batches, one after the other.
+        first: the update whose batch is the first in `order`.
+        start: the first update.
+        stop: the update after the last one.
+    """
 
     def body(carry: tuple[Array, LaneState]) -> tuple[Array, LaneState]:
         step, state = carry
-        at = (step % per_epoch) * config.batch_size
+        at = (step - first) * config.batch_size
         index = jax.lax.dynamic_slice_in_dim(order, at, config.batch_size, axis=1)
         update = partial(_update, config, train, step)
         return step + 1, jax.vmap(update)(state, rates, seeds, index)
