@@ -6,8 +6,8 @@
 The data are random pixels, as many and as large as MNIST's. Both ways take turns, and the medians
 of their times per update are compared. Lanes of one seed share their batches. On a CPU the host's
 memory is the device's: the gathering of batches competes with training for its cores, and processor
-time counts both, whatever else the machine does. Every training shuffles the data once, for every
-lane from the device and for every seed streamed: take an epoch of 937 steps to see it in proportion.
+time counts both, whatever else the machine does. A training shuffles the data once, for every lane
+from the device and for every seed streamed: take an epoch of 937 steps to see it in proportion.
 """
 
 import argparse

@@ -24,6 +24,7 @@ from jobs.pools.layouts import choose_layout
 from jobs.pools.machine import usable_cpus
 from jobs.pools.settings import layout_policy
 from jobs.pools.worker import train_group
+from pccore.training.feed import limit_set
 from transfer.engine.admission import fitting
 from transfer.engine.pool import Group, GroupResult, failed_group
 
@@ -63,7 +64,8 @@ class LocalPool:
         checkpoint_seconds: interval between two checkpoints of a group.
 
     Raises:
-        ValueError: fewer than one worker, or an unknown policy in `MUPC_LAYOUTS`.
+        ValueError: fewer than one worker, an unknown policy in `MUPC_LAYOUTS`, or no number in
+            `MUPC_STREAM_ABOVE_MB`.
         PoolError: JAX cannot use the devices that the environment asks for.
     """
 
@@ -78,6 +80,7 @@ class LocalPool:
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
         layout_policy()
+        limit_set()
         environment.prepare(programs=workers or usable_cpus())
         devices = local_devices()
         device = describe(devices[0])

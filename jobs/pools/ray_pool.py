@@ -28,6 +28,7 @@ from jobs.pools.retries import Attempt, PendingGroup, requeue
 from jobs.pools.settings import layout_policy
 from jobs.pools.worker import load_dataset, train_group
 from pccore.own import own_modules
+from pccore.training.feed import limit_set
 from transfer.engine.pool import Group, GroupResult, failed_group
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class RayPool:
             when a worker is lost.
 
     Raises:
-        ValueError: fewer than one worker, or an unknown policy in `MUPC_LAYOUTS`.
+        ValueError: fewer than one worker, an unknown policy in `MUPC_LAYOUTS`, or no number in
+            `MUPC_STREAM_ABOVE_MB`.
         PoolError: no cluster at `address`, or no worker starts on it, or a file in the current
             folder hides a package from the workers.
         TokenError: a cluster of several machines that requires no token, or a token file that
@@ -91,6 +93,7 @@ class RayPool:
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
         layout_policy()
+        limit_set()
         refuse_hidden_packages(Path.cwd())
         self._train, self._checkpoints = train, checkpoints
         self._announce = announce

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt
 
-from pccore.data import Dataset
+from pccore.data import Dataset, DatasetError
 from pccore.networks.base import AbstractNetwork
 from pccore.training.programs import (
     Samples,
@@ -31,8 +31,8 @@ ENVIRONMENT_VARIABLE = "MUPC_STREAM_ABOVE_MB"
 SHARE = 0.5
 """The share of the device's memory that a data set may take, unless the variable is set."""
 
-WINDOW_BYTES = 2**26
-"""About the size of a window; the device has two at a time."""
+WINDOW_BYTES = 2**24
+"""About the size of a window; the device has two at a time. Larger ones leave the host's cache."""
 
 Losses = tuple[Float[Array, " lanes"], Float[Array, " lanes"]]
 """Mean test loss and accuracy of every lane."""
@@ -96,7 +96,7 @@ def feed_of(
         longest: the most updates in a row without an interruption.
 
     Raises:
-        ValueError: `MUPC_STREAM_ABOVE_MB` is not a positive number.
+        DatasetError: `MUPC_STREAM_ABOVE_MB` is not a number.
     """
     if dataset.nbytes <= most_bytes():
         return Resident(dataset, batch_size, seeds, shards)
@@ -107,21 +107,33 @@ def most_bytes() -> float:
     """Return the bytes of the largest data set that is kept on the device.
 
     Raises:
-        ValueError: `MUPC_STREAM_ABOVE_MB` is not a positive number.
+        DatasetError: `MUPC_STREAM_ABOVE_MB` is not a number.
     """
-    text = os.environ.get(ENVIRONMENT_VARIABLE)
-    if text:
-        try:
-            megabytes = float(text)
-        except ValueError:
-            megabytes = -1.0
-        if not megabytes >= 0:
-            raise ValueError(f"{ENVIRONMENT_VARIABLE} must be a number of MB, got {text!r}")
-        return 1e6 * megabytes
+    limit = limit_set()
+    if limit is not None:
+        return limit
     (device,) = jnp.zeros(()).devices()
     statistics = device.memory_stats() or {}
     memory = statistics.get("bytes_limit")  # unknown for CPUs, whose memory is the host's
     return SHARE * memory if memory else float("inf")
+
+
+def limit_set() -> float | None:
+    """Return the limit in bytes that `MUPC_STREAM_ABOVE_MB` sets; None if it is unset.
+
+    Raises:
+        DatasetError: its value is not a number.
+    """
+    text = os.environ.get(ENVIRONMENT_VARIABLE)
+    if not text:
+        return None
+    try:
+        megabytes = float(text)
+    except ValueError:
+        megabytes = -1.0
+    if not megabytes >= 0:
+        raise DatasetError(f"{ENVIRONMENT_VARIABLE} must be a number of MB, got {text!r}")
+    return 1e6 * megabytes
 
 
 class Resident(Feed):

@@ -66,6 +66,12 @@ def test_table_is_swept_and_continued_with_arrays(folder: Path) -> None:
     assert mupc(folder, "check").returncode == 0
 
 
+def test_limit_of_streaming_that_is_no_number_is_refused(folder: Path) -> None:
+    done = mupc(folder, "run", "spec.yaml", MUPC_STREAM_ABOVE_MB="much")
+    assert done.returncode == 2
+    assert "MUPC_STREAM_ABOVE_MB must be a number of MB, got 'much'" in done.stderr
+
+
 def test_plan_knows_a_file(folder: Path) -> None:
     done = mupc(folder, "plan", "spec.yaml", "--no-calibrate", "--json")
     assert done.returncode == 0, done.stderr
