@@ -1,4 +1,6 @@
-"""Pictures in PNG or JPEG as pixels (height, width[, 3]), all of one size.
+"""Pictures in PNG or JPEG as pixels, all of one size: (height, width), or (3, height, width).
+
+Colours come one after the other, as in CIFAR-10 and as convolutional networks take them.
 
 The size that a picture declares is read before its pixels, as a file of a few bytes can declare
 gigabytes.
@@ -40,7 +42,7 @@ def read_folders(folders: dict[str, list[Path]]) -> tuple[np.ndarray, list[str]]
     """Read the pictures of class folders.
 
     Returns:
-        Pixels (n, height, width[, 3]) uint8, and the name of the class of each.
+        Pixels (n, height, width) or (n, 3, height, width) uint8, and the name of the class of each.
 
     Raises:
         DatasetError: a picture cannot be read, or has another size or other colours than the first.
@@ -60,7 +62,7 @@ def decoded(contents: Iterable[bytes], source: str) -> np.ndarray:
 
 
 def stacked(pictures: Iterable[tuple[Path | str, bytes]]) -> np.ndarray:
-    """Return the pixels of pictures (n, height, width[, 3]), each given with its source.
+    """Return the pixels of pictures, each given with its source.
 
     Raises:
         DatasetError: a picture is damaged, or has another size or other colours than the first.
@@ -93,7 +95,7 @@ def _pixels(content: bytes, source: Path | str, expected: tuple[int, ...] | None
                         f"{_MOST_PIXELS:,} that are allowed"
                     )
                 mode = "L" if picture.mode in _GREY else "RGB"
-                shape = (height, width) if mode == "L" else (height, width, 3)
+                shape = (height, width) if mode == "L" else (3, height, width)
                 if expected is not None and shape != expected:
                     raise DatasetError(
                         f"{source} is {_in_words(shape)}, the first picture {_in_words(expected)}: "
@@ -104,7 +106,8 @@ def _pixels(content: bytes, source: Path | str, expected: tuple[int, ...] | None
                         f"{source} has more than 8 bits per pixel, which are not read: save the "
                         "pictures as arrays in an .npz file"
                     )
-                return np.array(picture.convert(mode), np.uint8)
+                pixels = np.array(picture.convert(mode), np.uint8)
+                return pixels if mode == "L" else np.moveaxis(pixels, -1, 0)
     except DatasetError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -119,7 +122,7 @@ def _pixels(content: bytes, source: Path | str, expected: tuple[int, ...] | None
 
 
 def _in_words(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]} x {shape[0]} in {'colour' if len(shape) == 3 else 'grey'}"
+    return f"{shape[-1]} x {shape[-2]} in {'colour' if len(shape) == 3 else 'grey'}"
 
 
 def _sorted(folder: Path) -> Iterator[Path]:

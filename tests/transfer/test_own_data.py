@@ -52,6 +52,8 @@ def run_ids(experiment: Experiment) -> list[str]:
 def test_run_ids_depend_on_content_alone(files: dict[str, Any]) -> None:
     arrays, npz, csv = (Experiment.from_dict(on(d)) for d in (DATA, files["npz"], files["csv"]))
     assert run_ids(arrays) == run_ids(npz) == run_ids(csv)
+    path = Experiment.from_dict(on({"file": Path(files["npz"]["file"])}))
+    assert run_ids(path) == run_ids(npz)
     assert arrays.data.name == f"data-{DATA.digest[:12]}"
     other = Experiment.from_dict(on(Dataset.from_arrays(X + 1, Y, normalise=None)))
     assert set(run_ids(other)).isdisjoint(run_ids(arrays))

@@ -232,7 +232,16 @@ def _or_own(value: object, read: ValidatorFunctionWrapHandler) -> Any:
             "mupc.Dataset.from_arrays(x, y)",
             type(value),
         )
-    return read(value)
+    return read(_with_paths_as_text(value))
+
+
+def _with_paths_as_text(value: object) -> object:
+    """Return the value of a key with `pathlib.Path` as strings, as YAML has them."""
+    if isinstance(value, Mapping):
+        return {key: _with_paths_as_text(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_paths_as_text(entry) for entry in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _is_path(text: str) -> bool:
