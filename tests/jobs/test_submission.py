@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import own_module
 import pytest
 from command import TINY, called, mupc_process, start, write_spec
@@ -19,6 +20,7 @@ import jobs
 import results
 import transfer
 from jobs import JobStatus, SubmissionError, TokenError
+from pccore.data import Dataset
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -163,6 +165,21 @@ def test_job_of_own_things_runs_the_code_that_was_sent(head: Head, tmp_path: Pat
         job, head.address
     )
     assert set(results.open(ledger).runs()["activation"]) == {str(name)}
+
+
+def test_data_of_ones_own_travel_with_the_job(head: Head, tmp_path: Path) -> None:
+    """The runs of the cluster are those that this machine would ask for."""
+    x = np.random.RandomState(0).standard_normal((200, 5))
+    data = Dataset.from_arrays(x, x[:, :3].argmax(axis=1))
+    small = {"batch_size": 32, "steps": 10, "eval_every": 5}
+    spec = transfer.load(write_spec(tmp_path, **{**LONG, "training": small}), dataset=data)
+    ledger = tmp_path / "shared"
+    job = jobs.submit(spec, head.address, ledger=str(ledger), workers=1)
+    log = "".join(jobs.follow(job, head.address))
+    assert jobs.status(job, head.address).status is JobStatus.SUCCEEDED, log
+    runs = results.open(ledger).runs()
+    assert set(runs["dataset_digest"]) == {data.digest}
+    assert set(runs["dataset"]) == {data.name}
 
 
 @pytest.mark.parametrize("token", ["", "another"])
