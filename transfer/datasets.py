@@ -23,6 +23,9 @@ Places = Place | Sequence[Place]
 """A file or folder; or two files, with inputs and with targets."""
 
 KINDS = ".npz, .csv, .tsv, .parquet, or two .npy or IDX files, or a folder"
+DEEPEST = 3
+"""Levels of folders in which Parquet files are looked for: whole file systems are not walked."""
+
 _SPLIT = re.compile(r"(train|test|validation|valid|val|dev)(?![A-Za-z])")
 _IDX = re.compile(r"idx\d?-?ubyte$|\.idx$")
 
@@ -207,7 +210,8 @@ def _table(
 def _folder(
     folder: Path, target: str | Sequence[str] | None, columns: str | Sequence[str] | None
 ) -> _Part:
-    tables = sorted(path for path in folder.rglob("*.parquet") if path.is_file())
+    found = (path for depth in range(DEEPEST) for path in folder.glob("*/" * depth + "*.parquet"))
+    tables = sorted(path for path in found if path.is_file())
     if tables:
         return _shards(folder, tables, target, columns)
     for option, value in (("target", target), ("columns", columns)):
