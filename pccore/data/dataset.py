@@ -15,7 +15,7 @@ import numpy as np
 from pccore.data.containers import inputs_and_targets
 from pccore.data.errors import DatasetError as DatasetError
 from pccore.data.inputs import inputs_of, require_pairs
-from pccore.data.normalisation import Normalise, normalised
+from pccore.data.normalisation import Normalise, normalised, standardised
 from pccore.data.split import DEFAULT_TEST, split
 from pccore.data.targets import Task as Task
 from pccore.data.targets import targets_of
@@ -67,6 +67,8 @@ class Dataset:
         mean: subtracted from every input, in raw units.
         std: divisor of every input after that, in raw units.
         description: one line for humans.
+        feature_mean: (D,), subtracted from every input before it was stored; None if nothing was.
+        feature_std: (D,), its divisor after that.
 
     Raises:
         DatasetError: the shapes, types or values of the arrays do not fit the above.
@@ -81,6 +83,8 @@ class Dataset:
     mean: float = 0.0
     std: float = 1.0
     description: str = ""
+    feature_mean: np.ndarray | None = None
+    feature_std: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self._check_part("train", self.train_x, self.train_y)
@@ -168,17 +172,19 @@ class Dataset:
             raise DatasetError(
                 f"x has {inputs.shape[1]} inputs per sample, x_test {parts[2].shape[1]}"
             )
-        train_x, test_x, mean, std = normalised(parts[0], parts[2], normalise)
+        stored = normalised(parts[0], parts[2], normalise)
         made = cls(
             name,
             targets.task,
-            train_x,
+            stored.train,
             parts[1],
-            test_x,
+            stored.test,
             parts[3],
-            mean,
-            std,
+            stored.mean,
+            stored.std,
             "; ".join(filter(None, (note, targets.note))) or "arrays",
+            stored.feature_mean,
+            stored.feature_std,
         )
         for array in (made.train_x, made.train_y, made.test_x, made.test_y):
             array.flags.writeable = (
@@ -186,6 +192,23 @@ class Dataset:
             )
         object.__setattr__(made, "name", f"{name}-{made.digest[:NAME_DIGITS]}")
         return made
+
+    def stored(self, x: Any) -> np.ndarray:
+        """Return new samples (m, ...) as this data set stores its inputs, (m, D).
+
+        They are what a network trained on it predicts from, after (x - mean) / std.
+
+        Raises:
+            DatasetError: they are no finite numbers, or not D per sample.
+        """
+        inputs, _ = inputs_of(x, "x")
+        if inputs.shape[1] != self.input_size:
+            raise DatasetError(
+                f"x has {inputs.shape[1]} inputs per sample, {self.name} {self.input_size}"
+            )
+        if self.feature_mean is None or self.feature_std is None:
+            return inputs
+        return standardised(inputs, self.feature_mean, self.feature_std)
 
     def __repr__(self) -> str:
         return (

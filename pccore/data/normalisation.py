@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -14,10 +14,28 @@ Normalise = Literal["per feature", "global"] | tuple[float, float] | None
 _ROWS = 4096  # standardised at a time, so that no copy in double precision is needed
 
 
-def normalised(
-    train: np.ndarray, test: np.ndarray, how: Normalise
-) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Return inputs as stored, and the mean and the std by which a network sees them.
+class Normalised(NamedTuple):
+    """Inputs as stored, and how they are standardised.
+
+    Attributes:
+        train: training inputs (n, D).
+        test: test inputs (m, D).
+        mean: the mean by which a network sees them.
+        std: the standard deviation by which a network sees them.
+        feature_mean: (D,), subtracted before they were stored; None if nothing was.
+        feature_std: (D,), the divisor after that, 1 for constant inputs.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    mean: float
+    std: float
+    feature_mean: np.ndarray | None = None
+    feature_std: np.ndarray | None = None
+
+
+def normalised(train: np.ndarray, test: np.ndarray, how: Normalise) -> Normalised:
+    """Return inputs as stored, and what has been or will be done to them.
 
     Where one mean and one std serve all inputs, they are stored as they are and standardised on the
     device, so that pixels take a byte each.
@@ -33,17 +51,26 @@ def normalised(
     if train.dtype != test.dtype:
         train, test = train.astype(np.float32), test.astype(np.float32)
     if how is None:
-        return train, test, 0.0, 1.0
+        return Normalised(train, test, 0.0, 1.0)
     if how not in ("per feature", "global"):
-        return train, test, *_given(how)
+        return Normalised(train, test, *_given(how))
     mean, std = _moments(train)
     if not (std > 0).any():
         raise DatasetError(
             "every input is the same in all training samples: there is nothing to learn"
         )
     if how == "global":
-        return train, test, *_overall(mean, std)
-    return _standardised(train, mean, std), _standardised(test, mean, std), 0.0, 1.0
+        return Normalised(train, test, *_overall(mean, std))
+    own = mean, np.where(std > 0, std, 1.0)
+    return Normalised(standardised(train, *own), standardised(test, *own), 0.0, 1.0, *own)
+
+
+def standardised(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Return (x - mean) / std in float32."""
+    stored = np.empty(x.shape, np.float32)
+    for start in range(0, len(x), _ROWS):
+        stored[start : start + _ROWS] = (x[start : start + _ROWS] - mean) / std
+    return stored
 
 
 def _given(how: object) -> tuple[float, float]:
@@ -74,15 +101,6 @@ def _overall(mean: np.ndarray, std: np.ndarray) -> tuple[float, float]:
     centre = math.fsum(mean) / len(mean)
     spread = math.fsum(np.square(std) + np.square(mean - centre)) / len(mean)
     return centre, math.sqrt(spread)
-
-
-def _standardised(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """Return (x - mean) / std in float32; inputs that are constant in training are not divided."""
-    divisor = np.where(std > 0, std, 1.0)
-    stored = np.empty(x.shape, np.float32)
-    for start in range(0, len(x), _ROWS):
-        stored[start : start + _ROWS] = (x[start : start + _ROWS] - mean) / divisor
-    return stored
 
 
 def _doubles(x: np.ndarray) -> Iterator[np.ndarray]:

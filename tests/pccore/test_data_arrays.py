@@ -113,6 +113,16 @@ def test_features_are_standardised_by_the_training_set() -> None:
     assert (data.mean, data.std) == (0.0, 1.0)
 
 
+def test_new_samples_are_stored_like_the_data_set() -> None:
+    x = X * [1, 1000, 0.001] + [5, -7, 0]
+    given = {"x_test": x[:9], "y_test": Y[:9]}
+    for normalise in ("per feature", "global", None):
+        data = Dataset.from_arrays(x, Y, normalise=normalise, **given)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(data.stored(x[:9].reshape(9, 1, D)), data.test_x)
+    with pytest.raises(DatasetError, match=f"x has 2 inputs per sample, {data.name} 3"):
+        data.stored(x[:, :2])
+
+
 def test_feature_that_is_constant_in_training_becomes_zero() -> None:
     data = Dataset.from_arrays(np.column_stack([X, np.full(N, 1 / 3)]), Y)
     assert (data.train_x[:, 3] == 0).all()
