@@ -1,12 +1,12 @@
 """Losses over cells and seeds at one shape, and the best cell: pure functions.
 
 A loss exists only where a run trained. Diverged, chance-level and failed runs are counted and never
-averaged in: a cell ranks first by how many of its seeds trained, and only then by their mean loss.
-The judge, the search and the report all rank cells with these functions.
+averaged in: a cell ranks first by the share of its seeds that trained, and only then by their mean
+loss. The judge, the search and the report all rank cells with these functions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,30 @@ class Landscape:
             None if layers is None else round(layers),
         )
 
+    @classmethod
+    def of_losses(
+        cls, cells: Sequence[Cell], losses: ndarray, statuses: ndarray | None = None
+    ) -> "Landscape":
+        """Return the landscape of plain arrays.
+
+        Args:
+            cells: the cells.
+            losses: final training loss of cell c and seed s (C, S).
+            statuses: how each run ended, values of `OutcomeLabel` or `NOT_RUN` (C, S); by default
+                a run trained where its loss is finite, and diverged elsewhere.
+        """
+        losses = np.asarray(losses, float)
+        if statuses is None:
+            statuses = np.where(np.isfinite(losses), OutcomeLabel.TRAINED, OutcomeLabel.DIVERGED)
+        nothing = np.full(losses.shape, np.nan)
+        return cls(
+            tuple(cells),
+            *settled(np.asarray(statuses, str), losses),
+            nothing,
+            nothing,
+            nothing,
+        )
+
     @property
     def seeds(self) -> int:
         """S, the number of seeds."""
@@ -91,43 +115,27 @@ class Landscape:
         """Return the index of `cell`."""
         return self.cells.index(cell)
 
-    def without_failures(self, keep: Cell | None = None) -> "Landscape":
-        """Return the landscape without cells that have a failed run, except for `keep`.
+    @property
+    def settled(self) -> Bool[ndarray, "C S"]:
+        """The runs that ended by what the network did: those that exist and did not fail.
 
-        A failure of the machine is no evidence for or against a cell.
+        A failed run is missing: a failure of the machine is no evidence for or against a cell.
         """
-        kept = [
-            place
-            for place, cell in enumerate(self.cells)
-            if cell == keep or OutcomeLabel.FAILED not in self.statuses[place]
-        ]
-        arrays = ("statuses", "losses", "minima", "accuracies", "learned")
-        return replace(
-            self,
-            cells=tuple(self.cells[place] for place in kept),
-            **{name: getattr(self, name)[kept] for name in arrays},
-        )
+        found: ndarray = ~np.isin(self.statuses, [NOT_RUN, OutcomeLabel.FAILED.value])
+        return found
 
+    @property
+    def tried(self) -> Int[ndarray, " C"]:
+        """How many runs of each cell are settled."""
+        found: ndarray = self.settled.sum(axis=1)
+        return found
 
-@dataclass(frozen=True)
-class Ranking:
-    """Cells compared in R resamples of their seeds.
-
-    Attributes:
-        trained: trained seeds per cell (R, C).
-        loss: their mean loss (R, C); NaN where none trained.
-        best: index of the best cell (R,).
-        complete: the cells with the most trained seeds, which can be the best (C,).
-    """
-
-    trained: Int[ndarray, "R C"]
-    loss: Float[ndarray, "R C"]
-    best: Int[ndarray, " R"]
-    complete: Bool[ndarray, " C"]
-
-    def of_best(self, values: ndarray) -> ndarray:
-        """Return the entry of `values` (R, C) at the best cell of each resample (R,)."""
-        return np.take_along_axis(values, self.best[:, None], axis=1)[:, 0]
+    @property
+    def complete(self) -> Bool[ndarray, " C"]:
+        """The cells that trained with all of their settled runs, at least one."""
+        trained = self.statuses == OutcomeLabel.TRAINED
+        found: ndarray = trained.any(axis=1) & (trained | ~self.settled).all(axis=1)
+        return found
 
 
 def settled(statuses: ndarray, losses: ndarray) -> tuple[ndarray, ndarray]:
@@ -143,41 +151,24 @@ def settled(statuses: ndarray, losses: ndarray) -> tuple[ndarray, ndarray]:
     )
 
 
-def rank(landscape: Landscape, weights: Int[ndarray, "R S"] | None = None) -> Ranking:
-    """Rank the cells: the best has the lowest mean loss among those with the most trained seeds.
-
-    Of cells with equal losses the one with the lower rates is the best, whatever their order.
-
-    Args:
-        landscape: the cells; at least one.
-        weights: how often each resample holds each seed; by default one resample, each seed once.
-    """
-    if weights is None:
-        weights = np.ones((1, landscape.seeds), int)
-    exists = ~np.isnan(landscape.losses)
-    trained = weights @ exists.T
-    total = weights @ np.where(exists, landscape.losses, 0.0).T
-    loss = np.divide(total, trained, out=np.full(total.shape, np.nan), where=trained > 0)
-    # Not per resample: a resample without the seed that diverged would hide that it did.
-    complete = exists.sum(axis=1) == exists.sum(axis=1).max()
-    order = np.array(sorted(range(len(landscape.cells)), key=lambda c: _rates(landscape.cells[c])))
-    score = np.where(complete & (trained > 0), loss, np.inf)
-    best = order[score[:, order].argmin(axis=1)]
-    return Ranking(trained, loss, best, complete)
-
-
 def optimum(landscape: Landscape) -> Cell | None:
-    """Return the best cell: the lowest final training loss, averaged over seeds.
+    """Return the best cell, or None when no cell trained with more than half of its seeds.
 
-    A cell with a failed run does not count. Return None when no cell trained with more than half of
-    its seeds.
+    Of these cells it is the one with the largest share of seeds that trained, failed runs aside,
+    and of those the one with the lowest final training loss, averaged over seeds. Of cells with
+    equal losses the one with the lower rates is the best.
     """
-    complete = landscape.without_failures()
-    if not complete.cells:
+    able = [place for place in range(len(landscape.cells)) if mostly_trained(landscape, place)]
+    if not able:
         return None
-    ranking = rank(complete)
-    best = int(ranking.best[0])
-    return complete.cells[best] if mostly_trained(complete, best) else None
+    return landscape.cells[min(able, key=lambda place: _order(landscape, place))]
+
+
+def _order(landscape: Landscape, place: int) -> tuple[float, float, tuple[float, float]]:
+    trained = landscape.statuses[place] == OutcomeLabel.TRAINED
+    loss = mean(landscape.losses[place])
+    assert loss is not None  # more than half of its seeds trained
+    return -trained.sum() / landscape.tried[place], loss, _rates(landscape.cells[place])
 
 
 def mostly_trained(landscape: Landscape, place: int) -> bool:

@@ -32,11 +32,13 @@ class VerdictLabel(StrEnum):
     """The verdict on the transfer of a tuned optimum to a target shape."""
 
     HELD = "held"
-    """The regret is within the tolerance."""
+    """The regret is within the tolerance, with a probability of at least 95%."""
     DRIFTED = "drifted"
-    """The regret is beyond the tolerance, or the transferred cell did not train."""
+    """The regret is beyond the tolerance with that probability, or the cell did not train."""
     INCONCLUSIVE = "inconclusive"
     """The runs do not decide."""
+    UNTRAINED = "untrained"
+    """No cell trained at the target, so that there is nothing to compare."""
     EDGE = "edge"
     """Not drifted, but an optimum lies on the edge of the grid: a better one may lie beyond."""
 
@@ -48,6 +50,7 @@ VERDICT_PHRASES: dict[str, str] = {
     VerdictLabel.HELD: "transfer held",
     VerdictLabel.DRIFTED: "the optimum drifted",
     VerdictLabel.INCONCLUSIVE: "the evidence is inconclusive",
+    VerdictLabel.UNTRAINED: "no cell trained",
     VerdictLabel.EDGE: "the optimum lies on the edge of the searched grid",
 }
 

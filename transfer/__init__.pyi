@@ -5,7 +5,9 @@ from .engine.pool import Group, GroupResult, Pool, Worker
 from .engine.progress import Progress
 from .engine.runs import Cell, Run
 from .engine.trained_networks import Rebuilt, load_network
-from .judge.verdict import VerdictLabel
+from .judge.landscapes import fit_landscapes, judge_landscapes
+from .judge.law import determined
+from .judge.verdict import Verdict, VerdictLabel
 from .spec.errors import SpecError
 from .spec.model import Experiment, load
 from .spec.variants import VARIANTS
@@ -23,8 +25,12 @@ __all__ = [
     "Run",
     "SpecError",
     "TransferResult",
+    "Verdict",
     "VerdictLabel",
     "Worker",
+    "determined",
+    "fit_landscapes",
+    "judge_landscapes",
     "load",
     "load_network",
     "open",

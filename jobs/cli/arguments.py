@@ -59,8 +59,8 @@ FailOnOption = Annotated[
     typer.Option(
         "--fail-on",
         metavar="RESULT",
-        help="Exit with status 4 on a drifted, inconclusive or edge verdict, 3 on a failed run; "
-        "a,b names several; repeatable.",
+        help="Exit with status 4 on a drifted, inconclusive, untrained or edge verdict, 3 on a "
+        "failed run; a,b names several; repeatable.",
     ),
 ]
 Limit = Annotated[

@@ -42,6 +42,7 @@ class FailOn(StrEnum):
 
     DRIFTED = VerdictLabel.DRIFTED.value
     INCONCLUSIVE = VerdictLabel.INCONCLUSIVE.value
+    UNTRAINED = VerdictLabel.UNTRAINED.value
     EDGE = VerdictLabel.EDGE.value
     FAILED = "failed"
 

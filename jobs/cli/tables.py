@@ -19,6 +19,7 @@ STYLES = {
     VerdictLabel.HELD: "green",
     VerdictLabel.DRIFTED: "red",
     VerdictLabel.INCONCLUSIVE: "yellow",
+    VerdictLabel.UNTRAINED: "red",
     VerdictLabel.EDGE: "yellow",
 }
 MISSING = "-"
@@ -231,7 +232,7 @@ def accuracy(mean: float | None, std: float | None) -> str:
 
 
 def with_interval(row: Row, name: str) -> str:
-    """Format an estimate with its bootstrap interval over seeds: "0.02 [-0.01, 0.05]"."""
+    """Format an estimate with its 95% interval: "0.02 [-0.01, 0.05]"."""
     value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
     if missing(value):
         return MISSING

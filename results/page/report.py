@@ -169,10 +169,10 @@ def _laws(section: Section, anchor: str) -> Image | None:
     if not rows:
         return None
     caption = (
-        "Where a law was fitted, an optimum is the lowest point of a parabola through the best "
-        "cell and its neighbours; bars and band are 95 % bootstrap intervals over seeds. Straight "
-        "lines are power laws of N and of L = H + 1. Diamonds are predicted cells, which ran with "
-        "their neighbours. A star on the outermost cell may not have reached the optimum."
+        "Where a law was fitted, an optimum is the lowest point of a smooth surface through the "
+        "cells; bars and band are 95 % intervals. Straight lines are power laws of N and of "
+        "L = H + 1. Diamonds are predicted cells, which ran with their neighbours. A star on the "
+        "outermost cell may not have reached the optimum."
     )
     return _image(f"{anchor}-laws.png", law.draw(rows), law_alt(rows), caption)
 

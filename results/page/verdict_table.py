@@ -36,7 +36,7 @@ class VerdictRow:
         target: the shape.
         label: the verdict label.
         shallow: whether fewer than half of the layers learned.
-        numbers: in the order of `VERDICT_COLUMNS`, each (value, bootstrap interval or other remark,
+        numbers: in the order of `VERDICT_COLUMNS`, each (value, 95% interval or other remark,
             which may be empty).
         reason: the sentence that the judge gave.
     """
@@ -60,6 +60,7 @@ BADGES: dict[str, str] = {
     VerdictLabel.HELD: "✓",
     VerdictLabel.DRIFTED: "⇄",
     VerdictLabel.INCONCLUSIVE: "?",
+    VerdictLabel.UNTRAINED: "∅",
     VerdictLabel.EDGE: "⊣",
     SHALLOW: "↥",
 }

@@ -98,12 +98,19 @@ def excess(regret: float) -> str:
 
 
 def interval(low: float, high: float, *, ratio: bool = False) -> str:
-    """Return a bootstrap interval: "[−0.50, +1.20]"; a `ratio` in per cent, as by `excess`."""
-    if not (isfinite(low) and isfinite(high)):
-        return ""
-    if ratio:
-        return f"[{signed(100 * expm1(low), 1)}, {signed(100 * expm1(high), 1)}]"
-    return f"[{signed(low, 2)}, {signed(high, 2)}]"
+    """Return an interval: "[−0.50, +1.20]", "at least −0.50" if it is open above, "" for none.
+
+    A `ratio` is in per cent, as by `excess`.
+    """
+
+    def bound(value: float) -> str:
+        return signed(100 * expm1(value), 1) if ratio else signed(value, 2)
+
+    if isfinite(low) and isfinite(high):
+        return f"[{bound(low)}, {bound(high)}]"
+    if isfinite(low):
+        return f"at least {bound(low)}"
+    return f"at most {bound(high)}" if isfinite(high) else ""
 
 
 def octaves(value: float) -> str:

@@ -275,7 +275,7 @@ LAYERS = (
 
 
 def _interval(name: str, what: str, unit: str, since: int = 1) -> tuple[Column, ...]:
-    """Return a quantity and the bounds of its 95% bootstrap interval over seeds."""
+    """Return a quantity and the bounds of its 95% interval."""
     return (Column(name, "float64", what, unit, since=since), *_bounds(name, unit, since))
 
 
@@ -285,7 +285,7 @@ def _bounds(name: str, unit: str, since: int) -> tuple[Column, ...]:
         Column(
             f"{name}_{end}",
             "float64",
-            f"{side} 95% bootstrap bound of {name} over seeds",
+            f"{side} bound of the 95% interval of {name}; null with one seed, and at an open side",
             unit,
             since=since,
         )
@@ -329,9 +329,14 @@ VERDICTS = (
         "best_activity_lr", "float64", "beta of the best cell at the target", "per inference step"
     ),
     Column("best_loss", "float64", "mean final training loss of the best cell at the target", LOSS),
-    *_interval("regret", "log(loss at the transferred cell / best loss at the target)", "nats"),
-    *_interval("drift_weight_lr", "log2(best eta at the target / tuned eta)", "octaves"),
-    *_interval("drift_activity_lr", "log2(best beta at the target / tuned beta)", "octaves"),
+    *_interval(
+        "regret",
+        "log(loss at the transferred cell / loss of the best cell that ran and trained at the "
+        "target), which the verdict judges",
+        "nats",
+    ),
+    *_interval("drift_weight_lr", "log2(best eta at the target / best tuned eta)", "octaves"),
+    *_interval("drift_activity_lr", "log2(best beta at the target / best tuned beta)", "octaves"),
     Column("min_train_loss", "float64", f"{_MIN_TRAIN_LOSS}, at the transferred cell", LOSS),
     Column("seeds", "int64", "seeds per cell", "seeds"),
     Column("cells", "int64", "cells that ran at the target", "cells"),
@@ -342,7 +347,7 @@ VERDICTS = (
     Column(
         "verdict",
         "string",
-        "verdict label: held, drifted, inconclusive or edge",
+        "verdict label: held, drifted, inconclusive, untrained or edge",
         required=True,
         allowed=tuple(VerdictLabel),
     ),
@@ -390,6 +395,22 @@ VERDICTS = (
         "not recorded",
         since=5,
     ),
+    Column(
+        "held_probability",
+        "float64",
+        "probability that the regret is within the tolerance; null with one seed",
+        "fraction",
+        since=8,
+    ),
+    *_interval(
+        "regret_achievable",
+        "log(loss at the transferred cell / loss at the best rates between the cells that ran at "
+        "the target); the verdict does not judge it",
+        "nats",
+        since=8,
+    ),
+    *_interval("optimum_weight_lr", "best eta at the target", "per weight update", since=8),
+    *_interval("optimum_activity_lr", "best beta at the target", "per inference step", since=8),
 )
 
 MEASUREMENTS = (

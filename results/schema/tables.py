@@ -15,7 +15,7 @@ from results.errors import unknown
 from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS, VERDICTS, Column
 from results.schema.types import TYPES
 
-VERSION = 7
+VERSION = 8
 """The schema version of files that are written now."""
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from results.landscape import Cell, Landscape, mostly_trained, optimum, rank
+from results.landscape import Cell, Landscape, mostly_trained, optimum
 from results.vocabulary import OutcomeLabel
 
 TRAINED, DIVERGED, FAILED = OutcomeLabel.TRAINED, OutcomeLabel.DIVERGED, OutcomeLabel.FAILED
@@ -44,11 +44,16 @@ def test_mean_over_seeds_decides_and_ties_go_to_the_lower_rate() -> None:
     assert optimum(landscape([0.3, 0.5], [0.5, 0.3])) == Cell(1.0, None)
 
 
-def test_cell_with_a_failed_run_does_not_compete() -> None:
-    assert optimum(landscape([0.1, FAILED], [0.3, 0.3])) == Cell(2.0, None)
+def test_failed_run_is_missing() -> None:
+    """A cell with one competes by its other seeds, if more than half of its runs trained."""
+    assert optimum(landscape([0.1, 0.2, FAILED], [0.3, 0.3, 0.3])) == Cell(1.0, None)
+    assert optimum(landscape([0.1, FAILED, FAILED], [0.3, 0.3, 0.3])) == Cell(2.0, None)
     assert optimum(landscape([0.1, FAILED])) is None
-    kept = landscape([0.1, FAILED], [0.3, 0.3]).without_failures(keep=Cell(1.0, None))
-    assert len(kept.cells) == 2
+
+
+def test_complete_cells_trained_with_every_seed_that_the_machine_finished() -> None:
+    found = landscape([0.1, 0.2], [0.1, FAILED], [0.1, DIVERGED], [FAILED, FAILED])
+    assert found.complete.tolist() == [True, True, False, False]
 
 
 def test_trained_run_without_a_finite_loss_counts_as_diverged() -> None:
@@ -57,30 +62,10 @@ def test_trained_run_without_a_finite_loss_counts_as_diverged() -> None:
     assert np.isnan(found.losses[0, 0])
 
 
-def test_ranking_of_resamples() -> None:
-    ranking = rank(landscape([0.1, 0.9], [0.3, 0.4]), np.array([[2, 0], [0, 2], [1, 1]]))
-    assert ranking.best.tolist() == [0, 1, 1]
-    assert ranking.trained.tolist() == [[2, 2], [2, 2], [2, 2]]
-    np.testing.assert_allclose(ranking.loss, [[0.1, 0.3], [0.9, 0.4], [0.5, 0.35]])
-    np.testing.assert_allclose(ranking.of_best(ranking.loss), [0.1, 0.4, 0.35])
-
-
-def test_one_resample_holds_each_seed_once() -> None:
-    ranking = rank(landscape([0.1, DIVERGED, 0.3], [0.4, 0.4, 0.4]))
-    assert ranking.trained.tolist() == [[2, 3]]
-    np.testing.assert_allclose(ranking.loss, [[0.2, 0.4]])
-
-
-def test_cell_without_trained_seeds_in_a_resample_is_not_its_best() -> None:
-    ranking = rank(landscape([0.1, DIVERGED], [DIVERGED, 0.5]), np.array([[0, 1]]))
-    assert ranking.best.tolist() == [1]
-    assert np.isnan(ranking.loss[0, 0])
-
-
 @pytest.mark.filterwarnings("error")
 def test_landscape_without_trained_cells_has_no_losses() -> None:
-    ranking = rank(landscape([DIVERGED, DIVERGED]))
-    assert np.isnan(ranking.loss).all()
+    assert optimum(landscape([DIVERGED, DIVERGED])) is None
+    assert not landscape([DIVERGED, DIVERGED]).complete.any()
     none = Landscape.of([], [])
     assert none.losses.shape == none.accuracies.shape == (0, 0)
 

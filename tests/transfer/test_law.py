@@ -1,6 +1,7 @@
 """Laws fitted to landscapes with known optima and exponents."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from transfer.judge.law import (
     Prescribed,
     UnfittedError,
     compatible_with_zero,
+    determined,
     fit,
 )
 from transfer.judge.refine import RefinedOptimum, refine
@@ -69,7 +71,6 @@ def fitted(
     shapes: list[Shape], eta: Exponents, beta: Exponents | None = None, **options: float
 ) -> Fitted:
     space = ETA_ONLY if beta is None else SPACE
-    generator = np.random.default_rng(1)
     optima = {}
     for place, at in enumerate(shapes):
         best = best_at(at, eta)
@@ -77,55 +78,53 @@ def fitted(
             best["activity_lr"] = best_at(at, beta, -4.0)["weight_lr"]
         where = int(options.get("seed", 0)) * 100 + place
         world = landscape(space, best, **(options | {"seed": where}))  # type: ignore[arg-type]
-        optima[at] = refine(world, space, generator)
+        optima[at] = refine(world, space, place)
     return fit(ORIGIN, optima)
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(-4, -2.5), st.floats(0.0, 0.69))
-@settings(max_examples=10)
+@settings(max_examples=3)
 def test_fit_recovers_exponents(q: float, p: float, start: float, beta: float) -> None:
-    """A parabola in the log rate is recovered exactly, wherever its minimum lies between cells."""
-    generator, optima = np.random.default_rng(1), {}
-    for at in SQUARE:
+    """A parabola in the log rate is recovered, wherever its minimum lies between cells."""
+    optima = {}
+    for place, at in enumerate(SQUARE):
         best = best_at(at, Exponents(q, p), start) | {"activity_lr": -4.0 + beta}
-        optima[at] = refine(landscape(SPACE, best), SPACE, generator)
+        optima[at] = refine(landscape(SPACE, best), SPACE, place)
     law = fit(ORIGIN, optima)
-    assert law.exponents["weight_lr"]["depth"].value == pytest.approx(q, abs=1e-6)
-    assert law.exponents["weight_lr"]["width"].value == pytest.approx(p, abs=1e-6)
-    assert law.exponents["activity_lr"]["depth"].value == pytest.approx(0, abs=1e-6)
+    assert law.exponents["weight_lr"]["depth"].value == pytest.approx(q, abs=0.02)
+    assert law.exponents["weight_lr"]["width"].value == pytest.approx(p, abs=0.04)
+    assert law.exponents["activity_lr"]["depth"].value == pytest.approx(0, abs=0.02)
     held_back = shape(64, 256)
     predicted = law.predict(held_back)
     exact = math.exp(start + q * math.log(8) + p * math.log(8))
-    assert predicted.cell.weight_lr == pytest.approx(exact, rel=1e-3)  # four digits
-    assert predicted.cell.activity_lr == pytest.approx(math.exp(-4.0 + beta), rel=1e-3)
+    assert predicted.cell.weight_lr == pytest.approx(exact, rel=0.05)
+    assert predicted.cell.activity_lr == pytest.approx(math.exp(-4.0 + beta), rel=0.05)
     rate = predicted.rates["weight_lr"]
-    assert rate.low == pytest.approx(exact, rel=1e-5)  # without noise all seeds agree
-    assert rate.high == pytest.approx(exact, rel=1e-5)
+    assert 0.8 * exact < rate.low < exact < rate.high < 1.2 * exact
 
 
 def test_refine_finds_the_optimum_between_cells() -> None:
     """The steps of the grid are uneven, as in the thesis."""
     space = Space(Grid((0.01, 0.05, 0.1, 0.5)), None)
-    found = refine(landscape(space, {"weight_lr": math.log(0.07)}), space, np.random.default_rng(0))
+    found = refine(landscape(space, {"weight_lr": math.log(0.07)}), space)
     assert found is not None
     assert found.cell == Cell(0.05, None)
-    assert found.rate("weight_lr").value == pytest.approx(0.07)
+    assert found.rate("weight_lr").value == pytest.approx(0.07, rel=0.01)
     assert found.edges == {}
-    assert found.coarse == ()
 
 
 def test_interval_of_a_law_covers_the_truth() -> None:
-    """Nominal 95% percentile intervals over ten seeds cover about 90% of 100 random landscapes."""
+    """Of 40 intervals of 95%, fewer than 34 hold the truth once in 300 times."""
     truth = Exponents(-0.6)
     exponents, rates = 0, 0
     exact = math.exp(best_at(shape(64), truth)["weight_lr"])
-    for world in range(100):
-        law = fitted(LINE, truth, noise=0.1, seeds=10, seed=world)
+    for world in range(40):
+        law = fitted(LINE, truth, noise=0.1, seeds=3, seed=world)
         found, at = law.exponents["weight_lr"]["depth"], law.rate("weight_lr", shape(64))
         exponents += found.low <= truth.depth <= found.high
         rates += at.low <= exact <= at.high
-    assert exponents / 100 > 0.82
-    assert rates / 100 > 0.82
+    assert exponents >= 34
+    assert rates >= 34
 
 
 def test_noise_widens_the_interval() -> None:
@@ -149,50 +148,62 @@ def test_note_reports_compatibility_with_zero_shot_transfer() -> None:
 
 def test_fit_gives_each_rate_a_law() -> None:
     law = fitted(SQUARE, Exponents(-0.5, 0.25), Exponents(1.0, 0.0))
-    assert law.exponents["activity_lr"]["depth"].value == pytest.approx(1, abs=1e-6)
-    assert law.exponents["weight_lr"]["width"].value == pytest.approx(0.25, abs=1e-6)
-    assert law.note.startswith("eta scales as L^-0.50 (95% interval -0.50 to -0.50) N^0.25")
+    assert law.exponents["activity_lr"]["depth"].value == pytest.approx(1, abs=0.02)
+    assert law.exponents["weight_lr"]["width"].value == pytest.approx(0.25, abs=0.04)
+    assert re.match(r"eta scales as L\^-0\.[45]\d \(95% interval -0.* to -0.*\) N\^0.2", law.note)
 
 
 def test_one_seed_has_no_interval() -> None:
     law = fitted(LINE, Exponents(-0.5), seeds=1)
     found = law.exponents["weight_lr"]["depth"]
-    assert found.value == pytest.approx(-0.5)
+    assert found.value == pytest.approx(-0.5, abs=0.02)
     assert math.isnan(found.low)
     assert not compatible_with_zero(found)  # one seed says nothing
-    assert law.note == "eta scales as L^-0.50"
+    assert law.note == f"eta scales as L^{found.value:.2f}"
     assert math.isnan(law.predict(shape(64)).rates["weight_lr"].high)
 
 
-@pytest.mark.parametrize("status", [Status.DIVERGED, Status.AT_CHANCE, Status.FAILED])
-def test_untrained_neighbour_makes_the_optimum_coarse(status: Status) -> None:
+@pytest.mark.parametrize("status", [Status.DIVERGED, Status.AT_CHANCE])
+def test_optimum_is_at_most_half_way_to_a_cell_that_did_not_train(status: Status) -> None:
     best = {"weight_lr": math.log(0.25) + 0.1}
     dead = {Cell(eta, None): status for eta in HALVES if eta > 0.25}
-    world = landscape(ETA_ONLY, best, dead=dead)
-    found = refine(world, ETA_ONLY, np.random.default_rng(0))
+    found = refine(landscape(ETA_ONLY, best, dead=dead), ETA_ONLY)
     assert found is not None
-    assert found.coarse == ("weight_lr",)
     rate = found.rate("weight_lr")
-    assert rate.value == pytest.approx(0.25)
-    half = math.sqrt(2)  # half-way to a neighbour
-    assert 0.25 / half < rate.low < 0.25 * 2**-0.45
-    assert 0.25 * 2**0.45 < rate.high < 0.25 * half
     assert rate.low < math.exp(best["weight_lr"]) < rate.high
+    assert rate.high <= 0.25 * math.sqrt(2)
 
 
-def test_note_reports_coarse_optima() -> None:
-    optima = {}
-    for at in LINE:
-        best = best_at(at, Exponents(-1.0))
-        dead = {}
-        if at == ORIGIN:
-            over = math.exp(best["weight_lr"]) * 1.5
-            dead = {Cell(eta, None): Status.DIVERGED for eta in HALVES if eta > over}
-        world = landscape(ETA_ONLY, best, dead=dead)
-        optima[at] = refine(world, ETA_ONLY, np.random.default_rng(0))
-    law = fit(ORIGIN, optima)
-    assert "at (width 32, depth 7) a neighbour of the optimum did not train" in law.note
-    assert law.exponents["weight_lr"]["depth"].value == pytest.approx(-1, abs=0.3)
+def test_failed_cell_hides_nothing() -> None:
+    best = {"weight_lr": math.log(0.25) + 0.1}
+    missing = {Cell(0.5, None): Status.FAILED}
+    found = refine(landscape(ETA_ONLY, best, dead=missing), ETA_ONLY)
+    assert found is not None
+    assert found.rate("weight_lr").value == pytest.approx(math.exp(best["weight_lr"]), rel=0.03)
+
+
+def ridge(at: Shape, noise: float = 0.02) -> Landscape:
+    """Return a landscape in which only eta beta matters, and eta beta ~ 1 / L is best."""
+    generator = np.random.default_rng(at.depth)
+    cells = [Cell(eta, beta) for eta in HALVES[4:11] for beta in HALVES[4:11]]
+    product = [math.log(cell.weight_lr * (cell.activity_lr or 1)) for cell in cells]
+    away = np.array(product) + 9.0 + math.log((at.depth + 1) / 8)
+    logs = 0.3 * away[:, None] ** 2 + noise * generator.standard_normal((len(cells), 3))
+    return Landscape.of_losses(cells, np.exp(logs))
+
+
+def test_ridge_determines_the_exponent_of_the_product_alone() -> None:
+    """Every eta has a beta as good: the runs know the exponent of eta beta, -1, and no other."""
+    space = Space(Grid(HALVES[4:11]), Grid(HALVES[4:11]))
+    optima = {at: refine(ridge(at), space, seed) for seed, at in enumerate(LINE)}
+    law = fit(ORIGIN, {at: replace(best, edges={}) for at, best in optima.items() if best})
+    assert not any(determined(powers["depth"]) for powers in law.exponents.values())
+    both = law.combination["depth"]
+    assert both.powers == {"weight_lr": 1.0, "activity_lr": 1.0}
+    assert determined(both.exponent)
+    assert both.exponent.low < -1 < both.exponent.high
+    assert "the exponent of eta in L is not determined (95% interval " in law.note
+    assert "eta beta scales as L^-" in law.note
 
 
 def test_fit_leaves_out_optima_on_the_edge() -> None:
@@ -202,10 +213,10 @@ def test_fit_leaves_out_optima_on_the_edge() -> None:
     optima = {}
     for at in shapes:
         world = landscape(space, best_at(at, Exponents(-1.0)))
-        optima[at] = refine(world, space, np.random.default_rng(0))
+        optima[at] = refine(world, space)
     law = fit(ORIGIN, optima)
     assert set(law.optima) == set(shapes[1:])
-    assert law.exponents["weight_lr"]["depth"].value == pytest.approx(-1, abs=1e-6)
+    assert law.exponents["weight_lr"]["depth"].value == pytest.approx(-1, abs=0.05)
     left_out = "width 32, depth 1 was left out, as its optimum is at the highest eta searched"
     assert left_out in law.note
 
@@ -214,7 +225,7 @@ def test_fit_rejects_too_few_optima() -> None:
     space = Space(Grid(HALVES[:4]), None)  # far below every optimum
     worlds = {at: landscape(space, best_at(at, Exponents())) for at in LINE}
     worlds[LINE[0]] = landscape(space, {}, dead=dict.fromkeys(space.cells, Status.DIVERGED))
-    optima = {at: refine(world, space, np.random.default_rng(0)) for at, world in worlds.items()}
+    optima = {at: refine(world, space) for at, world in worlds.items()}
     with pytest.raises(UnfittedError) as caught:
         fit(ORIGIN, optima)
     message = str(caught.value)
@@ -234,7 +245,7 @@ def test_shapes_that_do_not_determine_a_law_make_none(shapes: list[Shape], missi
     optima: dict[Shape, RefinedOptimum | None] = dict.fromkeys(shapes[:missing])
     for at in shapes[missing:]:
         world = landscape(ETA_ONLY, best_at(at, Exponents()))
-        optima[at] = refine(world, ETA_ONLY, np.random.default_rng(0))
+        optima[at] = refine(world, ETA_ONLY)
     inside = f"{len(shapes) - missing} of {len(shapes)} shapes have an optimum inside the grid"
     with pytest.raises(UnfittedError, match=inside):
         fit(ORIGIN, optima)
@@ -242,10 +253,7 @@ def test_shapes_that_do_not_determine_a_law_make_none(shapes: list[Shape], missi
 
 def test_fit_keeps_a_rate_with_one_value() -> None:
     space = Space(Grid(HALVES), Grid((5.0,)))
-    optima = {
-        at: refine(landscape(space, best_at(at, Exponents(-0.5))), space, np.random.default_rng(0))
-        for at in LINE
-    }
+    optima = {at: refine(landscape(space, best_at(at, Exponents(-0.5))), space) for at in LINE}
     law = fit(ORIGIN, optima)
     assert set(law.exponents) == {"weight_lr"}
     assert law.predict(shape(64)).cell.activity_lr == 5.0

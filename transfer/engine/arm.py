@@ -239,7 +239,8 @@ class ArmWorkflow:
         if rule.law is None:
             return Verdict(reason=rule.note)
         cell, tolerance = rule.predicted[shape].cell, self._plan.experiment.transfer.tolerance
-        found = judge(tuned, target, cell, self._arm.space, tolerance, rule.law.base)
+        untrained = self._plan.untrained_loss
+        found = judge(tuned, target, cell, self._arm.space, tolerance, rule.law.base, untrained)
         return replace(found, reason="; ".join(filter(None, (found.reason, rule.note))))
 
     def _landscape(self, shape: Shape, cells: Sequence[Cell]) -> Steps[Landscape]:

@@ -1,5 +1,6 @@
 """A spec resolved against its data set: the runs that each step of the experiment needs."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -113,6 +114,15 @@ class Plan:
     def seeds(self) -> tuple[int, ...]:
         """The seeds of every cell."""
         return self.experiment.tune.seeds
+
+    @property
+    def untrained_loss(self) -> float | None:
+        """The loss of predicting zero, or equal chances; None for a regression, of other scale."""
+        if self.data.task != "classification":
+            return None
+        if self.experiment.network.output == "cross_entropy":
+            return math.log(self.data.output_size)
+        return 0.5  # half the squared length of a one-hot target
 
     def config(self, arm: Arm, shape: Shape) -> pccore.TrainingConfig:
         """Return the configuration that the runs of `arm` at `shape` share."""

@@ -14,7 +14,7 @@ from results.shapes import Shape
 from results.vocabulary import RATES, SHALLOW, SIZES, ZERO_SHOT, OutcomeLabel
 from transfer.engine.plan import Arm, Plan
 from transfer.engine.run_rows import Row
-from transfer.judge.bootstrap import Estimate
+from transfer.judge.estimate import Estimate
 from transfer.judge.law import Fitted, Law, RulePredictions
 from transfer.judge.verdict import Verdict
 
@@ -39,7 +39,7 @@ def verdict_row(
 ) -> Row:
     """Return the row of `arm` at `shape` by one rule.
 
-    An infinite regret is null, like one that does not exist; the reason tells them apart.
+    An infinite bound, of an open side, is null, like one that does not exist.
 
     Args:
         plan: the plan of the experiment.
@@ -51,7 +51,7 @@ def verdict_row(
         run_ids: of one run at every shape of the experiment.
     """
     tune = plan.experiment.tune
-    drift = verdict.drift or {}
+    drift, optimum = verdict.drift or {}, verdict.optimum or {}
     return {
         "experiment": plan.experiment.name,
         "variant": arm.variant.name,
@@ -68,10 +68,13 @@ def verdict_row(
         **_cell("best_", verdict.best),
         "best_loss": verdict.best_loss,
         **_estimate("regret", verdict.regret),
+        "held_probability": verdict.probability,
+        **_estimate("regret_achievable", verdict.achievable),
         **{
             name: value
             for rate in RATES
-            for name, value in _estimate(f"drift_{rate}", drift.get(rate)).items()
+            for kind, found in (("drift", drift), ("optimum", optimum))
+            for name, value in _estimate(f"{kind}_{rate}", found.get(rate)).items()
         },
         "min_train_loss": verdict.minimum,
         "seeds": len(plan.seeds),

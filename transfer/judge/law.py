@@ -18,9 +18,12 @@ from numpy import ndarray
 from results.landscape import Cell
 from results.shapes import Shape
 from results.vocabulary import RATE_NAMES, SIZE_SYMBOLS, SIZES
-from transfer.judge.bootstrap import LEVEL, Estimate, estimate
+from transfer.judge.estimate import LEVEL, Estimate, summarise
 from transfer.judge.refine import RefinedOptimum
 from transfer.space import describe_edges, rounded
+
+WIDEST = 1.0
+"""An exponent with a wider interval is not determined."""
 
 
 class UnfittedError(ValueError):
@@ -112,19 +115,41 @@ class Prescribed:
 
 
 @dataclass(frozen=True)
+class Combination:
+    """A product of powers of the rates, and its exponent in a size.
+
+    Attributes:
+        powers: of each rate; the largest is 1.
+        exponent: of the product.
+    """
+
+    powers: Mapping[str, float]
+    exponent: Estimate
+
+    def __str__(self) -> str:
+        """Return the product in words: "eta beta^0.5"."""
+        return " ".join(
+            RATE_NAMES[rate] + ("" if power == 1 else f"^{power:g}")
+            for rate, power in self.powers.items()
+            if power
+        )
+
+
+@dataclass(frozen=True)
 class Fitted:
     """A law fitted by least squares to the logarithms of optima at several shapes.
 
-    Its intervals cover the variation over seeds at these shapes. They do not cover deviations from
-    the law beyond the shapes, which the runs at the target reveal.
+    The fit is repeated for each draw of the optima, in all rates at once. Its intervals cover the
+    variation over seeds at these shapes. They do not cover deviations from the law beyond the
+    shapes, which the runs at the target reveal.
 
     Attributes:
         origin: the tuned shape.
         base: None, as no single optimum decides.
         kept: a cell with the rates that were searched at one value only, or not at all.
-        coefficients: for each rate with several values, the logarithm of the rate at `origin` and
-            the exponents of depth and width: first of the fit to all seeds, then of R resamples
-            (1 + R, 3). The exponent of a size in which the shapes do not differ is NaN.
+        coefficients: for each rate with several values, draws of the logarithm of the rate at
+            `origin` and of the exponents of depth and width (R, 3). The exponent of a size in which
+            the shapes do not differ is NaN.
         optima: the optima that it was fitted to.
         note: text to add to the reason of a verdict.
     """
@@ -138,7 +163,29 @@ class Fitted:
 
     @property
     def exponents(self) -> Mapping[str, Mapping[str, Estimate]]:
-        return {rate: _exponents(values) for rate, values in self.coefficients.items()}
+        return {rate: self._exponents(values) for rate, values in self.coefficients.items()}
+
+    @property
+    def combination(self) -> Mapping[str, Combination]:
+        """The product of powers of two rates of which the runs determine the exponent best.
+
+        By size; empty with a single rate.
+        """
+        if len(self.coefficients) < 2:
+            return {}
+        found = {}
+        for place, size in enumerate(SIZES, 1):
+            draws = np.array([values[:, place] for values in self.coefficients.values()])
+            if np.isnan(draws).any():
+                continue
+            _, axes = np.linalg.eigh(np.cov(draws))
+            powers = axes[:, 0] / axes[np.abs(axes[:, 0]).argmax(), 0]
+            powers = np.round(powers, 1)
+            exponent = self._estimate(powers @ draws)
+            found[size] = Combination(
+                dict(zip(self.coefficients, powers.tolist(), strict=True)), exponent
+            )
+        return found
 
     def predict(self, shape: Shape) -> Prediction:
         """Return the rates of the law, each with its interval."""
@@ -150,8 +197,20 @@ class Fitted:
         values = self.coefficients[name]
         sizes = np.array([1.0, *_log_sizes(self.origin, shape)])
         used = sizes != 0  # exponents that were not fitted are NaN
-        rates = np.exp(values[:, used] @ sizes[used])
-        return estimate(rates[0], rates[1:])
+        return self._estimate(np.exp(values[:, used] @ sizes[used]))
+
+    def _exponents(self, coefficients: ndarray) -> dict[str, Estimate]:
+        """Return the exponents of one rate."""
+        columns = {size: coefficients[:, 1 + place] for place, size in enumerate(SIZES)}
+        return {
+            size: self._estimate(draws) for size, draws in columns.items() if not np.isnan(draws[0])
+        }
+
+    def _estimate(self, draws: ndarray) -> Estimate:
+        """Return the estimate of draws, without an interval where a shape has one seed."""
+        found = summarise(draws)
+        single = any(best.seeds < 2 for best in self.optima.values())
+        return Estimate(found.value) if single else found
 
 
 @dataclass(frozen=True)
@@ -185,7 +244,7 @@ def fit(origin: Shape, optima: Mapping[Shape, RefinedOptimum | None]) -> Fitted:
         UnfittedError: too few shapes are left.
     """
     usable = {shape: best for shape, best in optima.items() if best and not best.edges}
-    remarks = [*_left_out(optima), *_coarse(usable)]
+    remarks = list(_left_out(optima))
     varied = varied_sizes(list(optima))
     sizes = np.array([_log_sizes(origin, shape) for shape in usable]).reshape(-1, 2)
     columns = [0, *(1 + SIZES.index(size) for size in varied)]
@@ -196,13 +255,14 @@ def fit(origin: Shape, optima: Mapping[Shape, RefinedOptimum | None]) -> Fitted:
     solve = np.linalg.pinv(design)
     some = next(iter(usable.values()))
     coefficients = {}
-    for name in some.log_rates:
-        observed = np.array([best.log_rates[name] for best in usable.values()])
+    draws = {shape: best.log_rates for shape, best in usable.items()}
+    for name in some.rates:
+        observed = np.array([draws[shape][name] for shape in usable])
         coefficients[name] = np.full((observed.shape[1], 3), np.nan)
         coefficients[name][:, columns] = (solve @ observed).T
     law = Fitted(origin, some.cell, coefficients, usable)
     laws = [describe(rate, exponents) for rate, exponents in law.exponents.items()]
-    return replace(law, note="; ".join([*laws, *remarks]))
+    return replace(law, note="; ".join([*laws, *_combined(law), *remarks]))
 
 
 def varied_sizes(shapes: Sequence[Shape]) -> list[str]:
@@ -223,28 +283,45 @@ def compatible_with_zero(exponent: Estimate) -> bool:
     return exponent.bounded and exponent.low <= 0 <= exponent.high
 
 
+def determined(exponent: Estimate) -> bool:
+    """Return whether the runs determine an exponent: its interval is at most `WIDEST` wide.
+
+    Where there is no interval, they do.
+    """
+    return not exponent.bounded or exponent.high - exponent.low <= WIDEST
+
+
 def describe(rate: str, exponents: Mapping[str, Estimate]) -> str:
     """Return the fitted law of one rate in words."""
-    powers = " ".join(f"{SIZE_SYMBOLS[size]}^{_interval(e)}" for size, e in exponents.items())
-    across = " and ".join(size for size, e in exponents.items() if compatible_with_zero(e))
-    zero = f", compatible with zero-shot transfer across {across}" if across else ""
-    return f"{RATE_NAMES[rate]} scales as {powers}{zero}"
+    name = RATE_NAMES[rate]
+    known = {size: e for size, e in exponents.items() if determined(e)}
+    parts = []
+    if known:
+        powers = " ".join(f"{SIZE_SYMBOLS[size]}^{_interval(e)}" for size, e in known.items())
+        across = " and ".join(size for size, e in known.items() if compatible_with_zero(e))
+        zero = f", compatible with zero-shot transfer across {across}" if across else ""
+        parts.append(f"{name} scales as {powers}{zero}")
+    parts += [
+        f"the exponent of {name} in {SIZE_SYMBOLS[size]} is not determined "
+        f"({LEVEL:.0%} interval {e.low:.2f} to {e.high:.2f})"
+        for size, e in exponents.items()
+        if size not in known
+    ]
+    return "; ".join(parts)
+
+
+def _combined(law: Fitted) -> Iterator[str]:
+    """Yield the combination of rates whose exponent is determined where one rate's is not."""
+    for size, found in law.combination.items():
+        alone = all(determined(exponents[size]) for exponents in law.exponents.values())
+        if not alone and determined(found.exponent):
+            yield f"{found} scales as {SIZE_SYMBOLS[size]}^{_interval(found.exponent)}"
 
 
 def _interval(exponent: Estimate) -> str:
     if not exponent.bounded:
         return f"{exponent.value:.2f}"
     return f"{exponent.value:.2f} ({LEVEL:.0%} interval {exponent.low:.2f} to {exponent.high:.2f})"
-
-
-def _exponents(coefficients: ndarray) -> dict[str, Estimate]:
-    """Return the fitted exponents of one rate."""
-    columns = {size: coefficients[:, 1 + place] for place, size in enumerate(SIZES)}
-    return {
-        size: estimate(values[0], values[1:])
-        for size, values in columns.items()
-        if not np.isnan(values[0])
-    }
 
 
 def _log_sizes(origin: Shape, shape: Shape) -> tuple[float, float]:
@@ -261,10 +338,3 @@ def _left_out(optima: Mapping[Shape, RefinedOptimum | None]) -> Iterator[str]:
             yield f"nothing trained at {shape}"
         elif best.edges:
             yield f"{shape} was left out, as its optimum is at the {describe_edges(best.edges)}"
-
-
-def _coarse(usable: Mapping[Shape, RefinedOptimum]) -> Iterator[str]:
-    shapes = [str(shape) for shape, best in usable.items() if best.coarse]
-    if shapes:
-        where = " and ".join(f"({shape})" for shape in shapes)
-        yield f"at {where} a neighbour of the optimum did not train: only its cell is known"

@@ -1,8 +1,9 @@
 """Verdicts on a transfer: regret, drift, and a label. Pure functions.
 
-Regret is log(loss at the transferred cell / best loss found at the target). Drift is the log2 shift
-of the optimum from the tuned shape to the target, per learning rate. Both have bootstrap intervals
-over seeds (`transfer.judge.bootstrap`).
+Regret is log(loss at the transferred cell / loss of the best cell that ran at the target). A
+Gaussian process over the log losses of the tuned shape and the target gives it with a 95% interval
+(`transfer.judge.comparison`), and the probability that it is within the tolerance, which decides.
+docs/verdicts.md states how often the labels are right.
 """
 
 import math
@@ -11,10 +12,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy import ndarray
 
-from results.landscape import TINY, Cell, Landscape, Ranking, mean, mostly_trained, optimum, rank
+from results.landscape import Cell, Landscape, mean, optimum
 from results.vocabulary import RATES, OutcomeLabel, VerdictLabel
-from transfer.judge.bootstrap import LEVEL, Estimate, estimate, resample
+from transfer.judge.comparison import Comparison, compare
+from transfer.judge.estimate import LEVEL, Estimate
 from transfer.space import Space, describe_edges
+
+CONFIDENCE = 0.95
+"""The probability at which a verdict is held, or drifted."""
+FEWEST_SEEDS = 2
+"""Seeds at both shapes without which no verdict is held or drifted."""
+ONE_SIDED = 1.65
+"""Standard deviations from the tolerance at which a normal estimate has `CONFIDENCE`."""
+MOST_SEEDS = 100
+"""A need for more seeds than this is not worth a number."""
+COLLAPSE = 0.15
+"""A loss of test accuracy from the tuned shape to the target that a reason mentions."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +43,14 @@ class Verdict:
         minimum: its mean smallest single-batch training loss, the thesis's metric.
         best: the best cell found at the target.
         best_loss: its mean final training loss.
-        regret: in natural logarithms; None without other cells at the target, infinite if fewer
-            seeds trained at the transferred cell than at the best one.
-        drift: per learning rate, in octaves.
+        regret: against the best cell that ran and trained, in natural logarithms; None without
+            other cells at the target that trained. The median and its interval, which one seed
+            does not have.
+        probability: the probability that the regret is within the tolerance; None with one seed.
+        achievable: the regret against the best rates between the cells that ran. It never decides.
+        optimum: the best rates at the target with their region, by rate.
+        drift: their distance from the tuned optimum by rate, in octaves. A bound is infinite where
+            the optimum may lie beyond the cells that ran on that side.
         layers: L, weight matrices of the network; None if not recorded.
         layers_learned: how many learned at the transferred cell: the median over the seeds of
             `accuracy`, the lower of two.
@@ -48,6 +66,9 @@ class Verdict:
     best: Cell | None = None
     best_loss: float | None = None
     regret: Estimate | None = None
+    probability: float | None = None
+    achievable: Estimate | None = None
+    optimum: dict[str, Estimate] | None = None
     drift: dict[str, Estimate] | None = None
     layers: int | None = None
     layers_learned: int | None = None
@@ -66,9 +87,10 @@ def judge(
     tuned: Landscape,
     target: Landscape,
     cell: Cell,
-    space: Space,
+    space: Space | None,
     tolerance: float,
     base: Cell | None = None,
+    untrained: float | None = None,
 ) -> Verdict:
     """Judge one target shape.
 
@@ -76,41 +98,23 @@ def judge(
         tuned: the runs of the search.
         target: the runs at the target, those of `cell` included.
         cell: the transferred cell: the optimum of the search, or the cell that a rule predicts.
-        space: the space that was searched.
+        space: the space that was searched; None if its edges do not matter.
         tolerance: the largest relative excess of the loss at `cell` over the best loss at which the
             optimum has held.
         base: the tuned optimum that the rule started from; None if it is `cell`, or if `cell` was
             fitted to the optima of several shapes.
+        untrained: the loss before training, if it is known.
     """
-    target = target.without_failures(keep=cell)
-    verdict = _judge(tuned, target, cell, space, tolerance, base)
-    if not verdict.shallow:
-        return verdict
-    count = f"{verdict.layers_learned} of {verdict.layers} layers learned"
-    return replace(verdict, reason=f"{verdict.reason}; but only {count}")
-
-
-def _judge(
-    tuned: Landscape,
-    target: Landscape,
-    cell: Cell,
-    space: Space,
-    tolerance: float,
-    base: Cell | None,
-) -> Verdict:
     verdict = _measure(target, cell)
-    if OutcomeLabel.FAILED in target.statuses[target.place(cell)]:
-        return replace(
-            verdict, reason=f"runs failed at {cell}: run the same command again to retry them"
-        )
-    if verdict.best is None:
-        return replace(verdict, reason=f"no cell trained at the target: {_counts(target)}")
-    if len(target.cells) > 1:
-        regret, drift = _compare(tuned.without_failures(), target, cell, space)
-        verdict = replace(verdict, regret=regret, drift=drift)
-    edge = _edge(base or cell, verdict.best or cell, target, space)
-    label, reason = _decide(verdict, cell, target, edge, tolerance)
-    return replace(verdict, label=label, reason=reason)
+    label, reason = _not_compared(verdict, target, cell)
+    if not reason:
+        compared = compare(tuned, target, cell, untrained)
+        seeds = min(int(tuned.tried.max(initial=0)), int(target.tried[target.place(cell)]))
+        verdict = _with_estimates(verdict, compared, seeds, tolerance)
+        edge = "" if space is None else _edge(base or cell, verdict.best or cell, target, space)
+        label, reason = _decide(verdict, compared, target, edge, tolerance)
+    remarks = (_missing(target), _collapse(tuned, verdict), _shallow(verdict))
+    return replace(verdict, label=label, reason="; ".join(filter(None, (reason, *remarks))))
 
 
 def without_optimum(tuned: Landscape) -> Verdict:
@@ -123,7 +127,7 @@ def without_optimum(tuned: Landscape) -> Verdict:
 def _measure(target: Landscape, cell: Cell) -> Verdict:
     """Return the losses and accuracies of the transferred cell and the best one."""
     place = target.place(cell)
-    works = mostly_trained(target, place)
+    works = _works(target, place)
     trained = target.statuses[place] == OutcomeLabel.TRAINED
     counted = trained if works else target.statuses[place] == OutcomeLabel.AT_CHANCE
     accuracies = target.accuracies[place][counted & ~np.isnan(target.accuracies[place])]
@@ -141,64 +145,126 @@ def _measure(target: Landscape, cell: Cell) -> Verdict:
     )
 
 
+def _works(target: Landscape, place: int) -> bool:
+    """Return whether more than half of the runs that the machine finished trained."""
+    statuses = target.statuses[place]
+    trained = int((statuses == OutcomeLabel.TRAINED).sum())
+    return 2 * trained > int(target.tried[place])
+
+
 def _median(counts: ndarray) -> int | None:
     """Return the median of the counts that are not NaN, the lower of two; None if all are."""
     known = np.sort(counts[~np.isnan(counts)])
     return int(known[(len(known) - 1) // 2]) if len(known) else None
 
 
-def _compare(
-    tuned: Landscape, target: Landscape, cell: Cell, space: Space
-) -> tuple[Estimate, dict[str, Estimate]]:
-    """Return regret and drift, each with its interval."""
-    generator = np.random.default_rng(0)  # the same runs get the same verdict
-    tuned_ranking = rank(tuned), rank(tuned, resample(generator, tuned.seeds))
-    target_ranking = rank(target), rank(target, resample(generator, target.seeds))
-    place = target.place(cell)
-    regrets, resampled = (_regrets(ranking, place) for ranking in target_ranking)
-    regret = estimate(regrets[0], resampled)
-    drift = {}
-    for name in space.searched:
-        here, there = (
-            np.log2([getattr(c, name) for c in landscape.cells]) for landscape in (tuned, target)
-        )
-        shifts, resampled = (
-            there[after.best] - here[before.best]
-            for before, after in zip(tuned_ranking, target_ranking, strict=True)
-        )
-        drift[name] = estimate(shifts[0], resampled)
-    return regret, drift
+def _not_compared(verdict: Verdict, target: Landscape, cell: Cell) -> tuple[VerdictLabel, str]:
+    """Return the verdict where losses need no comparison; an empty reason elsewhere."""
+    trained, tried = target.count(OutcomeLabel.TRAINED), int(target.tried[target.place(cell)])
+    if not tried:
+        again = "run the same command again to retry them"
+        return VerdictLabel.INCONCLUSIVE, f"all runs failed at {cell}: {again}"
+    if not trained:
+        return VerdictLabel.UNTRAINED, f"no cell trained at the target: {_counts(target)}"
+    if verdict.loss is None:
+        reason = _trained(target, cell)
+        if verdict.best:
+            reason = f"{reason}, and {_trained(target, verdict.best)}"
+        if tried < FEWEST_SEEDS:
+            return VerdictLabel.INCONCLUSIVE, f"{reason}: one seed does not decide"
+        return VerdictLabel.DRIFTED, reason
+    rivals = target.complete
+    rivals[target.place(cell)] = False
+    if len(target.cells) == 1:
+        reason = f"only {cell} ran at the target: nothing to compare it to"
+        return VerdictLabel.INCONCLUSIVE, reason
+    if not rivals.any():
+        reason = f"no other cell trained with all of its seeds: nothing to compare {cell} to"
+        return VerdictLabel.INCONCLUSIVE, reason
+    return VerdictLabel.INCONCLUSIVE, ""
 
 
-def _regrets(ranking: Ranking, place: int) -> ndarray:
-    """Return the regret at the cell at `place`, per resample (R,); NaN if no cell trained."""
-    best = np.maximum(ranking.of_best(ranking.loss), TINY)
-    loss = np.maximum(ranking.loss[:, place], TINY)
-    fewer = ranking.trained[:, place] < ranking.of_best(ranking.trained)
-    return np.where(fewer, np.inf, np.log(loss / best))
+def _with_estimates(verdict: Verdict, found: Comparison, seeds: int, tolerance: float) -> Verdict:
+    """Return the verdict with the numbers of the comparison: without intervals for one seed."""
+
+    def shown(estimate: Estimate) -> Estimate:
+        return estimate if seeds >= FEWEST_SEEDS else Estimate(estimate.value)
+
+    return replace(
+        verdict,
+        regret=shown(found.regret),
+        probability=found.held(math.log1p(tolerance)) if seeds >= FEWEST_SEEDS else None,
+        achievable=shown(found.achievable),
+        optimum={rate: shown(estimate) for rate, estimate in found.optimum.items()},
+        drift={rate: shown(estimate) for rate, estimate in found.drift.items()},
+    )
 
 
 def _decide(
-    verdict: Verdict, cell: Cell, target: Landscape, edge: str, tolerance: float
+    verdict: Verdict, found: Comparison, target: Landscape, edge: str, tolerance: float
 ) -> tuple[VerdictLabel, str]:
-    """Return the label and its reason for a target at which some cell trained."""
-    best, regret = verdict.best or cell, verdict.regret
-    if verdict.loss is None:
-        return VerdictLabel.DRIFTED, f"{_trained(target, cell)}, and {_trained(target, best)}"
-    limit, allowed = math.log1p(tolerance), f"the tolerance of {100 * tolerance:.3g}%"
-    excess = _excess(cell, best, regret, target)
-    if regret is not None and regret.low > limit:
+    """Return the label and its reason for a transferred cell that trained and has rivals."""
+    assert verdict.cell is not None
+    assert verdict.regret is not None
+    cell, best, held = verdict.cell, verdict.best or verdict.cell, verdict.probability
+    allowed = f"the tolerance of {100 * tolerance:.3g}%"
+    excess = _excess(cell, verdict.regret, len(found.target.places))
+    if held is None:
+        return VerdictLabel.INCONCLUSIVE, f"{excess}, but one seed gives no interval"
+    if held <= 1 - CONFIDENCE:
         return VerdictLabel.DRIFTED, f"{excess}, beyond {allowed}"
+    if not target.complete[target.place(cell)]:
+        return VerdictLabel.INCONCLUSIVE, f"{excess}, but only {_trained(target, cell)}"
     if edge:
         return VerdictLabel.EDGE, edge
-    if regret is None:
-        return VerdictLabel.INCONCLUSIVE, f"only {cell} ran at the target: nothing to compare it to"
-    if math.isnan(regret.high):
-        return VerdictLabel.INCONCLUSIVE, f"{excess}, but one seed gives no interval"
     border = _border(cell, best, target)
-    if regret.high <= limit:
+    if held >= CONFIDENCE:
         return VerdictLabel.HELD, f"{excess}, within {allowed}{border}"
-    return VerdictLabel.INCONCLUSIVE, f"{excess}: it may be within or beyond {allowed}{border}"
+    need = _seeds_needed(found, verdict.regret, math.log1p(tolerance))
+    chance = f"with a probability of {100 * held:.0f}%, the rest beyond"
+    return VerdictLabel.INCONCLUSIVE, f"{excess}, within {allowed} {chance}; {need}{border}"
+
+
+def _seeds_needed(found: Comparison, regret: Estimate, limit: float) -> str:
+    """Return about how many seeds it would take to tell the regret from the limit, in words.
+
+    Two means of n seeds differ by d, give or take sigma sqrt(2 / n): n = 2 (1.65 sigma / d)^2.
+    """
+    away = abs(regret.value - limit)
+    needed = 2 * (ONE_SIDED * found.noise / away) ** 2 if away else math.inf
+    least = int(found.target.counts.max()) + 1
+    if needed > MOST_SEEDS:
+        return f"more than {MOST_SEEDS} seeds would be needed to decide"
+    return f"about {max(math.ceil(needed), least)} seeds would be needed to decide"
+
+
+def _missing(target: Landscape) -> str:
+    """Return which runs are missing because the machine failed, in words; "" if none are."""
+    failed = (target.statuses == OutcomeLabel.FAILED).sum(axis=1)
+    if not failed.any():
+        return ""
+    cells = [str(target.cells[place]) for place in np.flatnonzero(failed)]
+    where = cells[0] if len(cells) == 1 else f"{len(cells)} cells, {cells[0]} among them"
+    count = f"{failed.sum()} {'run' if failed.sum() == 1 else 'runs'}"
+    return f"{count} failed at {where}, and the same command retries them"
+
+
+def _collapse(tuned: Landscape, verdict: Verdict) -> str:
+    """Return that the transferred cell is far worse than it was where it was tuned, or ""."""
+    best = optimum(tuned)
+    before = None if best is None else mean(tuned.accuracies[tuned.place(best)])
+    if before is None or verdict.accuracy is None or verdict.loss is None:
+        return ""
+    if before - verdict.accuracy <= COLLAPSE:
+        return ""
+    after = f"the accuracy there is {100 * verdict.accuracy:.0f}%"
+    return f"but {after}, and {100 * before:.0f}% at the tuned shape"
+
+
+def _shallow(verdict: Verdict) -> str:
+    if not verdict.shallow:
+        return ""
+    return f"but only {verdict.layers_learned} of {verdict.layers} layers learned"
 
 
 def _edge(tuned: Cell, best: Cell, target: Landscape, space: Space) -> str:
@@ -228,27 +294,21 @@ def _counts(landscape: Landscape) -> str:
 
 
 def _trained(target: Landscape, cell: Cell) -> str:
-    count = int((target.statuses[target.place(cell)] == OutcomeLabel.TRAINED).sum())
-    return f"{count} of {target.seeds} seeds trained at {cell}"
+    place = target.place(cell)
+    count = int((target.statuses[place] == OutcomeLabel.TRAINED).sum())
+    return f"{count} of {target.tried[place]} seeds trained at {cell}"
 
 
-def _excess(cell: Cell, best: Cell, regret: Estimate | None, target: Landscape) -> str:
+def _excess(cell: Cell, regret: Estimate, cells: int) -> str:
     """Return the regret in words."""
-    if regret is None:
-        return ""
-    if math.isinf(regret.value):
-        return f"only {_trained(target, cell)}, more trained at {best}"
-    excess = f"{_percent(regret.value)} above the best of {len(target.cells)} cells"
-    interval = (
-        f" ({LEVEL:.0%} interval {_percent(regret.low)} to {_percent(regret.high)})"
-        if target.seeds > 1
-        else ""
-    )
-    return f"the loss at {cell} is {excess}{interval}"
+    excess = f"the loss at {cell} is {_percent(regret.value)} above the best of {cells} cells"
+    if not regret.bounded:
+        return excess
+    return f"{excess} ({LEVEL:.0%} interval {_percent(regret.low)} to {_percent(regret.high)})"
 
 
 def _percent(regret: float) -> str:
-    return "no bound" if math.isinf(regret) else f"{100 * math.expm1(regret):.3g}%"
+    return f"{100 * math.expm1(regret):.3g}%"
 
 
 def _border(cell: Cell, best: Cell, target: Landscape) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Protocol
 
-import numpy as np
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from pccore import OPTIMISERS, Registry
@@ -229,11 +228,10 @@ class FittedExponents:
         Raises:
             UnfittedError: too few shapes have an optimum inside the grid.
         """
-        generator = np.random.default_rng(0)  # the same runs give the same law
         origin = tuned.settings.tune.shape
         optima = {
-            shape: refine(tuned.landscapes[shape], tuned.space, generator)
-            for shape in (origin, *self.shapes(origin))
+            shape: refine(tuned.landscapes[shape], tuned.space, seed)
+            for seed, shape in enumerate((origin, *self.shapes(origin)))
         }
         return fit(origin, optima)
 
