@@ -21,17 +21,22 @@ import numpy as np
 
 from measure import usable_cpus
 from real_landscapes import Real, measured, of_ledger
-from results.landscape import Cell, Landscape, mostly_trained
+from results.landscape import NOT_RUN, Cell, Landscape, mostly_trained
 from results.shapes import Shape
 from transfer.judge.comparison import compare
 from transfer.judge.law import determined, fit
+from transfer.judge.next_runs import MOST_SEEDS, next_runs
 from transfer.judge.refine import refine
-from transfer.judge.verdict import CONFIDENCE
+from transfer.judge.verdict import CONFIDENCE, FEWEST_SEEDS
 from transfer.space import Grid, Space
-from worlds import FAMILIES, LAW_FAMILIES, NOISES, World
+from worlds import FAMILIES, LAW_FAMILIES, NOISES, World, neighbours
 
-LIMIT = math.log(1.1)
+TOLERANCE = 0.1
+LIMIT = math.log1p(TOLERANCE)
 COVERED, COVERED_REAL, COVERED_ONE = 0.92, 0.92, 0.75
+DECIDED, CLEAR, RUNS = {0.02: 0.98, 0.05: 0.98, 0.1: 0.9}, 0.05, 30
+"""With one seed at a time: the share of verdicts that must be decided by noise, of worlds whose
+regret is this far from the limit, and the most runs at the target on average."""
 WIDTHS = dict(zip(NOISES, (0.04, 0.08, 0.16, 0.27), strict=True))
 WRONG = 0.05
 EXCUSE = 1e-3
@@ -52,6 +57,8 @@ class Tally:
         achievable, drift, exponents: whether those intervals hold the truth.
         open: which intervals of the drift have an open side.
         known: which exponents are determined.
+        decided: with one seed at a time, which clear worlds were decided.
+        runs: with one seed at a time, the runs at each target of nine cells.
     """
 
     covered: list[bool] = field(default_factory=list)
@@ -64,6 +71,8 @@ class Tally:
     open: list[bool] = field(default_factory=list)
     exponents: list[bool] = field(default_factory=list)
     known: list[bool] = field(default_factory=list)
+    decided: list[bool] = field(default_factory=list)
+    runs: list[int] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
         """Add the counts of another tally."""
@@ -113,7 +122,7 @@ class Bar:
 
 def main() -> None:
     options = parse()
-    worlds = 8 if options.quick else 400
+    worlds = 5 if options.quick else 400
     kinds = [(family, noise) for family in FAMILIES for noise in NOISES]
     lines = [(family, noise) for family in LAW_FAMILIES for noise in NOISES[:3]]
     sources = [*measured(), *(of_ledger(path) for path in options.ledger or ())]
@@ -122,14 +131,16 @@ def main() -> None:
         three = dict(zip(kinds, pool.map(partial(tally, worlds, 3), kinds), strict=True))
         two = dict(zip(kinds, pool.map(partial(tally, worlds // 4, 2), kinds), strict=True))
         laws = dict(zip(lines, pool.map(partial(tally_laws, worlds // 8), lines), strict=True))
+        steps = dict(zip(kinds, pool.map(partial(tally_steps, worlds // 4), kinds), strict=True))
         real = list(pool.map(partial(tally_real, max(worlds // 4, 10)), landscapes))
-    bars = [*family_bars(3, three), *family_bars(2, two), *law_bars(laws)]
+    bars = [*family_bars(3, three), *family_bars(2, two), *law_bars(laws), *step_bars(steps)]
     bars += real_bars(landscapes, real)
     missed = [bar for bar in bars if not bar.met(options.quick)]
     if options.json:
         print(json.dumps({bar.name: bar.value for bar in bars}))
     else:
         show(three, two, laws, landscapes, real)
+        show_steps(steps)
     for bar in missed:
         side = "least" if bar.least else "most"
         print(f"missed: {bar.name} is {bar.value:.3f}, at {side} {bar.limit:g}", file=sys.stderr)
@@ -213,6 +224,42 @@ def tally_laws(lines: int, kind: tuple[str, float]) -> Tally:
     return found
 
 
+def tally_steps(worlds: int, kind: tuple[str, float]) -> Tally:
+    """Judge worlds with two seeds of every cell at the target, and then one more where it helps."""
+    found, (family, noise) = Tally(), kind
+    for number in range(worlds):
+        draw = np.random.default_rng([number, 12, int(1000 * noise), *family.encode()])
+        world = FAMILIES[family](draw, noise, 1.0)
+        tuned, _, cell = world.observe(3, draw)
+        everything = world.runs(1, neighbours(cell), MOST_SEEDS, draw)
+        have = np.full(len(everything.cells), FEWEST_SEEDS)
+        while True:
+            target = first_seeds(everything, have)
+            more = next_runs(tuned, target, cell, TOLERANCE)
+            if not more:
+                break
+            have[[target.place(other) for other in more]] += 1
+        if not comparable(target, cell):
+            continue
+        truth, before = world.regret(target, cell), sum(found.words[:2])
+        _judge(found, tuned, target, cell, truth, sharp=False)
+        if abs(truth - LIMIT) > CLEAR:
+            found.decided.append(sum(found.words[:2]) > before)
+        if len(have) == 9:
+            found.runs.append(int(have.sum()))
+    return found
+
+
+def first_seeds(landscape: Landscape, have: np.ndarray) -> Landscape:
+    """Return a landscape of which only the first seeds of each cell have run."""
+    ran = np.arange(landscape.seeds) < have[:, None]
+    return Landscape.of_losses(
+        landscape.cells,
+        np.where(ran, landscape.losses, np.nan),
+        np.where(ran, landscape.statuses, NOT_RUN),
+    )
+
+
 def tally_real(draws: int, real: Real) -> Tally:
     """Judge a measured landscape from seeds drawn again, two to five at both shapes."""
     found = Tally()
@@ -254,6 +301,17 @@ def law_bars(laws: dict[tuple[str, float], Tally]) -> Iterator[Bar]:
     for family in LAW_FAMILIES:
         whole = total(t for (name, _), t in laws.items() if name == family)
         yield share(f"{family}: exponents covered", whole.exponents, COVERED)
+
+
+def step_bars(steps: dict[tuple[str, float], Tally]) -> Iterator[Bar]:
+    """Yield what must hold where seeds are added one at a time."""
+    for noise, limit in DECIDED.items():
+        whole = total(t for (_, n), t in steps.items() if n == noise)
+        yield share(f"one seed at a time, noise {noise:g}: decided", whole.decided, limit)
+    whole = total(steps.values())
+    yield share("one seed at a time: held though beyond", whole.beyond, WRONG, least=False)
+    yield share("one seed at a time: drifted though within", whole.within, WRONG, least=False)
+    yield Bar("one seed at a time: runs at 3 x 3", float(np.mean(whole.runs)), RUNS, False)
 
 
 def real_bars(landscapes: list[Real], tallies: list[Tally]) -> Iterator[Bar]:
@@ -315,6 +373,20 @@ def show(
     t = total(real)
     wrong = percent(sum(t.beyond) + sum(t.within), sum(t.words))
     print(f"| all | {mean(t.covered)} | {wrong} |")
+
+
+def show_steps(steps: dict[tuple[str, float], Tally]) -> None:
+    """Print what one seed at a time reached, by noise."""
+    print(
+        "\n| noise | decided | held though beyond | drifted though within | mean runs at 3 x 3 |\n"
+        f"|{'---|' * 5}"
+    )
+    for noise in (*NOISES, None):
+        t = total(t for (_, n), t in steps.items() if noise in (n, None))
+        print(
+            f"| {'all' if noise is None else f'{noise:g}'} | {mean(t.decided)} "
+            f"| {mean(t.beyond)} | {mean(t.within)} | {np.mean(t.runs):.1f} |"
+        )
 
 
 def mean(hits: list[bool]) -> str:

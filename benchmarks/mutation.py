@@ -45,10 +45,16 @@ class Target:
 
 TARGETS = {
     "judge": Target(
-        ("transfer/judge/verdict.py", "transfer/judge/bootstrap.py", "results/landscape.py"),
+        (
+            "transfer/judge/verdict.py",
+            "transfer/judge/comparison.py",
+            "transfer/judge/surface.py",
+            "transfer/judge/observations.py",
+            "results/landscape.py",
+        ),
         (
             "tests/results/test_landscape.py",
-            "tests/transfer/test_bootstrap.py",
+            "tests/transfer/test_surface.py",
             "tests/transfer/test_verdict.py",
         ),
     ),

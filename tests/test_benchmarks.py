@@ -274,6 +274,7 @@ IN_PROCESS = {
     "streaming": "--depth 2 --width 4 --lanes 1 --steps 2 --repeats 1 --clock processor",
 }
 IN_A_PROCESS_OF_ITS_OWN = {
+    "coverage": "--quick --processes 1",
     "chaos": "--kills 1 --nodes 1",
     "compile_time": "--depths 2,3 --width 4 --repeats 1",
     "conditioning": "--shapes 2x2",
@@ -286,8 +287,11 @@ IN_A_PROCESS_OF_ITS_OWN = {
     "startup": "--shapes 1x2 --repeats 1 --json",
     "throughput": "--shapes 1x2 --repeats 1",
 }
-QUICK = {"size"}
-PARTS = {"bench", "compilation", "invented_ledger", "measure", "peer", "report", "steps"}
+QUICK = {"coverage", "size"}
+PARTS = {
+    "bench", "compilation", "invented_ledger", "measure", "peer", "real_landscapes", "report",
+    "steps", "worlds",
+}  # fmt: skip
 
 
 def test_every_benchmark_has_a_smallest_form() -> None:

@@ -187,7 +187,8 @@ def _clause(verdict: str, verdicts: pd.DataFrame, several_widths: bool) -> str:
         depths = sorted(int(depth) for depth in verdicts["depth"])
         where = f"{listing([str(d) for d in depths])} {'layer' if depths == [1] else 'layers'}"
     worst = verdicts["regret"].max(skipna=False)  # null: without bound, or nothing to compare
-    if verdict == VerdictLabel.INCONCLUSIVE and verdicts["best_loss"].isna().all():
+    nothing = verdict == VerdictLabel.INCONCLUSIVE and verdicts["best_loss"].isna().all()
+    if nothing or verdict == VerdictLabel.UNTRAINED:
         return f"no cell trained at {where}"
     tail = ""
     if isfinite(worst) and expm1(worst) < 5e-4:

@@ -54,7 +54,9 @@ def test_losses_have_three_digits_and_their_deviation_the_same_place(value, spre
         (wording.excess(nan), "–"),
         (wording.interval(-1.0, 0.5), "[−1.00, +0.50]"),
         (wording.interval(log(0.9), log(1.2), ratio=True), "[−10.0, +20.0]"),
-        (wording.interval(nan, 1.0), ""),
+        (wording.interval(nan, 1.0), "at most +1.00"),
+        (wording.interval(-0.5, nan), "at least −0.50"),
+        (wording.interval(nan, nan), ""),
         (wording.octaves(-0.0), "+0.00"),
         (wording.octaves(-2.3219), "−2.32"),
         (wording.octaves(nan), "–"),
@@ -118,6 +120,11 @@ SHALLOW = {"layers": 129, "layers_learned": 32, "shallow": True}
         (
             [verdict("inconclusive", 64, best_loss=None, loss=None, regret=None, accuracy=None)],
             ["inconclusive"],
+            "No cell trained at 64 layers.",
+        ),
+        (
+            [verdict("untrained", 64, best_loss=None, loss=None, regret=None, accuracy=None)],
+            ["untrained"],
             "No cell trained at 64 layers.",
         ),
         (

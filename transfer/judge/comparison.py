@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from results.landscape import Cell, Landscape, optimum
@@ -22,6 +22,8 @@ from transfer.judge.surface import Posterior
 REACH, DEPTH = 4.0, 1.5
 """Cells of the tuned shape count up to this distance from its optimum, in octaves, and up to this
 excess of the log loss: what lies beyond bends a stationary kernel and says nothing here."""
+MOST = 48
+"""The most cells of a shape that count: those with the lowest loss. It bounds time and memory."""
 REGRET_TAILS = (0.005, 0.03)
 """The probabilities below and above the interval of a regret, together less than 5%. Smooth draws
 never have two cells that are equally good, and real losses do: of several equal cells all but one
@@ -120,6 +122,7 @@ def compare(
     floor = floor_of(tuned, target, untrained=untrained)
     place = target.place(cell)
     there = Observations.of(target, rates, keep=place, floor=floor)
+    there = there.only(_lowest(there.means) | (there.places == place))
     here, around = near_optimum(tuned, rates, floor)
     regions = around, Region.of(target, there, rates)
     index = int(np.flatnonzero(there.places == place)[0])
@@ -140,5 +143,13 @@ def near_optimum(
         return nothing, Region.of(landscape, nothing, rates)
     centre = np.log2([getattr(best, rate) for rate in rates])
     near = (np.abs(found.points - centre) <= REACH).all(axis=1)
-    kept = found.only(near & (found.means <= found.means[near].min(initial=math.inf) + DEPTH))
+    near &= found.means <= found.means[near].min(initial=math.inf) + DEPTH
+    kept = found.only(near & _lowest(np.where(near, found.means, math.inf)))
     return kept, Region.of(landscape, kept, rates, (centre - REACH, centre + REACH))
+
+
+def _lowest(means: Float[ndarray, " n"]) -> Bool[ndarray, " n"]:
+    """Return which cells are the `MOST` with the lowest means."""
+    found = np.zeros(len(means), bool)
+    found[np.argsort(means, kind="stable")[:MOST]] = True
+    return found
