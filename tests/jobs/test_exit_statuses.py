@@ -117,7 +117,7 @@ def test_option_is_repeatable_and_names_are_checked(place: Path, train: Any) -> 
     wrong = mupc(place, "run", "spec.yaml", "--fail-on", "drift")
     assert wrong.returncode == 2
     assert wrong.stderr == (
-        "mupc: --fail-on 'drift' must be one of drifted, inconclusive, edge, failed; "
+        "mupc: --fail-on 'drift' must be one of drifted, inconclusive, untrained, edge, failed; "
         "did you mean 'drifted'?\n"
     )
 

@@ -422,3 +422,12 @@ def test_reason_has_an_interval_with_two_seeds(seeds: int, shown: bool) -> None:
     target = landscape(Cell(1.0, 2.0), NEAR, seeds=seeds)
     found = verdict(target, landscape(seeds=seeds))
     assert ("95% interval" in found.reason) == shown
+
+
+def test_drift_without_either_bound_has_no_value() -> None:
+    """Losses that do not depend on the rates: the optimum may be anywhere."""
+    found = verdict(landscape(curvature=0.0), landscape(curvature=0.0))
+    assert found.drift is not None
+    for drift in found.drift.values():
+        assert (drift.low, drift.high) == (-math.inf, math.inf)
+        assert math.isnan(drift.value)

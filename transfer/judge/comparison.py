@@ -24,7 +24,7 @@ REACH, DEPTH = 4.0, 1.5
 excess of the log loss: what lies beyond bends a stationary kernel and says nothing here."""
 MOST = 48
 """The most cells of a shape that count: those with the lowest loss. It bounds time and memory."""
-REGRET_TAILS = (0.005, 0.03)
+REGRET_TAILS = (0.005, 0.034)
 """The probabilities below and above the interval of a regret, together less than 5%. Smooth draws
 never have two cells that are equally good, and real losses do: of several equal cells all but one
 seem to have a regret. So the lower bound is further out than that of a central interval."""

@@ -126,6 +126,7 @@ class Region:
         )
         open_below, open_above = ~np.array(self.closed).reshape(-1, 2).T
         below, above = lower & open_below, upper & open_above
+        places = places.round(9)  # equal ends of two regions differ by nothing
         return Optima(places, least, tuple(below.tolist()), tuple(above.tolist()))
 
 

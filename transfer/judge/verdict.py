@@ -50,7 +50,8 @@ class Verdict:
         achievable: the regret against the best rates between the cells that ran. It never decides.
         optimum: the best rates at the target with their region, by rate.
         drift: their distance from the tuned optimum by rate, in octaves. A bound is infinite where
-            the optimum may lie beyond the cells that ran on that side.
+            the optimum may lie beyond the cells that ran on that side; the value is NaN if both
+            are.
         layers: L, weight matrices of the network; None if not recorded.
         layers_learned: how many learned at the transferred cell: the median over the seeds of
             `accuracy`, the lower of two.
