@@ -123,7 +123,7 @@ class Bar:
 
 def main() -> None:
     options = parse()
-    worlds = 5 if options.quick else options.worlds
+    worlds = 3 if options.quick else options.worlds
     kinds = [(family, noise) for family in FAMILIES for noise in NOISES]
     lines = [(family, noise) for family in LAW_FAMILIES for noise in NOISES[:3]]
     sources = [*measured(), *(of_ledger(path) for path in options.ledger or ())]
