@@ -28,6 +28,11 @@ def cases(values: Iterable[Any], first: int) -> list[Any]:
     ]
 
 
+def every(count: int) -> int:
+    """Return 1 in `make check-all`, otherwise `count`: the step through many similar cases."""
+    return count if settings.get_current_profile_name() == "same" else 1
+
+
 ray_later = pytest.mark.parametrize(
     "make_pool",
     ["local", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])],

@@ -20,6 +20,7 @@ def example(block: Block, folder: Path) -> None:
         run(block, folder)
 
 
+@pytest.mark.slow
 def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     examples = [block for block in blocks(PAGE.read_text()) if block.language in RUNNABLE]

@@ -1,5 +1,6 @@
 """What the whole session shares: a finished experiment, one Ray cluster; and the two pools."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,6 +49,8 @@ def make_pool(request: pytest.FixtureRequest) -> Iterator[MakePool]:
         from jobs import LocalPool as Kind
     with ExitStack() as pools:
         yield lambda *args, **options: pools.enter_context(Kind(*args, **options))
+    if request.param == "ray":
+        _wait_until_workers_have_ended()
 
 
 @pytest.fixture
@@ -57,3 +60,15 @@ def make_ray_pool(ray_cluster: None) -> Iterator[MakePool]:
 
     with ExitStack() as pools:
         yield lambda **options: pools.enter_context(RayPool(**options))
+    _wait_until_workers_have_ended()
+
+
+def _wait_until_workers_have_ended() -> None:
+    """Wait until the next pool finds free slots, which on a busy machine takes a while."""
+    import ray
+
+    from jobs.pools.ray_cluster import free
+
+    end = time.monotonic() + 120
+    while free("CPU") < ray.cluster_resources().get("CPU", 0) and time.monotonic() < end:
+        time.sleep(0.05)

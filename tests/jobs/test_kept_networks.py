@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command import mupc
+from fewer import ray_later
 from pool_trainers import SMALL, MakePool, collect_all, group
 
 import pccore
@@ -28,6 +29,7 @@ def ledger(home: Path) -> Ledger:
     return transfer.open(home / "runs")
 
 
+@ray_later
 def test_workers_return_the_weights_of_kept_runs(make_pool: MakePool) -> None:
     asked = replace(group("g", (3, 4)), kept=frozenset({"g-4", "elsewhere"}))
     pool = make_pool(1)

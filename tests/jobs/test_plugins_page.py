@@ -14,6 +14,7 @@ FILE = re.compile(r"# (\w+\.(?:py|yaml))\n")
 """The first line of a block that is a file."""
 
 
+@pytest.mark.slow
 def test_examples_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -155,7 +155,9 @@ OWN = pccore.data.Dataset.from_arrays(PIXELS, np.arange(1000) % 10, normalise="g
 OTHER = pccore.data.Dataset.from_arrays(PIXELS, np.arange(1000) % 5, normalise="global")
 
 
-@pytest.mark.parametrize("own", [None, OWN], ids=["by name", "own"])
+@pytest.mark.parametrize(
+    "own", [pytest.param(None, marks=[pytest.mark.slow]), OWN], ids=["by name", "own"]
+)
 def test_workers_share_one_copy_of_data_set(
     make_pool: MakePool, own: pccore.data.Dataset | None
 ) -> None:

@@ -27,6 +27,9 @@ COMMANDS = {
     "plan": ["{spec}", "--json"],
     "submit": ["{spec}", "--json"],
     "results": ["--json"],
+    "sql": ["select 1", "--json"],
+    "diff": ["one", "two", "--json"],
+    "export": ["0123", "--json"],
     "check": ["--json"],
     "report": ["--out", "{folder}/report"],
 }

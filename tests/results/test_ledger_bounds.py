@@ -23,7 +23,7 @@ from ledger_rows import everything, files, run_row
 
 import results
 from results import DamagedFileWarning, Ledger, LedgerError
-from results.schema.tables import TABLES
+from results.schema.tables import TABLES, VERSION
 from results.storage import folder as folders
 from results.storage import limits
 from results.storage.checkpoints import FOLDER as CHECKPOINTS
@@ -122,7 +122,7 @@ def test_files_that_exceed_their_size_are_not_read(
 ) -> None:
     """As sparse files, which take no space on the disk."""
     [path] = files(place)
-    huge = path.with_name(path.name.replace("v6-", "v5-"))
+    huge = path.with_name(path.name.replace(f"v{VERSION}-", "v5-"))
     with huge.open("wb") as file:
         file.truncate(2**42)
     with pytest.warns(DamagedFileWarning, match=f"{2**42} bytes"):
@@ -168,7 +168,7 @@ def test_what_is_no_regular_file_is_not_read(place: Path, kind: str) -> None:
     ledger = results.open(place)
     [path] = files(place)
     with not_hanging():
-        put(path.with_name(path.name.replace("v6-", "v5-")))
+        put(path.with_name(path.name.replace(f"v{VERSION}-", "v5-")))
         assert len(results.open(place).runs()) == 1
         put(place / CLAIMS / "other.json")
         with Claims(Folder(place), "one") as claims:
