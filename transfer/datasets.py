@@ -1,11 +1,10 @@
 """Data sets in files of the user's own: arrays, tables, pictures."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -41,10 +40,10 @@ class _Part:
         y_test: their targets.
     """
 
-    x: Any
-    y: Any
-    x_test: Any = None
-    y_test: Any = None
+    x: object
+    y: object
+    x_test: object = None
+    y_test: object = None
 
 
 def read_dataset(
@@ -160,7 +159,7 @@ def _npz(
         if value is not None and not isinstance(value, str):
             raise DatasetError(f"{option} must name one array of {path}, got {list(value)}")
     arrays = read_npz(path)
-    found: list[Any] = []
+    found: list[object] = []
     for chosen, usual in ((columns, "x"), (target, "y")):
         base = str(chosen) if chosen else usual
         key = next((key for key in (base, f"{base}_train") if key in arrays), None)
@@ -181,7 +180,7 @@ def _table(
     """Return the inputs and the targets of a table: of Parquet files, or of one in CSV."""
     from results.storage.own_tables import read_csv, read_parquet  # which import pyarrow and pandas
 
-    def read(wanted: Sequence[str]) -> dict[str, Any]:
+    def read(wanted: Sequence[str]) -> Mapping[str, object]:
         return read_csv(paths[0], wanted, separator) if separator else read_parquet(paths, wanted)
 
     if target is None:

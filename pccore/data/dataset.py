@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
@@ -107,11 +107,11 @@ class Dataset:
     @classmethod
     def from_arrays(
         cls,
-        x: Any,
-        y: Any = None,
+        x: object,
+        y: object = None,
         *,
-        x_test: Any = None,
-        y_test: Any = None,
+        x_test: object = None,
+        y_test: object = None,
         test: float | None = None,
         seed: int = 0,
         normalise: Normalise = "per feature",
@@ -193,7 +193,7 @@ class Dataset:
         object.__setattr__(made, "name", f"{name}-{made.digest[:NAME_DIGITS]}")
         return made
 
-    def stored(self, x: Any) -> np.ndarray:
+    def stored(self, x: object) -> np.ndarray:
         """Return new samples (m, ...) as this data set stores its inputs, (m, D).
 
         They are what a network trained on it predicts from, after (x - mean) / std.

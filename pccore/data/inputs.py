@@ -5,7 +5,6 @@ uint8, everything else as float32.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ _KINDS = {"U": "text", "S": "text", "c": "complex numbers", "M": "dates", "m": "
 _EXACT = 2**24  # whole numbers up to here are exact in float32
 
 
-def array_of(values: Any, what: str) -> np.ndarray:
+def array_of(values: object, what: str) -> np.ndarray:
     """Return an array, list, tensor or sequence of such as an array of numbers or of text.
 
     Args:
@@ -42,7 +41,7 @@ def array_of(values: Any, what: str) -> np.ndarray:
     return _of_objects(array, what) if array.dtype == object else array
 
 
-def inputs_of(values: Any, what: str, names: Sequence[str] = ()) -> tuple[np.ndarray, str]:
+def inputs_of(values: object, what: str, names: Sequence[str] = ()) -> tuple[np.ndarray, str]:
     """Return inputs as stored, and a word about what was done to them.
 
     Args:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Targets:
         return f"classes {_listed(self.classes)}" if self.classes else ""
 
 
-def targets_of(y: Any, y_test: Any, task: Task | None, what: str = "y") -> Targets:
+def targets_of(y: object, y_test: object, task: Task | None, what: str = "y") -> Targets:
     """Return the targets of a training set and of a test set.
 
     Whole numbers (n,) and text are labels; rows (n, K) with a single 1 are one-hot labels; real

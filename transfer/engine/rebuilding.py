@@ -14,6 +14,9 @@ from transfer.engine.runs import SETTINGS, Run
 from transfer.spec.networks import NETWORKS
 from transfer.spec.variants import LEARNING_RULES
 
+Stored = Mapping[str, Any]
+"""The settings of a run by column, as the ledger stores them."""
+
 IMMATERIAL = ("compiler_settings", "conventions")
 """Settings of a run that are of the process that trained it."""
 
@@ -29,7 +32,7 @@ def run_of(row: Mapping[str, object], input_size: int, output_size: int) -> Run:
     Raises:
         LedgerError: this version of mupc cannot make these settings again.
     """
-    stored: dict[str, Any] = {
+    stored: Stored = {
         name: value for name, value in row.items() if name in SETTINGS and value is not None
     }
     what = f"run {row.get('run_id')} cannot be made again"
@@ -53,7 +56,7 @@ def run_of(row: Mapping[str, object], input_size: int, output_size: int) -> Run:
     return run
 
 
-def _config(stored: Mapping[str, Any], input_size: int, output_size: int) -> TrainingConfig:
+def _config(stored: Stored, input_size: int, output_size: int) -> TrainingConfig:
     scheme = _options(stored, "inference_options")
     spectral = scheme.pop("activity_lr", None)
     rule = _rule(stored, scheme)
@@ -75,7 +78,7 @@ def _config(stored: Mapping[str, Any], input_size: int, output_size: int) -> Tra
     )
 
 
-def _optimiser(stored: Mapping[str, Any]) -> pccore.Optimiser:
+def _optimiser(stored: Stored) -> pccore.Optimiser:
     options = _options(stored, "optimiser_options")
     if "schedule" in options:
         options["schedule"] = pccore.Schedule(**options["schedule"])
@@ -89,7 +92,7 @@ COMMON = (
 """The columns that a stack of layers has as its settings."""
 
 
-def _network(stored: Mapping[str, Any], input_size: int, output_size: int) -> AbstractNetworkConfig:
+def _network(stored: Stored, input_size: int, output_size: int) -> AbstractNetworkConfig:
     own = _options(stored, "network_options")
     hidden = own.pop("precisions", (1.0,) * stored["depth"])
     precisions = (*hidden, stored.get("output_precision", 1.0))
@@ -114,7 +117,7 @@ def _stacks(kind: type[AbstractNetworkConfig]) -> list[str]:
     return [each.name for each in fields(kind) if hints[each.name] is NetworkConfig]
 
 
-def _rule(stored: Mapping[str, Any], scheme: dict[str, Any]) -> pccore.LearningRule:
+def _rule(stored: Stored, scheme: dict[str, Any]) -> pccore.LearningRule:
     kind = LEARNING_RULES[stored["rule"]]
     options = _options(stored, "rule_options")
     names = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # a dataclass
@@ -128,13 +131,13 @@ def _rule(stored: Mapping[str, Any], scheme: dict[str, Any]) -> pccore.LearningR
     return kind(**options)
 
 
-def _named(stored: Mapping[str, Any], column: str) -> list[tuple[str, dict[str, Any]]]:
+def _named(stored: Stored, column: str) -> list[tuple[str, dict[str, Any]]]:
     """Return the names and the options of penalties or probes."""
     found = [_tuples(each) for each in json.loads(stored.get(column, "[]"))]
     return [(each.pop("name"), each) for each in found]
 
 
-def _options(stored: Mapping[str, Any], column: str) -> dict[str, Any]:
+def _options(stored: Stored, column: str) -> dict[str, Any]:
     options: dict[str, Any] = _tuples(json.loads(stored.get(column, "{}")))
     return options
 
