@@ -287,7 +287,7 @@ IN_A_PROCESS_OF_ITS_OWN = {
     "startup": "--shapes 1x2 --repeats 1 --json",
     "throughput": "--shapes 1x2 --repeats 1",
 }
-QUICK = {"coverage", "size"}
+QUICK = {"size"}
 PARTS = {
     "bench", "compilation", "invented_ledger", "measure", "peer", "real_landscapes", "report",
     "steps", "worlds",

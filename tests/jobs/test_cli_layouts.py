@@ -34,6 +34,7 @@ def test_lists_layout_of_every_shape(spec: str, capsys: pytest.CaptureFixture[st
     assert not layout_folder().exists()
 
 
+@pytest.mark.slow
 def test_measured_layout_is_stored_and_used_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

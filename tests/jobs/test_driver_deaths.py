@@ -31,7 +31,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> results.Ledger:
 @pytest.mark.parametrize(
     "death",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if number % 6 else [])
+        pytest.param(name, marks=[pytest.mark.slow] if number % 9 else [])
         for number, name in enumerate(deaths.DEATHS)
     ],
 )

@@ -105,6 +105,7 @@ def test_answers_that_are_no_result_are_failed_outcomes(make_pool: MakePool) -> 
             assert all("answer of its worker is none" in str(o.cause) for o in result.outcomes)
 
 
+@ray_later
 def test_two_workers_run_at_the_same_time(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(workers=2, train=trainers.meets_another)
     for name in ("a", "b"):
@@ -113,6 +114,7 @@ def test_two_workers_run_at_the_same_time(make_pool: MakePool, tmp_path: Path) -
         assert result.outcomes[0].status is pccore.Status.TRAINED
 
 
+@ray_later
 def test_default_is_one_worker_per_core(make_pool: MakePool) -> None:
     from jobs.pools.machine import usable_cpus
 
@@ -121,6 +123,7 @@ def test_default_is_one_worker_per_core(make_pool: MakePool) -> None:
     assert 1 <= pool.lanes(SMALL) <= 132
 
 
+@ray_later
 def test_collect_returns_after_timeout(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(workers=1, train=trainers.waits_for_file)
     assert pool.collect() == []  # nothing pending: waiting would never end

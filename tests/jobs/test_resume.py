@@ -131,7 +131,10 @@ def test_killed_at_random_moments(tmp_path: Path, undisturbed: results.Ledger, s
     check_finished(tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=[pytest.mark.slow])],
+)
 def test_stopped_command_ends_early_and_prints_how_to_continue(
     tmp_path: Path, number: signal.Signals, status: int
 ) -> None:

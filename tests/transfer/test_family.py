@@ -253,7 +253,9 @@ WITHOUT_BETA = ("equilibrium", "exact")
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name in ("exact", "ntp") else [])
+        pytest.param(
+            name, marks=[pytest.mark.slow] if name not in ("convolutional", "equilibrium") else []
+        )
         for name in TRAINED
     ],
 )

@@ -75,6 +75,7 @@ def test_rules_transfer_eta_alone() -> None:
         assert row["activity_lr"] is row["drift_activity_lr"] is None
 
 
+@pytest.mark.slow
 def test_experiment_from_tuning_to_report(tmp_path: Path) -> None:
     values = spectral(
         variants=["mupc", "bp"],
