@@ -90,10 +90,24 @@ def _print(frame: "pd.DataFrame", printed: Printed) -> None:
     elif printed.as_csv:
         _texts(frame, spreadsheet_cell).to_csv(sys.stdout, index=False)
     else:
-        frame = _texts(frame, printable)
+        frame = _with_nan(_texts(frame, printable))
         print(frame.to_string(index=False, na_rep="-") if len(frame) else "no rows")
         if printed.limit is None and rows > len(frame):
             say(f"{len(frame)} of {rows:,} rows; --limit N prints more")
+
+
+def _with_nan(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the frame with NaN for nulls: pandas prints its own nulls as <NA>, whatever is asked.
+
+    Whole numbers stay whole.
+    """
+    found = {}
+    for name in frame.columns[frame.isna().any()]:
+        column = frame[name]
+        real = str(column.dtype).startswith(("double", "float"))
+        whole = column if real else column.astype(object)
+        found[name] = whole.astype(float) if real else whole.where(column.notna(), float("nan"))
+    return frame.assign(**found)
 
 
 def _texts(frame: "pd.DataFrame", shown: Callable[[str], str]) -> "pd.DataFrame":

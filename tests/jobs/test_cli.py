@@ -98,6 +98,15 @@ def test_results_compares_and_sorts(home: Path) -> None:
     assert done.stdout.split() == ["run_id", *expected["run_id"]]
 
 
+def test_missing_values_are_dashes_on_the_screen(home: Path) -> None:
+    query = (
+        "select null::int as a, null::double as b, null::text as c, 2 as d union all "
+        "select 1, 0.5, 'x', 3 order by d"
+    )
+    rows = [line.split() for line in mupc(home, "sql", query).stdout.splitlines()]
+    assert rows == [["a", "b", "c", "d"], ["-", "-", "-", "2"], ["1", "0.5", "x", "3"]]
+
+
 def test_sql(home: Path) -> None:
     query = "select variant, count(*) as runs from runs group by 1 order by 1"
     rows = json.loads(mupc(home, "sql", query, "--json").stdout)
