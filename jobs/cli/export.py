@@ -45,11 +45,14 @@ def export_network(run_id: str, ledger: str, to: str, *, as_json: bool) -> None:
 
 def _origin(about: dict[str, Any]) -> str:
     """Return what a network was trained on; nothing if its description does not say."""
+    from pccore.data import DATASETS
+
     try:
         data = about["data"]
-        return (
-            f", {about['variant']} on {data['name']}; inputs are (x - {data['mean']:g}) / "
-            f"{data['std']:g}"
-        )
+        raw = "x" if data["name"] in DATASETS else "data.stored(x)"
+        scaled = f"({raw} - {data['mean']:g}) / {data['std']:g}"
+        inputs = raw if (data["mean"], data["std"]) == (0, 1) else scaled
     except (LookupError, TypeError, ValueError):
         return ""
+    meaning = "" if raw == "x" else " (docs/data.md)"
+    return f", {about['variant']} on {data['name']}; inputs are {inputs}{meaning}"
