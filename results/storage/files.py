@@ -175,7 +175,7 @@ def examine(file: File, tail: Callable[[int], bytes]) -> Footer:
         return Footer("its footer does not match the checksum in its name")
     try:
         metadata = pq.read_metadata(pa.BufferReader(MAGIC + end[-size:]))
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:  # a name may be no UTF-8
         return Footer(f"its footer is no Parquet: {because(error)}")
     fault = declared_fault(TABLES[file.table], metadata, file.size)
     return Footer(fault, fault is None and texts_fit(metadata, file.size))

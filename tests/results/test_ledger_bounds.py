@@ -77,6 +77,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     ),
     "many row groups": lambda: parquet({"depth": list(range(500))}, row_group_size=1),
     "many columns": lambda: parquet({f"c{k}": [1] for k in range(500)}),
+    "a name that is no text": lambda: parquet({"run_iX": ["a"]}).replace(b"run_iX", b"run_i\x80"),
     "nested columns": lambda: parquet({"run_id": [[["a"]]]}),
 }
 
