@@ -43,29 +43,13 @@ def as_dataset(data: DataArrays) -> Dataset:
     """
     if isinstance(data, Dataset):
         return data
-    train_y, test_y = _targets(data.train_y), _targets(data.test_y)
-    return Dataset(
-        name=str(getattr(data, "name", "data")),
-        task="classification" if train_y.ndim == 1 else "regression",
-        train_x=_inputs(data.train_x),
-        train_y=train_y,
-        test_x=_inputs(data.test_x),
-        test_y=test_y,
-        mean=float(getattr(data, "mean", 0.0)),
-        std=float(getattr(data, "std", 1.0)),
+    floats = np.asarray(data.train_y).dtype.kind == "f"
+    return Dataset.from_arrays(
+        data.train_x,
+        data.train_y,
+        x_test=data.test_x,
+        y_test=data.test_y,
+        normalise=(getattr(data, "mean", 0.0), getattr(data, "std", 1.0)),
+        task="regression" if floats else "classification",
+        name=getattr(data, "name", "data"),
     )
-
-
-def _inputs(samples: ArrayLike) -> np.ndarray:
-    """Return inputs as vectors (n, D), bytes as they are and other numbers in single precision."""
-    array = np.asarray(samples)
-    flat = array.reshape(len(array), -1) if array.ndim and array.size else array
-    return flat if flat.dtype == np.uint8 else flat.astype(np.float32)
-
-
-def _targets(targets: ArrayLike) -> np.ndarray:
-    """Return whole numbers as labels (n,), and floats as targets (n, K)."""
-    array = np.asarray(targets)
-    if array.dtype.kind in "iub" and array.ndim == 1:
-        return array.astype(np.int32)
-    return array.astype(np.float32).reshape(len(array), -1)

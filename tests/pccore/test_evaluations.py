@@ -114,10 +114,10 @@ def test_floats_as_targets_are_a_regression():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"train_y": [0, 1]}, "train_y must be int32"),
-        ({"train_x": []}, "train_x must be"),
-        ({"test_x": np.zeros((3, 5))}, "test samples have 5 numbers, training samples 2"),
-        ({"std": 0}, "std positive"),
+        ({"train_y": [0, 1]}, "x has 3 samples, y has 2"),
+        ({"train_x": []}, r"x must have samples \(n, ...\), got the shape \(0,\)"),
+        ({"test_x": np.zeros((3, 5))}, "x has 2 inputs per sample, x_test 5"),
+        ({"std": 0}, r"\(mean, std\) with a positive std, got \(0.0, 0\)"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_in_one_sentence(changes, sentence):
