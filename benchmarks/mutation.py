@@ -73,6 +73,7 @@ TARGETS = {
             "results/storage/reading.py",
             "results/storage/choosing.py",
             "results/storage/filters.py",
+            "results/storage/queries.py",
             "results/ledger.py",
         ),
         (

@@ -10,29 +10,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from results.errors import LedgerError, unknown
+from results.errors import LedgerError
 from results.schema.tables import TABLES, Table
 from results.schema.types import Value
 from results.storage.appending import refuse_repetitions, tied
 from results.storage.checkpoints import FOLDER as CHECKPOINTS
 from results.storage.checkpoints import Checkpoints
-from results.storage.choosing import (
-    DECIDING,
-    SPECIFIED,
-    best_details,
-    best_runs,
-    distinct,
-    in_order,
-    newest,
-    of_newest_spec,
-)
+from results.storage.choosing import in_order
 from results.storage.claims import Claims
 from results.storage.clock import Clock
 from results.storage.compaction import compact
 from results.storage.files import encode
-from results.storage.filters import Filters, expression, split
 from results.storage.folder import Folder
 from results.storage.marker import ensure
+from results.storage.queries import Queries
 from results.storage.reading import Reader
 from results.storage.rows import Row, to_arrow
 from results.storage.weights import FOLDER as WEIGHTS
@@ -103,6 +94,7 @@ class Ledger:
         self.weights = Weights(folder)
         self._folder = folder
         self._reader = Reader(folder)
+        self._queries = Queries(self._reader)
         self._clock = Clock(self._reader)
 
     @classmethod
@@ -190,7 +182,7 @@ class Ledger:
         """
         for name in columns or ():
             RUNS.column(name)
-        return _frame(RUNS, self._runs(filters, columns), columns, arrow=arrow)
+        return _frame(RUNS, self._queries.runs(filters, columns), columns, arrow=arrow)
 
     def row(self, run_id: str) -> dict[str, Value | None]:
         """Return the row of a run, whose id may be shortened to its first characters.
@@ -198,12 +190,12 @@ class Ledger:
         Raises:
             LedgerError: no run has such an id, or several have.
         """
-        found = self._runs({"run_id": run_id})
+        found = self._queries.runs({"run_id": run_id})
         if not found.num_rows:
-            ids = [each for each in self._run_ids() if each.startswith(run_id)]
+            ids = [each for each in self._queries.run_ids() if each.startswith(run_id)]
             if len(ids) != 1:
                 raise LedgerError(_not_one(run_id, ids))
-            found = self._runs({"run_id": ids[0]})
+            found = self._queries.runs({"run_id": ids[0]})
         (row,) = found.to_pylist()
         return row
 
@@ -251,7 +243,7 @@ class Ledger:
         chosen = {"variant": variant, "depth": depth, **filters}
         settings = [name for name in RUNS.fixed if name not in (*RUNS.key, *RATES, "seed")]
         names = [*settings, *RATES, "outcome", value]
-        runs = _frame(RUNS, self._runs(chosen, names), names, arrow=False)
+        runs = _frame(RUNS, self._queries.runs(chosen, names), names, arrow=False)
         if runs.empty:
             raise LedgerError(f"no run of variant {variant!r} with depth {depth} matches")
         for name in settings:
@@ -273,14 +265,14 @@ class Ledger:
 
         Filters may use columns of `curves`, and columns of `runs` to select the runs.
         """
-        return _frame(CURVES, self._details(CURVES, filters), arrow=arrow)
+        return _frame(CURVES, self._queries.details(CURVES, filters), arrow=arrow)
 
     def layers(self, *, arrow: bool = False, **filters: object) -> pd.DataFrame:
         """Return how much each layer learned: one row per `run_id` and `layer`.
 
         Filters may use columns of `layers`, and columns of `runs` to select the runs.
         """
-        return _frame(LAYERS, self._details(LAYERS, filters), arrow=arrow)
+        return _frame(LAYERS, self._queries.details(LAYERS, filters), arrow=arrow)
 
     def verdicts(
         self, latest: bool = True, *, arrow: bool = False, **filters: object
@@ -293,7 +285,7 @@ class Ledger:
             arrow: whether columns have Arrow types.
             **filters: `column=value` or `column=[values]`.
         """
-        rows = self._verdicts(filters) if latest else self._all(VERDICTS, filters)
+        rows = self._queries.verdicts(filters) if latest else self._queries.every(VERDICTS, filters)
         return _frame(VERDICTS, rows, arrow=arrow)
 
     def measurements(
@@ -306,7 +298,11 @@ class Ledger:
             arrow: whether columns have Arrow types.
             **filters: `column=value` or `column=[values]`.
         """
-        rows = self._measurements(filters) if latest else self._all(MEASUREMENTS, filters)
+        rows = (
+            self._queries.measurements(filters)
+            if latest
+            else self._queries.every(MEASUREMENTS, filters)
+        )
         return _frame(MEASUREMENTS, rows, arrow=arrow)
 
     def sql(self, query: str, *, arrow: bool = False) -> pd.DataFrame:
@@ -328,11 +324,11 @@ class Ledger:
         from results.sql import select  # DuckDB takes a while to load
 
         views = {
-            "runs": lambda columns: self._runs({}, columns),
-            "curves": lambda _: self._details(CURVES, {}),
-            "layers": lambda _: self._details(LAYERS, {}),
-            "verdicts": lambda _: self._verdicts({}),
-            "measurements": lambda _: self._measurements({}),
+            "runs": lambda columns: self._queries.runs({}, columns),
+            "curves": lambda _: self._queries.details(CURVES, {}),
+            "layers": lambda _: self._queries.details(LAYERS, {}),
+            "verdicts": lambda _: self._queries.verdicts({}),
+            "measurements": lambda _: self._queries.measurements({}),
         }
         columns = {name: [column.name for column in TABLES[name].columns] for name in views}
         return _typed(select(query, views, columns), arrow)
@@ -448,49 +444,6 @@ class Ledger:
             self._folder.move(damage.path, f"{QUARANTINE}/{damage.path}")
         return found
 
-    def _runs(self, filters: Filters, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return the rows of `runs`, with the given columns and those that choosing rows needs."""
-        if columns is not None:
-            columns = [*DECIDING, *RUNS.order, *filters, *columns]
-        fixed, others = split(filters, RUNS.fixed)
-        rows = best_runs(self._reader.read(RUNS, fixed, columns), RUNS.key)
-        return best_runs(_only(RUNS, rows, others), ["run_id"])
-
-    def _run_ids(self) -> list[str]:
-        ids: list[str] = self._runs({}, ["run_id"])["run_id"].to_pylist()
-        return sorted(ids)
-
-    def _details(self, table: Table, filters: Filters) -> pa.Table:
-        """Return rows of a table with several rows per run."""
-        for name in filters:
-            if name not in table.named and name not in RUNS.named:
-                raise unknown(f"column of {table.name} or runs", name, table.named | RUNS.named)
-        own, of_runs = split(filters, table.named)
-        runs = {} if "run_id" not in own else {"run_id": own["run_id"]}
-        if of_runs:
-            chosen = self._runs({**runs, **of_runs}, ["run_id"])
-            runs = {"run_id": chosen["run_id"].to_pylist()}
-        published = self._reader.read(RUNS, runs, [*DECIDING, "group"])
-        fixed, others = split({**own, **runs}, table.fixed)
-        rows = best_details(table, self._reader.read(table, fixed), published)
-        return _only(table, rows, others)
-
-    def _verdicts(self, filters: Filters) -> pa.Table:
-        """Return the newest verdicts of the newest specs."""
-        fixed, others = split(filters, SPECIFIED)
-        rows = of_newest_spec(newest(VERDICTS, self._reader.read(VERDICTS, fixed)))
-        return _only(VERDICTS, rows, others)
-
-    def _measurements(self, filters: Filters) -> pa.Table:
-        """Return the newest measurements."""
-        fixed, others = split(filters, MEASUREMENTS.fixed)
-        rows = newest(MEASUREMENTS, self._reader.read(MEASUREMENTS, fixed))
-        return _only(MEASUREMENTS, rows, others)
-
-    def _all(self, table: Table, filters: Filters) -> pa.Table:
-        """Return newest and replaced rows."""
-        return distinct(table, self._reader.read(table, filters))
-
     def _publish(self, table: Table, rows: pa.Table) -> None:
         if rows.num_rows:
             file, data = encode(table, in_order(table, rows))
@@ -504,12 +457,6 @@ def _not_one(run_id: str, ids: Sequence[str]) -> str:
         return f"no run has the id {run_id!r}, or one that begins like it"
     some = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
     return f"{len(ids)} runs have ids that begin with {run_id!r} ({some}): give more of it"
-
-
-def _only(table: Table, rows: pa.Table, filters: Filters) -> pa.Table:
-    """Return the rows that match the filters."""
-    condition = expression(table, filters)
-    return rows if condition is None else rows.filter(condition)
 
 
 def _frame(

@@ -10,6 +10,7 @@ from typing import TypedDict
 import pyarrow as pa
 
 from results.errors import DamagedFileWarning, LedgerError, because
+from results.storage.faults import faults_among
 from results.storage.folder import Folder
 from results.storage.limits import CHECKPOINT_BYTES, RECORD_BYTES
 
@@ -63,17 +64,12 @@ class Checkpoints:
         Raises:
             OSError, pyarrow.ArrowException: the folder cannot be read.
         """
-        found = {}
-        for name in self._names():
-            try:
-                fault = _fault(name, self._folder.read(f"{FOLDER}/{name}", most=CHECKPOINT_BYTES))
-            except FileNotFoundError:  # its group has finished meanwhile
-                continue
-            except (OSError, pa.ArrowException) as error:
-                fault = f"it cannot be read: {because(error)}"
-            if fault is not None:
-                found[f"{FOLDER}/{name}"] = fault
-        return found
+
+        def fault(path: str) -> str | None:
+            data = self._folder.read(path, most=CHECKPOINT_BYTES)
+            return _fault(path.rpartition("/")[2], data)
+
+        return faults_among([f"{FOLDER}/{name}" for name in self._names()], fault)
 
     def load(self, run_ids: Iterable[str]) -> bytes | None:
         """Return the data that was saved last for a group; None if there is none.

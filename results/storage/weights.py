@@ -21,6 +21,7 @@ from results.errors import LedgerError, because
 from results.identity import ID_LENGTH
 from results.schema.tables import TABLES
 from results.storage.claims import Claims
+from results.storage.faults import faults_among
 from results.storage.folder import Folder
 from results.storage.limits import RECORD_BYTES, WEIGHTS_BYTES
 from results.storage.reading import Reader
@@ -141,25 +142,16 @@ class Weights:
         Raises:
             OSError, pyarrow.ArrowException: the folder cannot be read.
         """
-        found = {}
-        for name in sorted(info.base_name for info in self._files()):
-            try:
-                fault = self._fault(name)
-            except FileNotFoundError:  # removed meanwhile
-                continue
-            except (OSError, pa.ArrowException) as error:
-                fault = f"it cannot be read: {because(error)}"
-            if fault is not None:
-                found[f"{FOLDER}/{name}"] = fault
-        return found
+        names = sorted(info.base_name for info in self._files())
+        return faults_among([f"{FOLDER}/{name}" for name in names], self._fault)
 
     def _files(self) -> list[pafs.FileInfo]:
         """Return the files of weights; other files are not ours."""
         return [info for info in self._folder.entries(FOLDER) if _NAME.fullmatch(info.base_name)]
 
-    def _fault(self, name: str) -> str | None:
-        match, digest = _NAME.fullmatch(name), hashlib.sha256()
-        for piece in self._folder.pieces(f"{FOLDER}/{name}", most=WEIGHTS_BYTES):
+    def _fault(self, path: str) -> str | None:
+        match, digest = _NAME.fullmatch(path.rpartition("/")[2]), hashlib.sha256()
+        for piece in self._folder.pieces(path, most=WEIGHTS_BYTES):
             digest.update(piece)
         if match is None or digest.hexdigest() != match["digest"]:
             return "its content does not match its checksum"
