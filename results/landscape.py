@@ -5,7 +5,7 @@ averaged in: a cell ranks first by the share of its seeds that trained, and only
 loss. The judge, the search and the report all rank cells with these functions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,28 +13,81 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from results.vocabulary import OutcomeLabel
+from results.vocabulary import OutcomeLabel, rate_name
 
 TINY = 1e-38  # a loss of exactly 0 has a logarithm too
 NOT_RUN = ""
 """The status of a run that does not exist."""
 
 
-@dataclass(frozen=True, order=True)
-class Cell:
-    """A point of the search space: one pair of learning rates.
+class Cell(Mapping[str, float]):
+    """A point of the search space: the searched values by the name of their rate.
 
-    Attributes:
+        Cell(0.1, 10.0)                              # eta and beta of predictive coding
+        Cell(learning_rate=0.01, weight_decay=0.1)   # any rates
+
+    Cells are immutable, and equal if they have the same names with the same values.
+
+    Args:
         weight_lr: eta, the learning rate of the weight optimiser.
-        activity_lr: beta, the step size of inference; None for rules that infer no activities.
+        activity_lr: beta, the step size of inference.
+        **rates: any rates, in the order in which they are shown. One that is None does not exist.
     """
 
-    weight_lr: float
-    activity_lr: float | None
+    __slots__ = ("_rates",)
+
+    def __init__(
+        self,
+        weight_lr: float | None = None,
+        activity_lr: float | None = None,
+        /,
+        **rates: float | None,
+    ) -> None:
+        named = {"weight_lr": weight_lr, "activity_lr": activity_lr}
+        named = {name: value for name, value in named.items() if value is not None} | rates
+        self._rates = {name: value for name, value in named.items() if value is not None}
+
+    def __getitem__(self, name: str) -> float:
+        return self._rates[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rates)
+
+    def __len__(self) -> int:
+        return len(self._rates)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._rates.items()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cell) and self._rates == other._rates
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _cell_of, (self._rates,)
+
+    @property
+    def weight_lr(self) -> float:
+        """Eta; raises `KeyError` where there is none."""
+        return self._rates["weight_lr"]
+
+    @property
+    def activity_lr(self) -> float | None:
+        """Beta; None for rules that infer no activities."""
+        return self._rates.get("activity_lr")
+
+    def but(self, rates: Mapping[str, float]) -> "Cell":
+        """Return this cell with other values of some rates."""
+        return Cell(**{**self._rates, **rates})
 
     def __str__(self) -> str:
-        beta = "" if self.activity_lr is None else f", beta {self.activity_lr:.4g}"
-        return f"eta {self.weight_lr:.4g}{beta}"
+        return ", ".join(f"{rate_name(name)} {value:.4g}" for name, value in self.items())
+
+    def __repr__(self) -> str:
+        return f"Cell({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+
+
+def _cell_of(rates: Mapping[str, float]) -> Cell:
+    return Cell(**rates)
 
 
 @dataclass(frozen=True)
@@ -164,11 +217,11 @@ def optimum(landscape: Landscape) -> Cell | None:
     return landscape.cells[min(able, key=lambda place: _order(landscape, place))]
 
 
-def _order(landscape: Landscape, place: int) -> tuple[float, float, tuple[float, float]]:
+def _order(landscape: Landscape, place: int) -> tuple[float, float, tuple[float, ...]]:
     trained = landscape.statuses[place] == OutcomeLabel.TRAINED
     loss = mean(landscape.losses[place])
     assert loss is not None  # more than half of its seeds trained
-    return -trained.sum() / landscape.tried[place], loss, _rates(landscape.cells[place])
+    return -trained.sum() / landscape.tried[place], loss, tuple(landscape.cells[place].values())
 
 
 def mostly_trained(landscape: Landscape, place: int) -> bool:
@@ -182,10 +235,6 @@ def mean(values: ndarray) -> float | None:
     """Return the mean of the numbers that are not NaN; None if there are none."""
     numbers = values[~np.isnan(values)]
     return float(numbers.mean()) if numbers.size else None
-
-
-def _rates(cell: Cell) -> tuple[float, float]:
-    return cell.weight_lr, -np.inf if cell.activity_lr is None else cell.activity_lr
 
 
 def _column(rows: Sequence[Sequence[Mapping[str, Any]]], name: str) -> ndarray:

@@ -55,13 +55,31 @@ VERDICT_PHRASES: dict[str, str] = {
 }
 
 RATES = ("weight_lr", "activity_lr")
-"""The two learning rates, in the order of every list and table."""
+"""The two learning rates of predictive coding, in the order of every list and table. A training
+function of the user's has rates with names of its own."""
 RATE_NAMES = {"weight_lr": "eta", "activity_lr": "beta"}
 """Names in plain text: the terminal, reasons of verdicts, error messages."""
 RATE_SYMBOLS = {"weight_lr": "η", "activity_lr": "β"}
 """Symbols in figures and in the report."""
 RATE_LABELS = {"weight_lr": "η, weight learning rate", "activity_lr": "β, activity learning rate"}
 """Labels of axes."""
+
+
+def rate_name(rate: str) -> str:
+    """Return the name of any rate in plain text; one of the user's is its own."""
+    return RATE_NAMES.get(rate, rate)
+
+
+def rate_symbol(rate: str) -> str:
+    """Return the symbol of any rate."""
+    return RATE_SYMBOLS.get(rate, rate)
+
+
+def rate_label(rate: str) -> str:
+    """Return the label of an axis of any rate."""
+    return RATE_LABELS.get(rate, rate.replace("_", " "))
+
+
 
 SIZES = ("depth", "width")
 """The two sizes of a network, in the order of every law."""

@@ -1,13 +1,13 @@
-"""The search space: the learning rates that a variant may take, and the neighbours of a cell."""
+"""The search space: the rates that an arm may take, and the neighbours of a cell."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal, Protocol
 
 from results.landscape import Cell
-from results.vocabulary import RATE_NAMES, RATES
+from results.vocabulary import RATES, rate_name
 
 Side = Literal["lowest", "highest"]
 
@@ -43,13 +43,18 @@ class Grid:
     """A list of rates, ascending.
 
     Neighbours of a value off the list are apart by the geometric mean of the list's ratios.
+
+    Attributes:
+        values: the values.
+        whole: whether the rate is a whole number, such as a batch size.
     """
 
     values: tuple[float, ...]
+    whole: bool = False
 
     def near(self, value: float, reach: int) -> tuple[float, ...]:
         if value not in self.values:
-            return _geometric(value, self._ratio, reach)
+            return _geometric(value, self._ratio, reach, self.whole)
         place = self.values.index(value)
         return self.values[max(0, place - reach) : place + reach + 1]
 
@@ -72,17 +77,26 @@ class Range:
     """All rates from `low` to `high`, searched on a logarithmic scale if `log`.
 
     Neighbours are an octave apart, as a range has no grid.
+
+    Attributes:
+        low: the smallest.
+        high: the largest.
+        log: whether they are searched on a logarithmic scale.
+        whole: whether the rate is a whole number, such as a batch size.
     """
 
     low: float
     high: float
     log: bool = True
+    whole: bool = False
 
     def near(self, value: float, reach: int) -> tuple[float, ...]:
         if not self.low <= value <= self.high:
-            return _geometric(value, 2.0, reach)
+            return _geometric(value, 2.0, reach, self.whole)
         octaves = (value * 2.0**k for k in range(-reach, reach + 1))
-        return tuple(rate for rate in octaves if self.low <= rate <= self.high)
+        if self.whole:
+            octaves = (float(max(1, round(rate))) for rate in octaves)
+        return tuple(dict.fromkeys(rate for rate in octaves if self.low <= rate <= self.high))
 
     def most_near(self, reach: int) -> int:
         return 2 * reach + 1
@@ -95,23 +109,54 @@ class Range:
         return "highest" if value * 2 > self.high else None
 
 
-@dataclass(frozen=True)
-class Space:
-    """The learning rates that a variant may take.
+Values = Grid | Range
+"""The values of one rate."""
 
-    Attributes:
+
+class Space:
+    """The rates that an arm may take: a list or a range of values by the name of each rate.
+
+        Space(Grid((0.01, 0.1)), Range(1, 100))               # eta and beta
+        Space(learning_rate=Range(1e-4, 1), momentum=Grid((0.9, 0.99)))
+
+    Spaces are immutable, and equal if they have the same rates with the same values.
+
+    Args:
         weight_lr: eta.
         activity_lr: beta; None for a variant that infers no activities.
+        **searched: any rates, in the order of cells.
     """
 
-    weight_lr: Grid | Range
-    activity_lr: Grid | Range | None
+    def __init__(
+        self,
+        weight_lr: Values | None = None,
+        activity_lr: Values | None = None,
+        /,
+        **searched: Values,
+    ) -> None:
+        named = dict(zip(RATES, (weight_lr, activity_lr), strict=True))
+        self.searched: Mapping[str, Values] = {
+            name: values for name, values in named.items() if values is not None
+        } | searched
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Space) and self.searched == other.searched
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.searched.items()))
+
+    def __repr__(self) -> str:
+        return f"Space({', '.join(f'{n}={values}' for n, values in self.searched.items())})"
 
     @property
-    def searched(self) -> dict[str, Grid | Range]:
-        """The rates of the variant by name."""
-        rates = {name: getattr(self, name) for name in RATES}
-        return {name: values for name, values in rates.items() if values is not None}
+    def weight_lr(self) -> Values:
+        """The values of eta; raises `KeyError` where there is none."""
+        return self.searched["weight_lr"]
+
+    @property
+    def activity_lr(self) -> Values | None:
+        """The values of beta; None for a variant that infers no activities."""
+        return self.searched.get("activity_lr")
 
     @property
     def enumerable(self) -> bool:
@@ -128,12 +173,12 @@ class Space:
         grids = [values.values for values in self.searched.values() if isinstance(values, Grid)]
         if len(grids) < len(self.searched):
             raise ValueError("a range has no list of cells")
-        return _cells(*grids)
+        return self._cells(grids)
 
     def near(self, cell: Cell, reach: int) -> tuple[Cell, ...]:
         """Return `cell` and all cells up to `reach` places away in each rate."""
-        return _cells(
-            *(values.near(getattr(cell, name), reach) for name, values in self.searched.items())
+        return self._cells(
+            [values.near(cell[name], reach) for name, values in self.searched.items()]
         )
 
     def most_near(self, reach: int) -> int:
@@ -142,13 +187,22 @@ class Space:
 
     def edges(self, cell: Cell) -> dict[str, Side]:
         """Return the rates in which `cell` lies on the edge of the space, and the sides."""
-        sides = {name: rates.edge(getattr(cell, name)) for name, rates in self.searched.items()}
+        sides = {name: values.edge(cell[name]) for name, values in self.searched.items()}
         return {name: side for name, side in sides.items() if side is not None}
+
+    def admitted(self, cell: Cell) -> Cell:
+        """Return the cell that a predicted one stands for: whole where only whole numbers are."""
+        whole = {n: max(1.0, round(cell[n])) for n, v in self.searched.items() if v.whole}
+        return cell.but(whole) if whole else cell
+
+    def _cells(self, values: Sequence[Sequence[float]]) -> tuple[Cell, ...]:
+        names = tuple(self.searched)
+        return tuple(Cell(**dict(zip(names, each, strict=True))) for each in product(*values))
 
 
 def describe_edges(edges: Mapping[str, Side]) -> str:
     """Return what `Space.edges` returned in words: "lowest eta and highest beta searched"."""
-    return " and ".join(f"{side} {RATE_NAMES[rate]}" for rate, side in edges.items()) + " searched"
+    return " and ".join(f"{side} {rate_name(rate)}" for rate, side in edges.items()) + " searched"
 
 
 def rounded(rate: float) -> float:
@@ -156,12 +210,9 @@ def rounded(rate: float) -> float:
     return float(f"{rate:.{DIGITS}g}")
 
 
-def _geometric(value: float, ratio: float, reach: int) -> tuple[float, ...]:
+def _geometric(value: float, ratio: float, reach: int, whole: bool) -> tuple[float, ...]:
     others = {rounded(value * ratio**k) for k in range(-reach, reach + 1) if k}
+    if whole:
+        others = {float(max(1, round(other))) for other in others}
     return tuple(sorted({value, *others}))
 
-
-def _cells(
-    weight_lrs: tuple[float, ...], activity_lrs: tuple[float | None, ...] = (None,)
-) -> tuple[Cell, ...]:
-    return tuple(Cell(eta, beta) for eta, beta in product(weight_lrs, activity_lrs))

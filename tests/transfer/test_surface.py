@@ -111,7 +111,7 @@ def test_kernel_is_a_correlation(kernel: Kernel) -> None:
     assert np.linalg.eigvalsh(found).min() > -1e-10
     if kernel.rotated:  # along eta beta, the first length counts
         along = kernel(np.zeros((1, 2)), np.array([[1.0, 1.0]]) / np.sqrt(2))
-        straight = Kernel(False, kernel.lengths, kernel.smooth)
+        straight = Kernel(None, kernel.lengths, kernel.smooth)
         np.testing.assert_allclose(along, straight(np.zeros((1, 2)), np.array([[1.0, 0.0]])))
 
 

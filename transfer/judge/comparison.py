@@ -141,7 +141,7 @@ def near_optimum(
     if best is None or not len(found.means):
         nothing = found.only(np.zeros(len(found.means), bool))
         return nothing, Region.of(landscape, nothing, rates)
-    centre = np.log2([getattr(best, rate) for rate in rates])
+    centre = np.log2([best[rate] for rate in rates])
     near = (np.abs(found.points - centre) <= REACH).all(axis=1)
     near &= found.means <= found.means[near].min(initial=math.inf) + DEPTH
     kept = found.only(near & _lowest(np.where(near, found.means, math.inf)))

@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from results.landscape import Cell
 from results.shapes import Shape
-from results.vocabulary import RATE_NAMES, SIZE_SYMBOLS, SIZES
+from results.vocabulary import SIZE_SYMBOLS, SIZES, rate_name
 from transfer.judge.estimate import LEVEL, Estimate, summarise
 from transfer.judge.refine import RefinedOptimum
 from transfer.space import describe_edges, rounded
@@ -100,18 +100,26 @@ class Prescribed:
         return {
             rate: {size: Estimate(getattr(powers, size)) for size in SIZES}
             for rate, powers in self.powers.items()
-            if getattr(self.base, rate) is not None
+            if rate in self.base
         }
 
     def predict(self, shape: Shape) -> Prediction:
         """Return the rates of the tuned optimum times (L / L0)^q (N / N0)^p."""
         depth, width = _log_sizes(self.origin, shape)
-        cell = self.base
-        for name, powers in self.powers.items():
-            rate, growth = getattr(cell, name), powers.depth * depth + powers.width * width
-            if rate is not None and growth != 0:
-                cell = replace(cell, **{name: rounded(rate * math.exp(growth))})
-        return Prediction(cell)
+        growth = {
+            name: powers.depth * depth + powers.width * width
+            for name, powers in self.powers.items()
+            if name in self.base
+        }
+        return Prediction(
+            self.base.but(
+                {
+                    name: rounded(self.base[name] * math.exp(power))
+                    for name, power in growth.items()
+                    if power != 0
+                }
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ class Combination:
     def __str__(self) -> str:
         """Return the product in words: "eta beta^0.5"."""
         return " ".join(
-            RATE_NAMES[rate] + ("" if power == 1 else f"^{power:g}")
+            rate_name(rate) + ("" if power == 1 else f"^{power:g}")
             for rate, power in self.powers.items()
             if power
         )
@@ -167,7 +175,7 @@ class Fitted:
 
     @property
     def combination(self) -> Mapping[str, Combination]:
-        """The product of powers of two rates of which the runs determine the exponent best.
+        """The product of powers of the rates of which the runs determine the exponent best.
 
         By size; empty with a single rate.
         """
@@ -190,7 +198,7 @@ class Fitted:
     def predict(self, shape: Shape) -> Prediction:
         """Return the rates of the law, each with its interval."""
         at = {name: self.rate(name, shape) for name in self.coefficients}
-        return Prediction(replace(self.kept, **{n: rounded(r.value) for n, r in at.items()}), at)
+        return Prediction(self.kept.but({n: rounded(r.value) for n, r in at.items()}), at)
 
     def rate(self, name: str, shape: Shape) -> Estimate:
         """Return one rate at a shape, not rounded."""
@@ -293,7 +301,7 @@ def determined(exponent: Estimate) -> bool:
 
 def describe(rate: str, exponents: Mapping[str, Estimate]) -> str:
     """Return the fitted law of one rate in words."""
-    name = RATE_NAMES[rate]
+    name = rate_name(rate)
     known = {size: e for size, e in exponents.items() if determined(e)}
     parts = []
     if known:

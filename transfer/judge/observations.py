@@ -15,7 +15,6 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from results.landscape import TINY, Landscape
-from results.vocabulary import RATES
 
 FLOOR = 1e-6
 """Losses below this fraction of the untrained loss are zero for all purposes."""
@@ -79,7 +78,7 @@ class Observations:
         logs, seeds = logs[:, exists.any(axis=0)], int(exists.any(axis=0).sum())
         means, residuals = without_seeds(logs)
         counts = np.isfinite(logs).sum(axis=1)
-        points = [[getattr(landscape.cells[place], rate) for rate in rates] for place in places]
+        points = [[landscape.cells[place][rate] for rate in rates] for place in places]
         return cls(
             places,
             np.log2(np.array(points, float).reshape(len(places), len(rates))),
@@ -146,4 +145,5 @@ def floor_of(*landscapes: Landscape, untrained: float | None) -> float:
 def searched_rates(*landscapes: Landscape) -> tuple[str, ...]:
     """Return the rates with several values in the cells of the landscapes."""
     cells = [cell for landscape in landscapes for cell in landscape.cells]
-    return tuple(rate for rate in RATES if len({getattr(cell, rate) for cell in cells}) > 1)
+    names = dict.fromkeys(name for cell in cells for name in cell)
+    return tuple(rate for rate in names if len({cell.get(rate) for cell in cells}) > 1)

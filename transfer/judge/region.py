@@ -11,8 +11,10 @@ from results.landscape import Landscape
 from transfer.judge.estimate import TAIL, Estimate, summarise
 from transfer.judge.observations import Observations
 
-POINTS = 9
-"""Points of the region per axis, between which the optimum is sought."""
+POINTS = {1: 9, 2: 9, 3: 6, 4: 4}
+"""Points of the region per axis, between which the optimum is sought, by the number of rates."""
+FEWEST_POINTS = 3
+"""The same for more rates: a parabola needs as many."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Region:
         if not len(cells.points):
             nothing = np.zeros((1,) * axes, bool)
             return cls(np.zeros(axes), np.zeros(axes), nothing, ((False, False),) * axes)
-        ran = np.log2([[getattr(cell, rate) for rate in rates] for cell in landscape.cells])
+        ran = np.log2([[cell[rate] for rate in rates] for cell in landscape.cells])
         chosen = np.isin(np.arange(len(ran)), cells.places)
         tried = landscape.tried > 0  # a cell that only failed says nothing about its surroundings
         ran, counted = ran.reshape(len(ran), axes)[tried], chosen[tried]
@@ -83,7 +85,7 @@ class Region:
         lower = [_end(-ran[:, i], -cells.points[:, i], -least[i]) for i in range(axes)]
         lowest = np.array([-end for end, _ in lower])
         highest = np.array([end for end, _ in upper])
-        counts = np.where(highest > lowest, POINTS, 1)
+        counts = np.where(highest > lowest, POINTS.get(axes, FEWEST_POINTS), 1)
         steps = (highest - lowest) / np.maximum(counts - 1, 1)
         lattice = lowest + steps * np.array(list(product(*map(range, counts)))).reshape(-1, axes)
         away = ((lattice[:, None] - ran) ** 2).sum(axis=2)

@@ -6,14 +6,14 @@
 x holds log2 of the searched rates. The hyperparameters are averaged over a grid and not maximised:
 a handful of cells does not determine them, and the most likely ones claim too much. The grid holds
 the cases that differ for a verdict: flat landscapes (small s), ridges (R turns the axes by 45
-degrees, to eta beta and eta / beta), shapes with nothing in common (rho = 0), and a target steeper
+degrees, for eta and beta to eta beta and eta / beta), shapes with nothing in common (rho = 0), and a target steeper
 or flatter than the tuned shape (a_1). docs/verdicts.md has the reasons and the measurements.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import product
+from itertools import combinations, product
 from statistics import NormalDist
 from typing import Self
 
@@ -38,25 +38,30 @@ COMBINATIONS, DRAWS = 24, 50
 """Hyperparameters that are drawn by their weight, and the draws of the surfaces for each."""
 JITTER = 1e-7
 
+MOST_TURNED, SPARSE = 3, 5
+"""Numbers of rates up to which pairs of them are turned, and from which on lengths are fewer."""
+
 
 @dataclass(frozen=True)
 class Kernel:
     """A correlation of the log losses of two cells.
 
     Attributes:
-        rotated: whether the axes are eta beta and eta / beta.
+        rotated: the two axes in whose place are their product and their ratio, such as eta beta and
+            eta / beta; None where the axes are the rates.
         lengths: the distance over which the loss changes along each axis, in octaves.
         smooth: squared exponential rather than Matern-5/2.
     """
 
-    rotated: bool
+    rotated: tuple[int, int] | None
     lengths: tuple[float, ...]
     smooth: bool
 
     def __call__(self, x: Float[ndarray, "n D"], y: Float[ndarray, "m D"]) -> ndarray:
         """Return the correlations (n, m)."""
-        if self.rotated:
-            turn = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
+        if self.rotated is not None:
+            turn = np.eye(len(self.lengths))
+            turn[np.ix_(self.rotated, self.rotated)] = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
             x, y = x @ turn, y @ turn
         squares = np.zeros((len(x), len(y)))
         for axis, length in enumerate(self.lengths):
@@ -69,10 +74,16 @@ class Kernel:
 
 @cache
 def kernels(axes: int) -> tuple[Kernel, ...]:
-    """Return the kernels for this number of searched rates, each once."""
+    """Return the kernels for this number of searched rates, each once.
+
+    Every pair of up to `MOST_TURNED` rates may be turned. Beyond, time and memory would grow with
+    the number of pairs; and from `SPARSE` rates on, with the powers of three.
+    """
     found = []
-    for lengths in product(LENGTHS, repeat=axes):
-        turns = (False, True) if len(set(lengths)) > 1 else (False,)
+    lengths_of_axes = LENGTHS if axes < SPARSE else (LENGTHS[0], LENGTHS[-1])
+    pairs = list(combinations(range(axes), 2)) if axes <= MOST_TURNED else []
+    for lengths in product(lengths_of_axes, repeat=axes):
+        turns = [None, *(pair for pair in pairs if lengths[pair[0]] != lengths[pair[1]])]
         found += [Kernel(turn, lengths, smooth) for turn in turns for smooth in (False, True)]
     return tuple(found)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from results.landscape import Cell, Landscape, mean, optimum
-from results.vocabulary import RATES, OutcomeLabel, VerdictLabel
+from results.vocabulary import OutcomeLabel, VerdictLabel
 from transfer.judge.comparison import Comparison, compare
 from transfer.judge.estimate import LEVEL, Estimate
 from transfer.space import Space, describe_edges
@@ -276,8 +276,8 @@ def _edge(tuned: Cell, best: Cell, target: Landscape, space: Space) -> str:
     """
     found = space.edges(best)
     for rate, side in list(found.items()):
-        rates = [getattr(cell, rate) for cell in target.cells]
-        if getattr(best, rate) != (min(rates) if side == "lowest" else max(rates)):
+        rates = [cell[rate] for cell in target.cells]
+        if best[rate] != (min(rates) if side == "lowest" else max(rates)):
             del found[rate]
     for name, optimal, sides in (
         ("tuned optimum", tuned, space.edges(tuned)),
@@ -314,9 +314,8 @@ def _percent(regret: float) -> str:
 
 def _border(cell: Cell, best: Cell, target: Landscape) -> str:
     """Return a caution if the best cell is among the outermost that ran; "" otherwise."""
-    for name in RATES:
-        rates = [getattr(other, name) for other in target.cells]
-        rate = getattr(best, name)
-        if rate != getattr(cell, name) and rate in (min(rates), max(rates)):
+    for name, rate in best.items():
+        rates = [other[name] for other in target.cells]
+        if rate != cell[name] and rate in (min(rates), max(rates)):
             return f"; the best cell, {best}, is among the outermost that ran"
     return ""

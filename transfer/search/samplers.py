@@ -74,7 +74,7 @@ class TreeParzen:
 
 
 class CovarianceAdaptation:
-    """CMA-ES. It needs two rates; a variant with one rate is searched by TPE."""
+    """CMA-ES. It needs two rates; an arm with one rate is searched by TPE."""
 
     exhaustive = False
 
@@ -178,7 +178,7 @@ class Search:
         from optuna.trial import create_trial
 
         places = {
-            name: rates.values.index(getattr(trial.cell, name))
+            name: rates.values.index(trial.cell[name])
             for name, rates in self._rates.items()
             if isinstance(rates, Grid)
         }
@@ -188,10 +188,9 @@ class Search:
     def _cell(self, parameters: Mapping[str, float]) -> Cell:
         def rate(name: str, values: Grid | Range) -> float:
             value = parameters[name]
-            return values.values[int(value)] if isinstance(values, Grid) else value
+            return values.values[int(value)] if isinstance(values, Grid) else float(value)
 
-        rates = {name: rate(name, values) for name, values in self._rates.items()}
-        return Cell(rates["weight_lr"], rates.get("activity_lr"))
+        return Cell(**{name: rate(name, values) for name, values in self._rates.items()})
 
 
 def _distribution(rates: Grid | Range) -> "optuna.distributions.BaseDistribution":
@@ -200,4 +199,6 @@ def _distribution(rates: Grid | Range) -> "optuna.distributions.BaseDistribution
 
     if isinstance(rates, Grid):
         return IntDistribution(0, len(rates.values) - 1)
+    if rates.whole:
+        return IntDistribution(int(rates.low), int(rates.high), log=rates.log)
     return FloatDistribution(rates.low, rates.high, log=rates.log)

@@ -223,7 +223,9 @@ def rates(form: tuple[float, ...] | RangeForm) -> Grid | Range:
 
 def rates_as_yaml(rates: Grid | Range) -> object:
     """Return the list or the mapping that a spec has for `rates`."""
-    return list(rates.values) if isinstance(rates, Grid) else vars(rates)
+    if isinstance(rates, Grid):
+        return list(rates.values)
+    return {"low": rates.low, "high": rates.high, "log": rates.log}
 
 
 def _seeds(form: int | tuple[int, ...]) -> tuple[int, ...]:
