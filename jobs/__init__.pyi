@@ -4,6 +4,7 @@ from .errors import PoolError, SubmissionError, TokenError
 from .pools.local import LocalPool
 from .pools.ray_pool import RayPool
 from .pools.worker import train_group
+from .sweep import sweep
 
 __all__ = [
     "Job",
@@ -20,5 +21,6 @@ __all__ = [
     "status",
     "stop",
     "submit",
+    "sweep",
     "train_group",
 ]

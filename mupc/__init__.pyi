@@ -17,13 +17,17 @@ from jobs import (
     status,
     stop,
     submit,
+    sweep,
 )
+from pccore import Curve, Outcome, Status
 from pccore.data import Dataset, DatasetError
 from results import LedgerError, columns, plot_landscape, report
+from results.shapes import Shape
 from transfer import (
     Experiment,
     Ledger,
     SpecError,
+    Sweep,
     TransferResult,
     load,
     load_network,
@@ -36,6 +40,7 @@ from transfer import open as open_ledger
 __version__: str
 
 __all__ = [
+    "Curve",
     "Dataset",
     "DatasetError",
     "Experiment",
@@ -44,11 +49,15 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "LocalPool",
+    "Outcome",
     "PoolError",
     "ProgressDisplay",
     "RayPool",
+    "Shape",
     "SpecError",
+    "Status",
     "SubmissionError",
+    "Sweep",
     "TokenError",
     "TransferResult",
     "__version__",
@@ -70,6 +79,7 @@ __all__ = [
     "status",
     "stop",
     "submit",
+    "sweep",
     "transfer",
 ]
 

@@ -43,9 +43,9 @@ class Cell(Mapping[str, float]):
         /,
         **rates: float | None,
     ) -> None:
-        named = {"weight_lr": weight_lr, "activity_lr": activity_lr}
-        named = {name: value for name, value in named.items() if value is not None} | rates
-        self._rates = {name: value for name, value in named.items() if value is not None}
+        first = {"weight_lr": weight_lr, "activity_lr": activity_lr}
+        pairs = (*first.items(), *rates.items())
+        self._rates = {name: value for name, value in pairs if value is not None}
 
     def __getitem__(self, name: str) -> float:
         return self._rates[name]

@@ -1,7 +1,7 @@
 """The ledger: append rows, query them as pandas frames."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from results.errors import LedgerError
+from results.errors import LedgerError, unknown
+from results.rates import COLUMN, expanded, names_in, without_rates
 from results.schema.tables import TABLES, Table
 from results.schema.types import Value
 from results.storage.appending import refuse_repetitions, tied
@@ -141,6 +142,7 @@ class Ledger:
                 folder cannot be written to. Nothing visible is published then.
         """
         tables = RUNS, CURVES, LAYERS
+        runs = without_rates(runs)
         given = (runs, curves, layers)
         whole = [to_arrow(table, rows) for table, rows in zip(tables, given, strict=True)]
         for table, rows in zip(tables, whole, strict=True):
@@ -156,7 +158,7 @@ class Ledger:
         Raises:
             LedgerError: a row does not fit the schema, or the folder cannot be written to.
         """
-        self._publish(VERDICTS, to_arrow(VERDICTS, rows))
+        self._publish(VERDICTS, to_arrow(VERDICTS, without_rates(rows)))
 
     def append_measurements(self, rows: Sequence[Row]) -> None:
         """Publish measurements as one file; queries return the newest of each quantity.
@@ -174,15 +176,30 @@ class Ledger:
         First, of several rows of one run in one experiment, a result replaces a failure. Then the
         filters apply. Then a run that several experiments share is returned once.
 
+        The rates of training functions have a column each, after the others: `lr` for a rate of
+        this name. They can be among `columns` and filters, too.
+
         Args:
             columns: the columns to return, in this order; None returns all. A few columns of many
                 runs take a fraction of the time and memory.
             arrow: whether columns have Arrow types.
             **filters: `column=value` or `column=[values]`.
         """
-        for name in columns or ():
-            RUNS.column(name)
-        return _frame(RUNS, self._queries.runs(filters, columns), columns, arrow=arrow)
+        wanted = {**dict.fromkeys(columns or ()), **filters}
+        rates = [name for name in wanted if name not in RUNS.named]
+        of_rates = {name: filters[name] for name in rates if name in filters}
+        stored = {name: value for name, value in filters.items() if name not in of_rates}
+        read = None if columns is None else [n for n in columns if n not in rates]
+        if read is not None and rates:
+            read += [COLUMN]
+        found = _frame(RUNS, self._queries.runs(stored, read), read, arrow=arrow)
+        if COLUMN in found:
+            found = expanded(found)
+        for name in rates:
+            if name not in found:
+                raise unknown("column of runs", name, [*RUNS.named, *names_in(found)])
+        found = _matching(found, of_rates)
+        return found if columns is None else found[list(columns)]
 
     def row(self, run_id: str) -> dict[str, Value | None]:
         """Return the row of a run, whose id may be shortened to its first characters.
@@ -231,8 +248,9 @@ class Ledger:
         Returns:
             One row per activity_lr and one column per weight_lr, both increasing: the mean of
             `value` over the runs that trained, which are usually one per seed; NaN where none did.
-            A variant without activity learning rates has one row, NaN. `attrs` has the variant, the
-            width, the depth and the value.
+            A variant without activity learning rates has one row, NaN. Of a training function, the
+            columns are its first rate in alphabetical order and the rows its second; choose values
+            of others by filters. `attrs` has the variant, the width, the depth and the value.
 
         Raises:
             LedgerError: no run matches; or the runs differ in more than learning rates and seed,
@@ -241,9 +259,10 @@ class Ledger:
         if not RUNS.column(value).numeric:
             raise LedgerError(f"landscape takes a column of numbers, not {value!r}")
         chosen = {"variant": variant, "depth": depth, **filters}
-        settings = [name for name in RUNS.fixed if name not in (*RUNS.key, *RATES, "seed")]
-        names = [*settings, *RATES, "outcome", value]
-        runs = _frame(RUNS, self._queries.runs(chosen, names), names, arrow=False)
+        cell = (*RATES, COLUMN)
+        settings = [name for name in RUNS.fixed if name not in (*RUNS.key, *cell, "seed")]
+        names = [*settings, *cell, "outcome", value]
+        runs = expanded(self.runs(names, arrow=False, **chosen))
         if runs.empty:
             raise LedgerError(f"no run of variant {variant!r} with depth {depth} matches")
         for name in settings:
@@ -254,8 +273,9 @@ class Ledger:
                     f"the runs differ in {name} ({shown}): choose one with {name}=..."
                 )
         runs[value] = runs[value].where(runs["outcome"].eq(OutcomeLabel.TRAINED)).astype(float)
-        means = runs.groupby(list(RATES), dropna=False)[value].mean()
-        table = means.unstack(RATES[0])
+        across, down = _axes(runs, set(chosen))
+        means = runs.groupby([across, down], dropna=False)[value].mean()
+        table = means.unstack(across)
         table.attrs = {"variant": variant, "depth": depth, "value": value}
         table.attrs["width"] = int(runs["width"].iloc[0])
         return table
@@ -286,7 +306,7 @@ class Ledger:
             **filters: `column=value` or `column=[values]`.
         """
         rows = self._queries.verdicts(filters) if latest else self._queries.every(VERDICTS, filters)
-        return _frame(VERDICTS, rows, arrow=arrow)
+        return expanded(_frame(VERDICTS, rows, arrow=arrow))
 
     def measurements(
         self, latest: bool = True, *, arrow: bool = False, **filters: object
@@ -451,6 +471,26 @@ class Ledger:
             self._clock.saw(table, [file], rows)
 
 
+def _axes(runs: pd.DataFrame, chosen: set[str]) -> tuple[str, str]:
+    """Return the rates along the columns and the rows of a landscape.
+
+    Raises:
+        LedgerError: more than two rates have several values.
+    """
+    own = names_in(runs)
+    if not own:
+        return RATES
+    free = [name for name in own if name not in chosen]
+    varied = [name for name in free if runs[name].nunique() > 1]
+    if len(varied) > 2:
+        raise LedgerError(
+            f"the runs differ in {len(varied)} rates ({', '.join(varied)}), and a landscape has "
+            f"two: choose a value of others with {varied[-1]}=..."
+        )
+    shown = list(dict.fromkeys([*varied, *free, *own]))
+    return (shown[0], shown[1]) if len(shown) > 1 else (shown[0], RATES[1])
+
+
 def _not_one(run_id: str, ids: Sequence[str]) -> str:
     """Return why a shortened run id names no run."""
     if not ids:
@@ -465,6 +505,14 @@ def _frame(
     """Return the rows as a frame in the order of the table; all columns by default."""
     rows = in_order(table, rows)
     return _typed(rows if columns is None else rows.select(list(columns)), arrow)
+
+
+def _matching(frame: pd.DataFrame, filters: Mapping[str, object]) -> pd.DataFrame:
+    """Return the rows with the wanted values of rates: `name=value` or `name=[values]`."""
+    for name, wanted in filters.items():
+        values = list(wanted) if isinstance(wanted, list | tuple | set) else [wanted]
+        frame = frame[frame[name].isin(values)]
+    return frame.reset_index(drop=True) if filters else frame
 
 
 def _typed(rows: pa.Table, arrow: bool) -> pd.DataFrame:

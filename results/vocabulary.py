@@ -80,6 +80,8 @@ def rate_label(rate: str) -> str:
     return RATE_LABELS.get(rate, rate.replace("_", " "))
 
 
+NO_ACTIVATION = "none"
+"""What rows of a training function of the user's have in the place of an activation."""
 
 SIZES = ("depth", "width")
 """The two sizes of a network, in the order of every law."""

@@ -10,6 +10,7 @@ from .judge.law import determined
 from .judge.verdict import Verdict, VerdictLabel
 from .spec.errors import SpecError
 from .spec.model import Experiment, load
+from .spec.sweep import Sweep
 from .spec.variants import VARIANTS
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Rebuilt",
     "Run",
     "SpecError",
+    "Sweep",
     "TransferResult",
     "Verdict",
     "VerdictLabel",

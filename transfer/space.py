@@ -215,4 +215,3 @@ def _geometric(value: float, ratio: float, reach: int, whole: bool) -> tuple[flo
     if whole:
         others = {float(max(1, round(other))) for other in others}
     return tuple(sorted({value, *others}))
-

@@ -109,8 +109,16 @@ def shapes(plan: Plan) -> list[tuple[pccore.TrainingConfig, tuple[str, ...]]]:
     return list(found.values())
 
 
-def _plan(experiment: transfer.Experiment) -> Plan:
-    """Return the plan without data: layouts need sizes only, which are known without a file."""
+def _plan(experiment: transfer.Experiment | transfer.Sweep) -> Plan:
+    """Return the plan without data: layouts need sizes only, which are known without a file.
+
+    Raises:
+        CommandError: the spec is of training functions, which mupc does not lay out.
+    """
+    if isinstance(experiment, transfer.Sweep):
+        raise CommandError(
+            "a spec with the key train has no layouts: mupc does not train it itself"
+        )
     plan = Plan(experiment, experiment.data, digest="")
     plan.check()
     return plan

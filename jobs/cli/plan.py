@@ -20,7 +20,7 @@ from results.vocabulary import Phase
 from transfer.engine.dry_run import dry_run
 from transfer.engine.grouping import weight_bytes
 from transfer.engine.learned_layers import LearnedLayers, learned_layers
-from transfer.engine.plan import Plan, PlannedRuns
+from transfer.engine.plan import Plan, PlannedRuns, SweepPlan, plan_of
 
 if TYPE_CHECKING:
     from results import Ledger
@@ -37,8 +37,11 @@ COLUMNS = (
 def show_plan(options: PlanOptions) -> None:
     """Print the estimate; time a few steps of training first, unless the options forbid it."""
     check_pool(options)
-    plan = Plan.of(transfer.load(options.spec), options.data_dir)
+    plan = plan_of(transfer.load(options.spec), options.data_dir)
     plan.check()
+    if isinstance(plan, SweepPlan):
+        _show_sweep(plan, options)
+        return
     with _ledger(options.ledger) as ledger, make_pool(options, train=timed_group) as pool:
         planned_runs = dry_run(plan, ledger, pool)
         found = estimate(plan, planned_runs, pool, measure=options.calibrate)
@@ -46,6 +49,41 @@ def show_plan(options: PlanOptions) -> None:
             print(json.dumps(_facts(plan, pool, found), indent=2, allow_nan=False))
         else:
             _show(plan, pool, found)
+
+
+def _show_sweep(plan: SweepPlan, options: PlanOptions) -> None:
+    """Print the runs of a sweep of training functions: what a run takes is not known."""
+    with _ledger(options.ledger) as ledger, make_pool(options) as pool:
+        planned_runs = dry_run(plan, ledger, pool)
+    if options.as_json:
+        facts = [
+            {
+                "variant": planned.arm.label,
+                "phase": planned.phase,
+                "width": planned.shape.width,
+                "depth": planned.shape.depth,
+                "runs": planned.runs,
+                "at_most": planned.at_most,
+                "in_ledger": planned.known,
+            }
+            for planned in planned_runs
+        ]
+        print(json.dumps({"experiment": plan.experiment.name, "shapes": facts}, indent=2))
+        return
+    table = plain_table(COLUMNS[:5], text=("variant", "phase"), gap=1)
+    for planned in planned_runs:
+        table.add_row(*_counts(planned))
+    screen().print(table)
+
+
+def _counts(planned: PlannedRuns) -> list[str]:
+    return [
+        planned.arm.label,
+        f"{planned.shape.width} x {planned.shape.depth}",
+        planned.phase,
+        f"{'≤ ' if planned.at_most else ''}{planned.runs}",
+        str(planned.known),
+    ]
 
 
 @contextmanager
@@ -75,7 +113,7 @@ def _facts(plan: Plan, pool: DevicePool, found: Estimate) -> dict[str, object]:
 
 def _load_facts(load: Load, found: Estimate) -> dict[str, object]:
     planned = load.planned
-    timing, learned = found.timings.get(planned.config), _learned(planned)
+    timing, learned = found.timings.get(planned.training), _learned(planned)
     return {
         "variant": planned.arm.variant.name,
         "activation": planned.arm.activation,
@@ -92,7 +130,7 @@ def _load_facts(load: Load, found: Estimate) -> dict[str, object]:
         "operations": load.operations,
         "slot_seconds": load.seconds,
         "timing": None if timing is None else asdict(timing),
-        "measured": planned.config in found.measured,
+        "measured": planned.training in found.measured,
         "predicted_to_learn": None if learned is None else asdict(learned),
     }
 
@@ -134,7 +172,7 @@ def _kept(plan: Plan, found: Estimate) -> Kept:
     experiment, planned_runs = plan.experiment, [load.planned for load in found.loads]
     each_target = len(experiment.transfer.rules) * len(plan.seeds)
     counts = {
-        "all": [(planned.config, planned.runs) for planned in planned_runs],
+        "all": [(planned.training, planned.runs) for planned in planned_runs],
         "optima": [
             (plan.config(arm, shape), each_target)
             for arm in plan.arms
@@ -150,14 +188,10 @@ def _kept(plan: Plan, found: Estimate) -> Kept:
 
 def _cells(load: Load, found: Estimate) -> list[str]:
     planned = load.planned
-    timing = found.timings.get(planned.config)
-    guessed = "" if planned.config in found.measured else "~"
+    timing = found.timings.get(planned.training)
+    guessed = "" if planned.training in found.measured else "~"
     return [
-        planned.arm.label,
-        f"{planned.shape.width} x {planned.shape.depth}",
-        planned.phase,
-        f"{'≤ ' if planned.at_most else ''}{planned.runs}",
-        str(planned.known),
+        *_counts(planned),
         str(len(load.groups)),
         str(max(load.groups, default=MISSING)),
         str(load.programs),
@@ -171,7 +205,7 @@ def _cells(load: Load, found: Estimate) -> list[str]:
 
 def _learned(planned: PlannedRuns) -> LearnedLayers | None:
     """Return the layers predicted to learn in the cells of the arm's search space."""
-    return learned_layers(planned.config, planned.arm.space)
+    return learned_layers(planned.training, planned.arm.space)
 
 
 def _count(learned: LearnedLayers | None) -> str:
@@ -191,7 +225,7 @@ def _shallow(planned_runs: Iterable[PlannedRuns]) -> str | None:
     }
     if not found:
         return None
-    batch_size = next(iter(found.values())).config.batch_size
+    batch_size = next(iter(found.values())).training.batch_size
     return (
         f"fewer than half of the layers are predicted to learn in any cell of {', '.join(found)}; "
         "inference by nesterov or augmented_lagrangian with steps: {depth: 2} reaches the bottom "
@@ -224,7 +258,7 @@ def _ratios(found: Estimate) -> dict[str, float | None]:
 def _measured(found: Estimate) -> str:
     if not found.measured:
         return "nothing, so there is no estimate of the time"
-    shapes = {load.planned.config for load in found.loads}
+    shapes = {load.planned.training for load in found.loads}
     count = len(shapes & found.measured.keys())
     others = "" if count == len(shapes) else "; the others (~) are interpolated"
     return f"a few steps of {count} of {len(shapes)} shapes, in {duration(found.seconds)}{others}"

@@ -16,6 +16,7 @@ from results.durations import duration, parse_duration
 from results.untrusted import printable
 from results.vocabulary import ZERO_SHOT
 from transfer.spec.model import Experiment
+from transfer.spec.sweep import Sweep
 
 SECONDS_BETWEEN_LINES = 5.0
 MOST_SECONDS_BETWEEN_LINES = 300.0
@@ -26,7 +27,7 @@ TROUBLES = "without result: "
 _LINE = re.compile(
     r"^\[(?P<elapsed>\d[^\]\n]*)\] (?P<phase>\w+)(?:, compiling)?"
     r" \| (?P<done>\d+)/(?P<total>\d+) runs"
-    r" \| (?P<rate>[^ \n]+) runs/min, (?P<gflops>[^ \n]+) GFLOP/s"
+    r" \| (?P<rate>[^ \n]+) runs/min(?:, (?P<gflops>[^ \n]+) GFLOP/s)?"
     r" \| (?P<left>\?|\d[^|\n]*) left(?: \| (?P<rest>.*))?$",
     re.MULTILINE,
 )
@@ -121,7 +122,7 @@ class ProgressDisplay(RunStatistics):
         console: where it is shown; by default stderr.
     """
 
-    def __init__(self, experiment: Experiment, console: Console | None = None) -> None:
+    def __init__(self, experiment: Experiment | Sweep, console: Console | None = None) -> None:
         super().__init__(experiment)
         self._display = display(self, console or screen(stderr=True))
 
@@ -156,8 +157,11 @@ def line(statistics: RunStatistics) -> str:
 
 
 def pace(statistics: RunStatistics) -> str:
-    """Format the speed in runs and, because runs differ in size, in operations."""
-    return f"{statistics.runs_per_minute:.3g} runs/min, {statistics.gflops:.3g} GFLOP/s"
+    """Format the speed in runs and, because runs differ in size, in operations if known."""
+    pace = f"{statistics.runs_per_minute:.3g} runs/min"
+    if isinstance(statistics.experiment, Sweep):
+        return pace
+    return f"{pace}, {statistics.gflops:.3g} GFLOP/s"
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ class LoggedProgress:
         done: runs in the ledger.
         total: runs of the whole experiment, as far as known.
         runs_per_minute: since training began.
-        gflops: 10^9 floating-point operations a second.
+        gflops: 10^9 floating-point operations a second; 0 if unknown.
         seconds: since the start.
         seconds_left: until the end at this speed; None if unknown.
         troubles: runs without a result, with the causes of failures; "" for none.
@@ -198,7 +202,7 @@ def last_progress(log: str) -> LoggedProgress | None:
         int(found["done"]),
         int(found["total"]),
         float(found["rate"]),
-        float(found["gflops"]),
+        float(found["gflops"] or 0.0),
         parse_duration(found["elapsed"]),
         parse_duration(found["left"]),
         next(troubles, "").removeprefix(TROUBLES),

@@ -30,10 +30,10 @@ from results.durations import duration
 from results.page.report import ensure_writable
 from results.untrusted import printable
 from results.vocabulary import OutcomeLabel
-from transfer.engine.plan import Plan
+from transfer.engine.plan import plan_of
 
 if TYPE_CHECKING:
-    from transfer import Experiment, TransferResult
+    from transfer import Experiment, Sweep, TransferResult
 
 RESULTS = [str(outcome) for outcome in OutcomeLabel if outcome is not OutcomeLabel.FAILED]
 
@@ -75,9 +75,9 @@ def run_experiment(options: RunOptions) -> int:
     return status
 
 
-def _check(options: RunOptions, experiment: "Experiment", report: Path) -> None:
+def _check(options: RunOptions, experiment: "Experiment | Sweep", report: Path) -> None:
     check_pool(options)
-    Plan.of(experiment, options.data_dir).check()
+    plan_of(experiment, options.data_dir).check()
     check_folder("--report", report)
     ensure_writable(report)
 
@@ -121,7 +121,10 @@ def _show_verdicts(result: "TransferResult", progress: RunStatistics) -> None:
 
 
 def _show_places(
-    options: RunOptions, experiment: "Experiment", result: "TransferResult", page: Path | None
+    options: RunOptions,
+    experiment: "Experiment | Sweep",
+    result: "TransferResult",
+    page: Path | None,
 ) -> None:
     if options.as_json:
         facts = {

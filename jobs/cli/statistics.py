@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 
 from jobs.cli.tables import Row
 from jobs.cli.time_left import TimeLeft
-from pccore import Outcome, Status, TrainingConfig
+from pccore import Outcome, Status
 from results.landscape import Cell
 from results.shapes import Shape
 from results.vocabulary import OutcomeLabel
 from transfer.engine.grouping import OPERATIONS
-from transfer.engine.pool import Group, GroupResult
+from transfer.engine.pool import Config, Group, GroupResult
 from transfer.engine.progress import Progress
-from transfer.engine.runs import Run
+from transfer.engine.runs import AnyRun
 from transfer.spec.model import Experiment
+from transfer.spec.sweep import Sweep
 
 SHORT_CAUSE = 60  # characters
 MOST_CAUSES = 3
@@ -57,7 +58,7 @@ class RunStatistics(Progress):
         runs_elsewhere: runs that they train at present.
     """
 
-    experiment: Experiment | None = None
+    experiment: Experiment | Sweep | None = None
     clock: Callable[[], float] = time.monotonic
     phase_name: str = "start"
     total: int = 0
@@ -88,9 +89,7 @@ class RunStatistics(Progress):
         if self._training_since is None:
             self._training_since = self.clock()
 
-    def pending(
-        self, runs: Mapping[TrainingConfig, int], training: Sequence[Group], slots: int
-    ) -> None:
+    def pending(self, runs: Mapping[Config, int], training: Sequence[Group], slots: int) -> None:
         """Estimate the time left."""
         self._time_left.report(runs, training, slots)
         self.compiling = self._time_left.compiling(training[:slots])
@@ -104,7 +103,7 @@ class RunStatistics(Progress):
         self.others = tuple(dict.fromkeys((*self.others, *drivers)))
         self.runs_elsewhere = runs
 
-    def finished(self, run: Run, outcome: Outcome) -> None:
+    def finished(self, run: AnyRun, outcome: Outcome) -> None:
         """Count a run, and keep it if it is the best of its variant at the tuned shape."""
         self.done += 1
         self.trained_here += 1
@@ -115,8 +114,7 @@ class RunStatistics(Progress):
             return
         if self.experiment is None:
             return
-        network, tune = run.network, self.experiment.tune
-        if (network.width, network.depth) != (tune.width, tune.depth):
+        if run.shape != self.experiment.tune.shape:
             return
         best_run = self.best_runs.setdefault(self._label(run), BestRun())
         better = best_run.loss is None or outcome.final_train_loss < best_run.loss
@@ -157,10 +155,12 @@ class RunStatistics(Progress):
 
     @property
     def gflops(self) -> float:
-        """Speed in GFLOP/s since training began.
+        """Speed in GFLOP/s since training began; 0 for training functions, which hide it.
 
         A run that diverges counts as if it had been trained to the end.
         """
+        if isinstance(self.experiment, Sweep):
+            return 0.0
         return OPERATIONS * self._work[0] / self._training / 1e9 if self._work[0] else 0.0
 
     @property
@@ -195,9 +195,11 @@ class RunStatistics(Progress):
         since = self.started if self._training_since is None else self._training_since
         return max(self.clock() - since, 1e-9)
 
-    def _label(self, run: Run) -> str:
-        several = self.experiment is not None and len(self.experiment.network.activation) > 1
-        return f"{run.variant} {run.network.activation}" if several else run.variant
+    def _label(self, run: AnyRun) -> str:
+        several = (
+            isinstance(self.experiment, Experiment) and len(self.experiment.network.activation) > 1
+        )
+        return f"{run.variant} {run.activation}" if several else run.variant
 
 
 def shortened(cause: str) -> str:

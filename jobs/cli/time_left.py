@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from jobs.pools.calibration import kind
 from jobs.pools.timing import COMPILE_SECONDS, step_work
-from pccore import TrainingConfig
-from transfer.engine.pool import Group, GroupResult
+from transfer.engine.grouping import steps, updates
+from transfer.engine.pool import Config, Group, GroupResult
 
 COMPILED_SHARE = 0.05
 """The least share of a group's time that counts as the compilation of its program."""
@@ -31,10 +31,10 @@ class TimeLeft:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seconds: defaultdict[TrainingConfig, float] = defaultdict(float)
-        self._made: Counter[TrainingConfig] = Counter()  # updates
-        self._asked: Counter[TrainingConfig] = Counter()
-        self._compiled: dict[TrainingConfig, float] = {}
+        self._seconds: defaultdict[Config, float] = defaultdict(float)
+        self._made: Counter[Config] = Counter()  # updates
+        self._asked: Counter[Config] = Counter()
+        self._compiled: dict[Config, float] = {}
         self._left: float | None = None
         self._until_next = 0.0
         self._since = clock()
@@ -42,19 +42,17 @@ class TimeLeft:
     def trained(self, result: GroupResult) -> None:
         """Learn from a group that has been trained."""
         config = result.group.config
-        made = sum(outcome.steps for outcome in result.outcomes)
+        made = updates(result)
         if not made:  # it failed, or was measured untrained
             return
         self._made[config] += made
-        self._asked[config] += config.steps * len(result.outcomes)
+        self._asked[config] += steps(config) * len(result.outcomes)
         self._seconds[config] += max(result.seconds - result.compile_seconds, 0.0)
         if result.compile_seconds > COMPILED_SHARE * result.seconds:
             longest = self._compiled.get(config, 0.0)
             self._compiled[config] = max(longest, result.compile_seconds)
 
-    def report(
-        self, runs: Mapping[TrainingConfig, int], training: Sequence[Group], slots: int
-    ) -> None:
+    def report(self, runs: Mapping[Config, int], training: Sequence[Group], slots: int) -> None:
         """Receive what is left: runs by configuration, those in training included.
 
         Args:
@@ -86,17 +84,17 @@ class TimeLeft:
         passed = self._clock() - self._since
         return max(self._left - min(passed, self._until_next), 0.0)
 
-    def _group_seconds(self, config: TrainingConfig, lanes: int) -> float:
+    def _group_seconds(self, config: Config, lanes: int) -> float:
         return lanes * self._run_seconds(config) + self._compile_seconds(config)
 
-    def _run_seconds(self, config: TrainingConfig) -> float:
+    def _run_seconds(self, config: Config) -> float:
         """Return the expected seconds of one lane, without compilation."""
         near = self._nearest(config, self._made)
         scale = step_work(config) / step_work(near)
         share = self._made[config] / self._asked[config] if config in self._made else 1.0
-        return config.steps * share * scale * self._seconds[near] / self._made[near]
+        return steps(config) * share * scale * self._seconds[near] / self._made[near]
 
-    def _compile_seconds(self, config: TrainingConfig) -> float:
+    def _compile_seconds(self, config: Config) -> float:
         """Return the seconds of the compilation that is to come; 0 if there was a result."""
         if config in self._made:
             return 0.0
@@ -104,9 +102,7 @@ class TimeLeft:
             return COMPILE_SECONDS
         return self._compiled[self._nearest(config, self._compiled)]
 
-    def _nearest(
-        self, config: TrainingConfig, known: Mapping[TrainingConfig, float]
-    ) -> TrainingConfig:
+    def _nearest(self, config: Config, known: Mapping[Config, float]) -> Config:
         """Return the known configuration with the nearest work, of the same kind if possible."""
         if config in known:
             return config

@@ -7,14 +7,16 @@ from jobs.errors import SubmissionError
 
 if TYPE_CHECKING:
     from pccore.data import Dataset
-    from transfer import Experiment
+    from transfer import Experiment, Sweep
 
 NAME = "data.npz"
 MOST_BYTES = 50_000_000
 _HOPELESS = 10  # times as large before it is packed
 
 
-def travelling_spec(experiment: "Experiment") -> tuple[str, dict[str, bytes], tuple[str, ...]]:
+def travelling_spec(
+    experiment: "Experiment | Sweep",
+) -> tuple[str, dict[str, bytes], tuple[str, ...]]:
     """Return what a job needs for its data set.
 
     A data set of the user's own is sent as the arrays that it was read to, with the digest and the
@@ -27,10 +29,11 @@ def travelling_spec(experiment: "Experiment") -> tuple[str, dict[str, bytes], tu
         SubmissionError: the data set is too large, and in no file.
     """
     from transfer.spec.dataset import FileDataset
+    from transfer.spec.sweep import Sweep
     from transfer.spec.yaml import write_yaml
 
-    data = experiment.own_data
-    if data is None:
+    data = None if isinstance(experiment, Sweep) else experiment.own_data
+    if data is None or isinstance(experiment, Sweep):
         return experiment.to_yaml(), {}, ()
     packed = _packed(data)
     if packed is not None:

@@ -31,7 +31,7 @@ from results.untrusted import printable
 from results.uri import shown
 
 if TYPE_CHECKING:
-    from transfer import Experiment
+    from transfer import Experiment, Sweep
 
 STOP_SECONDS = 30.0  # Ray kills a job 3 s after the request to stop
 _EXPERIMENT, _LEDGER = "mupc_experiment", "mupc_ledger"
@@ -100,7 +100,7 @@ class Submission:
 
 
 def submit(
-    spec: "str | Path | Experiment",
+    spec: "str | Path | Experiment | Sweep",
     address: str = DEFAULT_ADDRESS,
     *,
     ledger: str | None = None,
@@ -114,7 +114,7 @@ def submit(
     is not: the head node must have it at the same path, which a line on stderr says.
 
     Args:
-        spec: a YAML file or an experiment.
+        spec: a YAML file, an experiment, or a sweep of training functions.
         address: URL of the cluster's job server.
         ledger: where the cluster stores the runs: the absolute path of a folder on its head node,
             or a URI. The default is `MUPC_LEDGER` on the cluster, or else ~/runs on its head node.
@@ -147,7 +147,7 @@ def submit(
 
 
 def prepare(
-    spec: "str | Path | Experiment",
+    spec: "str | Path | Experiment | Sweep",
     address: str = DEFAULT_ADDRESS,
     *,
     ledger: str | None = None,
@@ -245,7 +245,9 @@ def stop(job_id: str, address: str = DEFAULT_ADDRESS) -> Job:
     return job
 
 
-def _again(spec: "str | Path | Experiment", address: str, options: Mapping[str, object]) -> str:
+def _again(
+    spec: "str | Path | Experiment | Sweep", address: str, options: Mapping[str, object]
+) -> str:
     """Return the command that continues the job, which it prints when it is stopped."""
     words = ["mupc", "submit", str(spec) if isinstance(spec, str | Path) else SPEC]
     for name, value in {"address": address, **options}.items():

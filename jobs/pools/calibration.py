@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from statistics import fmean
+from typing import cast
 
 import jax
 import numpy as np
@@ -21,10 +22,12 @@ from jobs.pools.timing import (
     timing_lanes,
 )
 from jobs.pools.worker import Loader, load_dataset, this_worker
-from pccore import Outcome, Status, TrainingConfig
+from pccore import Lane, Outcome, Status, TrainingConfig
+from pccore.data import Dataset
 from pccore.training.probe import Reading
 from transfer.engine.grouping import work
-from transfer.engine.pool import Group, GroupResult, Pool
+from transfer.engine.pool import Config, Group, GroupResult, Pool
+from transfer.functions import FunctionConfig
 from transfer.spec.networks import stacks
 
 TIMED_SECONDS = 0.5  # of training that a timing should last at least
@@ -82,6 +85,7 @@ def short(group: Group, rate: float) -> Group:
         rate: expected multiply-adds per second.
     """
     count = len(group.lanes)
+    assert isinstance(group.config, TrainingConfig)
     config = for_timing(group.config, count, rate, TIMED_SECONDS)
     return replace(group, config=config, lanes=timing_lanes(count))
 
@@ -98,15 +102,17 @@ def timed_group(
     From the first call on, the process stores no compiled program on disk: the next calibration
     must not find one.
     """
-    dataset = group.own or load(group.dataset, group.data_dir)
+    dataset, config = group.own or load(group.dataset, group.data_dir), group.config
+    assert isinstance(dataset, Dataset) and isinstance(config, TrainingConfig)  # noqa: PT018
     jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
     started = datetime.now(UTC)
     begin = time.perf_counter()
-    timing = time_training(group.config, dataset, group.lanes, on_progress)
+    lanes = cast(Sequence[Lane], group.lanes)
+    timing = time_training(config, dataset, lanes, on_progress)
     readings = tuple(
         Reading(0, quantity, getattr(timing, quantity), __name__) for quantity in QUANTITIES
     )
-    outcome = Outcome(Status.TRAINED, steps=group.config.steps, readings=readings)
+    outcome = Outcome(Status.TRAINED, steps=config.steps, readings=readings)
     return GroupResult(
         group,
         (outcome,) * len(group.lanes),
@@ -165,6 +171,8 @@ def _weights(config: TrainingConfig) -> int:
     return sum(stacks(config.network)[0].products)
 
 
-def kind(config: TrainingConfig) -> tuple[type, ...]:
+def kind(config: Config) -> tuple[object, ...]:
     """Return what the cost of a multiply-add depends on most."""
+    if isinstance(config, FunctionConfig):
+        return (config.function,)
     return type(config.network), type(config.rule), type(config.rule.inference)

@@ -68,6 +68,11 @@ class Checkpointer:
         """Return the snapshot to continue from, if there is one."""
         return self._snapshot
 
+    def stop_if_asked(self) -> None:
+        """Raise `Stopped` if the worker must stop, without saving what cannot be continued."""
+        if self._stop.is_set():
+            raise Stopped
+
     def offer(self, take: Callable[[], bytes]) -> None:
         """Save the training if the interval is over or the worker must stop.
 

@@ -113,7 +113,7 @@ def estimate(
     start = time.monotonic()
     measured = _measured(plan, [*every, *instead], pool) if measure else {}
     seconds = time.monotonic() - start
-    configs = {planned.config for planned in (*every, *instead)} if measured else set()
+    configs = {planned.training for planned in (*every, *instead)} if measured else set()
     timings = {
         config: measured.get(config) or interpolated(config, list(measured.items()))
         for config in configs
@@ -140,7 +140,7 @@ def _loads(
     compiled: set[tuple[TrainingConfig, int]] = set()
     loads = []
     for planned in planned_runs:
-        config, left = planned.config, planned.runs - planned.known
+        config, left = planned.training, planned.runs - planned.known
         groups = sizes(left, work(config), pool.lanes(config), share) if left else []
         new = {(config, lanes) for lanes in groups} - compiled
         compiled |= new
@@ -171,12 +171,12 @@ def _measured(plan: Plan, planned_runs: Sequence[PlannedRuns], pool: DevicePool)
     """Time the shapes for which there is time; those that take equally long share a timing."""
     alike: dict[Hashable, list[Load]] = {}
     for load in _loads(plan, planned_runs, pool, {}):
-        alike.setdefault(speed_key(load.planned.config), []).append(load)
+        alike.setdefault(speed_key(load.planned.training), []).append(load)
     shapes = _by_importance(list(alike.values()))
     groups = [_group(plan, max(shape, key=_lanes), pool) for shape in shapes]
     found = calibrate(pool, groups, pool.device.kind, CALIBRATION_SECONDS)
     return {
-        load.planned.config: timing for index, timing in found.items() for load in shapes[index]
+        load.planned.training: timing for index, timing in found.items() for load in shapes[index]
     }
 
 
@@ -185,10 +185,10 @@ def _by_importance(shapes: list[list[Load]]) -> list[list[Load]]:
     shapes = sorted(shapes, key=lambda shape: -sum(load.operations for load in shape))
     by_rule: dict[type, list[list[Load]]] = {}
     for shape in shapes:
-        by_rule.setdefault(type(shape[0].planned.config.rule), []).append(shape)
+        by_rule.setdefault(type(shape[0].planned.training.rule), []).append(shape)
     first = []
     for same in by_rule.values():
-        smallest = min(same, key=lambda shape: work(shape[0].planned.config))
+        smallest = min(same, key=lambda shape: work(shape[0].planned.training))
         first += [same[0], smallest] if smallest is not same[0] else [smallest]
     return first + [shape for shape in shapes if shape not in first]
 
@@ -199,7 +199,7 @@ def _lanes(load: Load) -> int:
 
 def _group(plan: Plan, load: Load, pool: DevicePool) -> Group:
     """Return a group like those of a load, in its layout."""
-    config, lanes = load.planned.config, _lanes(load)
+    config, lanes = load.planned.training, _lanes(load)
     return Group(
         plan.data.name,
         None if plan.data_dir is None else str(plan.data_dir),

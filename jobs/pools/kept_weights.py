@@ -28,8 +28,12 @@ class KeptLanes:
             if self.group.run_ids[lane] in self.group.kept
         }
 
+        config = self.group.config
+        assert isinstance(config, pccore.TrainingConfig)
+        steps = config.steps
+
         def keep(evaluation: pccore.Evaluation) -> None:
-            if evaluation.step == self.group.config.steps:
+            if evaluation.step == steps:
                 for place, run_id in wanted.items():
                     self._weights[run_id] = self._trained(evaluation.network(place))
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 
 import jax
 
-import pccore
 from jobs.errors import one_sentence
 from jobs.pools import environment
 from jobs.pools.checkpointer import (
@@ -20,13 +19,15 @@ from jobs.pools.checkpointer import (
     save_checkpoint,
 )
 from jobs.pools.devices import Device, describe, local_devices, share, training_on
+from jobs.pools.function_process import close_idle
 from jobs.pools.layouts import choose_layout
 from jobs.pools.machine import usable_cpus
 from jobs.pools.settings import layout_policy
 from jobs.pools.worker import train_group
 from pccore.training.feed import limit_set
 from transfer.engine.admission import fitting
-from transfer.engine.pool import Group, GroupResult, failed_group
+from transfer.engine.pool import Config, Group, GroupResult, failed_group
+from transfer.functions import FunctionConfig
 
 if TYPE_CHECKING:
     from results import Checkpoints
@@ -105,8 +106,10 @@ class LocalPool:
         # still inside XLA while Python shuts down would abort the process.
         self._finalizer = weakref.finalize(self, _stop, self._shared, threads)
 
-    def lanes(self, config: pccore.TrainingConfig) -> int:
+    def lanes(self, config: Config) -> int:
         """Return the largest number of lanes that a group of this shape should have."""
+        if isinstance(config, FunctionConfig):  # whose runs share nothing
+            return 1
         return choose_layout(config, self.device).lanes
 
     def submit(self, group: Group) -> None:
@@ -181,3 +184,4 @@ def _stop(shared: _Shared, threads: list[threading.Thread]) -> None:
         shared.waiting.put(None)
     for thread in threads:
         thread.join()
+    close_idle()

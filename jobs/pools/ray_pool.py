@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Self
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-import pccore
 from jobs.errors import PoolError, one_sentence
 from jobs.pools.checkpointer import CHECKPOINT_SECONDS, save_checkpoint
 from jobs.pools.devices import Device
@@ -29,7 +28,8 @@ from jobs.pools.settings import layout_policy
 from jobs.pools.worker import load_dataset, train_group
 from pccore.own import own_modules
 from pccore.training.feed import limit_set
-from transfer.engine.pool import Group, GroupResult, failed_group
+from transfer.engine.pool import Config, Group, GroupResult, failed_group
+from transfer.functions import FunctionConfig
 
 if TYPE_CHECKING:
     from results import Checkpoints
@@ -117,8 +117,10 @@ class RayPool:
         self._slots = [self._start_worker() for _ in range(self.slots)]
         self.device = self._first_device()
 
-    def lanes(self, config: pccore.TrainingConfig) -> int:
+    def lanes(self, config: Config) -> int:
         """Return the largest number of lanes that a group of this shape should have on a worker."""
+        if isinstance(config, FunctionConfig):  # whose runs share nothing
+            return 1
         return choose_layout(config, self.device).lanes
 
     def submit(self, group: Group) -> None:

@@ -11,6 +11,8 @@ import pccore
 from pccore import Lane, TrainingConfig
 from pccore.data import Dataset
 from transfer.engine.grouping import work
+from transfer.engine.pool import Config
+from transfer.functions import FunctionConfig
 
 PEAK_RATES = {"cpu": 1e11, "gpu": 5e13}
 """Multiply-adds per second that training hardly exceeds, on one core and on one GPU of today
@@ -44,8 +46,10 @@ class Timing:
     start: float
 
 
-def step_work(config: TrainingConfig) -> float:
-    """Return the multiply-adds of one weight update of one lane."""
+def step_work(config: Config) -> float:
+    """Return the multiply-adds of one weight update of one lane; of a function, those of a run."""
+    if isinstance(config, FunctionConfig):
+        return work(config)
     return work(replace(config, steps=1))
 
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
+from typing import cast
 
 import jax
 
@@ -17,12 +18,15 @@ from jobs.errors import one_sentence
 from jobs.pools.checkpointer import Checkpointer
 from jobs.pools.compilation import timed_compilation
 from jobs.pools.devices import Device, default_device, describe
+from jobs.pools.function_process import call_function
 from jobs.pools.kept_weights import KeptLanes
 from jobs.pools.layouts import choose_layout
 from pccore.data import Dataset
+from pccore.training.config import Lane, TrainingConfig
 from transfer.engine.pool import Group, GroupResult, Worker, failed_group
+from transfer.functions import TrainingFunction
 
-Loader = Callable[[str, str | None], Dataset]
+Loader = Callable[[str, str | None], Dataset | TrainingFunction]
 
 _loading = Lock()
 
@@ -53,7 +57,7 @@ def train_group(
 
     Args:
         group: what to train.
-        load: returns its data set, unless the group has it.
+        load: returns its data set or its training function, unless the group has it.
         on_progress: called with the weight updates done at each evaluation; it may raise `Stopped`.
         device: this thread's default device, None to look it up.
         checkpointer: restores the group's checkpoint and saves new ones.
@@ -68,6 +72,10 @@ def train_group(
             dataset = group.own or load(group.dataset, group.data_dir)
         except Exception as error:  # a worker must survive any damaged file
             return failed_group(group, one_sentence(error), worker=this_worker())
+        if isinstance(dataset, TrainingFunction):
+            poll = _polled(on_progress, checkpointer)
+            return call_function(group, dataset, this_worker(), poll)
+        assert isinstance(group.config, TrainingConfig)
         layout = choose_layout(group.config, device or describe(default_device()))
         config = layout.apply(group.config)
         kept = KeptLanes(group, dataset)
@@ -83,6 +91,20 @@ def train_group(
         compile_seconds=min(compilation.seconds, seconds),
         weights=kept.weights(outcomes),
     )
+
+
+def _polled(
+    on_progress: Callable[[int], None] | None, checkpointer: Checkpointer | None
+) -> Callable[[], None]:
+    """Return what a training function's worker calls now and then, which raises `Stopped`."""
+
+    def poll() -> None:
+        if on_progress is not None:
+            on_progress(0)
+        if checkpointer is not None:
+            checkpointer.stop_if_asked()
+
+    return poll
 
 
 def this_worker() -> Worker:
@@ -109,7 +131,7 @@ def _train_lanes(
         return pccore.fit_many(
             config,
             dataset,
-            [kept.group.lanes[lane] for lane in lanes],
+            [cast(Lane, kept.group.lanes[lane]) for lane in lanes],
             on_progress=on_progress,
             on_evaluation=kept.callback(lanes),
             snapshots=snapshots,

@@ -83,8 +83,8 @@ class Outcome:
 
     @property
     def layers_learned(self) -> int | None:
-        """The number of weight matrices that changed by more than `LEARNED`."""
-        if self.status in (Status.DIVERGED, Status.FAILED):
+        """The number of weight matrices that changed by more than `LEARNED`; None if unknown."""
+        if self.status in (Status.DIVERGED, Status.FAILED) or self.layers is None:
             return None
         return int((self.layer_changes > LEARNED).sum())
 

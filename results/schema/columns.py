@@ -83,7 +83,12 @@ RUNS = (
         allowed=tuple(Phase),
     ),
     _setting("variant", "string", "name of the variant: a parameterisation with a learning rule"),
-    _setting("dataset", "string", "name of the data set"),
+    _setting(
+        "dataset",
+        "string",
+        "name of the data set; of a training function of the user's, its name and the digest of "
+        "its code",
+    ),
     _setting("activation", "string", "name of the activation"),
     _setting("width", "int64", "N, units per hidden layer", "units"),
     _setting("depth", "int64", "H, hidden layers", "layers"),
@@ -248,7 +253,22 @@ RUNS = (
         "they were not kept",
         since=7,
     ),
+    _added(
+        "rates",
+        "string",
+        "searched values of a training function of the user's by the name of their rate, as JSON; "
+        "frames have a column for each; null for networks of mupc's, which have weight_lr and "
+        "activity_lr",
+        since=9,
+    ),
 )
+
+FIRST_SETTINGS = tuple(
+    column.name
+    for column in RUNS
+    if column.fixed and column.since == 1 and column.name not in ("run_id", "experiment", "variant")
+)
+"""The settings that every run's id is the hash of, those included that it does not have."""
 
 CURVES = (
     _key("run_id", "string", "run_id of the run, as in runs"),
@@ -411,6 +431,14 @@ VERDICTS = (
     ),
     *_interval("optimum_weight_lr", "best eta at the target", "per weight update", since=8),
     *_interval("optimum_activity_lr", "best beta at the target", "per inference step", since=8),
+    Column(
+        "rates",
+        "string",
+        "for a training function of the user's, all columns about its rates by their name, as "
+        "JSON, such as lr, best_lr, drift_lr and drift_lr_low for the rate lr; frames have them as "
+        "columns; null for networks of mupc's",
+        since=9,
+    ),
 )
 
 MEASUREMENTS = (

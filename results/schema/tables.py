@@ -15,7 +15,7 @@ from results.errors import unknown
 from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS, VERDICTS, Column
 from results.schema.types import TYPES
 
-VERSION = 8
+VERSION = 9
 """The schema version of files that are written now."""
 
 
@@ -99,7 +99,7 @@ TABLES: Mapping[str, Table] = {
             key=("experiment", "run_id"),
             order=(
                 *("experiment", "variant", "width", "depth", "weight_lr", "activity_lr"),
-                *("seed", "run_id"),
+                *("rates", "seed", "run_id"),
             ),
             condensed=True,
         ),

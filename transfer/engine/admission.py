@@ -9,9 +9,11 @@ from typing import TypeGuard
 import numpy as np
 
 from pccore.networks.arrays import require_arrays
+from pccore.training.config import TrainingConfig
 from pccore.training.outcomes import Curve, Outcome, Status
 from pccore.training.probe import Reading
 from transfer.engine.pool import Group, GroupResult, TrainedWeights, Worker, failed_group
+from transfer.functions import MOST_STEPS, FunctionConfig
 
 MAX_SECONDS = 1e9  # 32 years
 MAX_TEXT = 1000  # characters of a name or a cause
@@ -78,10 +80,12 @@ def fitting(group: Group, answer: object) -> GroupResult:
 
 def admitted(result: GroupResult) -> GroupResult:
     """Return a result with failed outcomes in place of those that cannot be true."""
-    group, steps = result.group, result.group.config.steps
+    group, config = result.group, result.group.config
+    tests = not isinstance(config, FunctionConfig)
+    steps = config.steps if isinstance(config, TrainingConfig) else MOST_STEPS
     outcomes, weights = [], {}
     for run_id, each in zip(group.run_ids, result.outcomes, strict=True):
-        outcome, trained = _admitted(each, steps), result.weights.get(run_id)
+        outcome, trained = _admitted(each, steps, tests), result.weights.get(run_id)
         if outcome.status in KEPT and trained is not None and run_id in group.kept:
             fault = _weights_fault(group, trained)
             if fault is None:
@@ -112,9 +116,9 @@ def _misfit(group: Group, answer: object) -> str | None:
     return None
 
 
-def _admitted(outcome: object, steps: int) -> Outcome:
+def _admitted(outcome: object, steps: int, tests: bool) -> Outcome:
     """Return an outcome as it is recorded: without losses that only trained runs have."""
-    fault = _impossibility(outcome, steps)
+    fault = _impossibility(outcome, steps, tests)
     if fault is not None or not isinstance(outcome, Outcome):
         return Outcome.failed(f"its worker sent an outcome that cannot be: {fault}")
     if outcome.status is Status.TRAINED:
@@ -125,8 +129,14 @@ def _admitted(outcome: object, steps: int) -> Outcome:
     return replace(outcome, final_train_loss=None, test_loss=None, cause=cause)
 
 
-def _impossibility(outcome: object, steps: int) -> str | None:
-    """Return why no run of `steps` weight updates has this outcome; None if one may."""
+def _impossibility(outcome: object, steps: int, tests: bool) -> str | None:
+    """Return why no run of `steps` weight updates has this outcome; None if one may.
+
+    Args:
+        outcome: what a worker sent.
+        steps: weight updates of the run.
+        tests: whether every run has test losses; training functions need not.
+    """
     if not isinstance(outcome, Outcome):
         return f"it is {_shown(outcome)}"
     status = outcome.status
@@ -147,7 +157,7 @@ def _impossibility(outcome: object, steps: int) -> str | None:
         if not holds:
             return f"{name} of a run that ended {status} is {_shown(getattr(outcome, name))}"
     return (
-        _curve_fault(outcome.curve, steps, whole)
+        _curve_fault(outcome.curve, steps, whole, tests)
         or _changes_fault(outcome.layer_changes)
         or _readings_fault(outcome.readings, steps)
     )
@@ -157,8 +167,11 @@ def _is_step(outcome: Outcome, steps: int) -> bool:
     return outcome.status is Status.DIVERGED and _is_whole(outcome.diverged_step, 1, steps)
 
 
-def _curve_fault(curve: object, steps: int, whole: bool) -> str | None:
-    """Return what is wrong with a curve; `whole` where no loss may be missing or infinite."""
+def _curve_fault(curve: object, steps: int, whole: bool, tests: bool) -> str | None:
+    """Return what is wrong with a curve; `whole` where no loss may be missing or infinite.
+
+    Without `tests`, test losses may all be missing.
+    """
     if not isinstance(curve, Curve):
         return f"curve is {_shown(curve)}"
     losses = curve.train_loss, curve.test_loss
@@ -171,7 +184,8 @@ def _curve_fault(curve: object, steps: int, whole: bool) -> str | None:
     if len(places) and not (places[0] >= 0 and places[-1] <= steps and np.all(np.diff(places) > 0)):
         return f"its curve is not at increasing updates up to {steps}"
     for name, values in (("train_loss", curve.train_loss), ("test_loss", curve.test_loss)):
-        needed = whole and (steps > 0 or name == "test_loss")
+        absent = not tests and name == "test_loss" and bool(np.all(np.isnan(values)))
+        needed = whole and not absent and (steps > 0 or name == "test_loss")
         if np.any(values < 0) or (needed and not np.all(np.isfinite(values))):
             return f"{name} of its curve is negative, missing or infinite"
     shares = curve.test_accuracy
@@ -207,7 +221,9 @@ def _weights_fault(group: Group, weights: object) -> str | None:
     """Return why no run of a group has these weights; None if one may."""
     if not isinstance(weights, TrainedWeights) or not isinstance(weights.arrays, dict):
         return f"they are {_shown(weights)}"
-    arrays = weights.arrays
+    arrays, config = weights.arrays, group.config
+    if not isinstance(config, TrainingConfig):
+        return "a training function has none"
     if not all(isinstance(n, str) and isinstance(a, np.ndarray) for n, a in arrays.items()):
         return "they have other than named arrays"
     finite = math.nextafter(math.inf, 0)
@@ -216,7 +232,7 @@ def _weights_fault(group: Group, weights: object) -> str | None:
     if not weights.std or weights.task not in ("classification", "regression"):
         return f"std is {_shown(weights.std)}, and the task {_shown(weights.task)}"
     try:
-        require_arrays(group.config.network, arrays)
+        require_arrays(config.network, arrays)
     except ValueError as error:
         return str(error)
     return None

@@ -12,20 +12,20 @@ from typing import TypeVar
 from results.landscape import Cell, Landscape, mean, optimum
 from results.shapes import Shape
 from results.vocabulary import OutcomeLabel, Phase
-from transfer.engine.plan import Arm, Plan, PlannedRuns
+from transfer.engine.plan import AnyPlan, Arm, PlannedRuns
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
-from transfer.engine.runs import Run
+from transfer.engine.runs import AnyRun
 from transfer.engine.scheduler import Scheduler
 from transfer.engine.step_limits import StepLimits
 from transfer.engine.verdict_rows import law_rows, verdict_row
-from transfer.judge.law import RulePredictions, UnfittedError
+from transfer.judge.law import Prediction, RulePredictions, UnfittedError
 from transfer.judge.verdict import Verdict, judge, without_optimum
 from transfer.search.samplers import WORST_LOSS, Search, Trial
-from transfer.spec.transfer_rules import TRANSFER_RULES, Tuned
+from transfer.spec.transfer_rules import Tuned
 
 T = TypeVar("T")
-Steps = Generator[Sequence[Run], None, T]
+Steps = Generator[Sequence[AnyRun], None, T]
 """Steps of a workflow: they yield the runs that they wait for, and return a T."""
 
 
@@ -34,9 +34,9 @@ class Optimum:
     """The best cell of an arm's search.
 
     Attributes:
-        variant: a name in `transfer.VARIANTS`.
-        activation: a name in `pccore.ACTIVATIONS`.
-        cell: its learning rates; None when no cell trained with more than half of its seeds.
+        variant: a name in `transfer.VARIANTS`, or of a training function.
+        activation: a name in `pccore.ACTIVATIONS`, or `NO_ACTIVATION`.
+        cell: its rates; None when no cell trained with more than half of its seeds.
         loss: its final training loss, averaged over seeds.
     """
 
@@ -53,7 +53,7 @@ class Transferred:
     Attributes:
         label: the arm's label.
         shape: the target.
-        rule: a name in `transfer.spec.transfer_rules.TRANSFER_RULES`.
+        rule: the name of the rule, as verdicts have it.
         runs: the runs, in the order of the seeds.
         loss: their mean final training loss; None unless more than half of them trained.
     """
@@ -61,7 +61,7 @@ class Transferred:
     label: str
     shape: Shape
     rule: str
-    runs: tuple[Run, ...]
+    runs: tuple[AnyRun, ...]
     loss: float | None
 
 
@@ -76,7 +76,7 @@ class ArmWorkflow:
         transferred: the runs at the transferred cells, once they are known.
     """
 
-    def __init__(self, plan: Plan, arm: Arm, scheduler: Scheduler, progress: Progress) -> None:
+    def __init__(self, plan: AnyPlan, arm: Arm, scheduler: Scheduler, progress: Progress) -> None:
         self.label = arm.label
         self.optimum: Optimum | None = None
         self.verdicts: list[Row] = []
@@ -148,7 +148,7 @@ class ArmWorkflow:
 
     def _ask(self, in_flight: deque[Trial]) -> None:
         """Ask the search for as many cells as may be in flight, and request their runs."""
-        new: list[Run] = []
+        new: list[AnyRun] = []
         while self._plan.in_flight is None or len(in_flight) < self._plan.in_flight:
             trial = self._search.ask()
             if trial is None:
@@ -159,10 +159,10 @@ class ArmWorkflow:
         if new:  # in one request: looking runs up one by one costs a hundred times as much
             self._request(new, Phase.TUNE)
 
-    def _runs(self, trial: Trial) -> list[Run]:
+    def _runs(self, trial: Trial) -> Sequence[AnyRun]:
         return self._plan.runs(self._arm, self._plan.experiment.tune.shape, [trial.cell])
 
-    def _request(self, runs: Sequence[Run], phase: Phase, optima: Sequence[Run] = ()) -> None:
+    def _request(self, runs: Sequence[AnyRun], phase: Phase, optima: Sequence[AnyRun] = ()) -> None:
         """Request runs, and that weights are kept of all, of the optima or of none."""
         kept = {"all": runs, "optima": optima, "none": ()}[self._plan.experiment.keep]
         self._scheduler.request(runs, phase, {run.run_id for run in kept})
@@ -170,16 +170,19 @@ class ArmWorkflow:
     def _predict(self, cell: Cell, landscapes: Mapping[Shape, Landscape]) -> list[RulePredictions]:
         """Return what each rule predicts for the targets from the optimum and the landscapes."""
         experiment, found = self._plan.experiment, []
-        for rule in experiment.transfer.rules:
-            name = TRANSFER_RULES.name_of(rule)
+        tuned = Tuned(experiment.tune.shape, self._plan.like, cell, landscapes, self._arm.space)
+        for name, rule in self._plan.rules:
             try:
-                law = rule.law(Tuned(experiment, cell, landscapes, self._arm.space))
+                law = rule.law(tuned)
             except UnfittedError as error:
                 found.append(RulePredictions(name, None, {}, str(error)))
                 continue
-            predicted = {shape: law.predict(shape) for shape in experiment.targets}
+            predicted = {shape: self._admitted(law.predict(shape)) for shape in experiment.targets}
             found.append(RulePredictions(name, law, predicted, law.note))
         return found
+
+    def _admitted(self, prediction: Prediction) -> Prediction:
+        return replace(prediction, cell=self._arm.space.admitted(prediction.cell))
 
     def _transfer(
         self, landscapes: Mapping[Shape, Landscape], rules: list[RulePredictions]
@@ -211,8 +214,7 @@ class ArmWorkflow:
             self._request(plan.runs(arm, shape, cells), Phase.TRANSFER, optima)
         if not rules:
             reason = without_optimum(tuned).reason
-            names = [TRANSFER_RULES.name_of(rule) for rule in plan.experiment.transfer.rules]
-            rules = [RulePredictions(name, None, {}, reason) for name in names]
+            rules = [RulePredictions(name, None, {}, reason) for name, _ in plan.rules]
         cells_by_shape = {shape: tuned.cells for shape, tuned in landscapes.items()} | requested
         run_ids = [
             run.run_id

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 from results.errors import LedgerError
 from results.vocabulary import Phase
 from transfer.engine.arm import ArmWorkflow, Optimum, Transferred
-from transfer.engine.plan import Plan
+from transfer.engine.plan import AnyPlan, plan_of
 from transfer.engine.pool import Pool
 from transfer.engine.progress import Progress
-from transfer.engine.runs import Run
+from transfer.engine.runs import AnyRun, Run
 from transfer.engine.scheduler import Scheduler
 from transfer.engine.trained_networks import chosen_run, network
 from transfer.engine.verdict_rows import summary, verdict_table
+from transfer.spec.errors import SpecError
 from transfer.spec.model import Experiment
+from transfer.spec.sweep import Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +119,7 @@ class TransferResult:
 
 
 def run(
-    experiment: Experiment,
+    experiment: Experiment | Sweep,
     ledger: "Ledger",
     pool: Pool,
     *,
@@ -132,7 +134,7 @@ def run(
     share the runs: each is trained by one of them.
 
     Args:
-        experiment: the spec.
+        experiment: the spec of networks, or of a sweep of training functions.
         ledger: where every run, curve and verdict is recorded; see `results.open`.
         pool: trains the runs; it is left open.
         progress: receives the events of the job.
@@ -144,20 +146,23 @@ def run(
             settings, or the ledger cannot be written to. Nothing has been trained or recorded then.
     """
     if dataset is not None:
+        if isinstance(experiment, Sweep):
+            raise SpecError("dataset must be left out: a training function reads its own data")
         experiment = experiment.with_dataset(dataset)
-    plan = Plan.of(experiment, None if data_dir is None else Path(data_dir))
+    folder = None if data_dir is None else Path(data_dir)
+    plan = plan_of(experiment, folder)
     plan.check()
     ledger.ensure_writable()
     progress = progress or Progress()
     with ledger.claims(experiment.name) as claims:
         scheduler = Scheduler(
             experiment.name,
-            [plan.digest],
+            plan.digests,
             ledger,
             pool,
-            plan.data_dir,
+            folder,
             claims,
-            [] if experiment.own_data is None else [experiment.own_data],
+            plan.own,
         )
         scheduler.remove_leftovers()
         workflows = Workflows(plan, scheduler, progress)
@@ -225,11 +230,11 @@ def _recorded_usage(scheduler: Scheduler) -> Iterator[None]:
 class Workflows:
     """The workflows of all arms of an experiment, and the runs that each waits for."""
 
-    def __init__(self, plan: Plan, scheduler: Scheduler, progress: Progress) -> None:
+    def __init__(self, plan: AnyPlan, scheduler: Scheduler, progress: Progress) -> None:
         self.arms = [ArmWorkflow(plan, arm, scheduler, progress) for arm in plan.arms]
         self._scheduler, self._progress = scheduler, progress
         self._steps = {arm: arm.steps() for arm in self.arms}
-        self._waits: dict[ArmWorkflow, Sequence[Run]] = dict.fromkeys(self.arms, ())
+        self._waits: dict[ArmWorkflow, Sequence[AnyRun]] = dict.fromkeys(self.arms, ())
 
     def advance(self) -> bool:
         """Advance every workflow as far as finished runs allow; return whether any is left."""

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from results.vocabulary import Phase
 from transfer.engine.driver import Workflows
-from transfer.engine.plan import Plan, PlannedRuns
+from transfer.engine.plan import AnyPlan, PlannedRuns
 from transfer.engine.pool import Pool
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
-from transfer.engine.runs import Run
+from transfer.engine.runs import AnyRun
 from transfer.engine.scheduler import MEASURE, Request, Scheduler
 
 if TYPE_CHECKING:
     from results import Ledger
 
 
-def dry_run(plan: Plan, ledger: "Ledger", pool: Pool) -> list[PlannedRuns]:
+def dry_run(plan: AnyPlan, ledger: "Ledger", pool: Pool) -> list[PlannedRuns]:
     """Return the runs of an experiment by arm, phase and shape, in the order of the spec.
 
     The workflow of every arm advances as far as the ledger takes it. The runs that it requests
@@ -44,7 +44,7 @@ def dry_run(plan: Plan, ledger: "Ledger", pool: Pool) -> list[PlannedRuns]:
     return [_sum(same) for _, same in groupby(counted, place)]
 
 
-def direct_tuning(plan: Plan) -> list[PlannedRuns]:
+def direct_tuning(plan: AnyPlan) -> list[PlannedRuns]:
     """Return the runs of the alternative to transfer: every arm is tuned at every target."""
     return [
         replace(search, phase=Phase.TUNE, shape=shape, config=plan.config(arm, shape))
@@ -57,12 +57,12 @@ def direct_tuning(plan: Plan) -> list[PlannedRuns]:
 class _CountingScheduler(Scheduler):
     """Keeps the requests that it gets, and records nothing."""
 
-    def __init__(self, plan: Plan, ledger: "Ledger", pool: Pool) -> None:
-        super().__init__(plan.experiment.name, [plan.digest], ledger, pool)
+    def __init__(self, plan: AnyPlan, ledger: "Ledger", pool: Pool) -> None:
+        super().__init__(plan.experiment.name, plan.digests, ledger, pool)
         self._plan = plan
         self._requests: dict[str, Request] = {}
 
-    def request(self, runs: Iterable[Run], phase: str, keep: Container[str] = ()) -> None:
+    def request(self, runs: Iterable[AnyRun], phase: str, keep: Container[str] = ()) -> None:
         runs = list(runs)
         if phase != MEASURE:
             for run in runs:

@@ -11,19 +11,24 @@ from pccore import (
     GradientDescent,
     InferenceScheme,
     Nesterov,
+    Status,
     TrainingConfig,
     TrustRegionNewton,
 )
 from pccore.networks.stack import StackConfig
-from transfer.engine.runs import Run
+from transfer.engine.pool import Config, GroupResult
+from transfer.engine.runs import AnyRun
+from transfer.functions import FunctionConfig
 from transfer.spec.networks import stacks
 
 OPERATIONS = 2
 """Floating-point operations of a multiply-add."""
 
 
-def work(config: TrainingConfig) -> float:
+def work(config: Config) -> float:
     """Return the multiply-adds of one training, counting products with weights only.
+
+    Those of a training function are unknown: its `work` only compares shapes.
 
     Each sample is multiplied with every weight once for the prediction and once for the gradient;
     backpropagation adds a product for the errors with all weights but the first layer's. An
@@ -34,6 +39,8 @@ def work(config: TrainingConfig) -> float:
     inference without steps counts as one step. tests/transfer/test_grouping.py compares XLA's
     count. Evaluations are counted by `evaluation_work`.
     """
+    if isinstance(config, FunctionConfig):
+        return config.work
     networks, steps = stacks(config.network), max(config.steps, 1)
     products = sum(_products(config.rule.inference, network) for network in networks)
     if isinstance(config.rule, TrustRegionNewton):  # a gradient per row of the Hessian, and its LU
@@ -42,8 +49,23 @@ def work(config: TrainingConfig) -> float:
     return float(products * config.batch_size * steps)
 
 
-def weight_bytes(config: TrainingConfig) -> int:
+def updates(result: GroupResult) -> int:
+    """Return the weight updates that a group made; of a function, the runs that it finished."""
+    outcomes = result.outcomes
+    if isinstance(result.group.config, FunctionConfig):
+        return sum(outcome.status is not Status.FAILED for outcome in outcomes)
+    return sum(outcome.steps for outcome in outcomes)
+
+
+def steps(config: Config) -> int:
+    """Return the weight updates of a run; the run of a function counts as one."""
+    return 1 if isinstance(config, FunctionConfig) else config.steps
+
+
+def weight_bytes(config: Config) -> int:
     """Return the bytes of a network's weights in single precision, without biases."""
+    if isinstance(config, FunctionConfig):
+        return 1
     return 4 * sum(network.weights for network in stacks(config.network)) or 1
 
 
@@ -77,15 +99,15 @@ def _products(inference: InferenceScheme | None, network: StackConfig) -> float:
     return weights + learned + 2 * above * moves / depth
 
 
-def trained_together(runs: Iterable[Run]) -> list[list[Run]]:
+def trained_together(runs: Iterable[AnyRun]) -> list[list[AnyRun]]:
     """Return the runs by program: lanes of one program share a config and a data set."""
-    groups: dict[tuple[str, TrainingConfig], list[Run]] = {}
+    groups: dict[tuple[str, Config], list[AnyRun]] = {}
     for run in runs:
         groups.setdefault((run.digest, run.config), []).append(run)
     return list(groups.values())
 
 
-def cut(runs: Sequence[Run], most: int, share: float) -> list[list[Run]]:
+def cut(runs: Sequence[AnyRun], most: int, share: float) -> list[list[AnyRun]]:
     """Cut runs of one config into groups of the sizes that `sizes` returns.
 
     Args:
@@ -116,8 +138,8 @@ def sizes(count: int, each: float, most: int, share: float) -> list[int]:
 
 
 def resumed(
-    runs: Sequence[Run], checkpointed: Iterable[tuple[str, ...]]
-) -> tuple[list[list[Run]], list[Run]]:
+    runs: Sequence[AnyRun], checkpointed: Iterable[tuple[str, ...]]
+) -> tuple[list[list[AnyRun]], list[AnyRun]]:
     """Return the groups that an earlier process began, as it cut them, and the runs in none.
 
     Args:

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 from pccore import describe
 from results.errors import LedgerError
 from transfer.engine.pool import GroupResult, TrainedWeights
-from transfer.engine.runs import Run
+from transfer.engine.runs import AnyRun, Run
 
 if TYPE_CHECKING:
     from results import Ledger
 
 
-def keep(ledger: "Ledger", run: Run, result: GroupResult) -> str | None:
+def keep(ledger: "Ledger", run: AnyRun, result: GroupResult) -> str | None:
     """Write the weights of a run if its worker sent them; return their digest.
 
     To be called before the run's row is appended: a row never names weights that are not there.
     Where they cannot be written, the result counts all the same, with a warning.
     """
     trained = result.weights.get(run.run_id)
-    if trained is None:
+    if trained is None or not isinstance(run, Run):  # a function's networks are the user's
         return None
     try:
         return ledger.weights.save(run.run_id, trained.arrays, description(run, trained))

@@ -1,39 +1,54 @@
-"""A spec resolved against its data set: the runs that each step of the experiment needs."""
+"""A spec resolved: the runs that each step of the experiment needs."""
 
 import math
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import pccore
 from results.landscape import Cell
 from results.shapes import Shape
-from results.vocabulary import Phase
+from results.vocabulary import NO_ACTIVATION, Phase
+from transfer.engine.function_runs import FunctionRun
 from transfer.engine.grouping import work
-from transfer.engine.runs import Run
+from transfer.engine.pool import Config
+from transfer.engine.runs import AnyRun, Run
+from transfer.functions import FunctionConfig, FunctionLane, TrainingFunction
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Space
 from transfer.spec.building import trace, training_config
 from transfer.spec.errors import SpecError
 from transfer.spec.model import Experiment
 from transfer.spec.sections import DEFAULT_IN_FLIGHT, VariantSpec
-from transfer.spec.transfer_rules import ZeroShot
+from transfer.spec.sweep import Sweep
+from transfer.spec.transfer_rules import TRANSFER_RULES, TransferRule, ZeroShot
+
+if TYPE_CHECKING:
+    from pccore.data import Dataset
+
+
+@dataclass(frozen=True)
+class NamedFunction:
+    """A training function by its name in the spec, which stands in the place of a variant."""
+
+    name: str
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A variant with an activation, which is tuned, transferred and judged by itself.
+    """A variant with an activation, or a training function: tuned, transferred, judged by itself.
 
     Attributes:
-        variant: the variant.
-        activation: a name in `pccore.ACTIVATIONS`.
+        variant: the variant, or the name of the training function in the spec.
+        activation: a name in `pccore.ACTIVATIONS`; `NO_ACTIVATION` for a function.
         space: the cells it may take.
         label: the variant's name, followed by the activation if the experiment has several.
     """
 
-    variant: VariantSpec
+    variant: VariantSpec | NamedFunction
     activation: str
     space: Space
     label: str
@@ -56,10 +71,16 @@ class PlannedRuns:
     arm: Arm
     phase: str
     shape: Shape
-    config: pccore.TrainingConfig
+    config: Config
     runs: int
     known: int = 0
     at_most: bool = False
+
+    @property
+    def training(self) -> pccore.TrainingConfig:
+        """The configuration of networks; a training function has none."""
+        assert isinstance(self.config, pccore.TrainingConfig)
+        return self.config
 
     @property
     def work(self) -> float:
@@ -67,99 +88,70 @@ class PlannedRuns:
         return (self.runs - self.known) * work(self.config)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """An experiment resolved against its data set.
+class AnyPlan(ABC):
+    """An experiment or a sweep, resolved: its arms, and their runs at every shape."""
 
-    Attributes:
-        experiment: the spec.
-        data: sizes and task of the data set.
-        digest: SHA-256 of its content.
-        data_dir: where its files are; None means the default place.
-    """
-
-    experiment: Experiment
-    data: pccore.data.DatasetInfo
-    digest: str
-    data_dir: Path | None = None
-
-    @classmethod
-    def of(cls, experiment: Experiment, data_dir: Path | None = None) -> Self:
-        """Return the plan of `experiment`; this reads its data set.
-
-        Raises:
-            pccore.data.DatasetError: the data set is missing or damaged.
-        """
-        own = experiment.own_data
-        data = pccore.data.load(experiment.data.name, data_dir) if own is None else own
-        return cls(experiment, experiment.data, data.digest, data_dir)
+    experiment: Experiment | Sweep
 
     @cached_property
+    @abstractmethod
     def arms(self) -> tuple[Arm, ...]:
-        """Every variant with every activation, in the order of the spec."""
-        experiment = self.experiment
-        activations = experiment.network.activation
-        return tuple(
-            Arm(
-                variant,
-                activation,
-                experiment.space(variant),
-                variant.name if len(activations) == 1 else f"{variant.name} {activation}",
-            )
-            for activation in activations
-            for variant in experiment.variants
-        )
+        """What is tuned, transferred and judged by itself, in the order of the spec."""
+
+    @abstractmethod
+    def dataset(self, arm: Arm) -> str:
+        """Return the name of the data set, or of the training function."""
+
+    @property
+    @abstractmethod
+    def digests(self) -> tuple[str, ...]:
+        """The digests of data sets and of training functions."""
+
+    @property
+    @abstractmethod
+    def own(self) -> Sequence["Dataset | TrainingFunction"]:
+        """The user's data sets and training functions, which travel to the workers."""
+
+    @property
+    @abstractmethod
+    def rules(self) -> tuple[tuple[str, TransferRule], ...]:
+        """The transfer rules by name."""
+
+    @property
+    def like(self) -> str | None:
+        """How steps of the optimiser depend on gradients, as `pccore.Optimiser.like`."""
+        return None
+
+    @property
+    def untrained_loss(self) -> float | None:
+        """The loss before training; None if it is not known."""
+        return None
+
+    @property
+    def batch_size(self) -> int | None:
+        """B of every run; None if it is not known."""
+        return None
+
+    @abstractmethod
+    def config(self, arm: Arm, shape: Shape) -> Config:
+        """Return the configuration that the runs of `arm` at `shape` share."""
+
+    @abstractmethod
+    def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> Sequence[AnyRun]:
+        """Return the runs of `cells`: cell by cell, each with every seed."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Find what can be found before training.
+
+        Raises:
+            SpecError: an arm cannot be trained with these settings; one sentence per arm.
+        """
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds of every cell."""
         return self.experiment.tune.seeds
-
-    @property
-    def untrained_loss(self) -> float | None:
-        """The loss of predicting zero, or equal chances; None for a regression, of other scale."""
-        if self.data.task != "classification":
-            return None
-        if self.experiment.network.output == "cross_entropy":
-            return math.log(self.data.output_size)
-        return 0.5  # half the squared length of a one-hot target
-
-    def config(self, arm: Arm, shape: Shape) -> pccore.TrainingConfig:
-        """Return the configuration that the runs of `arm` at `shape` share."""
-        return training_config(self.experiment, arm.variant, arm.activation, shape)
-
-    def check(self) -> None:
-        """Trace a training step of every arm, so that errors show before training.
-
-        Raises:
-            SpecError: an arm cannot be trained with these settings; one sentence per arm.
-        """
-        problems = []
-        for arm in self.arms:
-            try:
-                trace(self.config(arm, self.experiment.tune.shape))
-            except Exception as error:
-                if not (isinstance(error, ValueError) or self.experiment.own):
-                    raise
-                cause = (str(error).splitlines() or [type(error).__name__])[0]
-                problems.append(f"{arm.label} cannot be trained: {cause}")
-        if problems:
-            raise SpecError(problems)
-
-    def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> list[Run]:
-        """Return the runs of `cells`: cell by cell, each with every seed."""
-        config = self.config(arm, shape)
-        return [
-            Run(
-                self.data.name,
-                self.digest,
-                arm.variant.name,
-                config,
-                pccore.Lane(cell.weight_lr, cell.activity_lr, seed),
-            )
-            for cell in cells
-            for seed in self.seeds
-        ]
 
     def neighbourhood(self, arm: Arm, cell: Cell) -> tuple[Cell, ...]:
         """Return the cells to run at a target for which `cell` is predicted."""
@@ -170,11 +162,11 @@ class Plan:
 
     def most_neighbours(self, arm: Arm) -> int:
         """Return an upper bound on the cells that the rules' neighbourhoods have together."""
-        transfer, space = self.experiment.transfer, arm.space
-        reach = transfer.neighbourhood
+        rules, space = [rule for _, rule in self.rules], arm.space
+        reach = self.experiment.transfer.neighbourhood
         if reach != "all":
-            return len(transfer.rules) * space.most_near(reach)
-        off_grid = sum(not isinstance(rule, ZeroShot) for rule in transfer.rules)
+            return len(rules) * space.most_near(reach)
+        off_grid = sum(not isinstance(rule, ZeroShot) for rule in rules)
         return len(space.cells) + off_grid * space.most_near(1)
 
     def trials(self, arm: Arm) -> int:
@@ -218,3 +210,207 @@ class Plan:
         if SAMPLERS[tune.sampler].exhaustive:
             return None
         return tune.in_flight or DEFAULT_IN_FLIGHT
+
+
+@dataclass(frozen=True)
+class Plan(AnyPlan):
+    """An experiment resolved against its data set.
+
+    Attributes:
+        experiment: the spec.
+        data: sizes and task of the data set.
+        digest: SHA-256 of its content.
+        data_dir: where its files are; None means the default place.
+    """
+
+    experiment: Experiment
+    data: pccore.data.DatasetInfo
+    digest: str
+    data_dir: Path | None = None
+
+    @classmethod
+    def of(cls, experiment: Experiment, data_dir: Path | None = None) -> Self:
+        """Return the plan of `experiment`; this reads its data set.
+
+        Raises:
+            pccore.data.DatasetError: the data set is missing or damaged.
+        """
+        own = experiment.own_data
+        data = pccore.data.load(experiment.data.name, data_dir) if own is None else own
+        return cls(experiment, experiment.data, data.digest, data_dir)
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """Every variant with every activation, in the order of the spec."""
+        experiment = self.experiment
+        activations = experiment.network.activation
+        return tuple(
+            Arm(
+                variant,
+                activation,
+                experiment.space(variant),
+                variant.name if len(activations) == 1 else f"{variant.name} {activation}",
+            )
+            for activation in activations
+            for variant in experiment.variants
+        )
+
+    @property
+    def untrained_loss(self) -> float | None:
+        """The loss of predicting zero, or equal chances; None for a regression, of other scale."""
+        if self.data.task != "classification":
+            return None
+        if self.experiment.network.output == "cross_entropy":
+            return math.log(self.data.output_size)
+        return 0.5  # half the squared length of a one-hot target
+
+    @property
+    def batch_size(self) -> int:
+        """B of every run."""
+        return self.experiment.training.batch_size
+
+    @property
+    def like(self) -> str | None:
+        """How steps of the optimiser depend on gradients."""
+        return self.experiment.training.optimiser.like
+
+    def dataset(self, arm: Arm) -> str:
+        """Return the name of the data set."""
+        return self.data.name
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digest of the data set."""
+        return (self.digest,)
+
+    @property
+    def own(self) -> "Sequence[Dataset]":
+        """The data set if it is the user's own."""
+        data = self.experiment.own_data
+        return () if data is None else (data,)
+
+    @property
+    def rules(self) -> tuple[tuple[str, TransferRule], ...]:
+        """The transfer rules by name."""
+        rules = self.experiment.transfer.rules
+        return tuple((TRANSFER_RULES.name_of(rule), rule) for rule in rules)
+
+    def config(self, arm: Arm, shape: Shape) -> pccore.TrainingConfig:
+        """Return the configuration that the runs of `arm` at `shape` share."""
+        assert isinstance(arm.variant, VariantSpec)
+        return training_config(self.experiment, arm.variant, arm.activation, shape)
+
+    def check(self) -> None:
+        """Trace a training step of every arm, so that errors show before training.
+
+        Raises:
+            SpecError: an arm cannot be trained with these settings; one sentence per arm.
+        """
+        problems = []
+        for arm in self.arms:
+            try:
+                trace(self.config(arm, self.experiment.tune.shape))
+            except Exception as error:
+                if not (isinstance(error, ValueError) or self.experiment.own):
+                    raise
+                cause = (str(error).splitlines() or [type(error).__name__])[0]
+                problems.append(f"{arm.label} cannot be trained: {cause}")
+        if problems:
+            raise SpecError(problems)
+
+    def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> list[Run]:
+        """Return the runs of `cells`: cell by cell, each with every seed."""
+        config = self.config(arm, shape)
+        return [
+            Run(
+                self.data.name,
+                self.digest,
+                arm.variant.name,
+                config,
+                pccore.Lane(cell.weight_lr, cell.activity_lr, seed),
+            )
+            for cell in cells
+            for seed in self.seeds
+        ]
+
+
+@dataclass(frozen=True)
+class SweepPlan(AnyPlan):
+    """A sweep of training functions, resolved: nothing is read, as functions read their own data.
+
+    Attributes:
+        experiment: the spec.
+    """
+
+    experiment: Sweep
+    data_dir: None = None
+
+    @cached_property
+    def functions(self) -> Mapping[str, TrainingFunction]:
+        """The training functions by their names in the spec."""
+        return {name: TrainingFunction.of(own) for name, own in self.experiment.train.items()}
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """Every training function, in the order of the spec."""
+        space = self.experiment.space
+        return tuple(
+            Arm(NamedFunction(name), NO_ACTIVATION, space, name) for name in self.experiment.train
+        )
+
+    def dataset(self, arm: Arm) -> str:
+        """Return the name of the training function with the digest of its code."""
+        return self.functions[arm.variant.name].name
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digests of the training functions."""
+        return tuple(function.digest for function in self.functions.values())
+
+    @property
+    def own(self) -> Sequence[TrainingFunction]:
+        """The training functions."""
+        return tuple(self.functions.values())
+
+    @property
+    def rules(self) -> tuple[tuple[str, TransferRule], ...]:
+        """The transfer rules by name."""
+        return self.experiment.rules
+
+    def config(self, arm: Arm, shape: Shape) -> FunctionConfig:
+        """Return what the runs of `arm` at `shape` share."""
+        whole = tuple(name for name, values in arm.space.searched.items() if values.whole)
+        return FunctionConfig(self.functions[arm.variant.name].name, shape, whole)
+
+    def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> list[FunctionRun]:
+        """Return the runs of `cells`: cell by cell, each with every seed."""
+        function, config = self.functions[arm.variant.name], self.config(arm, shape)
+        return [
+            FunctionRun(
+                function.name, function.digest, arm.variant.name, config, FunctionLane(cell, seed)
+            )
+            for cell in cells
+            for seed in self.seeds
+        ]
+
+    def check(self) -> None:
+        """Pickle the functions, as workers receive them.
+
+        Raises:
+            SpecError: a function cannot be sent to the processes that call it.
+        """
+        try:
+            _ = self.functions
+        except ValueError as error:
+            raise SpecError(str(error)) from None
+
+
+def plan_of(experiment: Experiment | Sweep, data_dir: Path | None = None) -> Plan | SweepPlan:
+    """Return the plan of an experiment or a sweep; an experiment's data set is read.
+
+    Raises:
+        pccore.data.DatasetError: the data set is missing or damaged.
+    """
+    if isinstance(experiment, Sweep):
+        return SweepPlan(experiment)
+    return Plan.of(experiment, data_dir)

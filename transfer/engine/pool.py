@@ -12,6 +12,12 @@ import numpy as np
 from pccore.data import Dataset
 from pccore.training.config import Lane, TrainingConfig
 from pccore.training.outcomes import Outcome
+from transfer.functions import FunctionConfig, FunctionLane, TrainingFunction
+
+Config = TrainingConfig | FunctionConfig
+"""What the runs of a group share."""
+AnyLane = Lane | FunctionLane
+"""What differs between them."""
 
 
 @dataclass(frozen=True)
@@ -20,21 +26,23 @@ class Group:
 
     Attributes:
         dataset: the name of its data set: one that `pccore.data.load` accepts, or that of `own`.
+            A training function stands in the place of a data set.
         data_dir: where its files are; None means the default place.
         config: the configuration that all runs share.
-        lanes: the learning rates and the seed of each run.
+        lanes: the rates and the seed of each run.
         run_ids: the id of each lane's run, in the same order.
         kept: ids of the runs whose trained weights the result is to have; others are ignored.
-        own: the data set, if it is the user's own; None if workers load it by its name.
+        own: the data set, if it is the user's own, or the training function; None if workers load
+            a data set by its name.
     """
 
     dataset: str
     data_dir: str | None
-    config: TrainingConfig
-    lanes: tuple[Lane, ...]
+    config: Config
+    lanes: tuple[AnyLane, ...]
     run_ids: tuple[str, ...]
     kept: frozenset[str] = frozenset()
-    own: Dataset | None = None
+    own: Dataset | TrainingFunction | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ class Pool(Protocol):
         """The number of groups that train at the same time."""
         ...
 
-    def lanes(self, config: TrainingConfig) -> int:
+    def lanes(self, config: Config) -> int:
         """Return the most lanes that a group with this config should have on this pool."""
         ...
 

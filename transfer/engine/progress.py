@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pccore.training.config import TrainingConfig
 from pccore.training.outcomes import Outcome
 from results.landscape import Cell
 from results.shapes import Shape
-from transfer.engine.pool import Group, GroupResult
-from transfer.engine.runs import Run
+from transfer.engine.pool import Config, Group, GroupResult
+from transfer.engine.runs import AnyRun
 
 
 class Progress:
@@ -37,9 +36,7 @@ class Progress:
         that were found in the ledger.
         """
 
-    def pending(
-        self, runs: Mapping[TrainingConfig, int], training: Sequence[Group], slots: int
-    ) -> None:
+    def pending(self, runs: Mapping[Config, int], training: Sequence[Group], slots: int) -> None:
         """Receive what is left, after every `workload`.
 
         Args:
@@ -60,7 +57,7 @@ class Progress:
             runs: how many runs of this job they have; their results are waited for.
         """
 
-    def finished(self, run: Run, outcome: Outcome) -> None:
+    def finished(self, run: AnyRun, outcome: Outcome) -> None:
         """Receive a run that was trained and is in the ledger."""
 
     def skipped(self, variant: str, shape: Shape, runs: int) -> None:

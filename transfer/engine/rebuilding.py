@@ -36,6 +36,10 @@ def run_of(row: Mapping[str, object], input_size: int, output_size: int) -> Run:
         name: value for name, value in row.items() if name in SETTINGS and value is not None
     }
     what = f"run {row.get('run_id')} cannot be made again"
+    if row.get("rates") is not None:
+        raise LedgerError(
+            f"{what}: it is of the training function {row.get('dataset')}, which only you can call"
+        )
     try:
         run = Run(
             str(stored["dataset"]),

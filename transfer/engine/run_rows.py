@@ -12,7 +12,7 @@ import numpy as np
 from pccore import Outcome
 from results.landscape import mean
 from transfer.engine.pool import GroupResult
-from transfer.engine.runs import Run
+from transfer.engine.runs import AnyRun
 
 Row = dict[str, object]
 
@@ -23,7 +23,7 @@ MEASURED_SETTINGS = (
 """The settings of a run that its measurements repeat."""
 
 
-def run_row(run: Run, outcome: Outcome, result: GroupResult, experiment: str, phase: str) -> Row:
+def run_row(run: AnyRun, outcome: Outcome, result: GroupResult, experiment: str, phase: str) -> Row:
     """Return the run's row of the `runs` table, once its group is done."""
     return {
         "run_id": run.run_id,
@@ -50,7 +50,7 @@ def run_row(run: Run, outcome: Outcome, result: GroupResult, experiment: str, ph
     }
 
 
-def measurement_rows(run: Run, outcome: Outcome, experiment: str) -> list[Row]:
+def measurement_rows(run: AnyRun, outcome: Outcome, experiment: str) -> list[Row]:
     """Return the rows of the `measurements` table that hold the readings of the run's probes."""
     known = {
         "experiment": experiment,
@@ -65,7 +65,7 @@ def measurement_rows(run: Run, outcome: Outcome, experiment: str) -> list[Row]:
     ]
 
 
-def curve_rows(run: Run, outcome: Outcome) -> Iterator[Row]:
+def curve_rows(run: AnyRun, outcome: Outcome) -> Iterator[Row]:
     """Yield the run's rows of the `curves` table, one per evaluation."""
     curve = outcome.curve
     columns = (curve.step, curve.train_loss, curve.test_loss, curve.test_accuracy)
@@ -79,7 +79,7 @@ def curve_rows(run: Run, outcome: Outcome) -> Iterator[Row]:
         }
 
 
-def layer_rows(run: Run, outcome: Outcome) -> Iterator[Row]:
+def layer_rows(run: AnyRun, outcome: Outcome) -> Iterator[Row]:
     """Yield the run's rows of the `layers` table, one per weight matrix, unless it diverged."""
     for layer, change in enumerate(outcome.layer_changes, 1):
         if not math.isnan(change):

@@ -13,6 +13,8 @@ from pccore.networks.stack import StackConfig
 from pccore.theory.probe_registry import PROBES
 from results import identity
 from results.landscape import Cell
+from results.shapes import Shape
+from transfer.engine.function_runs import FunctionRun
 from transfer.spec.activity_lr import spectral_as_yaml
 from transfer.spec.networks import NETWORKS, distinguishing, stacks
 from transfer.spec.variants import LEARNING_RULES
@@ -48,6 +50,16 @@ class Run:
         """Its point of the search space."""
         return Cell(self.lane.weight_lr, self.lane.activity_lr)
 
+    @property
+    def shape(self) -> Shape:
+        """Its shape."""
+        return Shape(self.network.width, self.network.depth)
+
+    @property
+    def activation(self) -> str:
+        """The name of its activation."""
+        return self.network.activation
+
     @cached_property
     def network(self) -> StackConfig:
         """The stack of layers that predicts; for most networks, the whole network."""
@@ -69,6 +81,9 @@ class Run:
                 found[column] = json.dumps(value, sort_keys=True) if stored else value
         return found
 
+
+AnyRun = Run | FunctionRun
+"""A run of a network of mupc's, or of a training function of the user's."""
 
 ALWAYS: Final = object()
 

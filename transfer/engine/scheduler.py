@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pccore import Outcome, Status, TrainingConfig
+from pccore import Outcome, Status
 from results.vocabulary import Phase
 from transfer.engine.admission import Submitted
 from transfer.engine.grouping import cut, resumed, trained_together, weight_bytes, work
 from transfer.engine.kept_weights import keep
 from transfer.engine.plan import PlannedRuns
-from transfer.engine.pool import Group, GroupResult, Pool
+from transfer.engine.pool import Config, Group, GroupResult, Pool
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import (
     Row,
@@ -27,12 +27,13 @@ from transfer.engine.run_rows import (
     measurement_rows,
     run_row,
 )
-from transfer.engine.runs import Run
+from transfer.engine.runs import AnyRun
 from transfer.engine.usage import Usage
 
 if TYPE_CHECKING:
     from pccore.data import Dataset
     from results import Claims, Ledger
+    from transfer.functions import TrainingFunction
 
 KEPT_BYTES = 2**30
 """The most bytes of kept weights in one group of several lanes: they travel in one message."""
@@ -68,7 +69,7 @@ class Request:
         keep: whether its weights are kept.
     """
 
-    run: Run
+    run: AnyRun
     phase: str
     keep: bool = False
 
@@ -84,12 +85,13 @@ class Scheduler:
 
     Args:
         name: name of the experiment under which everything is recorded.
-        digests: digests of the data sets that its runs are trained on.
+        digests: digests of the data sets that its runs are trained on, or of training functions.
         ledger: where runs are looked up and recorded.
         pool: trains the runs that the ledger does not have.
         data_dir: where the files of data sets are; None means the default place.
         claims: of this driver, entered; None where nothing is trained.
-        datasets: the data sets that are the user's own; workers load others by their names.
+        datasets: the data sets that are the user's own, and training functions; workers load others
+            by their names.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class Scheduler:
         pool: Pool,
         data_dir: Path | None = None,
         claims: "Claims | None" = None,
-        datasets: "Iterable[Dataset]" = (),
+        datasets: "Iterable[Dataset | TrainingFunction]" = (),
     ) -> None:
         self._claims = claims
         self.name, self.ledger, self.pool, self.data_dir = name, ledger, pool, data_dir
@@ -119,7 +121,7 @@ class Scheduler:
         self._elsewhere: dict[str, Request] = {}  # claimed by other drivers
         self._look_after = 0.0  # monotonic seconds
         self._in_pool = Submitted()
-        self.runs_left: Counter[TrainingConfig] = Counter()  # of the requested ones
+        self.runs_left: Counter[Config] = Counter()  # of the requested ones
         self._order = count()
         self._checkpointed = ledger.checkpoints.groups()
         self._usage = Usage()
@@ -159,7 +161,7 @@ class Scheduler:
             if self._known.issuperset(run_ids):
                 self.ledger.checkpoints.remove(run_ids)
 
-    def request(self, runs: Iterable[Run], phase: str, keep: Container[str] = ()) -> None:
+    def request(self, runs: Iterable[AnyRun], phase: str, keep: Container[str] = ()) -> None:
         """Request runs; requesting a run again changes nothing.
 
         Args:
@@ -183,15 +185,15 @@ class Scheduler:
                 self.work_requested += work(run.config)
                 self.runs_left[run.config] += 1
 
-    def all_done(self, runs: Iterable[Run]) -> bool:
+    def all_done(self, runs: Iterable[AnyRun]) -> bool:
         """Return whether all `runs` are done."""
         return all(run.run_id in self._results or run.run_id in self._measured for run in runs)
 
-    def results(self, runs: Iterable[Run]) -> list[Row]:
+    def results(self, runs: Iterable[AnyRun]) -> list[Row]:
         """Return the rows of runs that are done, with at least the columns of `RESULT`."""
         return [self._results[run.run_id] for run in runs]
 
-    def measured(self, runs: Iterable[Run]) -> list[Mapping[str, float]]:
+    def measured(self, runs: Iterable[AnyRun]) -> list[Mapping[str, float]]:
         """Return the readings of runs that are done, by the names of quantities."""
         return [self._measured[run.run_id] for run in runs]
 
@@ -369,7 +371,7 @@ class Scheduler:
         chosen = {"dataset_digest": self._digests, "outcome": FINISHED, **filters}
         return self.ledger.runs(columns, arrow=arrow, **chosen)
 
-    def _look_up_measurements(self, runs: Sequence[Run]) -> None:
+    def _look_up_measurements(self, runs: Sequence[AnyRun]) -> None:
         known = self.ledger.measurements(run_id=[run.run_id for run in runs])
         for run_id, rows in known.groupby("run_id"):
             self._measured[str(run_id)] = dict(zip(rows["quantity"], rows["value"], strict=True))
@@ -393,7 +395,7 @@ class Scheduler:
         self._training |= self._new
         self._new = {}
 
-    def _as_group(self, runs: Sequence[Run]) -> Group:
+    def _as_group(self, runs: Sequence[AnyRun]) -> Group:
         return Group(
             dataset=runs[0].dataset,
             data_dir=None if self.data_dir is None else str(self.data_dir),
@@ -404,7 +406,7 @@ class Scheduler:
             own=self._own_data.get(runs[0].dataset),
         )
 
-    def _lanes(self, runs: Sequence[Run]) -> int:
+    def _lanes(self, runs: Sequence[AnyRun]) -> int:
         """Return the most lanes of a group of runs that share a config."""
         lanes = self.pool.lanes(runs[0].config)
         if not any(self._new[run.run_id].keep for run in runs):

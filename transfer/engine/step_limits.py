@@ -10,6 +10,7 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
+from pccore import TrainingConfig
 from pccore.inference import InferenceScheme
 from pccore.theory.stability import (
     StableActivityLr,
@@ -18,8 +19,8 @@ from pccore.theory.stability import (
 )
 from results.landscape import Cell
 from results.shapes import Shape
-from transfer.engine.plan import Arm, Plan
-from transfer.engine.runs import Run
+from transfer.engine.plan import AnyPlan, Arm, Plan
+from transfer.engine.runs import AnyRun, Run
 from transfer.engine.scheduler import MEASURE, Scheduler
 from transfer.spec.building import has_measurable_limit
 
@@ -35,15 +36,19 @@ class StepLimits:
         scheduler: measures the untrained networks.
     """
 
-    def __init__(self, plan: Plan, arm: Arm, scheduler: Scheduler) -> None:
+    def __init__(self, plan: AnyPlan, arm: Arm, scheduler: Scheduler) -> None:
         self._plan, self._arm, self._scheduler = plan, arm, scheduler
         tune = plan.experiment.tune
-        self._applies = tune.skip_unstable and has_measurable_limit(plan.config(arm, tune.shape))
+        self._applies = (
+            isinstance(plan, Plan)
+            and tune.skip_unstable
+            and has_measurable_limit(plan.config(arm, tune.shape))
+        )
         self._stable: dict[Shape, float] = {}
 
     def measure(
         self, shapes: Sequence[Shape], cells: Sequence[Cell] | None = None
-    ) -> Generator[Sequence[Run], None, None]:
+    ) -> Generator[Sequence[AnyRun], None, None]:
         """Measure the limits at `shapes`; yield the runs that this waits for.
 
         Args:
@@ -75,7 +80,9 @@ class StepLimits:
         return all(cell.activity_lr is None or cell.activity_lr <= bounded for cell in cells)
 
     def _inference(self, shape: Shape) -> InferenceScheme:
-        inference = self._plan.config(self._arm, shape).rule.inference
+        config = self._plan.config(self._arm, shape)
+        assert isinstance(config, TrainingConfig)
+        inference = config.rule.inference
         assert inference is not None  # has_measurable_limit
         return inference
 
@@ -85,4 +92,5 @@ class StepLimits:
         return [
             replace(run, config=replace(run.config, steps=0, probes=(StableActivityLr(),)))
             for run in runs
+            if isinstance(run, Run)
         ]

@@ -11,7 +11,7 @@ from results import LedgerError, read_weights
 from results.errors import unknown
 from transfer.engine.arm import Transferred
 from transfer.engine.rebuilding import run_of
-from transfer.engine.runs import Run
+from transfer.engine.runs import AnyRun
 
 if TYPE_CHECKING:
     from results import KeptWeights, Ledger
@@ -142,7 +142,7 @@ def chosen_run(
     found = _only(found, "rule", rule, lambda each: each.rule)
     if len(widths := sorted({each.shape.width for each in found})) > 1:
         raise LedgerError(f"targets of depth {depth} have several widths: choose one of {widths}")
-    runs: Sequence[Run] = min(
+    runs: Sequence[AnyRun] = min(
         found, key=lambda each: math.inf if each.loss is None else each.loss
     ).runs
     runs = _only(runs, "seed", seed, lambda run: run.lane.seed)

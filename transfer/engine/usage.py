@@ -18,9 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from transfer.engine.grouping import OPERATIONS, work
+from transfer.engine.grouping import OPERATIONS, updates, work
 from transfer.engine.pool import GroupResult, Worker
 from transfer.engine.run_rows import Row, versions
+from transfer.functions import FunctionConfig
 
 BUSY, IDLE, DONE = "worker_busy_seconds", "worker_idle_seconds", "worker_operations"
 QUANTITIES = (BUSY, IDLE, DONE)
@@ -31,12 +32,16 @@ _OVERLAP = timedelta(seconds=0.1)
 
 @dataclass
 class _Slot:
-    """A slot of the pool, whose worker may be lost and replaced."""
+    """A slot of the pool, whose worker may be lost and replaced.
+
+    Its operations are not `counted` once it has called a training function, which hides them.
+    """
 
     since: datetime
     end: datetime
     busy: timedelta = timedelta()
     operations: float = 0.0
+    counted: bool = True
     worker: Worker | None = None
 
 
@@ -74,6 +79,7 @@ class Usage:
         slot.worker = result.worker
         slot.busy += busy
         slot.end = max(slot.end, began + busy)
+        slot.counted &= not isinstance(result.group.config, FunctionConfig)
         slot.operations += _operations(result) * (busy.total_seconds() / result.seconds)
 
     @property
@@ -108,11 +114,9 @@ class Usage:
                 **versions(),
             }
             idle = max(whole - slot.busy, timedelta())
-            for quantity, value, unit in (
-                (BUSY, slot.busy.total_seconds(), "s"),
-                (IDLE, idle.total_seconds(), "s"),
-                (DONE, slot.operations, "FLOP"),
-            ):
+            found = [(BUSY, slot.busy.total_seconds(), "s"), (IDLE, idle.total_seconds(), "s")]
+            found += [(DONE, slot.operations, "FLOP")] if slot.counted else []
+            for quantity, value, unit in found:
                 rows.append({"quantity": quantity, "value": value, "unit": unit, **common})
         return rows
 
@@ -135,5 +139,6 @@ def _steady_clock() -> Callable[[], datetime]:
 def _operations(result: GroupResult) -> float:
     """Return the operations of the updates that its lanes made."""
     config = result.group.config
-    updates = sum(outcome.steps for outcome in result.outcomes)
-    return OPERATIONS * work(config) * updates / max(config.steps, 1)
+    if isinstance(config, FunctionConfig):
+        return 0.0
+    return OPERATIONS * work(config) * updates(result) / max(config.steps, 1)

@@ -9,27 +9,36 @@ from typing import Any
 import pandas as pd
 
 from pccore import CONVENTIONS
-from results.landscape import Cell, Landscape
+from results.landscape import Landscape
+from results.rates import rates_in, with_rates
 from results.shapes import Shape
-from results.vocabulary import RATES, SHALLOW, SIZES, ZERO_SHOT, OutcomeLabel
-from transfer.engine.plan import Arm, Plan
+from results.vocabulary import (
+    NO_ACTIVATION,
+    RATES,
+    SHALLOW,
+    SIZES,
+    ZERO_SHOT,
+    OutcomeLabel,
+    rate_name,
+)
+from transfer.engine.plan import AnyPlan, Arm, NamedFunction
 from transfer.engine.run_rows import Row
 from transfer.judge.estimate import Estimate
 from transfer.judge.law import Fitted, Law, RulePredictions
 from transfer.judge.verdict import Verdict
 
 TABLE_COLUMNS = (
-    ("weight_lr", 4, "eta"),
-    ("activity_lr", 4, "beta"),
     ("loss", 3, "loss"),
     ("accuracy", 3, "accuracy"),
     ("regret", 2, "regret"),
 )
-"""Columns of the `verdicts` table, significant digits and headings, for a table to print."""
+"""Columns of the `verdicts` table, significant digits and headings, for a table to print, after
+those of the rates."""
+RATE_DIGITS = 4
 
 
 def verdict_row(
-    plan: Plan,
+    plan: AnyPlan,
     arm: Arm,
     shape: Shape,
     rule: RulePredictions,
@@ -51,31 +60,24 @@ def verdict_row(
         run_ids: of one run at every shape of the experiment.
     """
     tune = plan.experiment.tune
-    drift, optimum = verdict.drift or {}, verdict.optimum or {}
+    of_rates = _of_rates(arm, shape, rule, verdict)
     return {
         "experiment": plan.experiment.name,
         "variant": arm.variant.name,
-        "dataset": plan.data.name,
+        "dataset": plan.dataset(arm),
         "activation": arm.activation,
         "tune_width": tune.width,
         "tune_depth": tune.depth,
         "width": shape.width,
         "depth": shape.depth,
-        **_cell("", verdict.cell),
+        **of_rates,
         "loss": verdict.loss,
         "accuracy": verdict.accuracy,
         "accuracy_std": verdict.accuracy_std,
-        **_cell("best_", verdict.best),
         "best_loss": verdict.best_loss,
         **_estimate("regret", verdict.regret),
         "held_probability": verdict.probability,
         **_estimate("regret_achievable", verdict.achievable),
-        **{
-            name: value
-            for rate in RATES
-            for kind, found in (("drift", drift), ("optimum", optimum))
-            for name, value in _estimate(f"{kind}_{rate}", found.get(rate)).items()
-        },
         "min_train_loss": verdict.minimum,
         "seeds": len(plan.seeds),
         "cells": len(target.cells),
@@ -87,7 +89,6 @@ def verdict_row(
         "reason": verdict.reason,
         "spec": json.dumps(_determining(plan.experiment.recorded()), sort_keys=True),
         "rule": rule.rule,
-        **_prediction(rule, shape),
         "run_ids": json.dumps(run_ids),
     }
 
@@ -97,21 +98,37 @@ def _determining(spec: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in spec.items() if key != "keep"}
 
 
-def _prediction(rule: RulePredictions, shape: Shape) -> dict[str, float | None]:
-    """Return the bounds of the predicted rates, and the exponents of the law with theirs."""
+def _of_rates(
+    arm: Arm, shape: Shape, rule: RulePredictions, verdict: Verdict
+) -> dict[str, float | None] | dict[str, str]:
+    """Return the columns about rates; those of a training function are in one, as JSON."""
+    if isinstance(arm.variant, NamedFunction):
+        columns = _columns(list(arm.space.searched), shape, rule, verdict)
+        return {"rates": json.dumps(columns)}
+    return _columns(RATES, shape, rule, verdict)
+
+
+def _columns(
+    names: Sequence[str], shape: Shape, rule: RulePredictions, verdict: Verdict
+) -> dict[str, float | None]:
+    """Return the transferred rates and the best ones, their drift, and the law's exponents."""
     rates = rule.predicted[shape].rates if shape in rule.predicted else {}
     exponents = rule.law.exponents if rule.law else {}
+    drift, optimum = verdict.drift or {}, verdict.optimum or {}
     found: dict[str, float | None] = {}
-    for rate in RATES:
+    for rate in names:
         found |= _estimate(rate, rates.get(rate))
-        del found[rate]  # the row has the rounded rate, which ran
+        found[rate] = verdict.cell.get(rate) if verdict.cell else None  # rounded, as it ran
+        found[f"best_{rate}"] = verdict.best.get(rate) if verdict.best else None
+        found |= _estimate(f"drift_{rate}", drift.get(rate))
+        found |= _estimate(f"optimum_{rate}", optimum.get(rate))
         for size in SIZES:
             power = exponents.get(rate, {}).get(size)
             found |= _estimate(f"{rate}_{size}_exponent", power)
     return found
 
 
-def law_rows(plan: Plan, arm: Arm, law: Law | None) -> list[Row]:
+def law_rows(plan: AnyPlan, arm: Arm, law: Law | None) -> list[Row]:
     """Return the rows of `measurements` of a fitted law.
 
     They are the optima that it was fitted to, and its rates at their shapes and at the targets,
@@ -131,11 +148,11 @@ def law_rows(plan: Plan, arm: Arm, law: Law | None) -> list[Row]:
             "quantity": name,
             "experiment": plan.experiment.name,
             "variant": arm.variant.name,
-            "dataset": plan.data.name,
+            "dataset": plan.dataset(arm),
             "activation": arm.activation,
             "width": shape.width,
             "depth": shape.depth,
-            "batch_size": plan.experiment.training.batch_size,
+            "batch_size": plan.batch_size,
             "conventions": CONVENTIONS,
             "value": value,
             "source": "transfer.judge.law, fitted to the runs of the search",
@@ -145,10 +162,6 @@ def law_rows(plan: Plan, arm: Arm, law: Law | None) -> list[Row]:
         for name, value in _estimate(quantity, estimate).items()
         if value is not None
     ]
-
-
-def _cell(prefix: str, cell: Cell | None) -> dict[str, float | None]:
-    return {f"{prefix}{rate}": getattr(cell, rate, None) for rate in RATES}
 
 
 def _estimate(name: str, estimate: Estimate | None) -> dict[str, float | None]:
@@ -169,7 +182,8 @@ def summary(rows: Sequence[Row], skipped: Mapping[str, int]) -> str:
     lines = []
     for row in rows:
         rule = f", {row['rule']}" if several_rules else ""
-        target = f"{row['variant']} {row['activation']}, width {row['width']}, depth {row['depth']}"
+        arm = " ".join(str(row[n]) for n in ("variant", "activation") if row[n] != NO_ACTIVATION)
+        target = f"{arm}, width {row['width']}, depth {row['depth']}"
         label = f"{row['verdict']}, {SHALLOW}" if row["shallow"] else row["verdict"]
         lines.append(f"{target}{rule}: {label}: {row['reason']}")
     lines += [f"{arm}: {runs} runs skipped as unstable" for arm, runs in skipped.items()]
@@ -184,12 +198,15 @@ def verdict_table(rows: Sequence[Row], *, reason: bool) -> pd.DataFrame:
         reason: whether to add the reasons.
     """
     names = [name for name in ("activation", "rule") if len({row[name] for row in rows}) > 1]
+    rows = [with_rates(row) for row in rows]
+    columns = [(rate, RATE_DIGITS, rate_name(rate)) for rate in rates_in(rows)]
+    columns += TABLE_COLUMNS
     return pd.DataFrame(
         {
             "variant": row["variant"],
             **{name: row[name] for name in names},
             "N x H": f"{row['width']} x {row['depth']}",
-            **{label: _rounded(row[name], digits) for name, digits, label in TABLE_COLUMNS},
+            **{label: _rounded(row.get(name), digits) for name, digits, label in columns},
             "learned": _share(row),
             "verdict": f"{row['verdict']}, {SHALLOW}" if row["shallow"] else row["verdict"],
             **({"reason": row["reason"]} if reason else {}),

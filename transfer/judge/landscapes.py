@@ -58,7 +58,8 @@ def judge_landscapes(
         regret, achievable: log(loss / best loss), against the best cell that ran and trained, and
         against the best rates between the cells; `value`, `low` and `high`. None without rivals.
         probability: that the regret is at most log(1 + tolerance).
-        drift, optimum: by the name of the rate, such as "weight_lr". An infinite bound is an open side.
+        drift, optimum: by the name of the rate, such as "weight_lr". An infinite bound is an open
+            side.
         With one seed at either shape there are no intervals (NaN) and no probability.
 
     Raises:
@@ -156,5 +157,8 @@ def _cell(rates: np.ndarray, names: Sequence[str]) -> Cell:
 def _space(found: Landscape) -> Space:
     """Return the grid of the cells."""
     return Space(
-        **{name: Grid(tuple(sorted({cell[name] for cell in found.cells}))) for name in found.cells[0]}
+        **{
+            name: Grid(tuple(sorted({cell[name] for cell in found.cells})))
+            for name in found.cells[0]
+        }
     )

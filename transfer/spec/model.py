@@ -13,6 +13,7 @@ from transfer.spec.checks import problems
 from transfer.spec.dataset import beside, content_of
 from transfer.spec.errors import SpecError, spec_error, with_lines
 from transfer.spec.sections import Settings
+from transfer.spec.sweep import Sweep, is_sweep
 from transfer.spec.targets import TransferSpec
 from transfer.spec.yaml import parse_yaml, read_yaml, write_yaml
 
@@ -119,8 +120,8 @@ class Experiment(Settings):
         return self.transfer.tuned_shapes(self.tune.shape)
 
 
-def load(path: Path | str, *, dataset: Dataset | None = None) -> Experiment:
-    """Return the experiment that a YAML file describes.
+def load(path: Path | str, *, dataset: Dataset | None = None) -> Experiment | Sweep:
+    """Return the experiment that a YAML file describes, or the sweep if it has the key `train`.
 
     Args:
         path: the file. Paths in it are relative to its folder.
@@ -135,6 +136,8 @@ def load(path: Path | str, *, dataset: Dataset | None = None) -> Experiment:
         values = {**values, "dataset": dataset}
     try:
         with modules_beside(Path(path)):
+            if is_sweep(values):
+                return Sweep.from_dict(values)
             return Experiment.from_dict(beside(values, Path(path).parent))
     except SpecError as error:
         raise with_lines(error, document.lines, f"{path}: ") from None

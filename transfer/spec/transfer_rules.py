@@ -51,13 +51,15 @@ class Tuned:
     """The result of the search for one arm.
 
     Attributes:
-        settings: what was trained and searched.
+        origin: the tuned shape.
+        like: how steps of the optimiser depend on gradients (`pccore.Optimiser.like`).
         cell: the optimum at the tuned shape.
         landscapes: the runs of the search, by shape: the tuned one, and those of the rules.
         space: what was searched.
     """
 
-    settings: Settings
+    origin: Shape
+    like: str | None
     cell: Cell
     landscapes: Mapping[Shape, Landscape]
     space: Space
@@ -97,8 +99,8 @@ class ZeroShot(_FromOneShape):
 
     def law(self, tuned: Tuned) -> Law:
         """Return the law through the tuned optimum."""
-        powers = {"weight_lr": Exponents(), "activity_lr": Exponents()}
-        return Prescribed(tuned.settings.tune.shape, tuned.cell, powers)
+        powers = dict.fromkeys(tuned.cell, Exponents())
+        return Prescribed(tuned.origin, tuned.cell, powers)
 
     def refusals(self, settings: Settings, targets: Sequence[Shape]) -> Iterator[str]:
         """Yield nothing: the rule suits every experiment."""
@@ -133,10 +135,9 @@ class DepthMuP(_FromOneShape):
 
     def law(self, tuned: Tuned) -> Law:
         """Return the law of the experiment's optimiser through the tuned optimum."""
-        likeness = tuned.settings.training.optimiser.like
-        assert likeness is not None  # `refusals`
-        powers = self.powers[likeness]
-        return Prescribed(tuned.settings.tune.shape, tuned.cell, {"weight_lr": powers})
+        assert tuned.like is not None  # `refusals`
+        powers = self.powers[tuned.like]
+        return Prescribed(tuned.origin, tuned.cell, {"weight_lr": powers})
 
     def refusals(self, settings: Settings, targets: Sequence[Shape]) -> Iterator[str]:
         """Refuse networks without muPC's scalings or without skip connections."""
@@ -185,7 +186,7 @@ class GivenExponents(_FromOneShape):
 
     def law(self, tuned: Tuned) -> Law:
         """Return the law through the tuned optimum."""
-        return Prescribed(tuned.settings.tune.shape, tuned.cell, self._powers)
+        return Prescribed(tuned.origin, tuned.cell, self._powers)
 
     def refusals(self, settings: Settings, targets: Sequence[Shape]) -> Iterator[str]:
         """Refuse exponents of beta where no variant searches one."""
@@ -228,7 +229,7 @@ class FittedExponents:
         Raises:
             UnfittedError: too few shapes have an optimum inside the grid.
         """
-        origin = tuned.settings.tune.shape
+        origin = tuned.origin
         optima = {
             shape: refine(tuned.landscapes[shape], tuned.space, seed)
             for seed, shape in enumerate((origin, *self.shapes(origin)))
