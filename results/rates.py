@@ -60,6 +60,13 @@ def _is_null(value: object) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or value != value
 
 
+def cell_in(row: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
+    """Return the values of a row's rates, of runs or verdicts; `prefix` as in "best_"."""
+    own = rates_of(row)
+    names = [name for name in own if f"{BEST}{name}" in own] or list(own)
+    return {name: own.get(f"{prefix}{name}") for name in names}
+
+
 def rates_in(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """Return the names of the rates that rows of verdicts are about."""
     found: dict[str, None] = {}

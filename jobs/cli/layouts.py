@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pccore
 import transfer
 from jobs.cli.tables import number, plain_table, screen, shown_folder
-from jobs.errors import MeasuringError
+from jobs.errors import CommandError, MeasuringError
 from jobs.pools import environment
 from jobs.pools.devices import Device, describe, local_devices, share
 from jobs.pools.layout_measurement import Candidate, has_candidates, measure_layout
@@ -116,9 +116,7 @@ def _plan(experiment: transfer.Experiment | transfer.Sweep) -> Plan:
         CommandError: the spec is of training functions, which mupc does not lay out.
     """
     if isinstance(experiment, transfer.Sweep):
-        raise CommandError(
-            "a spec with the key train has no layouts: mupc does not train it itself"
-        )
+        raise CommandError("a spec of training functions has no layouts: mupc does not train it")
     plan = Plan(experiment, experiment.data, digest="")
     plan.check()
     return plan

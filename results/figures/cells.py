@@ -1,17 +1,18 @@
 """Shapes and cells of runs: their summary, their landscape and their best cell.
 
-A cell is one pair of learning rates at one network shape; its runs differ in the seed only. Runs
+A cell is one choice of rates at one network shape; its runs differ in the seed only. Runs
 that diverged, stayed at chance or failed are counted by outcome and never enter a mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite, isnan
+from math import isfinite
 from typing import TYPE_CHECKING, Any, cast
 
 from results.figures.style import rank
 from results.landscape import NOT_RUN, Cell, Landscape, mean, optimum, settled
+from results.rates import COLUMN, cell_in, names_in, rates_of
 from results.shapes import Shape
 from results.vocabulary import RATES, OutcomeLabel
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 """A row of a frame, by column name."""
 
-CELL_KEYS = ["variant", "width", "depth", *RATES]
+CELL_KEYS = ["variant", "width", "depth", *RATES, COLUMN]
+"""What identifies a cell: `rates` where the rates are those of a training function."""
 
 
 def records(frame: pd.DataFrame) -> list[Record]:
@@ -34,11 +36,35 @@ def cell_of(row: Mapping[str, Any], prefix: str = "") -> Cell | None:
     """Return the cell in the columns `weight_lr` and `activity_lr` of a row; None if it is null.
 
     Args:
-        row: numbers by column, NaN where there is none.
-        prefix: of both columns, such as "best_".
+        row: numbers by column, NaN where there is none. The column `rates` has those of a training
+            function.
+        prefix: of the columns, such as "best_".
     """
+    if own := cell_in(row, prefix):
+        return None if None in own.values() else Cell(**own)
     eta, beta = (row[f"{prefix}{rate}"] for rate in RATES)
     return Cell(eta, beta if isfinite(beta) else None) if isfinite(eta) else None
+
+
+def column_of(rate: str) -> str:
+    """Return the column of a rate in frames with `rate_columns`."""
+    return rate if rate in RATES else f"rate {rate}"
+
+
+def rate_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with a column for each rate of training functions, apart from all others."""
+    import pandas as pd
+
+    columns = {}
+    for rate in names_in(frame):
+        values = [rates_of({COLUMN: text}).get(rate) for text in frame[COLUMN]]
+        columns[column_of(rate)] = pd.Series(values, frame.index, dtype="float64")
+    return frame.assign(**columns) if columns else frame
+
+
+def rates_of_runs(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the names of the rates of runs or cells: those of a training function, or ours."""
+    return names_in(frame) or RATES
 
 
 def shapes(frame: pd.DataFrame) -> list[Shape]:
@@ -66,6 +92,12 @@ def at_cell(frame: pd.DataFrame, cell: Cell) -> pd.Series[bool]:
     """Return the mask of the rows of `frame` (runs or cells) at `cell`, whatever their shape."""
     import numpy as np
 
+    if set(cell) - {*RATES}:
+        near = np.ones(len(frame), bool)
+        for rate, value in cell.items():
+            values = frame.get(column_of(rate), np.full(len(frame), np.nan))
+            near &= np.isclose(values, value, rtol=1e-9, atol=0.0)
+        return frame["width"].notna() & near
     beta = np.nan if cell.activity_lr is None else cell.activity_lr
     weight = np.isclose(frame["weight_lr"], cell.weight_lr, rtol=1e-9, atol=0.0)
     activity = np.isclose(frame["activity_lr"], beta, rtol=1e-9, atol=0.0, equal_nan=True)
@@ -88,16 +120,17 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     """
     import numpy as np
 
-    frame = runs[CELL_KEYS].copy()
+    keys = [key for key in CELL_KEYS if key in runs]
+    frame = runs[keys].copy()
     for outcome in OutcomeLabel:
         frame[outcome] = runs["outcome"].eq(outcome).astype(int)
     frame["loss"] = runs["final_train_loss"].where(runs["outcome"].eq(OutcomeLabel.TRAINED))
-    grouped = frame.groupby(CELL_KEYS, dropna=False, as_index=False)
+    grouped = frame.groupby(keys, dropna=False, as_index=False)
     cells = grouped.agg({**{str(outcome): "sum" for outcome in OutcomeLabel}, "loss": "mean"})
     worst_first = [OutcomeLabel.DIVERGED, OutcomeLabel.AT_CHANCE, OutcomeLabel.TRAINED]
     found = [cells[outcome] > 0 for outcome in worst_first]
     cells["outcome"] = np.select(found, list(map(str, worst_first)), default="failed")
-    return cells
+    return rate_columns(cells)
 
 
 def landscape(runs: pd.DataFrame) -> Landscape:
@@ -108,9 +141,11 @@ def landscape(runs: pd.DataFrame) -> Landscape:
     import numpy as np
     import pandas as pd
 
-    groups = runs.groupby(list(RATES), dropna=False)
-    keys = cast("list[tuple[float, float]]", list(groups.size().index))
-    cells = tuple(Cell(eta, None if isnan(beta) else beta) for eta, beta in keys)
+    by = [*RATES, *([COLUMN] if COLUMN in runs else [])]
+    groups = runs.groupby(by, dropna=False)
+    keys = cast("list[tuple[Any, ...]]", list(groups.size().index))
+    found_cells = [cell_of(dict(zip(by, key, strict=True))) for key in keys]
+    cells = tuple(cell for cell in found_cells if cell is not None)
     seeds, found = pd.factorize(runs["seed"], use_na_sentinel=False)
     places = groups.ngroup().to_numpy(), seeds
 

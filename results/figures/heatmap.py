@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from results.figures import marks, style
-from results.figures.cells import records
+from results.figures.cells import column_of, records
 from results.figures.layout import (
     arrange,
     edges,
@@ -22,7 +22,7 @@ from results.figures.layout import (
     subplots,
 )
 from results.figures.panels import Panel
-from results.vocabulary import RATE_LABELS
+from results.vocabulary import RATES, rate_label
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,43 +32,51 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
+X, Y = "weight_lr", "activity_lr"
+"""Columns of cells while they are drawn: the rates along both axes, whatever their names."""
 ROOM = 1.25  # factor between a scattered cell and the frame
 TILE_EDGE: marks.Look = {"edgecolors": "white", "linewidth": 0.5}
 
 
-def is_grid(cells: pd.DataFrame) -> bool:
+def is_grid(cells: pd.DataFrame, rates: tuple[str, str] = RATES) -> bool:
     """Return whether the cells are a grid: at least half of the product at the fullest shape."""
+    across, down = map(column_of, rates)
     sizes = cells.groupby(["width", "depth"]).agg(
-        tried=("weight_lr", "size"), etas=("weight_lr", "nunique"), betas=("activity_lr", "nunique")
+        tried=(across, "size"), etas=(across, "nunique"), betas=(down, "nunique")
     )
     fullest = records(sizes.nlargest(1, "tried"))[0]
     return bool(fullest["tried"] >= 0.5 * fullest["etas"] * fullest["betas"])
 
 
-def draw(panels: Sequence[Panel]) -> Figure:
-    """Return the heat maps of one variant with activity learning rates; at least one panel."""
+def draw(panels: Sequence[Panel], rates: tuple[str, str] = RATES) -> Figure:
+    """Return the heat maps of one variant with activity learning rates; at least one panel.
+
+    Args:
+        panels: one per shape.
+        rates: the rates along x and y, by default eta and beta.
+    """
     import pandas as pd
     from matplotlib.colors import LogNorm
 
     # Cells without an activity learning rate have no place beside those that have one.
-    panels = [replace(p, cells=p.cells[p.cells["activity_lr"].notna()]) for p in panels]
+    panels = [replace(p, cells=_named(p.cells, rates)) for p in panels]
     cells = pd.concat([p.cells for p in panels])
-    grid = is_grid(cells)
+    grid = is_grid(cells, (X, Y))
     fullest = max((p.cells for p in panels), key=len) if grid else cells
-    etas, betas = (sorted(fullest[rate].unique()) for rate in ("weight_lr", "activity_lr"))
-    beyond = cells[~(cells["weight_lr"].isin(etas) & cells["activity_lr"].isin(betas))]
+    etas, betas = (sorted(fullest[rate].unique()) for rate in (X, Y))
+    beyond = cells[~(cells[X].isin(etas) & cells[Y].isin(betas))]
     rows, columns, _ = arrange([p.shape for p in panels])
     wide, high = log_length(etas, 0.95, 1.7, 2.6), log_length(betas, 0.85, 2.0, 4.2)
     norm = LogNorm(*style.loss_range(list(cells["loss"].dropna())))
     with style.styled():
         figure = style.new_figure(max(columns * (wide + 0.15) + 2, 5.4), rows * (high + 0.95) + 0.9)
         used: list[Axes] = []
-        for panel, axes in subplots(figure, panels, RATE_LABELS["activity_lr"]):
+        for panel, axes in subplots(figure, panels, rate_label(rates[1]), rate_label(rates[0])):
             if grid and _on_grid(panel.cells, etas, betas):
                 _tiles(axes, panel.cells, etas, betas, norm)
             else:
                 _points(axes, panel.cells, norm)
-            _marks(axes, panel)
+            _marks(axes, panel, rates)
             used.append(axes)
         for axes in used:
             if grid:
@@ -84,9 +92,16 @@ def draw(panels: Sequence[Panel]) -> Figure:
     return figure
 
 
+def _named(cells: pd.DataFrame, rates: tuple[str, str]) -> pd.DataFrame:
+    """Return the cells that have both rates, in the columns X and Y."""
+    both = cells[[column_of(rate) for rate in rates]]
+    named = cells.assign(**{X: both.iloc[:, 0], Y: both.iloc[:, 1]})
+    return named[both.notna().all(axis=1)]
+
+
 def _on_grid(cells: pd.DataFrame, etas: list[float], betas: list[float]) -> bool:
     """Return whether all cells are on the grid; predicted cells need not be."""
-    return bool(cells["weight_lr"].isin(etas).all() and cells["activity_lr"].isin(betas).all())
+    return bool(cells[X].isin(etas).all() and cells[Y].isin(betas).all())
 
 
 def _widen(axes: Axes, cells: pd.DataFrame) -> None:
@@ -94,8 +109,8 @@ def _widen(axes: Axes, cells: pd.DataFrame) -> None:
     if cells.empty:
         return
     for rates, limits, widen in (
-        (cells["weight_lr"], axes.get_xlim(), axes.set_xlim),
-        (cells["activity_lr"], axes.get_ylim(), axes.set_ylim),
+        (cells[X], axes.get_xlim(), axes.set_xlim),
+        (cells[Y], axes.get_ylim(), axes.set_ylim),
     ):
         widen(min(limits[0], rates.min() / ROOM), max(limits[1], rates.max() * ROOM))
 
@@ -109,7 +124,7 @@ def _tiles(
     colour = np.full((len(betas), len(etas)), np.nan)
     outcome = np.full(colour.shape, "", dtype=object)
     for cell in records(cells):
-        place = betas.index(cell["activity_lr"]), etas.index(cell["weight_lr"])
+        place = betas.index(cell[Y]), etas.index(cell[X])
         colour[place], outcome[place] = cell["loss"], cell["outcome"]
     axes.spines[:].set(visible=True, color="#c8c8c8")
     losses = np.ma.masked_invalid(colour)
@@ -165,7 +180,7 @@ def outline(inside: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> list[list[tup
 def _points(axes: Axes, cells: pd.DataFrame, norm: LogNorm) -> None:
     look: marks.Look = {"s": 110, "linewidths": 0.7, "zorder": 2}
     shown = cells[cells["loss"].notna()]
-    x, y = shown["weight_lr"], shown["activity_lr"]
+    x, y = shown[X], shown[Y]
     axes.scatter(x, y, c=shown["loss"], norm=norm, cmap=style.CMAP, edgecolors="white", **look)
     for kind, (face, hatch) in style.REGIONS.items():
         rest = cells[cells["outcome"].eq(kind)]
@@ -174,16 +189,16 @@ def _points(axes: Axes, cells: pd.DataFrame, norm: LogNorm) -> None:
             (rest[rest["loss"].isna()], face),
             (rest[rest["loss"].notna()], "none"),
         ):
-            x, y = some["weight_lr"], some["activity_lr"]
+            x, y = some[X], some[Y]
             axes.scatter(x, y, facecolors=colour, edgecolors=style.REGION_EDGE, **shape, **look)
     for cell in records(cells[cells["outcome"].eq("failed")]):
-        marks.put(axes, "failed", cell["weight_lr"], cell["activity_lr"])
+        marks.put(axes, "failed", cell[X], cell[Y])
 
 
-def _marks(axes: Axes, panel: Panel) -> None:
+def _marks(axes: Axes, panel: Panel, rates: tuple[str, str]) -> None:
     for name, cell in (("transferred", panel.transferred), ("optimum", panel.optimum)):
-        if cell is not None and cell.activity_lr is not None:
-            marks.put(axes, name, cell.weight_lr, cell.activity_lr, clip_on=False)
+        if cell is not None and all(rate in cell for rate in rates):
+            marks.put(axes, name, cell[rates[0]], cell[rates[1]], clip_on=False)
 
 
 def _colour_bar(figure: Figure, axes: list[Axes], norm: LogNorm) -> None:

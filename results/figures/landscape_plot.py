@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from results.figures import marks, style
 from results.figures.layout import edges, rate_axis
 from results.shapes import Shape
-from results.vocabulary import RATE_LABELS
+from results.vocabulary import RATES, rate_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ def plot_landscape(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     values = table.to_numpy(float)
     low, high = style.loss_range(list(values[np.isfinite(values)]))
     text = VALUE_LABELS.get(table.attrs.get("value", ""), table.attrs.get("value", ""))
-    ax.set_xlabel(RATE_LABELS["weight_lr"])
+    ax.set_xlabel(rate_label(str(table.columns.name or RATES[0])))
     if "variant" in table.attrs:
         shape = Shape(table.attrs["width"], table.attrs["depth"])
         ax.set_title(f"{style.label(table.attrs['variant'])}, {shape.symbols}")
@@ -63,7 +63,7 @@ def plot_landscape(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     )  # fmt: skip
     rate_axis(ax, "x", etas, INCHES)
     rate_axis(ax, "y", betas, INCHES)
-    ax.set_ylabel(RATE_LABELS["activity_lr"])
+    ax.set_ylabel(rate_label(str(table.index.name or RATES[1])))
     if np.isfinite(values).any():
         row, column = np.unravel_index(np.nanargmin(values), values.shape)
         marks.put(ax, "optimum", etas[column], betas[row], clip_on=False)

@@ -21,8 +21,9 @@ from results.figures.cells import (
 )
 from results.figures.panels import tuned_shape
 from results.figures.scaling import AXIS_LABELS, Sweep, sweeps
+from results.rates import rates_in, with_rates
 from results.shapes import Shape
-from results.vocabulary import DEPTH_MUP, EXPONENTS, FITTED, RATE_LABELS, RATES, ZERO_SHOT
+from results.vocabulary import DEPTH_MUP, EXPONENTS, FITTED, ZERO_SHOT, rate_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,14 +66,14 @@ def points(
     mine = verdicts[verdicts["variant"].eq(variant)]
     tuned = tuned_shape(runs, verdicts, variant)
     rows: list[Record] = []
-    for rate in RATES:
+    for rate in rates_in(records(mine)):
         rows += _fitted_points(measured[measured["variant"].eq(variant)], rate)
         if tuned is not None and not any(
             r["rate"] == rate and r["kind"] == "optimum" for r in rows
         ):
             best = best_cell(at_shape(runs[runs["variant"].eq(variant)], tuned))
-            rows += [_point("optimum", "", rate, tuned, getattr(best, rate))] if best else []
-        for row in records(mine):
+            rows += [_point("optimum", "", rate, tuned, best.get(rate))] if best else []
+        for row in map(with_rates, records(mine)):
             shape, rule = Shape(int(row["width"]), int(row["depth"])), row["rule"]
             bounds = row[f"{rate}_low"], row[f"{rate}_high"]
             rows.append(_point("predicted", rule, rate, shape, row[rate], *bounds))
@@ -115,7 +116,7 @@ def _base(verdict: Record, rate: str, tuned: Shape) -> float:
     grown = 1.0
     for size, more in (("depth", 1), ("width", 0)):
         exponent = verdict[f"{rate}_{size}_exponent"]
-        if isfinite(exponent):
+        if exponent is not None and isfinite(exponent):
             grown *= ((verdict[size] + more) / (getattr(tuned, size) + more)) ** exponent
     return float(verdict[rate]) / grown
 
@@ -144,7 +145,7 @@ def panels(
     data = {name: points(runs, verdicts, measured, name) for name in names}
     everything = pd.concat(data.values())
     rows: list[list[Panel]] = []
-    for rate in RATES:
+    for rate in rates_in(records(verdicts)):
         mine = everything[everything["rate"].eq(rate)]
         of_rate = []
         for sweep in sweeps(mine, tuned) if len(shapes(mine)) > 1 else ():
@@ -173,7 +174,7 @@ def draw(rows: list[list[Panel]]) -> Figure:
                 _panel(axes, panel)
                 axes.set_title(f"{style.label(panel.variant)}, {panel.sweep.title}")
                 if first is None:
-                    axes.set_ylabel(RATE_LABELS[panel.rate])
+                    axes.set_ylabel(rate_label(panel.rate))
                     _rates(axes, low / 1.2, high * 1.2)
                 else:
                     axes.tick_params(labelleft=False)

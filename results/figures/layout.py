@@ -36,7 +36,9 @@ def arrange(shapes: Sequence[Shape]) -> tuple[int, int, dict[Shape, tuple[int, i
     return ceil(len(shapes) / columns), columns, places
 
 
-def subplots(figure: Figure, panels: Sequence[Panel], y_label: str) -> Iterator[tuple[Panel, Axes]]:
+def subplots(
+    figure: Figure, panels: Sequence[Panel], y_label: str, x_label: str = RATE_LABELS["weight_lr"]
+) -> Iterator[tuple[Panel, Axes]]:
     """Yield the titled axes of each panel, with shared x and y axes."""
     rows, columns, places = arrange([p.shape for p in panels])
     first: Axes | None = None
@@ -48,7 +50,7 @@ def subplots(figure: Figure, panels: Sequence[Panel], y_label: str) -> Iterator[
         first = first or axes
         heading = f"{panel.shape.symbols}\n{panel.note}"
         axes.set_title(heading, linespacing=1.3)
-        axes.set_xlabel(RATE_LABELS["weight_lr"], fontsize=10)
+        axes.set_xlabel(x_label, fontsize=10)
         if column == 0:
             axes.set_ylabel(y_label)
         else:

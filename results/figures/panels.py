@@ -75,7 +75,10 @@ def transferred(
 
     By any rule but zero-shot transfer the cell depends on the shape; None is the tuned one.
     """
-    judged = leading(verdicts[verdicts["variant"].eq(variant) & verdicts["weight_lr"].notna()])
+    import numpy as np
+
+    there = [cell_of(row) is not None for row in records(verdicts)]
+    judged = leading(verdicts[verdicts["variant"].eq(variant) & np.array(there, bool)])
     if not judged["rule"].eq(ZERO_SHOT).all():
         judged = judged.iloc[:0] if shape is None else at_shape(judged, shape)
     if not judged.empty:

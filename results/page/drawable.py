@@ -68,7 +68,11 @@ def drawable(frame: pd.DataFrame, place: tuple[str, ...]) -> tuple[pd.DataFrame,
 
 def _bounds(name: str) -> tuple[float, float]:
     """Return the least and the largest number of a column that can be shown."""
-    if name in _RATES or name.removesuffix("_low").removesuffix("_high") in _RATES:
+    if (
+        name.startswith("rate ")
+        or name in _RATES
+        or name.removesuffix("_low").removesuffix("_high") in _RATES
+    ):
         return RATE_RANGE
     if name in _SIZES:
         return SIZES

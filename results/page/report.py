@@ -12,11 +12,15 @@ from uuid import uuid4
 
 from results.errors import because
 from results.storage.permissions import may_replace, try_folder
-from results.vocabulary import ZERO_SHOT
+from results.vocabulary import RATES, ZERO_SHOT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
     from matplotlib.figure import Figure
 
+    from results.figures.panels import Panel
     from results.ledger import Ledger
     from results.page.run_tables import Table
     from results.page.sections import Section
@@ -63,6 +67,7 @@ class View:
     section: Section
     headlines: list[Headline]
     verdicts: list[VerdictGroup]
+    verdict_columns: list[str]
     older: Table | None
     landscapes: list[Image]
     laws: Image | None
@@ -110,6 +115,7 @@ def _view(section: Section, anchor: str) -> View:
         section=section,
         headlines=wording.headlines(section),
         verdicts=verdict_table.verdict_groups(section),
+        verdict_columns=verdict_table.verdict_columns(section.rates),
         older=run_tables.older_table(section),
         landscapes=_landscapes(section, anchor),
         laws=_laws(section, anchor),
@@ -134,28 +140,63 @@ def _landscapes(section: Section, anchor: str) -> list[Image]:
         drawn = panels(section.runs, section.verdicts, variant)
         if not drawn:  # a verdict without runs
             continue
+        slug = _slug(variant) or f"variant-{i + 1}"
+        name = f"{anchor}-landscape-{i + 1}-{slug}"
+        mine = section.runs[section.runs["variant"].eq(variant)]
+        if section.rates != RATES:
+            images += _landscapes_of(section.rates, variant, drawn, mine, name)
+            continue
         if any(panel.cells["activity_lr"].notna().any() for panel in drawn):
-            figure = heatmap.draw(drawn)
-            caption = (
-                "Colour is the final training loss, on one scale for all panels. A pattern over a "
-                "colour marks a cell where only some seeds trained."
-            )
+            figure, caption = heatmap.draw(drawn), COLOURS
         else:
-            mine = section.runs[section.runs["variant"].eq(variant)]
             figure = profile.draw(drawn, mine)
             caption = (
-                "Without an activity learning rate, the loss is drawn against η alone. A pattern "
-                "behind points marks a rate where only some seeds trained."
+                f"Without an activity learning rate, the loss is drawn against η alone. {BANDS}"
             )
-        slug = _slug(variant) or f"variant-{i + 1}"
         images.append(
             _image(
-                f"{anchor}-landscape-{i + 1}-{slug}.png",
+                f"{name}.png",
                 figure,
                 landscape_alt(variant, drawn),
                 f"{label(variant)}: loss by learning rate and shape. {caption}",
             )
         )
+    return images
+
+
+COLOURS = (
+    "Colour is the final training loss, on one scale for all panels. A pattern over a colour marks "
+    "a cell where only some seeds trained."
+)
+BANDS = "A pattern behind points marks a rate where only some seeds trained."
+
+
+def _landscapes_of(
+    rates: Sequence[str], variant: str, drawn: list[Panel], runs: pd.DataFrame, name: str
+) -> list[Image]:
+    """Return the figures over the rates of a training function: a curve, a map, or a map a pair.
+
+    Of three rates or more, each map is the slice through the best cell of each shape; where that
+    has too few cells, as by samplers, it shows all cells from above.
+    """
+    from results.figures import heatmap, profile
+    from results.figures.slices import pairs, sliced
+    from results.figures.style import label
+    from results.page.wording import landscape_alt
+    from results.vocabulary import rate_symbol
+
+    if len(rates) == 1:
+        alt = landscape_alt(variant, drawn)
+        caption = f"{label(variant)}: loss by {rate_symbol(rates[0])} and shape. {BANDS}"
+        return [_image(f"{name}.png", profile.draw(drawn, runs, rates[0]), alt, caption)]
+    images = []
+    for pair in pairs(rates):
+        shown, how = sliced(drawn, pair)
+        over = " and ".join(rate_symbol(rate) for rate in pair)
+        text = f"{label(variant)}: loss by {over} and shape. {how}{COLOURS}"
+        ending = "" if len(rates) == 2 else f"-{'-'.join(pair)}"
+        alt = landscape_alt(variant, shown)
+        images.append(_image(f"{name}{ending}.png", heatmap.draw(shown, pair), alt, text))
     return images
 
 
@@ -239,7 +280,7 @@ def _images(view: View) -> list[Image]:
 def _render(views: list[View]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from results.page.verdict_table import BADGES, VERDICT_COLUMNS
+    from results.page.verdict_table import BADGES
 
     environment = Environment(
         loader=PackageLoader("results", "templates"),
@@ -250,9 +291,7 @@ def _render(views: list[View]) -> str:
     )
     template = environment.get_template("report.html.j2")
     created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    html = template.render(
-        views=views, created=created, badges=BADGES, verdict_columns=VERDICT_COLUMNS
-    )
+    html = template.render(views=views, created=created, badges=BADGES)
     return html.lstrip()
 
 

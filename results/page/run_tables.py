@@ -133,8 +133,11 @@ def settings_table(section: Section) -> Table:
     runs = section.runs
     digest = _values(runs["dataset_digest"])
     rows = [
-        ["data set", section.dataset + (f" (SHA-256 {digest[:16]}…)" if digest else "")],
-        ["activation", f"{section.activation}{_skips(runs)}"],
+        [
+            "data set" if section.networks else "training function",
+            section.dataset + (f" (SHA-256 {digest[:16]}…)" if digest else ""),
+        ],
+        ["activation", f"{section.activation}{_skips(runs)}" if section.networks else ""],
         ["output", _values(runs["output"]).replace("_", " ")],
         ["parameterisation", _per_variant(section, "parameterisation")],
         ["learning rule", _per_variant(section, "rule")],
@@ -144,7 +147,7 @@ def settings_table(section: Section) -> Table:
         ["optimiser", _optimiser(runs)],
         ["inference", _inference(runs)],
         ["other settings", _others(runs)],
-        ["β per sample, β/B", _beta_per_sample(section)],
+        ["β per sample, β/B", _beta_per_sample(section) if section.networks else ""],
         ["seeds", whole(runs["seed"].nunique())],
         ["numerical conventions", _after("version", _values(runs["conventions"]))],
         ["versions", _versions(runs)],

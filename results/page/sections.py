@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,6 +14,9 @@ from results.figures.cells import (
     at_cell,
     at_shape,
     cell_of,
+    column_of,
+    rate_columns,
+    rates_of_runs,
     records,
     settle,
 )
@@ -21,6 +24,7 @@ from results.figures.panels import at_transferred, tuned_shape
 from results.figures.style import rank
 from results.page.drawable import drawable
 from results.page.newest import judged_ids, newest_runs, order, split_verdicts
+from results.rates import names_in, rates_in
 from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS, VERDICTS, Column
 from results.shapes import Shape
 from results.vocabulary import RATES, OutcomeLabel
@@ -30,11 +34,17 @@ if TYPE_CHECKING:
 
     from results.ledger import Ledger
 
-MEASURED = tuple(
-    f"{kind}_{rate}{end}"
-    for kind in ("optimal", "law") for rate in RATES for end in ("", "_low", "_high")
-)  # fmt: skip
-"""Quantities of a fitted law in the table `measurements`."""
+
+def measured_of(rates: Iterable[str]) -> list[str]:
+    """Return the quantities of a fitted law in the table `measurements`."""
+    return [
+        f"{kind}_{rate}{end}"
+        for kind in ("optimal", "law")
+        for rate in rates
+        for end in ("", "_low", "_high")
+    ]
+
+
 SETTINGS = (
     "dataset_digest", "residual", "output", "batch_size", "steps", "eval_every", "optimiser",
     "optimiser_options", "conventions", "skip", "bias", "penalties",
@@ -89,6 +99,16 @@ class Section:
         return sorted({*self.runs["variant"], *self.verdicts["variant"]}, key=rank)
 
     @property
+    def networks(self) -> bool:
+        """Whether the runs are of networks of mupc's, and not of a training function."""
+        return self.rates == RATES
+
+    @property
+    def rates(self) -> tuple[str, ...]:
+        """The names of the rates."""
+        return rates_of_runs(self.runs) if len(self.runs) else rates_in(records(self.verdicts))
+
+    @property
     def rules(self) -> list[str]:
         """The transfer rules that were judged."""
         return list(self.verdicts["rule"].unique())
@@ -127,17 +147,19 @@ def _sections(ledger: Ledger, experiment: str) -> list[Section]:
     import numpy as np
     import pandas as pd
 
-    runs = settle(_typed(ledger.runs(experiment=experiment), RUNS))
-    runs = runs.dropna(
-        subset=["variant", "width", "depth", "weight_lr", "phase"]
-    )  # the others belong to no cell
-    runs, runs_out, blank = drawable(runs, ("width", "depth", *RATES))
+    runs = settle(_typed(_stored(ledger.runs(experiment=experiment)), RUNS))
+    runs = runs.dropna(subset=["variant", "width", "depth", "phase"])
+    runs = runs[runs["weight_lr"].notna() | runs["rates"].notna()]  # the others have no cell
+    runs = rate_columns(runs)
+    rates = tuple(column_of(rate) for rate in (*RATES, *names_in(runs)))
+    runs, runs_out, blank = drawable(runs, ("width", "depth", *rates))
     verdicts = _typed(ledger.verdicts(latest=False, experiment=experiment), VERDICTS)
     verdicts = verdicts.dropna(subset=["variant", "width", "depth", "verdict"])
     verdicts, verdicts_out, blank_verdicts = drawable(verdicts, ("width", "depth"))
     tuned = verdicts[["tune_width", "tune_depth"]]
     verdicts[tuned.columns] = tuned.where(tuned.notna().all(axis=1))
-    measured = ledger.measurements(experiment=experiment, quantity=list(MEASURED))
+    names = dict.fromkeys((*RATES, *names_in(runs)))
+    measured = ledger.measurements(experiment=experiment, quantity=measured_of(names))
     laws = _typed(measured, MEASUREMENTS).dropna(subset=["variant", "width", "depth"])
     laws, _, _ = drawable(laws, ("width", "depth"))
     groups = _groups(runs, verdicts)
@@ -167,6 +189,13 @@ def _sections(ledger: Ledger, experiment: str) -> list[Section]:
         )
         sections.append(section)
     return sections
+
+
+def _stored(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return runs as the ledger stores them: a rate fills no column of the same name."""
+    shared = [name for name in names_in(runs) if name in runs]
+    of_functions = runs["rates"].notna()
+    return runs.assign(**{name: runs[name].mask(of_functions) for name in shared})
 
 
 def _laws(laws: pd.DataFrame, key: Key, runs: pd.DataFrame, *, several: bool) -> pd.DataFrame:

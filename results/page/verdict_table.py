@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from results.figures.cells import Record, cell_of, records
@@ -21,8 +22,9 @@ from results.page.wording import (
     size,
     whole,
 )
+from results.rates import with_rates
 from results.shapes import Shape
-from results.vocabulary import RATES, SHALLOW, ZERO_SHOT, OutcomeLabel, VerdictLabel
+from results.vocabulary import SHALLOW, ZERO_SHOT, OutcomeLabel, VerdictLabel, rate_symbol
 
 if TYPE_CHECKING:
     from results.page.sections import Section
@@ -36,7 +38,7 @@ class VerdictRow:
         target: the shape.
         label: the verdict label.
         shallow: whether fewer than half of the layers learned.
-        numbers: in the order of `VERDICT_COLUMNS`, each (value, 95% interval or other remark,
+        numbers: in the order of `verdict_columns`, each (value, 95% interval or other remark,
             which may be empty).
         reason: the sentence that the judge gave.
     """
@@ -65,31 +67,38 @@ BADGES: dict[str, str] = {
     SHALLOW: "↥",
 }
 
-VERDICT_COLUMNS = [
-    "loss at the transferred cell",
-    "best loss found",
-    "loss above best",
-    "drift of η, octaves",
-    "drift of β, octaves",
-    "test accuracy",
-    "layers that learned",
-    "min. loss (thesis)",
-    "runs",
-]
+
+def verdict_columns(rates: Sequence[str]) -> list[str]:
+    """Return the columns of the numbers of verdicts about these rates."""
+    return [
+        "loss at the transferred cell",
+        "best loss found",
+        "loss above best",
+        *(f"drift of {rate_symbol(rate)}, octaves" for rate in rates),
+        "test accuracy",
+        "layers that learned",
+        "min. loss (thesis)",
+        "runs",
+    ]
 
 
 def verdict_groups(section: Section) -> list[VerdictGroup]:
     """Return the verdicts by variant, tuned shape and rule; zero-shot ones by transferred cell."""
+    import numpy as np
+
     verdicts = section.verdicts
     fixed = verdicts["rule"].eq(ZERO_SHOT)  # the same cell at all targets
-    cell = verdicts[list(RATES)].where(fixed)
-    keys = ["variant", "tune_width", "tune_depth", "rule", *(cell[rate] for rate in RATES)]
+    cell = [
+        repr(cell_of(row)) if same else ""
+        for row, same in zip(records(verdicts), fixed, strict=True)
+    ]
+    keys = ["variant", "tune_width", "tune_depth", "rule", np.array(cell, object)]
     groups = [some for _, some in verdicts.groupby(keys, dropna=False, sort=False)]
     groups.sort(key=lambda some: rank(some["variant"].iloc[0]))
-    return [_verdict_group(records(some)) for some in groups]
+    return [_verdict_group(records(some), section.rates) for some in groups]
 
 
-def _verdict_group(verdicts: list[Record]) -> VerdictGroup:
+def _verdict_group(verdicts: list[Record], names: Sequence[str]) -> VerdictGroup:
     v = verdicts[0]
     cell = cell_of(v)
     moved = "no cell to transfer" if cell is None else f"transferred cell {rates(cell)}"
@@ -99,10 +108,10 @@ def _verdict_group(verdicts: list[Record]) -> VerdictGroup:
     if isfinite(v["tune_width"]) and isfinite(v["tune_depth"]):
         tuned = f", tuned at {size(Shape(int(v['tune_width']), int(v['tune_depth'])))}"
     title = f"{label(v['variant'])}: {moved}{tuned}"
-    return VerdictGroup(title, [_verdict_row(row) for row in verdicts])
+    return VerdictGroup(title, [_verdict_row(row, names) for row in verdicts])
 
 
-def _verdict_row(v: Record) -> VerdictRow:
+def _verdict_row(v: Record, names: Sequence[str]) -> VerdictRow:
     by_outcome = [
         f"{whole(v[f'runs_{outcome}'])} {outcome.text}"
         for outcome in OutcomeLabel
@@ -113,7 +122,7 @@ def _verdict_row(v: Record) -> VerdictRow:
         (loss(v["loss"]), _predicted(v)),
         (loss(v["best_loss"]), f"at {rates(cell_of(v, 'best_'))}"),
         (excess(v["regret"]), interval(v["regret_low"], v["regret_high"], ratio=True)),
-        *(_drift(v, rate) for rate in RATES),
+        *(_drift(with_rates(v), rate) for rate in names),
         (percent(v["accuracy"], v["accuracy_std"]), ""),
         (learned_of(v["layers_learned"], v["layers"]), ""),
         (loss(v["min_train_loss"]), ""),
@@ -133,5 +142,9 @@ def _predicted(v: Record) -> str:
 
 
 def _drift(v: Record, rate: str) -> tuple[str, str]:
-    drift = f"drift_{rate}"
-    return octaves(v[drift]), interval(v[f"{drift}_low"], v[f"{drift}_high"])
+    value, low, high = (_real(v.get(f"drift_{rate}{end}")) for end in ("", "_low", "_high"))
+    return octaves(value), interval(low, high)
+
+
+def _real(value: float | None) -> float:
+    return nan if value is None else value

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import expm1, floor, isfinite, log10
+from math import expm1, floor, isfinite, log10, nan
 from typing import TYPE_CHECKING
 
 from results.figures.cells import Record, at_shape, best_cell, by_shape, records, shapes
 from results.figures.panels import Panel, transferred
 from results.figures.style import label
 from results.landscape import Cell
+from results.rates import names_in, rates_in, with_rates
 from results.shapes import Shape
 from results.vocabulary import (
-    RATE_SYMBOLS,
     SHALLOW,
     SIZE_SYMBOLS,
     VERDICT_PHRASES,
     ZERO_SHOT,
     OutcomeLabel,
     VerdictLabel,
+    rate_symbol,
 )
 
 if TYPE_CHECKING:
@@ -122,22 +123,26 @@ def rates(cell: Cell | None) -> str:
     """Return a cell as "η = 0.1, β = 0.5", without β where the rule has none; a dash for None."""
     if cell is None:
         return NOTHING
-    beta = "" if cell.activity_lr is None else f", β = {number(cell.activity_lr, 4)}"
-    return f"η = {number(cell.weight_lr, 4)}{beta}"
+    return ", ".join(f"{rate_symbol(name)} = {number(rate, 4)}" for name, rate in cell.items())
 
 
 def law(verdict: Record) -> str:
     """Return the power laws by which a rule scaled the rates: "η ∝ L^−0.37 [−0.65, −0.22]"."""
     laws, nothing = [], "without a law"
-    for rate, symbol in RATE_SYMBOLS.items():
-        powers = []
+    own = with_rates(verdict)
+    for rate in rates_in([verdict]):
+        symbol, powers = rate_symbol(rate), []
         for side, letter in SIZE_SYMBOLS.items():
             name = f"{rate}_{side}_exponent"
-            if verdict[name] == 0:
+            value, low, high = (
+                nan if own[f"{name}{end}"] is None else own[f"{name}{end}"]
+                for end in ("", "_low", "_high")
+            )
+            if value == 0:
                 nothing = "the rates as they are"
-            elif isfinite(verdict[name]):
-                bounds = interval(verdict[f"{name}_low"], verdict[f"{name}_high"])
-                power = signed(verdict[name], 2).removeprefix("+")
+            elif isfinite(value):
+                bounds = interval(low, high)
+                power = signed(value, 2).removeprefix("+")
                 powers.append(f"{letter}^{power}{f' {bounds}' if bounds else ''}")
         if powers:
             laws.append(f"{symbol} ∝ {' '.join(powers)}")
@@ -230,8 +235,11 @@ def _unjudged(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> str:
 def landscape_alt(variant: str, panels: list[Panel]) -> str:
     """Return the alternative text of a landscape: outcomes, best and transferred cell by shape."""
     by_panel = "; ".join(_panel_alt(panel) for panel in panels)
-    axes = "learning rates" if panels[0].cells["activity_lr"].notna().any() else "learning rate"
-    return f"Final training loss of {label(variant)} over the {axes}. {by_panel}."
+    cells = panels[0].cells
+    own = names_in(cells)
+    axes = "learning rates" if cells["activity_lr"].notna().any() else "learning rate"
+    over = listing([rate_symbol(name) for name in own]) if own else f"the {axes}"
+    return f"Final training loss of {label(variant)} over {over}. {by_panel}."
 
 
 def _panel_alt(panel: Panel) -> str:
@@ -267,7 +275,7 @@ def law_alt(rows: list[list[LawPanel]]) -> str:
             for point in records(panel.points)
             if point["kind"] in LAW_KINDS
         ]
-        parts.append(f"{label(panel.variant)}, {RATE_SYMBOLS[panel.rate]}: {', '.join(points)}")
+        parts.append(f"{label(panel.variant)}, {rate_symbol(panel.rate)}: {', '.join(points)}")
     return f"Learning rates by shape. {'; '.join(parts)}."
 
 

@@ -5,10 +5,10 @@
 
 x holds log2 of the searched rates. The hyperparameters are averaged over a grid and not maximised:
 a handful of cells does not determine them, and the most likely ones claim too much. The grid holds
-the cases that differ for a verdict: flat landscapes (small s), ridges (R turns the axes by 45
-degrees, for eta and beta to eta beta and eta / beta), shapes with nothing in common (rho = 0), and a
-target steeper or flatter than the tuned shape (a_1). docs/verdicts.md has the reasons and the
-measurements.
+the cases that differ for a verdict: flat landscapes (small s), ridges (R turns the axes of two
+rates by 45 degrees, such as eta and beta to eta beta and eta / beta), shapes with nothing in common
+(rho = 0), and a target steeper or flatter than the tuned shape (a_1). docs/verdicts.md has the
+reasons and the measurements.
 """
 
 from collections.abc import Sequence
