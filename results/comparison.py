@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from results.errors import LedgerError, unknown
+from results.rates import rates_in
 from results.schema.tables import TABLES
 
 TARGET = [name for name in TABLES["verdicts"].key if name != "experiment"]
-SHOWN = ("verdict", "weight_lr", "activity_lr", "loss", "accuracy", "regret")
+SHOWN = ("loss", "accuracy", "regret")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Comparison:
         settings: one row per key of the spec that differs: `setting`, and a column for each
             experiment; None where it has no such key. The names of the experiments are no setting.
         verdicts: one row per target that either has: what it is about, then `verdict`,
-            `weight_lr`, `activity_lr`, `loss`, `accuracy` and `regret` of the first (suffix `_1`)
+            the rates, `loss`, `accuracy` and `regret` of the first (suffix `_1`)
             and of the second (`_2`).
     """
 
@@ -53,7 +54,9 @@ def compare(verdicts: pd.DataFrame, one: str, other: str) -> Comparison:
     )
     if settings.empty:
         settings = pd.DataFrame(columns=["setting", one, other])
-    left, right = (each[[*TARGET, *SHOWN]] for each in rows)
+    texts = [{"rates": text} for each in rows for text in each["rates"]]
+    rates = rates_in(texts)
+    left, right = (each[[*TARGET, "verdict", *rates, *SHOWN]] for each in rows)
     both = left.merge(right, on=TARGET, how="outer", suffixes=("_1", "_2"))
     return Comparison((one, other), settings, both)
 

@@ -195,10 +195,7 @@ class Ledger:
         found = _frame(RUNS, self._queries.runs(stored, read), read, arrow=arrow)
         if COLUMN in found:
             found = expanded(found)
-        for name in rates:
-            if name not in found:
-                raise unknown("column of runs", name, [*RUNS.named, *names_in(found)])
-        found = _matching(found, of_rates)
+        found = _matching(RUNS, found, {name: of_rates.get(name) for name in rates})
         return found if columns is None else found[list(columns)]
 
     def row(self, run_id: str) -> dict[str, Value | None]:
@@ -305,8 +302,10 @@ class Ledger:
             arrow: whether columns have Arrow types.
             **filters: `column=value` or `column=[values]`.
         """
-        rows = self._queries.verdicts(filters) if latest else self._queries.every(VERDICTS, filters)
-        return expanded(_frame(VERDICTS, rows, arrow=arrow))
+        of_rates = {n: wanted for n, wanted in filters.items() if n not in VERDICTS.named}
+        stored = {n: wanted for n, wanted in filters.items() if n not in of_rates}
+        rows = self._queries.verdicts(stored) if latest else self._queries.every(VERDICTS, stored)
+        return _matching(VERDICTS, expanded(_frame(VERDICTS, rows, arrow=arrow)), of_rates)
 
     def measurements(
         self, latest: bool = True, *, arrow: bool = False, **filters: object
@@ -507,11 +506,18 @@ def _frame(
     return _typed(rows if columns is None else rows.select(list(columns)), arrow)
 
 
-def _matching(frame: pd.DataFrame, filters: Mapping[str, object]) -> pd.DataFrame:
-    """Return the rows with the wanted values of rates: `name=value` or `name=[values]`."""
+def _matching(table: Table, frame: pd.DataFrame, filters: Mapping[str, object]) -> pd.DataFrame:
+    """Return the rows with the wanted values of rates: `name=value`, `name=[values]`, None for all.
+
+    Raises:
+        LedgerError: no row has such a rate.
+    """
     for name, wanted in filters.items():
-        values = list(wanted) if isinstance(wanted, list | tuple | set) else [wanted]
-        frame = frame[frame[name].isin(values)]
+        if name not in frame:
+            raise unknown(f"column of {table.name}", name, [*table.named, *names_in(frame)])
+        if wanted is not None:
+            values = list(wanted) if isinstance(wanted, list | tuple | set) else [wanted]
+            frame = frame[frame[name].isin(values)]
     return frame.reset_index(drop=True) if filters else frame
 
 

@@ -83,6 +83,12 @@ def names_in(frame: pd.DataFrame) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for text in texts for name, _ in _parsed(str(text))))
 
 
+def rates_in_frame(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the names of the rates of training functions in a frame of runs or verdicts."""
+    texts = frame[COLUMN].dropna().unique() if COLUMN in frame else ()
+    return tuple(dict.fromkeys(name for text in texts for name in cell_in({COLUMN: str(text)})))
+
+
 def expanded(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame with a column for each rate of its rows, after its other columns.
 

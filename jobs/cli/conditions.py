@@ -68,7 +68,7 @@ def parse_condition(text: str, table: TableName) -> Condition:
         )
     name, sign, values = match[1], match[2].strip(), match[3]
     # The ledger reports an unknown column.
-    kind = _types(table).get(name, "string")
+    kind = _types(table).get(name) or _kind_of_rate(values)
     if sign == "like" and kind != "string":
         raise CommandError(f"--where {text!r}: like is for texts, and {name} has none")
     found = [_value(name, kind, value) for value in values.split(",")]
@@ -99,6 +99,15 @@ def _types(table: TableName) -> "dict[str, TypeName]":
     of_a_run = table in (TableName.CURVES, TableName.LAYERS)
     tables = ("runs", table) if of_a_run else (table,)
     return {column.name: column.type for name in tables for column in TABLES[name].columns}
+
+
+def _kind_of_rate(values: str) -> "TypeName":
+    """Return the type of a column that may be a rate of a training function."""
+    try:
+        [float(value) for value in values.split(",") if value != NULL]
+    except ValueError:
+        return "string"
+    return "float64"
 
 
 def _value(name: str, kind: "TypeName", text: str) -> "Value | None":

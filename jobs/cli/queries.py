@@ -11,7 +11,9 @@ from jobs.cli.conditions import parse_condition, require_column
 from jobs.cli.options import Printed, ResultsOptions, TableName
 from jobs.cli.terminal import say
 from jobs.errors import CommandError
+from results.rates import rates_in_frame
 from results.untrusted import printable, spreadsheet_cell
+from results.vocabulary import RATES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,6 +122,16 @@ def _texts(frame: "pd.DataFrame", shown: Callable[[str], str]) -> "pd.DataFrame"
     return frame.assign(**texts)
 
 
+def _with_rates(names: list[str], frame: "pd.DataFrame") -> list[str]:
+    """Return the columns with those of training functions' rates, in place of empty ones."""
+    own = [name for name in rates_in_frame(frame) if name not in names]
+    if not own:
+        return names
+    place = names.index(RATES[0])
+    kept = [rate for rate in RATES if len(frame) and frame[rate].notna().any()]
+    return [*names[:place], *kept, *own, *(n for n in names[place:] if n not in RATES)]
+
+
 def check_ledger(ledger: str, *, quarantine: bool, as_json: bool) -> int:
     """Print the damaged files, or move them away; returns 1 if the ledger still has one, else 0."""
     opened = results.open(ledger)
@@ -154,7 +166,7 @@ def _columns(frame: "pd.DataFrame", options: ResultsOptions) -> "pd.DataFrame":
     elif options.printed.as_file or options.table not in DEFAULT_COLUMNS:
         names = list(frame.columns)
     else:
-        names = DEFAULT_COLUMNS[options.table].split()
+        names = _with_rates(DEFAULT_COLUMNS[options.table].split(), frame)
     for name in names:
         require_column(name, frame, "--columns", options.table)
     return frame[names]

@@ -9,8 +9,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from results.rates import rates_in, with_rates
 from results.untrusted import printable
-from results.vocabulary import RATE_NAMES, SHALLOW, SIZE_SYMBOLS, SIZES, ZERO_SHOT, VerdictLabel
+from results.vocabulary import (
+    SHALLOW,
+    SIZE_SYMBOLS,
+    SIZES,
+    ZERO_SHOT,
+    VerdictLabel,
+    rate_name,
+)
 
 Row = Mapping[str, Any]
 """A row of a table of the ledger."""
@@ -23,10 +31,6 @@ STYLES = {
     VerdictLabel.EDGE: "yellow",
 }
 MISSING = "-"
-VERDICT_COLUMNS = (
-    *("variant", "N x H", "eta", "beta", "loss", "accuracy %", "regret", "Δeta", "Δbeta"),
-    "verdict",
-)
 LOG_WIDTH = 160  # columns of a file or pipe
 
 
@@ -73,23 +77,22 @@ def verdict_table(rows: Sequence[Row], *, intervals: bool = True) -> Table:
         intervals: show the interval of the regret and how many layers learned, which takes more
             than 80 columns.
     """
-    ruled = several_rules(rows)
-    columns = [*VERDICT_COLUMNS[:2], *(["rule"] if ruled else []), *VERDICT_COLUMNS[2:]]
-    if intervals:
-        columns.insert(columns.index("regret"), "learned")
+    ruled, rates = several_rules(rows), rates_in(rows)
+    names = [rate_name(rate) for rate in rates]
+    columns = ["variant", "N x H", *(["rule"] if ruled else []), *names, "loss", "accuracy %"]
+    columns += [*(["learned"] if intervals else []), "regret", *(f"Δ{name}" for name in names)]
+    columns.append("verdict")
     table = plain_table(columns, text=("variant", "rule", "verdict"), gap=2 if intervals else 1)
-    for row in rows:
+    for row in map(with_rates, rows):
         table.add_row(
             _arm(row, rows),
             _shape(row),
             *([row["rule"]] if ruled else []),
-            number(row["weight_lr"]),
-            number(row["activity_lr"]),
+            *(number(row.get(rate)) for rate in rates),
             number(row["loss"]),
             accuracy(row["accuracy"], row["accuracy_std"]),
             *_regret(row, intervals),
-            number(row["drift_weight_lr"], 2),
-            number(row["drift_activity_lr"], 2),
+            *(number(row.get(f"drift_{rate}"), 2) for rate in rates),
             _verdict(row),
         )
     return table
@@ -144,17 +147,19 @@ def rule_table(rows: Sequence[Row]) -> Table:
     The columns hold the excess in percent of the loss at the rule's cell over the best of all cells
     that ran at the target.
     """
-    rules = list(dict.fromkeys(row["rule"] for row in rows))
-    table = plain_table(("variant", "N x H", "best loss", "at eta", "beta", *rules), ("variant",))
+    rules, rates = list(dict.fromkeys(row["rule"] for row in rows)), rates_in(rows)
+    first, *others = map(rate_name, rates)
+    columns = ("variant", "N x H", "best loss", f"at {first}", *others, *rules)
+    table = plain_table(columns, ("variant",))
     lines: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in rows:
+    for row in map(with_rates, rows):
         lines.setdefault((_arm(row, rows), _shape(row)), {})[row["rule"]] = row
     for (arm, shape), by_rule in lines.items():
         best = next(iter(by_rule.values()))
         table.add_row(
             arm,
             shape,
-            *(number(best[f"best_{name}"]) for name in ("loss", "weight_lr", "activity_lr")),
+            *(number(best.get(f"best_{name}")) for name in ("loss", *rates)),
             *(excess(by_rule[rule]) if rule in by_rule else MISSING for rule in rules),
         )
     return table
@@ -163,10 +168,10 @@ def rule_table(rows: Sequence[Row]) -> Table:
 def law_lines(rows: Sequence[Row]) -> list[str]:
     """Return one line per arm and rule with its non-zero exponents."""
     lines = {}
-    for row in rows:
+    for row in map(with_rates, rows):
         laws = [
-            f"{name} ~ {powers}"
-            for rate, name in RATE_NAMES.items()
+            f"{rate_name(rate)} ~ {powers}"
+            for rate in rates_in([row])
             if (powers := _powers(row, rate))
         ]
         if laws:

@@ -130,7 +130,8 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     worst_first = [OutcomeLabel.DIVERGED, OutcomeLabel.AT_CHANCE, OutcomeLabel.TRAINED]
     found = [cells[outcome] > 0 for outcome in worst_first]
     cells["outcome"] = np.select(found, list(map(str, worst_first)), default="failed")
-    return rate_columns(cells)
+    cells = rate_columns(cells)
+    return cells.sort_values([*keys[:3], *RATES, *map(column_of, names_in(cells))], kind="stable")
 
 
 def landscape(runs: pd.DataFrame) -> Landscape:

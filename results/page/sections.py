@@ -194,6 +194,8 @@ def _sections(ledger: Ledger, experiment: str) -> list[Section]:
 def _stored(runs: pd.DataFrame) -> pd.DataFrame:
     """Return runs as the ledger stores them: a rate fills no column of the same name."""
     shared = [name for name in names_in(runs) if name in runs]
+    if not shared:
+        return runs
     of_functions = runs["rates"].notna()
     return runs.assign(**{name: runs[name].mask(of_functions) for name in shared})
 

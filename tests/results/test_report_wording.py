@@ -20,6 +20,7 @@ from results.landscape import Cell
 from results.page import run_tables, verdict_table, wording
 from results.page.sections import collect
 from results.shapes import Shape
+from results.vocabulary import RATES
 
 
 def section(runs=(), judged=(), experiment="digits-relu"):
@@ -171,7 +172,7 @@ def test_headlines_before_a_verdict(runs, sentence):
 def test_numbers_of_a_verdict_row_match_the_columns():
     row = verdict("held", 128, runs_trained=24, runs_diverged=3, **SHALLOW)
     [group] = verdict_table.verdict_groups(section(TUNED, [row]))
-    shown = dict(zip(verdict_table.VERDICT_COLUMNS, group.rows[0].numbers, strict=True))
+    shown = dict(zip(verdict_table.verdict_columns(RATES), group.rows[0].numbers, strict=True))
     assert group.title.replace(wording.NBSP, " ") == (
         "μPC: transferred cell η = 0.1, β = 0.5, tuned at N = 32, H = 8"
     )
