@@ -1,7 +1,7 @@
 """The ledger: append rows, query them as pandas frames."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from results.errors import LedgerError, unknown
-from results.rates import COLUMN, expanded, names_in, without_rates
+from results.rates import COLUMN, SHARED, expanded, names_in, without_rates
 from results.schema.tables import TABLES, Table
 from results.schema.types import Value
 from results.storage.appending import refuse_repetitions, tied
@@ -22,6 +22,7 @@ from results.storage.claims import Claims
 from results.storage.clock import Clock
 from results.storage.compaction import compact
 from results.storage.files import encode
+from results.storage.filters import repeatable
 from results.storage.folder import Folder
 from results.storage.marker import ensure
 from results.storage.queries import Queries
@@ -185,17 +186,14 @@ class Ledger:
             arrow: whether columns have Arrow types.
             **filters: `column=value` or `column=[values]`.
         """
-        wanted = {**dict.fromkeys(columns or ()), **filters}
-        rates = [name for name in wanted if name not in RUNS.named]
-        of_rates = {name: filters[name] for name in rates if name in filters}
-        stored = {name: value for name, value in filters.items() if name not in of_rates}
-        read = None if columns is None else [n for n in columns if n not in rates]
-        if read is not None and rates:
-            read += [COLUMN]
+        stored, of_rates = _split(RUNS, filters)
+        read = None
+        if columns is not None:
+            of_rates = {**dict.fromkeys(n for n in columns if n not in RUNS.named), **of_rates}
+            named = [name for name in (*columns, *of_rates) if name in RUNS.named]
+            read = list(dict.fromkeys([*named, COLUMN] if of_rates else named))
         found = _frame(RUNS, self._queries.runs(stored, read), read, arrow=arrow)
-        if COLUMN in found:
-            found = expanded(found)
-        found = _matching(RUNS, found, {name: of_rates.get(name) for name in rates})
+        found = _matching(RUNS, expanded(found), of_rates)
         return found if columns is None else found[list(columns)]
 
     def row(self, run_id: str) -> dict[str, Value | None]:
@@ -263,6 +261,8 @@ class Ledger:
         if runs.empty:
             raise LedgerError(f"no run of variant {variant!r} with depth {depth} matches")
         for name in settings:
+            if name in names_in(runs):
+                continue
             found = runs[name].drop_duplicates()
             if len(found) > 1:
                 shown = ", ".join(str(each) for each in found)
@@ -302,8 +302,7 @@ class Ledger:
             arrow: whether columns have Arrow types.
             **filters: `column=value` or `column=[values]`.
         """
-        of_rates = {n: wanted for n, wanted in filters.items() if n not in VERDICTS.named}
-        stored = {n: wanted for n, wanted in filters.items() if n not in of_rates}
+        stored, of_rates = _split(VERDICTS, filters)
         rows = self._queries.verdicts(stored) if latest else self._queries.every(VERDICTS, stored)
         return _matching(VERDICTS, expanded(_frame(VERDICTS, rows, arrow=arrow)), of_rates)
 
@@ -516,9 +515,35 @@ def _matching(table: Table, frame: pd.DataFrame, filters: Mapping[str, object]) 
         if name not in frame:
             raise unknown(f"column of {table.name}", name, [*table.named, *names_in(frame)])
         if wanted is not None:
-            values = list(wanted) if isinstance(wanted, list | tuple | set) else [wanted]
-            frame = frame[frame[name].isin(values)]
+            frame = frame[frame[name].isin(_listed(wanted))]
     return frame.reset_index(drop=True) if filters else frame
+
+
+def _split(
+    table: Table, filters: Mapping[str, object]
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Return the filters that files know, and those that may be about rates.
+
+    A column that a rate may share its name with is null in the files of training functions.
+    """
+    filters = repeatable(filters)
+    shared = {n for n, wanted in filters.items() if n in SHARED and wanted is not None}
+    stored = {
+        name: [*_listed(wanted), None] if name in shared else wanted
+        for name, wanted in filters.items()
+        if name in table.named
+    }
+    return stored, {
+        name: wanted
+        for name, wanted in filters.items()
+        if name in shared or name not in table.named
+    }
+
+
+def _listed(wanted: object) -> list[object]:
+    if isinstance(wanted, Iterable) and not isinstance(wanted, str | bytes | Mapping):
+        return list(wanted)
+    return [wanted]
 
 
 def _typed(rows: pa.Table, arrow: bool) -> pd.DataFrame:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMN = "rates"
+SHARED = ("batch_size", "inference_steps", "activity_decay")
+"""Columns of `runs` that a rate may share its name with: they are null for training functions."""
 BEST = "best_"
 """What the column of a rate at the best cell begins with, in verdicts."""
 

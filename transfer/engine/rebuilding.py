@@ -35,11 +35,8 @@ def run_of(row: Mapping[str, object], input_size: int, output_size: int) -> Run:
     stored: Stored = {
         name: value for name, value in row.items() if name in SETTINGS and value is not None
     }
+    refuse_function(row)
     what = f"run {row.get('run_id')} cannot be made again"
-    if row.get("rates") is not None:
-        raise LedgerError(
-            f"{what}: it is of the training function {row.get('dataset')}, which only you can call"
-        )
     try:
         run = Run(
             str(stored["dataset"]),
@@ -58,6 +55,15 @@ def run_of(row: Mapping[str, object], input_size: int, output_size: int) -> Run:
                 "by this version"
             )
     return run
+
+
+def refuse_function(row: Mapping[str, object]) -> None:
+    """Raise `LedgerError` if a row is of a training function of the user's."""
+    if row.get("rates") is not None:
+        raise LedgerError(
+            f"run {row.get('run_id')} cannot be made again: it is of the training function "
+            f"{row.get('dataset')}, which only you can call"
+        )
 
 
 def _config(stored: Stored, input_size: int, output_size: int) -> TrainingConfig:

@@ -10,7 +10,7 @@ from pccore.data import DatasetError
 from results import LedgerError, read_weights
 from results.errors import unknown
 from transfer.engine.arm import Transferred
-from transfer.engine.rebuilding import run_of
+from transfer.engine.rebuilding import refuse_function, run_of
 from transfer.engine.runs import AnyRun
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def rebuild(
         DatasetError: the data set is missing, damaged, or not the one that the run had.
     """
     row = ledger.row(run_id)
+    refuse_function(row)
     if row["conventions"] != pccore.CONVENTIONS:
         raise LedgerError(
             f"run {row['run_id']} was trained under version {row['conventions']} of the numerical "

@@ -16,6 +16,7 @@ from pydantic import (
 
 from pccore.own import Own, OwnError
 from pccore.registry import UnknownNameError
+from results.rates import SHARED
 from results.schema.columns import RUNS, VERDICTS
 from results.shapes import Shape
 from transfer.functions import TRAININGS
@@ -47,8 +48,6 @@ MOST_RATES = 6
 MOST_FUNCTIONS = 20
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-SHARED = ("weight_lr", "activity_lr", "batch_size", "inference_steps", "activity_decay")
-"""Columns that a rate may share its name with, as they are null for training functions."""
 TAKEN = {column.name for column in (*RUNS, *VERDICTS)} - {*SHARED}
 
 
