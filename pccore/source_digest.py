@@ -106,7 +106,7 @@ class _Walk:
         return digest
 
     def _composite(self, value: object, where: str) -> Content:
-        if isinstance(value, np.ndarray | np.generic | jax.Array):
+        if isinstance(value, np.ndarray | np.generic | jax.Array) or self._is_tensor(value):
             return self._array(value, where)
         if isinstance(value, tuple | list):
             return (type(value).__name__, *(self.content(entry, where) for entry in value))
@@ -145,6 +145,11 @@ class _Walk:
             "nor values identify"
         )
 
+    def _is_tensor(self, value: object) -> bool:
+        """Return whether a value is an array of another library, such as a tensor of PyTorch."""
+        kind = type(value)
+        return self._is_library(kind) and hasattr(kind, "__array__") and hasattr(kind, "dtype")
+
     def _array(self, value: object, where: str) -> Content:
         if isinstance(value, jax.core.Tracer):
             raise SourceError(f"{where} refers to an array that is being traced")
@@ -164,11 +169,20 @@ class _Walk:
     def _library(self, value: object, where: str) -> Content:
         """Return the name of a thing of a library, and the values in its closure.
 
-        The package stands for the module, as libraries move things between their modules.
+        The package stands for the module, as libraries move things between their modules. What a
+        module has under its name is known by that where its closure has no content: decorators of
+        libraries leave there what they please.
         """
         name = getattr(value, "__qualname__", None) or getattr(value, "__name__", repr(value))
         cells = [_cell(cell) for cell in getattr(value, "__closure__", None) or ()]
-        held = tuple(self.content(cell, where) for cell in cells if cell is not None)
+        depth = len(self._open)
+        try:
+            held = tuple(self.content(cell, where) for cell in cells if cell is not None)
+        except SourceError:
+            if getattr(sys.modules.get(str(value.__module__)), str(name), None) is not value:  # type: ignore[attr-defined]
+                raise
+            del self._open[depth:]
+            held = ()
         package = str(getattr(value, "__module__", "")).partition(".")[0]
         return ("library", package, str(name), *held)
 

@@ -27,6 +27,7 @@ from pccore.source_digest import called
 from pccore.training.outcomes import Curve, Status
 from results.landscape import Cell
 from results.shapes import Shape
+from transfer.function_code import FunctionCode, code_to_send
 
 Train = Callable[[Shape, Mapping[str, float], int], object]
 """A training function: train(shape, rates, seed)."""
@@ -50,16 +51,16 @@ class TrainingFunction:
 
     Attributes:
         name: what identifies it: its name with the digest of its code, "train@1f2e3d4c5b6a".
-        code: the function, pickled by value together with the modules of the user's.
+        code: the function, and the modules of the user's that it needs.
     """
 
     name: str
-    code: bytes = field(repr=False)
+    code: FunctionCode = field(repr=False)
 
     @classmethod
     def of(cls, own: Own) -> "TrainingFunction":
         """Return the function that a name in `TRAININGS` stands for."""
-        return cls(str(own), pickled(cast(Train, own.entry), own.modules))
+        return cls(str(own), code_to_send(cast(Train, own.entry), own.modules))
 
     @cached_property
     def digest(self) -> str:
@@ -101,33 +102,6 @@ def rates_of(config: FunctionConfig, lane: FunctionLane) -> dict[str, float]:
         name: int(value) if name in config.whole else float(value)
         for name, value in lane.cell.items()
     }
-
-
-def pickled(function: Train, modules: tuple[str, ...]) -> bytes:
-    """Return a function as bytes from which a process makes it that has none of its modules.
-
-    Raises:
-        ValueError: it refers to something that cannot be sent; one sentence.
-    """
-    import sys
-
-    import cloudpickle
-
-    sent = [sys.modules[name] for name in modules if name in sys.modules and name != "__main__"]
-    for module in sent:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        code: bytes = cloudpickle.dumps(function)
-    except Exception as error:  # whatever the things that it refers to raise
-        cause = (str(error).splitlines() or [""])[0]
-        raise ValueError(
-            f"{called(function)} cannot be sent to the processes that call it: "
-            f"{type(error).__name__}: {cause}"
-        ) from None
-    finally:
-        for module in sent:
-            cloudpickle.unregister_pickle_by_value(module)
-    return code
 
 
 def adopt(thing: object) -> Train:

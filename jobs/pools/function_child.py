@@ -5,6 +5,8 @@ else that the function does not import itself. When the parent ends, it ends wit
 the function has started.
 """
 
+import importlib.abc
+import importlib.util
 import os
 import pickle
 import queue
@@ -13,7 +15,7 @@ import struct
 import sys
 import threading
 import traceback
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 LENGTH = struct.Struct("<Q")
 DEEPEST = 4
@@ -25,6 +27,7 @@ _functions: dict[str, Any] = {}
 
 def main() -> None:
     """Answer requests until the parent closes its pipe."""
+    sys.meta_path.insert(0, _SentModules())
     reading, writing = os.fdopen(int(sys.argv[1]), "rb"), os.fdopen(int(sys.argv[2]), "wb")
     requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(reading, requests), daemon=True).start()
@@ -55,18 +58,63 @@ def _frame(reading: BinaryIO) -> bytes:
 
 
 def _answer(request: dict[str, Any]) -> tuple[str, Any]:
-    """Call the function; return ("returned", value) or ("failed", cause)."""
-    name = request["name"]
-    try:
-        if name not in _functions:
-            import cloudpickle
+    """Call the function; return ("returned", value), or ("failed", cause).
 
-            sys.path[:] = request["path"]
-            _functions[name] = cloudpickle.loads(request["code"])
+    "unloaded" in place of "failed" means that the function has to be sent again.
+    """
+    name = request["name"]
+    if name not in _functions:
+        try:
+            _functions[name] = _loaded(request)
+        except BaseException as error:
+            return "unloaded", _cause(error)
+    try:
         value = _functions[name](request["shape"], request["rates"], request["seed"])
         return "returned", _plain(value, DEEPEST)
     except BaseException as error:  # SystemExit, too: a run, not the process, has failed
         return "failed", _cause(error)
+
+
+def _loaded(request: dict[str, Any]) -> Any:
+    """Return the function that a first request brings, with the modules that it needs."""
+    sys.path[:] = request["path"]
+    _SentModules.texts |= request["modules"]
+    for module in request["modules"]:
+        sys.modules.pop(module, None)  # of another function that was sent earlier
+    if request["place"] is None:
+        import cloudpickle
+
+        return cloudpickle.loads(request["pickled"])
+    module, name = request["place"]
+    return getattr(importlib.import_module(module), name)
+
+
+class _SentModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Imports modules from the texts that the parent sent."""
+
+    texts: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Return how to import a module; None if it was not sent."""
+        if name not in self.texts:
+            return None
+        text = self.texts[name]
+        return importlib.util.spec_from_file_location(
+            name,
+            text["file"],
+            loader=self,
+            submodule_search_locations=[os.path.dirname(text["file"])]  # noqa: PTH120
+            if text["package"]
+            else None,
+        )
+
+    def get_source(self, name: str) -> str:
+        """Return the text of a module."""
+        return str(self.texts[name]["text"])
+
+    def get_code(self, name: str) -> Any:
+        """Return a module compiled."""
+        return compile(self.get_source(name), self.texts[name]["file"], "exec")
 
 
 def _plain(value: Any, levels: int) -> Any:

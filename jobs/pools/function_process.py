@@ -77,17 +77,21 @@ class FunctionProcess:
         """
         request = {"name": function.name, "shape": shape, "rates": dict(rates), "seed": seed}
         if function.name not in self._sent:
-            request |= {"code": function.code, "path": sys.path}
+            code = function.code
+            texts = {name: vars(module) for name, module in code.modules.items()}
+            request |= {"place": code.place, "pickled": code.pickled, "path": sys.path}
+            request["modules"] = texts
         try:
             self._send(pickle.dumps(request))
-            self._sent.add(function.name)
             kind, value = pickle.loads(self._receive(poll))
         except (EOFError, OSError):
             return Outcome.failed(f"its process ended: {self._ending()}")
         except BaseException:
             self.close()
             raise
-        return Outcome.failed(value) if kind == "failed" else outcome_of(function.name, value)
+        if kind != "unloaded":
+            self._sent.add(function.name)
+        return outcome_of(function.name, value) if kind == "returned" else Outcome.failed(value)
 
     @property
     def usable(self) -> bool:

@@ -65,7 +65,8 @@ def sweep(pool: Any, ledger: Path, *names: str, **options: Any) -> transfer.Tran
 @ray_later
 def test_verdicts_on_a_landscape_known_in_closed_form(make_pool: MakePool, tmp_path: Path) -> None:
     """The optimum moves by two octaves from 5 to 80 layers: exp(0.8) - 1 = 123 % above the best."""
-    result = sweep(make_pool(), tmp_path / "runs", "lr")
+    pool = make_pool()
+    result = sweep(pool, tmp_path / "runs", "lr")
     rows = {row["rule"]: {**row, **json.loads(row["rates"])} for row in result.verdicts}
     assert {rule: row["verdict"] for rule, row in rows.items()} == {
         "zero_shot": "drifted",
@@ -86,14 +87,14 @@ def test_verdicts_on_a_landscape_known_in_closed_form(make_pool: MakePool, tmp_p
     assert curve["train_loss"].tolist() == pytest.approx([4 * 0.2, 2 * 0.2, 0.2], rel=0.05)
     assert curve["test_loss"].isna().all()
     before = len(ledger.runs())
-    again = sweep(make_pool(), tmp_path / "runs", "lr")
+    again = sweep(pool, tmp_path / "runs", "lr")
     assert [row["verdict"] for row in again.verdicts] == [row["verdict"] for row in result.verdicts]
     assert len(ledger.runs()) == before
 
 
-def test_a_fitted_law_finds_the_exponent(make_pool: MakePool, tmp_path: Path) -> None:
+def test_a_fitted_law_finds_the_exponent(tmp_path: Path, local_pool: Any) -> None:
     law = {"rule": "fitted", "depths": [9, 19]}
-    result = sweep(make_pool(), tmp_path / "runs", "lr", rule=law, targets=(8, 39))
+    result = sweep(local_pool, tmp_path / "runs", "lr", rule=law, targets=(8, 39))
     (row,) = ({**row, **json.loads(row["rates"])} for row in result.verdicts)
     assert row["verdict"] == "held", row["reason"]
     assert row["lr_depth_exponent_low"] < -0.5 < row["lr_depth_exponent_high"]
@@ -103,13 +104,20 @@ def test_a_fitted_law_finds_the_exponent(make_pool: MakePool, tmp_path: Path) ->
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> transfer.TransferResult:
-    """A sweep over three rates."""
+def local_pool() -> Iterator[mupc_package.LocalPool]:
     with mupc_package.LocalPool() as pool:
-        return sweep(
-            pool, tmp_path_factory.mktemp("three") / "runs", "lr", "decay", "batch_size",
-            targets=[(8, 19)], rule={"lr": "depth_mup", "decay": "zero_shot"},
-        )  # fmt: skip
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def three(
+    tmp_path_factory: pytest.TempPathFactory, local_pool: mupc_package.LocalPool
+) -> transfer.TransferResult:
+    """A sweep over three rates."""
+    return sweep(
+        local_pool, tmp_path_factory.mktemp("three") / "runs", "lr", "decay", "batch_size",
+        targets=[(8, 19)], rule={"lr": "depth_mup", "decay": "zero_shot"},
+    )  # fmt: skip
 
 
 def test_three_rates_are_judged_and_have_columns(three: transfer.TransferResult) -> None:
@@ -168,7 +176,10 @@ def test_the_report_shows_slices_and_names(three: transfer.TransferResult, tmp_p
     assert not re.search(r"activation|η|β", text.replace("activity", ""))
 
 
+@ray_later
 def test_functions_are_compared_by_name(make_pool: MakePool, tmp_path: Path) -> None:
+    """One of them is inside of a test, and so pickled by value."""
+
     def worse(shape: Any, rates: Any, seed: Any) -> float:
         return 2 * quadratic(shape, rates, seed)[-1]
 
@@ -246,12 +257,12 @@ def test_every_way_to_end_is_named_and_the_sweep_goes_on(
     assert result.ledger.check() == []  # type: ignore[union-attr]
 
 
-def test_other_samplers_search_ranges_of_any_rates(make_pool: MakePool, tmp_path: Path) -> None:
+def test_other_samplers_search_ranges_of_any_rates(tmp_path: Path, local_pool: Any) -> None:
     result = mupc_package.sweep(
         quadratic,
         {"lr": {"low": 0.01, "high": 1.0}, "batch_size": {"low": 8, "high": 128}},
         small=(8, 4), targets=(8, 9), seeds=1, sampler="tpe", trials=12, neighbourhood=0,
-        ledger=tmp_path / "runs", pool=make_pool(),
+        ledger=tmp_path / "runs", pool=local_pool,
     )  # fmt: skip
     runs = result.ledger.runs(phase="tune")  # type: ignore[union-attr]
     assert len(runs) == 12

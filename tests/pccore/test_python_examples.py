@@ -41,5 +41,13 @@ def test_completion(main, tmp_path):
     assert picture.stat().st_size > 5000
 
 
+@pytest.mark.slow
+def test_any_training(main, tmp_path):
+    result = main(ledger=tmp_path / "runs", seeds=1, target=5)
+    assert set(result.ledger.runs()["outcome"]) == {"trained"}
+    assert result.optima["train"].loss < 0.5  # log 10 = 2.3 before training
+    assert [row["rule"] for row in result.verdicts] == ["zero_shot", "depth_mup"]
+
+
 def test_all_examples_are_tested():
     assert {f"test_{path.stem}" for path in FOLDER.glob("*.py")} < set(globals())

@@ -232,7 +232,15 @@ def test_a_function_travels_without_its_modules() -> None:
 
     own = Sweep.from_dict(spec()).train["train"]
     sent = TrainingFunction.of(own)
-    assert b"test_functions" not in sent.code or cloudpickle.loads(sent.code)(None, None, 0) == 1.0
+    assert sent.code.place == (__name__, "train")
+    assert set(sent.code.modules) == {__name__}
+
+    def inner(shape: Any, rates: Any, seed: Any) -> float:
+        return 2 * train(shape, rates, seed)
+
+    nested = TrainingFunction.of(Sweep.from_dict(spec(train=inner)).train["inner"]).code
+    assert nested.place is None
+    assert cloudpickle.loads(nested.pickled)(None, None, 0) == 2.0
     assert sent.digest == TrainingFunction.of(own).digest
 
 

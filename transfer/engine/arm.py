@@ -4,7 +4,7 @@ A workflow is a generator that yields the runs it waits for. The driver resumes 
 done, so that the workflows of several arms share a pool and none waits for another.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -82,6 +82,7 @@ class ArmWorkflow:
         self.verdicts: list[Row] = []
         self.skipped = 0
         self.transferred: list[Transferred] = []
+        self._causes: Counter[object] = Counter()
         self._other_shapes_requested = False
         self._plan, self._arm, self._scheduler, self._progress = plan, arm, scheduler, progress
         tune = plan.experiment.tune
@@ -144,6 +145,7 @@ class ArmWorkflow:
             runs = self._runs(trial)
             yield runs
             rows[trial.cell] = self._scheduler.results(runs)
+            self._causes.update(row["cause"] for row in rows[trial.cell] if row.get("cause"))
             self._search.tell(trial, search_loss(Landscape.of([trial.cell], [rows[trial.cell]])))
 
     def _ask(self, in_flight: deque[Trial]) -> None:
@@ -214,6 +216,9 @@ class ArmWorkflow:
             self._request(plan.runs(arm, shape, cells), Phase.TRANSFER, optima)
         if not rules:
             reason = without_optimum(tuned).reason
+            if self._causes and tuned.count(OutcomeLabel.FAILED):
+                ((cause, _),) = self._causes.most_common(1)
+                reason = f"{reason}; the most frequent cause: {cause}"
             rules = [RulePredictions(name, None, {}, reason) for name, _ in plan.rules]
         cells_by_shape = {shape: tuned.cells for shape, tuned in landscapes.items()} | requested
         run_ids = [
