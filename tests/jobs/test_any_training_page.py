@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from command import mupc
 from test_readme import ROOT, blocks
 
@@ -12,6 +13,7 @@ FILE = re.compile(r"# (\w+\.(?:py|yaml))\n")
 """The first line of a block that is a file."""
 
 
+@pytest.mark.slow
 def test_examples_run(tmp_path: Path) -> None:
     commands = []
     for block in blocks((ROOT / "docs" / "any-training.md").read_text()):
@@ -40,4 +42,4 @@ def test_examples_run(tmp_path: Path) -> None:
     rows = outputs["results --columns"].splitlines()
     assert rows[0].split() == ["lr", "friction", "depth", "seed", "outcome", "final_train_loss"]
     assert all(float(row.split()[0]) > 0.01 for row in rows[1:] if row.split()[0] != "-")
-    assert "held" in outputs["program.py"] or "drifted" in outputs["program.py"]
+    assert re.search(r"train +1 x 3 .*(held|drifted|inconclusive)", outputs["program.py"])

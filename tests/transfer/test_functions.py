@@ -214,8 +214,8 @@ def test_depth_mup_is_for_learning_rates() -> None:
         ((_, found),) = Sweep.from_dict(values).rules
         return {name: each.depth for name, each in found.powers if each.depth}  # type: ignore[attr-defined]
 
-    both = {"decay": [0.1], "weight_lr": [0.1]}
-    assert powers(both, "depth_mup") == {"weight_lr": -0.5}
+    both = {"decay": [0.1], "peak_lr": [0.1]}
+    assert powers(both, "depth_mup") == {"peak_lr": -0.5}
     assert powers({"scale": [0.1]}, "depth_mup") == {"scale": -0.5}
     assert powers(both, {"decay": "depth_mup"}) == {"decay": -0.5}
     with pytest.raises(transfer.SpecError, match="must say which of the rates a, b it is for"):
