@@ -179,7 +179,7 @@ class _Walk:
         try:
             held = tuple(self.content(cell, where) for cell in cells if cell is not None)
         except SourceError:
-            if getattr(sys.modules.get(str(value.__module__)), str(name), None) is not value:  # type: ignore[attr-defined]
+            if getattr(sys.modules.get(str(value.__module__)), str(name), None) is not value:
                 raise
             del self._open[depth:]
             held = ()

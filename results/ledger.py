@@ -221,6 +221,11 @@ class Ledger:
                 is damaged.
         """
         row = self.row(run_id)
+        if row[COLUMN] is not None:
+            raise LedgerError(
+                f"run {row['run_id']} is of the training function {row['dataset']}, whose networks "
+                "mupc does not keep: save them in the function"
+            )
         if row["weights_digest"] is None:
             raise LedgerError(
                 f"the weights of run {row['run_id']} were not kept: train it again with "

@@ -195,7 +195,7 @@ def test_functions_are_compared_by_name(make_pool: MakePool, tmp_path: Path) -> 
     good, bad = (result.optima[name] for name in ("good", "bad"))
     assert good.cell == bad.cell == transfer.Cell(lr=LR)
     assert bad.loss == pytest.approx(2 * (good.loss or 0))
-    with pytest.raises(results.LedgerError, match="were not kept"):
+    with pytest.raises(results.LedgerError, match="whose networks mupc does not keep"):
         result.network("good", depth=4)
     (run_id, *_) = result.ledger.runs()["run_id"]  # type: ignore[union-attr]
     with pytest.raises(results.LedgerError, match=r"training function .*, which only you can call"):
