@@ -25,7 +25,6 @@ from pccore import Outcome, Status, TrainingConfig
 from pccore.training.probe import Reading
 from transfer.engine.grouping import work
 from transfer.engine.pool import Group, GroupResult, Pool
-from transfer.spec.networks import stacks
 
 TIMED_SECONDS = 0.5  # of training that a timing should last at least
 SLOWDOWN = 10  # of an unknown pool, against the peak rate
@@ -162,7 +161,7 @@ def interpolated(config: TrainingConfig, known: Sequence[tuple[TrainingConfig, T
 
 
 def _weights(config: TrainingConfig) -> int:
-    return sum(stacks(config.network)[0].products)
+    return sum(config.network.sized_parts()[0].products)
 
 
 def kind(config: TrainingConfig) -> tuple[type, ...]:

@@ -11,12 +11,11 @@ from pccore import (
     GradientDescent,
     InferenceScheme,
     Nesterov,
+    SizedConfig,
     TrainingConfig,
     TrustRegionNewton,
 )
-from pccore.networks.stack import StackConfig
 from transfer.engine.runs import Run
-from transfer.spec.networks import stacks
 
 OPERATIONS = 2
 """Floating-point operations of a multiply-add."""
@@ -34,7 +33,7 @@ def work(config: TrainingConfig) -> float:
     inference without steps counts as one step. tests/transfer/test_grouping.py compares XLA's
     count. Evaluations are counted by `evaluation_work`.
     """
-    networks, steps = stacks(config.network), max(config.steps, 1)
+    networks, steps = config.network.sized_parts(), max(config.steps, 1)
     products = sum(_products(config.rule.inference, network) for network in networks)
     if isinstance(config.rule, TrustRegionNewton):  # a gradient per row of the Hessian, and its LU
         n = networks[0].weights
@@ -44,12 +43,12 @@ def work(config: TrainingConfig) -> float:
 
 def weight_bytes(config: TrainingConfig) -> int:
     """Return the bytes of a network's weights in single precision, without biases."""
-    return 4 * sum(network.weights for network in stacks(config.network)) or 1
+    return 4 * sum(network.weights for network in config.network.sized_parts()) or 1
 
 
 def evaluation_work(config: TrainingConfig, test_samples: int) -> float:
     """Return the multiply-adds of the evaluations in one training: the test set, forward."""
-    forward = sum(stacks(config.network)[0].products)
+    forward = sum(config.network.sized_parts()[0].products)
     return float(forward * test_samples * evaluations(config))
 
 
@@ -58,7 +57,7 @@ def evaluations(config: TrainingConfig) -> int:
     return max(1, math.ceil(config.steps / config.interval))
 
 
-def _products(inference: InferenceScheme | None, network: StackConfig) -> float:
+def _products(inference: InferenceScheme | None, network: SizedConfig) -> float:
     """Return the multiply-adds with weights of one sample in one update of a stack of layers."""
     weights = sum(network.products)
     above = weights - network.products[0]
@@ -69,7 +68,8 @@ def _products(inference: InferenceScheme | None, network: StackConfig) -> float:
         return 2 * weights + inference.sweeps(network.output_size) * above
     if isinstance(inference, ErrorBased):  # a step is a pass up and one down
         return 2 * weights + 2 * steps * weights
-    if not isinstance(inference, GradientDescent | Nesterov | AugmentedLagrangian):
+    waves = isinstance(inference, GradientDescent | Nesterov | AugmentedLagrangian)
+    if not waves or not network.in_waves:
         return 2 * weights + 2 * steps * above
     wave = min(steps, depth)
     moves = wave * (wave + 1) / 2 + (steps - wave) * depth

@@ -12,6 +12,7 @@ from results.shapes import Shape
 from transfer.spec.checks import problems
 from transfer.spec.dataset import beside, content_of
 from transfer.spec.errors import SpecError, spec_error, with_lines
+from transfer.spec.families import FAMILIES
 from transfer.spec.sections import Settings
 from transfer.spec.targets import TransferSpec
 from transfer.spec.yaml import parse_yaml, read_yaml, write_yaml
@@ -98,7 +99,8 @@ class Experiment(Settings):
         """The names of the things of the user's that the experiment uses."""
         training = self.training
         names = (
-            *self.network.activation,
+            FAMILIES.name_of(type(self.network.family)),
+            *self.network.activations,
             *(variant.name for variant in self.variants),
             training.inference.scheme,
             pccore.OPTIMISERS.name_of(type(training.optimiser)),
