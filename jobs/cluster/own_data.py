@@ -26,12 +26,12 @@ def travelling_spec(experiment: "Experiment") -> tuple[str, dict[str, bytes], tu
     Raises:
         SubmissionError: the data set is too large, and in no file.
     """
-    from transfer.spec.dataset import FileDataset
+    from transfer.spec.dataset import FileDataset, own_data
     from transfer.spec.yaml import write_yaml
 
-    data = experiment.own_data
-    if data is None:
+    if isinstance(experiment.dataset, str):
         return experiment.to_yaml(), {}, ()
+    data = own_data(experiment.dataset)
     packed = _packed(data)
     if packed is not None:
         values = {**experiment.recorded(), "dataset": _section(data)}
