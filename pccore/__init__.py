@@ -43,17 +43,17 @@ from pccore.inference import (
 from pccore.layers import Layer
 from pccore.losses import OUTPUTS, OutputEnergy
 from pccore.networks.arrays import from_arrays, to_arrays
-from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
+from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig, SizedConfig, describe
 from pccore.networks.bidirectional import BidirectionalConfig, BidirectionalNetwork
 from pccore.networks.clamping import clamp
 from pccore.networks.convolutional import ConvolutionalConfig
 from pccore.networks.convolutional_stack import ConvolutionalStack, ConvolutionalStackConfig
-from pccore.networks.description import describe
+from pccore.networks.family import FamilyConfig, NetworkFunction
 from pccore.networks.general import SequenceRelaxation
 from pccore.networks.hopfield import HopfieldConfig, HopfieldNetwork
 from pccore.networks.hybrid import HybridConfig, HybridNetwork
 from pccore.networks.mirroring import mirror
-from pccore.networks.sequence import GeneralConfig, SequenceConfig, SequenceNetwork
+from pccore.networks.sequence import GeneralConfig, SequenceConfig, SequenceNetwork, Skip
 from pccore.networks.stack import Biases
 from pccore.networks.stacked import Network, NetworkConfig
 from pccore.optimisers import SGD, Adam, Optimiser
@@ -113,6 +113,7 @@ __all__ = [
     "ErrorBased",
     "Evaluation",
     "ExactSolution",
+    "FamilyConfig",
     "ForwardStart",
     "GaussNewton",
     "GeneralConfig",
@@ -131,6 +132,7 @@ __all__ = [
     "Nesterov",
     "Network",
     "NetworkConfig",
+    "NetworkFunction",
     "NormalStart",
     "Optimiser",
     "Orthogonality",
@@ -149,6 +151,8 @@ __all__ = [
     "SequenceConfig",
     "SequenceNetwork",
     "SequenceRelaxation",
+    "SizedConfig",
+    "Skip",
     "Snapshots",
     "SpectralActivityLr",
     "Start",

@@ -29,6 +29,7 @@ def layer_energies(
     precisions: Sequence[float] = (),
     activity_decay: float = 0.0,
     skip: int | None = None,
+    spans: Sequence[int] = (),
 ) -> Float[Array, " L"]:
     """Return the energy of each layer, averaged over the batch.
 
@@ -42,6 +43,8 @@ def layer_energies(
         activity_decay: alpha.
         skip: n, where z_{l-n} is added to the prediction of every hidden layer l > n (eq. C.20);
             None if the layers themselves contain all skip connections.
+        spans: one for each layer: n, where z_{l-n} is added to its prediction, or 0 for none;
+            instead of `skip`.
 
     Raises:
         ValueError: the number of activities is not one less than the number of layers, or the
@@ -57,8 +60,11 @@ def layer_energies(
             f"{len(layers)} layers need {len(layers)} precisions, got {len(precisions)}"
         )
     predictions = [f(z) for f, z in zip(layers, [x, *activities], strict=True)]
-    for place in range(skip or len(layers), len(activities)):
-        predictions[place] = predictions[place] + activities[place - (skip or 0)]
+    nodes = [x, *activities]
+    for place, span in enumerate(spans or _spans(skip, len(layers))):
+        if span:
+            below = nodes[place + 1 - span].reshape(predictions[place].shape)
+            predictions[place] = predictions[place] + below
     hidden = [0.5 * _mean_square(z - p) for z, p in zip(activities, predictions[:-1], strict=True)]
     energies = jnp.stack([*hidden, jnp.mean(output.per_sample(y, predictions[-1]))])
     if precisions:
@@ -79,6 +85,7 @@ def energy(
     precisions: Sequence[float] = (),
     activity_decay: float = 0.0,
     skip: int | None = None,
+    spans: Sequence[int] = (),
 ) -> Float[Array, ""]:
     """Return the total energy F, the sum of `layer_energies` (same arguments, same errors)."""
     return jnp.sum(
@@ -91,8 +98,14 @@ def energy(
             precisions=precisions,
             activity_decay=activity_decay,
             skip=skip,
+            spans=spans,
         )
     )
+
+
+def _spans(skip: int | None, layers: int) -> list[int]:
+    """Return the span of every layer: hidden layers l > n have n."""
+    return [skip if skip and skip < node < layers else 0 for node in range(1, layers + 1)]
 
 
 def _mean_square(values: Float[Array, "B *_"]) -> Float[Array, ""]:

@@ -1,7 +1,9 @@
 """Things as users write them, which tests copy beside a spec under other names."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
+import equinox as eqx
 import jax
 import optax
 
@@ -12,6 +14,22 @@ BETA = 1.5
 
 def swish(z):
     return z * jax.nn.sigmoid(BETA * z)
+
+
+def layers(width, depth, key, input_size, output_size, activation, gain: float = 1.0):
+    """Linear layers, each after the activation, with skip connections over two of them."""
+    sizes = [input_size, *[width] * depth, output_size]
+    keys = jax.random.split(key, depth + 1)
+    linear = [eqx.nn.Linear(*pair, key=k) for pair, k in zip(pairwise(sizes), keys, strict=True)]
+    first, *rest = linear
+    phi = eqx.nn.Lambda(lambda z: gain * activation(z))
+    above = [eqx.nn.Sequential([phi, each]) for each in rest]
+    skips = [layer if n < 1 else pccore.Skip(layer, 2) for n, layer in enumerate(above[:-1])]
+    return [first, *skips, above[-1]]
+
+
+def module(width, depth, key, input_size, output_size):
+    return eqx.nn.MLP(input_size, output_size, width, depth, key=key)
 
 
 @dataclass(frozen=True)

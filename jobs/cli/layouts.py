@@ -25,11 +25,10 @@ from jobs.pools.layouts import (
 )
 from jobs.pools.local import slots_of
 from jobs.pools.settings import LAYOUTS_VARIABLE, LayoutPolicy, layout_policy
+from pccore import SizedConfig
 from pccore.jax_settings import pinned
-from pccore.networks.stack import StackConfig
 from results.storage.permissions import try_folder
 from transfer.engine.plan import Plan
-from transfer.spec.networks import stacks
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,9 +55,9 @@ class Entry:
     candidates: tuple[Candidate, ...] = ()
 
     @property
-    def network(self) -> StackConfig:
-        """The stack of layers that predicts."""
-        return stacks(self.config.network)[0]
+    def network(self) -> SizedConfig:
+        """The network that predicts."""
+        return self.config.network.sized_parts()[0]
 
     @property
     def size(self) -> str:
@@ -138,7 +137,7 @@ def _measured(config: pccore.TrainingConfig, variants: tuple[str, ...], device: 
     """
     if not has_candidates(config, device):
         return _chosen(config, variants, device)
-    network = stacks(config.network)[0]
+    network = config.network.sized_parts()[0]
     size = f"{network.depth} x {network.width} ({', '.join(variants)})"
     print(f"measuring {size}", file=sys.stderr, flush=True)
     one_core = device.kind == "cpu" and device.count == 1

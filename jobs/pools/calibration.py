@@ -28,7 +28,6 @@ from pccore.training.probe import Reading
 from transfer.engine.grouping import work
 from transfer.engine.pool import Config, Group, GroupResult, Pool
 from transfer.functions import FunctionConfig
-from transfer.spec.networks import stacks
 
 TIMED_SECONDS = 0.5  # of training that a timing should last at least
 SLOWDOWN = 10  # of an unknown pool, against the peak rate
@@ -168,7 +167,7 @@ def interpolated(config: TrainingConfig, known: Sequence[tuple[TrainingConfig, T
 
 
 def _weights(config: TrainingConfig) -> int:
-    return sum(stacks(config.network)[0].products)
+    return sum(config.network.sized_parts()[0].products)
 
 
 def kind(config: Config) -> tuple[object, ...]:

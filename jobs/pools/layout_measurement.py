@@ -19,7 +19,6 @@ from jobs.pools.layouts import (
 from jobs.pools.timing import PEAK_RATES, Clock, for_timing, time_training, timing_lanes
 from pccore import NetworkConfig, TrainingConfig
 from pccore.data import Dataset
-from transfer.spec.networks import stacks
 
 MARGIN = 0.05  # by which a candidate must be faster than the best layout so far
 MIN_ROUNDS, MAX_ROUNDS = 2, 6  # timings of each candidate, of which the shortest counts
@@ -57,7 +56,7 @@ class Measurement:
 
 def layers_to_try(config: TrainingConfig, device: Device) -> tuple[int, ...]:
     """Return all layers in one product, or few: 2 or 4 on a CPU, 8 or 16 on a GPU."""
-    depth = stacks(config.network)[0].depth
+    depth = config.network.sized_parts()[0].depth
     few = (2, 4) if device.kind == "cpu" else (8, 16)
     if not groups_layers(config):
         return (0,)
@@ -120,7 +119,7 @@ def measure_layout(
             candidates += [Candidate(knob, layout, seconds[layout]) for layout in layouts]
             best = _fastest(seconds)
     if all(candidate.seconds is None for candidate in candidates):
-        network = stacks(config.network)[0]
+        network = config.network.sized_parts()[0]
         shape = f"{network.depth} x {network.width}"
         raise MeasuringError(f"no layout of {shape} could be trained on {device.name}")
     return Measurement(best, tuple(candidates))

@@ -19,8 +19,6 @@ from jobs.pools.devices import Device
 from jobs.pools.settings import LayoutPolicy, layout_policy
 from pccore import NetworkConfig, TrainingConfig
 from pccore.data.files import open_regular
-from pccore.networks.stack import StackConfig
-from transfer.spec.networks import stacks
 
 MAX_LANES = 132  # 4 x 11 learning rates and 3 seeds, the thesis's grid, in one program
 SMALL_CPU_LANES = 4
@@ -102,7 +100,7 @@ def default_layout(config: TrainingConfig, device: Device) -> Layout:
     time; a GPU takes as many as fit into its memory. Layers per product: two for a large network on
     a CPU, so that they stay in its cache. Batches are never split.
     """
-    if not stacks(config.network):  # other kinds of layers
+    if not config.network.sized_parts():  # other kinds of layers
         return Layout()
     weights = hidden_weights(config)
     if device.kind == "cpu":
@@ -114,7 +112,7 @@ def default_layout(config: TrainingConfig, device: Device) -> Layout:
         device.kind == "cpu"
         and FLOAT_BYTES * weights > LARGE_BYTES
         and groups_layers(config)
-        and stacks(config.network)[0].depth % LAYERS_OF_LARGE == 0
+        and config.network.sized_parts()[0].depth % LAYERS_OF_LARGE == 0
     )
     return Layout(lanes, LAYERS_OF_LARGE if few_layers else 0)
 
@@ -134,21 +132,16 @@ def hidden_weights(config: TrainingConfig) -> int:
 
     Weights that are used at several places count as often.
     """
-    return sum(
-        network.units * network.fan_ins.hidden * network.depth for network in stacks(config.network)
-    )
+    return sum(network.hidden_products for network in config.network.sized_parts())
 
 
 def lane_bytes(config: TrainingConfig) -> int:
     """Estimate the device memory of one lane in training, in bytes."""
-    return sum(_stack_bytes(network, config.batch_size) for network in stacks(config.network))
-
-
-def _stack_bytes(network: StackConfig, batch: int) -> int:
-    seen = network.fan_ins.hidden // network.width  # copies of a unit in products with kernels
-    hidden = network.depth * network.units * seen
-    activities = batch * (hidden + network.input_size + network.output_size)
-    return FLOAT_BYTES * (WEIGHT_COPIES * network.weights + ACTIVITY_COPIES * activities)
+    numbers = (
+        WEIGHT_COPIES * network.weights + ACTIVITY_COPIES * config.batch_size * network.numbers
+        for network in config.network.sized_parts()
+    )
+    return FLOAT_BYTES * sum(numbers)
 
 
 def speed_key(config: TrainingConfig) -> Hashable:
@@ -176,7 +169,7 @@ def layout_file(config: TrainingConfig, device: Device) -> Path:
     gib = None if device.memory is None else round(device.memory / 2**30)
     facts = (speed_key(config), replace(device, memory=gib), version("jax"))
     digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
-    network = stacks(config.network)[0]
+    network = config.network.sized_parts()[0]
     return layout_folder() / f"{network.depth}x{network.width}-{digest}.json"
 
 

@@ -2,7 +2,8 @@
 
 A stack of layers has `layers.0.weight` (W_1) to `layers.H.weight` (W_L), shapes as in `Stack`, and
 `layers.0.bias` .. with biases. The stacks in a network of several have the name of their field in
-front: `amortiser.layers.0.weight`. Any other array has the path of its field.
+front: `amortiser.layers.0.weight`. Layers of your own have the paths of their fields, as in
+`layers.0.weight`, and any other array has the path of its field.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
+from pccore.networks.sequence import SequenceNetwork, array_names
 from pccore.networks.stack import Biases, Stack
 
 
@@ -39,9 +41,11 @@ def from_arrays(
         prefix = _name(path)
         if isinstance(leaf, Stack):
             return _stack(leaf, prefix, arrays)
+        if isinstance(leaf, SequenceNetwork):
+            return _sequence(leaf, prefix, arrays)
         return jnp.asarray(arrays[prefix]) if _is_array(leaf) else leaf
 
-    network: AbstractNetwork = jax.tree_util.tree_map_with_path(filled, tree, is_leaf=_is_stack)
+    network: AbstractNetwork = jax.tree_util.tree_map_with_path(filled, tree, is_leaf=_is_named)
     return network
 
 
@@ -71,11 +75,14 @@ def array_shapes(config: AbstractNetworkConfig) -> dict[str, jax.ShapeDtypeStruc
 
 def _named(network: AbstractNetwork) -> dict[str, Array]:
     """Return the arrays of a network by name, in order."""
-    leaves = jax.tree_util.tree_leaves_with_path(network, is_leaf=_is_stack)
+    leaves = jax.tree_util.tree_leaves_with_path(network, is_leaf=_is_named)
     found: dict[str, Array] = {}
     for path, leaf in leaves:
         if isinstance(leaf, Stack):
             found |= _layers(leaf, _name(path))
+        elif isinstance(leaf, SequenceNetwork):
+            names = (_join(_name(path), n) for names in array_names(leaf.config) for n in names)
+            found |= dict(zip(names, jax.tree.leaves(leaf.weights), strict=True))
         elif eqx.is_array(leaf):
             found[_name(path)] = leaf
     return found
@@ -116,6 +123,15 @@ def _stack(like: Stack, prefix: str, arrays: Mapping[str, Array | np.ndarray]) -
     )
 
 
+def _sequence(
+    like: SequenceNetwork, prefix: str, arrays: Mapping[str, Array | np.ndarray]
+) -> SequenceNetwork:
+    """Return a network of layers of any kind with these arrays."""
+    names = array_names(like.config)
+    weights = tuple(tuple(jnp.asarray(arrays[_join(prefix, n)]) for n in each) for each in names)
+    return replace(like, weights=weights)
+
+
 def _name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
@@ -124,8 +140,8 @@ def _join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
-def _is_stack(node: PyTree) -> bool:
-    return isinstance(node, Stack)
+def _is_named(node: PyTree) -> bool:
+    return isinstance(node, Stack | SequenceNetwork)
 
 
 def _is_array(leaf: object) -> bool:

@@ -64,6 +64,10 @@ class BidirectionalConfig(AbstractNetworkConfig):
             raise ValueError("forward_weight and backward_weight must not both be zero")
 
     @property
+    def kind(self) -> str:
+        return "bidirectional"
+
+    @property
     def input_size(self) -> int:
         """D."""
         return self.forward.input_size

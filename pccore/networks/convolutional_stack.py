@@ -61,6 +61,10 @@ class ConvolutionalStackConfig(StackConfig):
         super().__post_init__()
 
     @property
+    def kind(self) -> str:
+        return "convolutional"
+
+    @property
     def fan_ins(self) -> FanIns:
         return FanIns(
             first=self.image[0] * self.patch**2,

@@ -95,7 +95,8 @@ class SequenceRelaxation(eqx.Module):
 
     def prediction(self, departure: tuple[Array, ...]) -> Float[Array, "B K"]:
         """Return f_L(z_H) at this departure."""
-        return self.network.layers()[-1](self.nodes(departure)[-2])
+        below = list(self.nodes(departure)[:-1])
+        return prediction_of(self.network, self.network.layers(), below)
 
     def linearised(self, departure: tuple[Array, ...] | None = None) -> "GeneralLinearisation":
         """Linearise the prediction in the errors at this departure; None is the start."""
@@ -224,10 +225,11 @@ class GeneralLinearisation(Linearisation):
 
 
 def prediction_of(network: LayeredNetwork, layers: Layers, below: list[Array]) -> Array:
-    """Predict the node above `below`: f_l(z_{l-1}), plus z_{l-n} for skips over n > 1 layers."""
-    node, skip = len(below), network.config.skip
+    """Predict the node above `below`: f_l(z_{l-1}), plus z_{l-n} for skips outside of layers."""
+    node, spans = len(below), network.config.spans
     prediction = layers[node - 1](below[-1])
-    return prediction + below[node - skip] if 1 < skip < node < len(layers) else prediction
+    span = spans[node - 1] if spans else 0
+    return prediction + below[node - span].reshape(prediction.shape) if span else prediction
 
 
 def energies_at(network: LayeredNetwork, nodes: Sequence[Array]) -> Float[Array, " L"]:
@@ -240,5 +242,5 @@ def energies_at(network: LayeredNetwork, nodes: Sequence[Array]) -> Float[Array,
         config.output_energy,
         precisions=config.precisions,
         activity_decay=config.activity_decay,
-        skip=config.skip if config.skip > 1 else None,
+        spans=config.spans,
     )

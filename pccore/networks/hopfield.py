@@ -61,6 +61,10 @@ class HopfieldConfig(AbstractNetworkConfig):
             )
 
     @property
+    def kind(self) -> str:
+        return "equilibrium"
+
+    @property
     def input_size(self) -> int:
         """D."""
         return self.network.input_size

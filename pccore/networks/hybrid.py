@@ -60,6 +60,10 @@ class HybridConfig(AbstractNetworkConfig):
             )
 
     @property
+    def kind(self) -> str:
+        return "hybrid"
+
+    @property
     def input_size(self) -> int:
         """D."""
         return self.amortiser.input_size

@@ -28,7 +28,9 @@ class LayeredConfig(Protocol):
     def activity_decay(self) -> float: ...
 
     @property
-    def skip(self) -> int: ...
+    def spans(self) -> tuple[int, ...]:
+        """For each layer n, where z_{l-n} is added to f_l(z_{l-1}); 0 for none, () for no layer."""
+        ...
 
 
 @runtime_checkable

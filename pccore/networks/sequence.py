@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar
@@ -15,9 +15,28 @@ from jaxtyping import Array, Float, PyTree
 from pccore.losses import OUTPUTS, OutputEnergy
 from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.networks.clamping import clamp
-from pccore.networks.general import SequenceRelaxation
+from pccore.networks.general import SequenceRelaxation, prediction_of
 from pccore.networks.layered import Layers
 from pccore.validation import require_at_least
+
+
+class Skip(eqx.Module):
+    """A layer with a skip connection over several layers: z_l is predicted as f(z_{l-1}) + z_{l-n}.
+
+    Without n - 1 nodes in between, for n = 1, write a layer that returns f(z) + z.
+
+    Attributes:
+        layer: f, a callable on ONE sample, whose output has the shape of the activities of node
+            l - n.
+        span: n, at least 1; at most l, where z_0 is the input in its shape.
+    """
+
+    layer: Callable[[Array], Array]
+    span: int = eqx.field(static=True, default=2)
+
+    def __call__(self, z: Array) -> Array:
+        """Return f(z); a network adds the activities below."""
+        return self.layer(z)
 
 
 @dataclass(frozen=True)
@@ -47,7 +66,7 @@ class GeneralConfig(AbstractNetworkConfig):
     activity_decay: float = field(default=0.0, kw_only=True)
 
     skip: ClassVar[int] = 1
-    """Always 1: skips are inside layers; only `NetworkConfig` has skips over several layers."""
+    """Always 1: skips are inside layers, or those of `Skip`."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "output_size")
@@ -55,7 +74,7 @@ class GeneralConfig(AbstractNetworkConfig):
         if not self.input_shape or min(self.input_shape) < 1:
             raise ValueError(f"input_shape must be sizes of at least 1, got {self.input_shape}")
         OUTPUTS[self.output]
-        depth = len(_skeleton(self))
+        depth = len(skeleton(self))
         if self.precisions and len(self.precisions) != depth:
             raise ValueError(
                 f"precisions must be one per layer, {depth}, got {len(self.precisions)}"
@@ -76,6 +95,11 @@ class GeneralConfig(AbstractNetworkConfig):
     def output_energy(self) -> OutputEnergy:
         """The energy of the clamped output."""
         return OUTPUTS[self.output]
+
+    @property
+    def spans(self) -> tuple[int, ...]:
+        """The spans of layers that are `Skip`, 0 for others."""
+        return tuple(layer.span if isinstance(layer, Skip) else 0 for layer in skeleton(self))
 
     def build(self, key: Array) -> "SequenceNetwork":
         """Return a network with initial weights."""
@@ -126,7 +150,7 @@ class SequenceNetwork(AbstractNetwork):
 
     def modules(self) -> list[Callable[[Array], Array]]:
         """Return f_1 .. f_L for one sample: the configuration's layers with these weights."""
-        pairs = zip(_skeleton(self.config), self.weights, strict=True)
+        pairs = zip(skeleton(self.config), self.weights, strict=True)
         return [_with_arrays(layer, arrays) for layer, arrays in pairs]
 
     def layers(self) -> list[Callable[[Array], Array]]:
@@ -148,10 +172,22 @@ class SequenceNetwork(AbstractNetwork):
         return clamp(self, {0: x, -1: y})
 
     def _pass(self, x: Array) -> tuple[Array, ...]:
-        nodes = [x]
-        for layer in self.layers():
-            nodes.append(layer(nodes[-1]))
+        nodes, layers = [x], self.layers()
+        for _ in layers:
+            nodes.append(prediction_of(self, layers, nodes))
         return tuple(nodes[1:])
+
+
+def array_names(config: GeneralConfig) -> tuple[tuple[str, ...], ...]:
+    """Return the names of the arrays of every layer: the path of their fields in it."""
+    return tuple(
+        tuple(
+            f"layers.{place}.{jax.tree_util.keystr(path, simple=True, separator='.')}".rstrip(".")
+            for path, leaf in jax.tree_util.tree_leaves_with_path(layer)
+            if _is_place(leaf)
+        )
+        for place, layer in enumerate(skeleton(config))
+    )
 
 
 def _arrays(layer: PyTree) -> tuple[Array, ...]:
@@ -170,7 +206,7 @@ def _is_place(leaf: object) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _skeleton(config: GeneralConfig) -> tuple[PyTree, ...]:
+def skeleton(config: GeneralConfig) -> tuple[PyTree, ...]:
     """Check the layers and return them with shapes in place of arrays, once per configuration.
 
     Activation functions are kept here, not in the network: those of another build would be
@@ -187,14 +223,31 @@ def _skeleton(config: GeneralConfig) -> tuple[PyTree, ...]:
     if not layers:
         raise ValueError("a network needs at least one layer, got none")
     shape, giver, name = config.input_shape, "the input", ""
+    nodes = [shape]
     for place, layer in enumerate(layers, start=1):
         name = f"layer {place} ({getattr(layer, '__name__', type(layer).__name__)})"
         shape, giver = _after(layer, shape, name, giver), f"layer {place}"
+        if isinstance(layer, Skip):
+            _require_same_shape(layer.span, nodes, shape, name)
+        nodes.append(shape)
     if shape != (config.output_size,):
         raise ValueError(
             f"{name}, the last, must give the shape ({config.output_size},), got {shape}"
         )
     return layers
+
+
+def _require_same_shape(
+    span: int, nodes: Sequence[tuple[int, ...]], shape: tuple[int, ...], name: str
+) -> None:
+    """Refuse a skip connection from no node, or from one of another shape."""
+    if not 1 <= span <= len(nodes):
+        raise ValueError(f"{name} must have a span of 1 to {len(nodes)}, got {span}")
+    if nodes[-span] != shape:
+        raise ValueError(
+            f"{name} has the shape {shape}, and node {len(nodes) - span}, which it adds, "
+            f"{nodes[-span]}"
+        )
 
 
 def _after(layer: PyTree, shape: tuple[int, ...], name: str, giver: str) -> tuple[int, ...]:
@@ -209,7 +262,7 @@ def _after(layer: PyTree, shape: tuple[int, ...], name: str, giver: str) -> tupl
         jaxpr, given, _ = call(layer, jax.ShapeDtypeStruct(shape, jnp.zeros(()).dtype))
     except Exception as error:
         cause = str(error).partition("\n")[0]
-        expected = _declared(layer)
+        expected = _declared(layer, shape)
         clash = f"expects {expected}, but {giver} gives" if expected else f"cannot take {giver}'s"
         raise ValueError(f"{name} {clash} shape {shape}: {cause}") from error
     if any(isinstance(constant, jax.core.Tracer) for constant in jaxpr.consts):
@@ -221,12 +274,13 @@ def _after(layer: PyTree, shape: tuple[int, ...], name: str, giver: str) -> tupl
     return given.shape
 
 
-def _declared(layer: PyTree) -> str:
-    """Return the input size of the first part of a layer that declares one, else ''."""
+def _declared(layer: PyTree, shape: tuple[int, ...]) -> str:
+    """Return the input size of the first part of a layer that declares another one, else ''."""
     sizes = ("in_features", "in_channels")
     parts = jax.tree.leaves(layer, is_leaf=lambda part: any(hasattr(part, size) for size in sizes))
     for part in parts:
         for size in sizes:
             if hasattr(part, size):
-                return f"{size} = {getattr(part, size)}"
+                declared = getattr(part, size)
+                return "" if declared in shape else f"{size} = {declared}"
     return ""

@@ -4,7 +4,7 @@ The settings and the weights of a stack. `pccore.networks.stacked` adds inferenc
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import accumulate
 from typing import NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ from pccore.activations import ACTIVATIONS, Activation
 from pccore.layers import Layer
 from pccore.linear_maps import Dense, LinearMap
 from pccore.losses import OUTPUTS, OutputEnergy
-from pccore.networks.base import AbstractNetworkConfig
+from pccore.networks.base import SizedConfig
 from pccore.own import Named
 from pccore.parameterisations import PARAMETERISATIONS, FanIns, Scalings
 from pccore.validation import require_at_least
@@ -32,7 +32,7 @@ class LinearMaps(NamedTuple):
 
 
 @dataclass(frozen=True)
-class StackConfig(AbstractNetworkConfig):
+class StackConfig(SizedConfig):
     """Sizes and settings of a stack of layers; see `pccore.NetworkConfig`."""
 
     input_size: int
@@ -129,14 +129,22 @@ class StackConfig(AbstractNetworkConfig):
         return OUTPUTS[self.output]
 
     @property
+    def spans(self) -> tuple[int, ...]:
+        """The skips over several layers, which `Stack.layers` does not contain."""
+        n = self.skip
+        if n == 1:
+            return ()
+        return tuple(n if n < layer <= self.depth else 0 for layer in range(1, self.depth + 2))
+
+    @property
     def stride(self) -> int:
         """The number of layers that an error travels in one step of inference."""
         return self.skip if self.residual else 1
 
     @property
-    def output_precision(self) -> float:
-        """p_L."""
-        return self.precisions[-1] if self.precisions else 1.0
+    def hidden(self) -> int:
+        """H."""
+        return self.depth
 
     @property
     def weights(self) -> int:
@@ -156,6 +164,45 @@ class StackConfig(AbstractNetworkConfig):
         first, hidden, last = map(math.prod, self.weight_shapes)
         maps = self.maps
         return first * maps.first.places, hidden * maps.hidden.places, last * maps.last.places
+
+    @property
+    def hidden_products(self) -> int:
+        """Multiply-adds between hidden layers, up to those of one layer."""
+        return self.units * self.fan_ins.hidden * self.depth
+
+    @property
+    def numbers(self) -> int:
+        """Numbers that a forward pass of one sample has in memory, weights not counted."""
+        copies = self.fan_ins.hidden // self.width  # of a unit in products with kernels
+        return self.depth * self.units * copies + self.input_size + self.output_size
+
+    def description(self) -> dict[str, object]:
+        return {
+            "input_size": self.input_size,
+            "output_size": self.output_size,
+            "width": self.width,
+            "depth": self.depth,
+            "activation": self.activation,
+            "parameterisation": self.parameterisation,
+            "scalings": asdict(self.scalings),
+            "skip": self.skip if self.residual else None,
+            "bias": self.bias,
+            "output": self.output,
+            **self._of_this_kind(),
+        }
+
+    def own_settings(self) -> dict[str, object]:
+        hidden = self.precisions[:-1]
+        found: dict[str, object] = {"precisions": hidden} if any(p != 1 for p in hidden) else {}
+        for name in ("initial_std", "initial_range"):
+            if (value := getattr(self, name)) is not None:
+                found[name] = value
+        return found | self._of_this_kind()
+
+    def _of_this_kind(self) -> dict[str, object]:
+        """Return the settings that other stacks do not have."""
+        common = {field.name for field in fields(StackConfig)}
+        return {name: value for name, value in vars(self).items() if name not in common}
 
 
 def _noise(config: StackConfig, key: Array) -> Float[Array, " weights"]:

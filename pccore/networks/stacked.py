@@ -53,6 +53,10 @@ class NetworkConfig(StackConfig):
             given with a longer skip.
     """
 
+    @property
+    def kind(self) -> str:
+        return "stacked"
+
     def build(self, key: Array) -> "Network":
         """Return a network with the initial weights of its parameterisation."""
         return Network.create(self, key)

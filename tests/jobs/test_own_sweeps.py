@@ -32,7 +32,10 @@ SOURCE = Path(own_module.__file__).read_text()
 OWN: dict[str, Any] = {
     "name": "own",
     "dataset": "digits",
-    "network": {"activation": "mine:swish"},
+    "network": {
+        "family": {"name": "mine:layers", "gain": 0.5},
+        "activation": "mine:swish",
+    },
     "training": {
         "steps": 30,
         "optimiser": {"name": "mine:clipped_lion", "like": "adam", "schedule": {"warmup": 5}},
@@ -45,9 +48,10 @@ OWN: dict[str, Any] = {
         "activity_lr": [10],
         "seeds": 1,
     },
-    "transfer": {"depths": [2], "rules": "depth_mup", "neighbourhood": 0},
+    "transfer": {"depths": [2], "rules": "zero_shot", "neighbourhood": 0},
 }
 RUNS = 2
+DIGITS = pccore.data.load("digits")
 
 
 def write(folder: Path, text: str = SOURCE, **changes: object) -> Path:
@@ -62,15 +66,21 @@ def write(folder: Path, text: str = SOURCE, **changes: object) -> Path:
 @ray_later
 def test_sweep_of_own_things_is_trained_once(make_pool: MakePool, tmp_path: Path) -> None:
     """On Ray, the workers have no file of the module: its folder is on no search path."""
-    experiment = transfer.load(write(tmp_path))
-    ledger = results.open(tmp_path / "runs", create=True)
+    experiment = transfer.load(write(tmp_path, keep="all"))
+    ledger = transfer.open(tmp_path / "runs", create=True)
     pool = make_pool()
     transfer.run(experiment, ledger, pool)
     runs = ledger.runs()
     assert set(runs["outcome"]) <= {"trained", "at_chance"}, runs["cause"].tolist()
     assert len(runs) == RUNS
-    assert set(runs["activation"]) == {str(experiment.own[0])}
+    family, activation, *_ = map(str, experiment.own)
+    assert set(runs["network"]) == {family}
+    assert set(runs["activation"]) == {activation}
     assert ledger.check() == []
+    for row in runs.itertuples():
+        accuracy = ledger.network(row.run_id).accuracy(DIGITS.test_x, DIGITS.test_y)
+        assert accuracy == pytest.approx(row.test_accuracy, abs=1e-6)
+        assert ledger.rebuild(row.run_id).config.network.kind == row.network
     transfer.run(transfer.load(write(tmp_path, f"# again\n{SOURCE}")), ledger, pool)
     assert len(ledger.runs()) == RUNS
 
@@ -201,7 +211,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 def test_killed_sweep_on_two_nodes_continues(cluster: Nodes, tmp_path: Path) -> None:
     """Its module lies where no node looks for modules; no run is trained twice."""
     long = {**OWN["training"], "steps": 4000, "eval_every": 2000}
-    tune = {**OWN["tune"], "weight_lr": [0.001, 0.002, 0.005, 0.01], "seeds": 2}
+    tune = {**OWN["tune"], "weight_lr": [0.0001, 0.0002, 0.0005, 0.001], "seeds": 2}
     write(tmp_path / "place", training=long, tune=tune)
     command = [*MUPC, "run", "place/spec.yaml", "--pool", "ray", "--address", cluster.address]
     environment = {**os.environ, **cluster.variables()}

@@ -38,8 +38,10 @@ def test_examples_run(
             with chdir(tmp_path):
                 runpy.run_path(words[0], run_name="__main__")
             outputs.append(capsys.readouterr().out)
-    sys.modules.pop("my_module")
-    run, query, sweep, exact = outputs
+    for module in ("my_module", "my_layers"):
+        sys.modules.pop(module)
+    run, query, sweep, layers, exact = outputs
+    assert "2 of them trained" in layers or "3 of them trained" in layers
     assert "0 of them trained" not in run
     digest = "@[0-9a-f]{12}"
     for name in ("swish", "Halves", "clipped_lion"):

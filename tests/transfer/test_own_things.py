@@ -44,6 +44,8 @@ def run_id(experiment: Experiment) -> str:
 
 PLACES: dict[str, dict[str, object]] = {
     "swish": {"network": {"activation": "mine:swish"}},
+    "layers": {"network": {"family": {"name": "mine:layers", "gain": 0.5}}, "variants": ["pc"]},
+    "module": {"network": "mine:module", "variants": ["bp"]},
     "Halves": {"training": {"inference": {"scheme": "mine:Halves", "steps": {"depth": 2}}}},
     "Away": {"training": {"start": {"name": "mine:Away", "distance": -0.2}}},
     "Smallness": {"training": {"penalties": [{"name": "mine:Smallness", "strength": 0.1}]}},

@@ -39,7 +39,7 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"variants": ["mupcc"]}, ("variants[0].name", "'mupcc'", "did you mean 'mupc'?")),
     ({"variants": ["mupc", "sp", "mupc"]}, ("variants[2]", "twice", "'mupc'")),
     ({"variants": ["sp", {"name": "sp", "weight_lr": [1]}]}, ("variants[1]", "twice", "'sp'")),
-    ({"variants": [{"weight_lr": [1]}]}, ("variants[0].name is missing", "mupc, sp, bp")),
+    ({"variants": [{"weight_lr": [1]}]}, ("variants[0].name is missing", "mupc, pc, sp")),
     ({"variants": ["mupc", 7]}, ("variants[1] must be a mapping", "7")),
     ({"variants": [{"name": "bp", "activity_lr": [1]}]}, ("variants[0].activity_lr", "left out")),
     ({"variants": [{"name": "sp", "weight_lr": [0]}]}, ("variants[0].weight_lr[0]", "0", "1e-30")),

@@ -11,15 +11,14 @@ from pccore import (
     GradientDescent,
     InferenceScheme,
     Nesterov,
+    SizedConfig,
     Status,
     TrainingConfig,
     TrustRegionNewton,
 )
-from pccore.networks.stack import StackConfig
 from transfer.engine.pool import Config, GroupResult
 from transfer.engine.runs import AnyRun
 from transfer.functions import FunctionConfig
-from transfer.spec.networks import stacks
 
 OPERATIONS = 2
 """Floating-point operations of a multiply-add."""
@@ -41,7 +40,7 @@ def work(config: Config) -> float:
     """
     if isinstance(config, FunctionConfig):
         return config.work
-    networks, steps = stacks(config.network), max(config.steps, 1)
+    networks, steps = config.network.sized_parts(), max(config.steps, 1)
     products = sum(_products(config.rule.inference, network) for network in networks)
     if isinstance(config.rule, TrustRegionNewton):  # a gradient per row of the Hessian, and its LU
         n = networks[0].weights
@@ -66,12 +65,12 @@ def weight_bytes(config: Config) -> int:
     """Return the bytes of a network's weights in single precision, without biases."""
     if isinstance(config, FunctionConfig):
         return 1
-    return 4 * sum(network.weights for network in stacks(config.network)) or 1
+    return 4 * sum(network.weights for network in config.network.sized_parts()) or 1
 
 
 def evaluation_work(config: TrainingConfig, test_samples: int) -> float:
     """Return the multiply-adds of the evaluations in one training: the test set, forward."""
-    forward = sum(stacks(config.network)[0].products)
+    forward = sum(config.network.sized_parts()[0].products)
     return float(forward * test_samples * evaluations(config))
 
 
@@ -80,7 +79,7 @@ def evaluations(config: TrainingConfig) -> int:
     return max(1, math.ceil(config.steps / config.interval))
 
 
-def _products(inference: InferenceScheme | None, network: StackConfig) -> float:
+def _products(inference: InferenceScheme | None, network: SizedConfig) -> float:
     """Return the multiply-adds with weights of one sample in one update of a stack of layers."""
     weights = sum(network.products)
     above = weights - network.products[0]
@@ -91,7 +90,8 @@ def _products(inference: InferenceScheme | None, network: StackConfig) -> float:
         return 2 * weights + inference.sweeps(network.output_size) * above
     if isinstance(inference, ErrorBased):  # a step is a pass up and one down
         return 2 * weights + 2 * steps * weights
-    if not isinstance(inference, GradientDescent | Nesterov | AugmentedLagrangian):
+    waves = isinstance(inference, GradientDescent | Nesterov | AugmentedLagrangian)
+    if not waves or not network.in_waves:
         return 2 * weights + 2 * steps * above
     wave = min(steps, depth)
     moves = wave * (wave + 1) / 2 + (steps - wave) * depth

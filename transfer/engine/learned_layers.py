@@ -8,7 +8,6 @@ import numpy as np
 from pccore import TrainingConfig
 from pccore.theory import predicted_layers
 from transfer.space import Grid, Range, Space
-from transfer.spec.networks import stacks
 
 RANGE_VALUES = 9
 """Number of values, at equal ratios, for which a range is predicted."""
@@ -44,7 +43,7 @@ def learned_layers(config: TrainingConfig, space: Space) -> LearnedLayers | None
     known = [count for count in found if count is not None]
     if not known:
         return None
-    return LearnedLayers(stacks(config.network)[0].depth + 1, min(known), max(known))
+    return LearnedLayers(config.network.sized_parts()[0].depth + 1, min(known), max(known))
 
 
 def _values(rates: Grid | Range) -> tuple[float, ...]:

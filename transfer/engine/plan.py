@@ -243,7 +243,7 @@ class Plan(AnyPlan):
     def arms(self) -> tuple[Arm, ...]:
         """Every variant with every activation, in the order of the spec."""
         experiment = self.experiment
-        activations = experiment.network.activation
+        activations = experiment.network.activations
         return tuple(
             Arm(
                 variant,

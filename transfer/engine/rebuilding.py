@@ -6,11 +6,17 @@ from dataclasses import asdict, fields
 from typing import Any, get_type_hints
 
 import pccore
-from pccore import AbstractNetworkConfig, NetworkConfig, SpectralActivityLr, TrainingConfig
-from pccore.networks.stack import StackConfig
+from pccore import (
+    AbstractNetworkConfig,
+    NetworkConfig,
+    SizedConfig,
+    SpectralActivityLr,
+    TrainingConfig,
+)
 from pccore.theory.probe_registry import PROBES, RULE_PROBES
 from results import LedgerError
 from transfer.engine.runs import SETTINGS, Run
+from transfer.spec.families import FAMILIES, INPUT_SHAPE
 from transfer.spec.networks import NETWORKS
 from transfer.spec.variants import LEARNING_RULES
 
@@ -104,14 +110,22 @@ COMMON = (
 
 def _network(stored: Stored, input_size: int, output_size: int) -> AbstractNetworkConfig:
     own = _options(stored, "network_options")
-    hidden = own.pop("precisions", (1.0,) * stored["depth"])
-    precisions = (*hidden, stored.get("output_precision", 1.0))
+    hidden = own.pop("precisions", None)
     settings = {name: stored[name] for name in COMMON if name in stored}
     settings |= {name: own.pop(name) for name in ("initial_std", "initial_range") if name in own}
     settings |= {"input_size": input_size, "output_size": output_size}
-    settings["precisions"] = () if set(precisions) == {1.0} else precisions
-    kind = NETWORKS[stored.get("network", "stacked")]
-    if issubclass(kind, StackConfig):
+
+    def precisions(layers: int) -> tuple[float, ...]:
+        found = (*(hidden or (1.0,) * layers), stored.get("output_precision", 1.0))
+        return () if set(found) == {1.0} else found
+
+    name = stored.get("network", "stacked")
+    if name not in NETWORKS:
+        shape = {key: own[key] for key in (INPUT_SHAPE,) if key in own}
+        family = FAMILIES[name](**shape, **own.get("options", {}))
+        return family.build(**settings, precisions=precisions)
+    kind, settings["precisions"] = NETWORKS[name], precisions(stored["depth"])
+    if issubclass(kind, SizedConfig):
         return kind(**settings, **own)
     predicting, *others = _stacks(kind)
     first = NetworkConfig(**settings)

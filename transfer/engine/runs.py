@@ -7,16 +7,14 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 
 import pccore
-from pccore import Lane, TrainingConfig
+from pccore import Lane, SizedConfig, TrainingConfig
 from pccore.jax_settings import unpinned
-from pccore.networks.stack import StackConfig
 from pccore.theory.probe_registry import PROBES
 from results import identity
 from results.landscape import Cell
 from results.shapes import Shape
 from transfer.engine.function_runs import FunctionRun
 from transfer.spec.activity_lr import spectral_as_yaml
-from transfer.spec.networks import NETWORKS, distinguishing, stacks
 from transfer.spec.variants import LEARNING_RULES
 
 T = TypeVar("T")
@@ -61,9 +59,9 @@ class Run:
         return self.network.activation
 
     @cached_property
-    def network(self) -> StackConfig:
-        """The stack of layers that predicts; for most networks, the whole network."""
-        return stacks(self.config.network)[0]
+    def network(self) -> SizedConfig:
+        """The network that predicts; for most networks, the whole network."""
+        return self.config.network.sized_parts()[0]
 
     @cached_property
     def determinants(self) -> dict[str, object]:
@@ -160,8 +158,8 @@ SETTINGS: Mapping[str, Setting] = {
     "activity_lr": Setting(lambda run: run.lane.activity_lr),
     "seed": Setting(lambda run: run.lane.seed),
     "conventions": Setting(lambda run: pccore.CONVENTIONS),
-    "network": Setting(lambda run: _name(NETWORKS, run.config.network), usual="stacked"),
-    "network_options": Setting(lambda run: distinguishing(run.config.network), usual={}),
+    "network": Setting(lambda run: run.config.network.kind, usual="stacked"),
+    "network_options": Setting(lambda run: run.config.network.own_settings(), usual={}),
     "skip": Setting(lambda run: run.network.skip, usual=1),
     "bias": Setting(lambda run: run.network.bias, usual=False),
     "activity_decay": Setting(lambda run: float(run.network.activity_decay), usual=0.0),

@@ -26,7 +26,7 @@ def training_config(
         settings.network,
         settings.training,
     )
-    stack = network.family.build(
+    sized = network.family.build(
         input_size=data.input_size,
         output_size=data.output_size,
         width=shape.width,
@@ -36,13 +36,13 @@ def training_config(
         output=network.output,
         skip=network.skip,
         bias=network.bias,
-        precisions=network.precisions(shape.depth),
+        precisions=network.precisions,
         activity_decay=network.activity_decay,
         initial_std=network.initial_std,
     )
     inference = training.inference.build(shape.depth)
     activity_lr = settings.activity_lr(variant)
-    config, rule = VARIANTS[variant.name].build(stack, inference, training.start)
+    config, rule = VARIANTS[variant.name].build(sized, inference, training.start)
     return pccore.TrainingConfig(
         network=config,
         rule=rule,

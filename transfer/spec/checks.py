@@ -6,6 +6,7 @@ import pccore
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Grid
 from transfer.spec.building import has_measurable_limit, training_config
+from transfer.spec.families import FAMILIES, OF_LAYERS
 from transfer.spec.fields import LARGEST_COUNT
 from transfer.spec.sections import Settings
 from transfer.spec.targets import TransferSpec
@@ -141,6 +142,11 @@ def _rules(settings: Settings, transfer: TransferSpec) -> Iterator[str]:
 def _unused(settings: Settings) -> Iterator[str]:
     """Yield settings on which nothing in the experiment depends."""
     network, training = settings.network, settings.training
+    for key in OF_LAYERS:
+        usual = type(network).model_fields[key].default
+        if not network.family.takes(key) and getattr(network, key) != usual:
+            name = FAMILIES.name_of(type(network.family))
+            yield f"network.{key} must be left out: the family {name} has no parameter {key}"
     begins = training.start != pccore.ForwardStart()
     if begins and not training.inference.uses_start:
         yield (
@@ -166,7 +172,7 @@ def _incompatible(settings: Settings, transfer: TransferSpec) -> Iterator[str]:
     shapes = (*transfer.tuned_shapes(tuned), *transfer.shapes(tuned))
     for variant in settings.variants:
         try:
-            for activation in settings.network.activation:
+            for activation in settings.network.activations:
                 for shape in shapes:
                     training_config(settings, variant, activation, shape)
         except ValueError as error:
@@ -177,7 +183,7 @@ def _incompatible(settings: Settings, transfer: TransferSpec) -> Iterator[str]:
 
 def _skipping(settings: Settings) -> Iterator[str]:
     """Refuse to skip cells where no variant has a step limit."""
-    shape, activation = settings.tune.shape, settings.network.activation[0]
+    shape, activation = settings.tune.shape, settings.network.activations[0]
     names = [variant.name for variant in settings.variants]
     configs = [training_config(settings, each, activation, shape) for each in settings.variants]
     if settings.tune.skip_unstable and not any(has_measurable_limit(c) for c in configs):

@@ -12,6 +12,7 @@ from results.shapes import Shape
 from transfer.spec.checks import problems
 from transfer.spec.dataset import beside, content_of
 from transfer.spec.errors import SpecError, spec_error, with_lines
+from transfer.spec.families import FAMILIES
 from transfer.spec.sections import Settings
 from transfer.spec.sweep import Sweep, is_sweep
 from transfer.spec.targets import TransferSpec
@@ -99,7 +100,8 @@ class Experiment(Settings):
         """The names of the things of the user's that the experiment uses."""
         training = self.training
         names = (
-            *self.network.activation,
+            FAMILIES.name_of(type(self.network.family)),
+            *self.network.activations,
             *(variant.name for variant in self.variants),
             training.inference.scheme,
             pccore.OPTIMISERS.name_of(type(training.optimiser)),

@@ -1,12 +1,13 @@
 """The sections of a spec. The descriptions of their keys are those of the JSON Schema."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 import pccore
+from pccore.networks.family import OWN
 from pccore.theory.probe_registry import RULE_PROBES
 from results.shapes import Shape
 from transfer.search.samplers import SAMPLERS
@@ -34,7 +35,7 @@ from transfer.spec.fields import (
 from transfer.spec.options import Options
 from transfer.spec.schedule_form import Schedules
 from transfer.spec.schemes import Inference, InferenceSpec
-from transfer.spec.things import is_thing
+from transfer.spec.things import Reference, is_thing
 from transfer.spec.variants import VARIANTS
 
 DEFAULT_IN_FLIGHT = 8
@@ -68,7 +69,7 @@ HiddenPrecision = Annotated[
 class NetworkSpec(Section):
     """The networks of an experiment, apart from their size and parameterisation."""
 
-    family: Annotated[Family, Options(FAMILIES).marker()] = Field(
+    family: Annotated[Family, Options(FAMILIES, base=Family).marker()] = Field(
         default=Stacked(), description="Kind of layers: what width and depth are sizes of."
     )
     activation: Activations = Field(
@@ -100,8 +101,13 @@ class NetworkSpec(Section):
         "origin; by default they are those of the parameterisation.",
     )
 
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The names of the activations; "own" if the layers of the family have their own."""
+        return self.activation if self.family.takes("activation") else (OWN,)
+
     def precisions(self, depth: int) -> tuple[float, ...]:
-        """Return p_1 .. p_L of a network of this depth; () if all are ones."""
+        """Return p_1 .. p_L of a network with this many hidden layers; () if all are ones."""
         hidden = self.hidden_precision
         if isinstance(hidden, GeometricPrecision):
             series = np.geomspace(hidden.first, hidden.last, depth).tolist()
@@ -209,6 +215,11 @@ class TuneSpec(Section):
         return Shape(width=self.width, depth=self.depth)
 
 
+def _family(value: object) -> object:
+    alone = isinstance(value, str) or (is_thing(value) and not isinstance(value, NetworkSpec))
+    return {"family": value} if alone else value
+
+
 def _named(value: object) -> object:
     alone = isinstance(value, str) or (is_thing(value) and not isinstance(value, VariantSpec))
     return {"name": value} if alone else value
@@ -220,6 +231,11 @@ Variant = Annotated[
 ]
 
 
+def _usual_variants(given: Mapping[str, Any]) -> tuple[VariantSpec, ...]:
+    network = given.get("network", NetworkSpec())
+    return (VariantSpec(name="mupc" if network.family.takes("parameterisation") else "pc"),)
+
+
 class Settings(Section):
     """Everything in an experiment but where its optimum goes: what is trained, and the search."""
 
@@ -228,12 +244,17 @@ class Settings(Section):
         description=f"The name of a data set, one of {', '.join(pccore.data.DATASETS)}; or a file "
         "of your own."
     )
-    network: NetworkSpec = Field(
-        default=NetworkSpec(), description="The networks, apart from their size."
+    network: Annotated[
+        NetworkSpec, BeforeValidator(_family, json_schema_input_type=NetworkSpec | Reference)
+    ] = Field(
+        default=NetworkSpec(),
+        description="The networks, apart from their size; a function of your own is their family.",
     )
     variants: ListOf[Variant] = Field(
-        default=(VariantSpec(name="mupc"),),
-        description="The variants to compare: names, or mappings with rates of their own.",
+        default_factory=_usual_variants,
+        description="The variants to compare: names, or mappings with rates of their own. By "
+        "default mupc, and pc where the layers have scalings of their own.",
+        json_schema_extra={"default": [{"name": "mupc"}]},
     )
     training: TrainingSpec = Field(description="A mapping with epochs or steps.")
     tune: TuneSpec = Field(description="A mapping with width, depth and learning rates.")

@@ -55,6 +55,10 @@ def reference_schema() -> dict[str, Any]:
     return dict(_REFERENCE_SCHEMA)
 
 
+Reference = Annotated[Any, WithJsonSchema(_REFERENCE_SCHEMA)]
+"""A type whose JSON Schema is that of a reference."""
+
+
 def own_form(key: str) -> object:
     """Return a type whose JSON Schema is that of a thing in a spec: a reference, with options.
 

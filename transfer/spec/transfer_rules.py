@@ -22,7 +22,6 @@ from transfer.space import Grid, Space
 from transfer.spec.building import training_config
 from transfer.spec.errors import RejectedError
 from transfer.spec.fields import Depth, Exponent, ListOf, ReadAs, Section, Width
-from transfer.spec.networks import stacks
 from transfer.spec.options import Options
 from transfer.spec.sections import Settings, VariantSpec
 
@@ -317,9 +316,9 @@ Rules = Annotated[
 
 
 def _parameterisation(settings: Settings, variant: VariantSpec) -> str:
-    activation = settings.network.activation[0]
+    activation = settings.network.activations[0]
     config = training_config(settings, variant, activation, settings.tune.shape)
-    return stacks(config.network)[0].parameterisation
+    return config.network.sized_parts()[0].parameterisation
 
 
 def _and(names: list[str]) -> str:

@@ -17,12 +17,12 @@ from pccore import (
     NetworkConfig,
     PredictiveCoding,
     Registry,
+    SizedConfig,
     Start,
     TrustRegionNewton,
     mirror,
 )
 from pccore.linalg.lapack import MOST_WEIGHTS
-from pccore.networks.stack import StackConfig
 from pccore.registry import kind_of, subclass_of
 
 Built = tuple[AbstractNetworkConfig, LearningRule]
@@ -37,11 +37,11 @@ class Variant(Protocol):
         """True if the rule has an inference phase."""
         ...
 
-    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
+    def build(self, network: SizedConfig, inference: InferenceScheme, start: Start) -> Built:
         """Return the network's configuration and the learning rule.
 
         Args:
-            network: the stack of layers that the spec describes.
+            network: the network that the spec describes.
             inference: the scheme of rules that infer activities.
             start: the activities from which inference begins.
 
@@ -64,14 +64,46 @@ class InfersActivities:
     plain: bool = False
     infers: bool = PredictiveCoding.infers
 
-    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
+    def build(self, network: SizedConfig, inference: InferenceScheme, start: Start) -> Built:
         if self.plain and network.residual:
             raise ValueError(
                 f"{self.parameterisation} weights need a network without skip connections: "
                 "network.residual must be false"
             )
-        network = replace(network, parameterisation=self.parameterisation)
-        return network, PredictiveCoding(inference, start)
+        return network.under(self.parameterisation), predictive_coding(network, inference, start)
+
+
+@dataclass(frozen=True)
+class KeepsScalings:
+    """Predictive coding of layers of the user's own, as they are."""
+
+    infers: bool = PredictiveCoding.infers
+
+    def build(self, network: SizedConfig, inference: InferenceScheme, start: Start) -> Built:
+        if network.takes_parameterisation:
+            others = [name for name, each in VARIANTS.items() if isinstance(each, InfersActivities)]
+            raise ValueError(
+                f"pc leaves scalings to the layers, and those of the family {network.kind!r} take "
+                f"them from a parameterisation: choose from {', '.join(others)}"
+            )
+        return network, predictive_coding(network, inference, start)
+
+
+def predictive_coding(
+    network: SizedConfig, inference: InferenceScheme, start: Start
+) -> PredictiveCoding:
+    """Return the rule for a network. Raises `ValueError` if it has no activities to infer."""
+    if not network.hidden:
+        raise ValueError(
+            f"the family {network.kind} makes one module, without activities between layers to "
+            "infer: return a list of layers, or choose the variant bp"
+        )
+    return PredictiveCoding(inference, start)
+
+
+def scaled(network: SizedConfig, parameterisation: str) -> SizedConfig:
+    """Return a network under a parameterisation, or as it is if it has scalings of its own."""
+    return network.under(parameterisation) if network.takes_parameterisation else network
 
 
 @dataclass(frozen=True)
@@ -81,10 +113,9 @@ class Backpropagates:
     parameterisation: str
     infers: bool = Backpropagation.infers
 
-    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
+    def build(self, network: SizedConfig, inference: InferenceScheme, start: Start) -> Built:
         """Leave out the settings of the energy, which backpropagation does not have."""
-        network = replace(network, parameterisation=self.parameterisation)
-        return replace(network, precisions=(), activity_decay=0.0), Backpropagation()
+        return scaled(network, self.parameterisation).without_energy(), Backpropagation()
 
 
 @dataclass(frozen=True)
@@ -94,14 +125,13 @@ class InvertsHessian:
     parameterisation: str
     infers: bool = TrustRegionNewton.infers
 
-    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
+    def build(self, network: SizedConfig, inference: InferenceScheme, start: Start) -> Built:
         if network.weights > MOST_WEIGHTS:
             raise ValueError(
                 f"trust-region Newton inverts a Hessian of at most {MOST_WEIGHTS:,} weights, and "
                 f"{network.depth} layers of width {network.width} have {network.weights:,}"
             )
-        network = replace(network, parameterisation=self.parameterisation)
-        return replace(network, precisions=(), activity_decay=0.0), TrustRegionNewton()
+        return scaled(network, self.parameterisation).without_energy(), TrustRegionNewton()
 
 
 @dataclass(frozen=True)
@@ -111,7 +141,7 @@ class Amortises:
     parameterisation: str
     infers: bool = PredictiveCoding.infers
 
-    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
+    def build(self, network: SizedConfig, inference: InferenceScheme, start: Start) -> Built:
         network = replace(dense(network), parameterisation=self.parameterisation)
         return HybridConfig(network, mirror(network)), PredictiveCoding(inference, start)
 
@@ -123,7 +153,7 @@ class InfersBothWays:
     parameterisation: str
     infers: bool = PredictiveCoding.infers
 
-    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
+    def build(self, network: SizedConfig, inference: InferenceScheme, start: Start) -> Built:
         network = replace(dense(network), parameterisation=self.parameterisation)
         return BidirectionalConfig(network, mirror(network)), PredictiveCoding(inference, start)
 
@@ -135,7 +165,7 @@ class PropagatesEquilibria:
     parameterisation: str
     infers: bool = EquilibriumPropagation.infers
 
-    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
+    def build(self, network: SizedConfig, inference: InferenceScheme, start: Start) -> Built:
         if start != ForwardStart():
             raise ValueError(
                 "equilibrium propagation begins with a forward pass: training.start must be left "
@@ -145,7 +175,7 @@ class PropagatesEquilibria:
         return HopfieldConfig(network), EquilibriumPropagation(inference)
 
 
-def dense(network: StackConfig) -> NetworkConfig:
+def dense(network: SizedConfig) -> NetworkConfig:
     """Return a network if its layers are fully connected.
 
     Raises:
@@ -172,11 +202,11 @@ class Learns:
         """True if the rule has an inference phase."""
         return self.rule.infers
 
-    def build(self, network: StackConfig, inference: InferenceScheme, start: Start) -> Built:
+    def build(self, network: SizedConfig, inference: InferenceScheme, start: Start) -> Built:
         given = {"inference": inference, "start": start}
         named = {field.name for field in fields(self.rule)}  # type: ignore[arg-type]
         rule = self.rule(**{name: value for name, value in given.items() if name in named})
-        return replace(network, parameterisation="mupc"), rule
+        return scaled(network, "mupc"), rule
 
 
 def adopt(thing: object) -> Variant:
@@ -203,6 +233,7 @@ VARIANTS: Registry[Variant] = Registry(
     "variant",
     {
         "mupc": InfersActivities("mupc"),
+        "pc": KeepsScalings(),
         "sp": InfersActivities("sp"),
         "bp": Backpropagates("mupc"),
         "sp_gaussian": InfersActivities("sp_gaussian"),
