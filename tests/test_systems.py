@@ -8,6 +8,7 @@ import pytest
 
 import pccore
 from transfer import VARIANTS
+from transfer.spec.modes import MODES
 from transfer.spec.sections import NetworkSpec, TuneSpec
 
 ROOT = Path(__file__).parent.parent
@@ -18,6 +19,7 @@ NAMES_IN_SPECS = {
     *pccore.INFERENCE,
     *pccore.STARTS,
     *pccore.PENALTIES,
+    *MODES,
     *NetworkSpec.model_fields,
     *TuneSpec.model_fields,
 }

@@ -28,13 +28,13 @@ def travelling_spec(
     Raises:
         SubmissionError: the data set is too large, and in no file.
     """
-    from transfer.spec.dataset import FileDataset
+    from transfer.spec.dataset import FileDataset, own_data
     from transfer.spec.sweep import Sweep
     from transfer.spec.yaml import write_yaml
 
-    data = None if isinstance(experiment, Sweep) else experiment.own_data
-    if data is None or isinstance(experiment, Sweep):
+    if isinstance(experiment, Sweep) or isinstance(experiment.dataset, str):
         return experiment.to_yaml(), {}, ()
+    data = own_data(experiment.dataset)
     packed = _packed(data)
     if packed is not None:
         values = {**experiment.recorded(), "dataset": _section(data)}

@@ -13,7 +13,7 @@ from pathlib import Path
 from pccore.data.cifar10 import Cifar10
 from pccore.data.dataset import Dataset, DatasetError, DatasetInfo, DataSource
 from pccore.data.digits import DIGITS
-from pccore.data.exchange import generative
+from pccore.data.exchange import generative, latent, origin
 from pccore.data.files import ENVIRONMENT_VARIABLE, directory
 from pccore.data.mnist import FASHION_MNIST, MNIST
 from pccore.data.mnist1d import MNIST1D
@@ -34,6 +34,7 @@ __all__ = [
     "find",
     "generative",
     "info",
+    "latent",
     "load",
 ]
 
@@ -72,14 +73,15 @@ def find(name: str, data_dir: Path | None = None) -> list[Path]:
         UnknownNameError: no data set has this name.
         DatasetError: a file is missing.
     """
-    return DATASETS[name].find(data_dir)
+    return DATASETS[origin(name)[0]].find(data_dir)
 
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:
     """Read a data set from its files. Use `fetch` to download them.
 
     Args:
-        name: a name in `DATASETS`.
+        name: a name in `DATASETS`, or that of a data set which `generative` or `latent` makes of
+            one.
         data_dir: folder of its files; None means the environment variable MUPC_DATA or, without
             it, the user's cache.
 
@@ -87,7 +89,8 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
         UnknownNameError: no data set has this name.
         DatasetError: a file is missing or damaged.
     """
-    return DATASETS[name].load(data_dir)
+    source, make = origin(name)
+    return make(DATASETS[source].load(data_dir))
 
 
 def fetch(name: str, data_dir: Path | None = None) -> list[Path]:

@@ -24,6 +24,9 @@ class LearningRule(ABC):
     infers: ClassVar[bool] = False
     """True if the rule has an inference phase."""
 
+    infers_input: ClassVar[bool] = False
+    """True if the rule infers the input of a network, which evaluations then do too."""
+
     inference: InferenceScheme | None = None
     start: Start = ForwardStart()
 
@@ -55,3 +58,13 @@ class LearningRule(ABC):
             activity_lr: beta, for the batch-mean energy.
             key: for rules that draw at random; a different one at every step.
         """
+
+    def predict(
+        self,
+        network: AbstractNetwork,
+        x: Float[Array, "B *D"],
+        y: Float[Array, "B K"],
+        activity_lr: Scalar,
+    ) -> Float[Array, "B K"]:
+        """Return the outputs that evaluations compare with `y`: those of a forward pass of `x`."""
+        return network.predict(x)

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.inference import InferenceScheme
+from pccore.networks.base import AbstractNetwork
 from pccore.networks.clamping import clamp
+from pccore.networks.general import SequenceRelaxation
 from pccore.networks.layered import LayeredNetwork
 from pccore.relaxation import Scalar
 from pccore.rules.base import LearningRule, NetworkT
@@ -19,8 +21,8 @@ class Unsupervised(LearningRule):
 
     z_0 is a latent without a prior, inferred as in `pccore.complete(network, {-1: y}, ...)` from
     the same start for every sample. The loss is the reconstruction error, that of a forward pass
-    from the inferred z_0. Inputs are not used: the test loss and accuracy of `pccore.fit`, which
-    are of a forward pass from the data set's inputs, are meaningless.
+    from the inferred z_0, in training and on the test set. Inputs are not used:
+    `pccore.data.latent` makes a data set without them.
 
     Attributes:
         inference: the inference scheme.
@@ -28,6 +30,7 @@ class Unsupervised(LearningRule):
 
     inference: InferenceScheme = field()
     infers: ClassVar[bool] = True
+    infers_input: ClassVar[bool] = True
 
     def gradients(
         self,
@@ -37,13 +40,29 @@ class Unsupervised(LearningRule):
         activity_lr: Scalar,
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
-        if not isinstance(network, LayeredNetwork):
-            raise ValueError(
-                "unsupervised learning needs a network that is a sequence of layers, got "
-                f"{type(network).__name__}"
-            )
-        relaxation = clamp(network, {-1: y})
+        relaxation = _free_input(network, y)
         inferred = self.inference.infer(relaxation, activity_lr)
         latent = relaxation.nodes(inferred.departure)[0]
         energy = network.config.output_energy.per_sample(y, network.predict(latent))
         return jnp.mean(energy), inferred.weight_gradients(relaxation)
+
+    def predict(
+        self,
+        network: AbstractNetwork,
+        x: Float[Array, "B D"] | None,
+        y: Float[Array, "B K"],
+        activity_lr: Scalar,
+    ) -> Float[Array, "B K"]:
+        """Return the reconstructions of `y`."""
+        relaxation = _free_input(network, y)
+        departure = self.inference.infer(relaxation, activity_lr).departure
+        return network.predict(relaxation.nodes(departure)[0])
+
+
+def _free_input(network: AbstractNetwork, y: Float[Array, "B K"]) -> SequenceRelaxation:
+    if not isinstance(network, LayeredNetwork):
+        raise ValueError(
+            "unsupervised learning needs a network that is a sequence of layers, got "
+            f"{type(network).__name__}"
+        )
+    return clamp(network, {-1: y})

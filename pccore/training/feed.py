@@ -8,7 +8,7 @@ ways give every update the same batch.
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -79,8 +79,13 @@ class Feed(ABC):
         """Samples of the test set on the device, all or some."""
 
     @abstractmethod
-    def evaluate(self, network: AbstractNetwork) -> Losses:
-        """Return mean test loss and accuracy of every lane (accuracy NaN for regressions)."""
+    def evaluate(self, network: AbstractNetwork, *inferring: Any) -> Losses:
+        """Return mean test loss and accuracy of every lane (accuracy NaN for regressions).
+
+        Args:
+            network: of every lane.
+            inferring: further arguments of `pccore.training.programs.evaluate`.
+        """
 
 
 def feed_of(
@@ -158,8 +163,8 @@ class Resident(Feed):
     def test_part(self) -> Samples:
         return self._test
 
-    def evaluate(self, network: AbstractNetwork) -> Losses:
-        return evaluate(network, self._test)
+    def evaluate(self, network: AbstractNetwork, *inferring: Any) -> Losses:
+        return evaluate(network, self._test, *inferring)
 
 
 class Streamed(Feed):
@@ -237,12 +242,12 @@ class Streamed(Feed):
         rows = self._test_rows
         return self._sent(self._dataset.test_x[:rows], self._dataset.test_y[:rows])
 
-    def evaluate(self, network: AbstractNetwork) -> Losses:
+    def evaluate(self, network: AbstractNetwork, *inferring: Any) -> Losses:
         loss = accuracy = jnp.zeros(())
         x, y = self._dataset.test_x, self._dataset.test_y
         for start in range(0, len(x), self._test_rows):
             rows = slice(start, start + self._test_rows)
-            part = evaluate(network, self._sent(x[rows], y[rows]))
+            part = evaluate(network, self._sent(x[rows], y[rows]), *inferring)
             share = len(x[rows]) / len(x)
             loss, accuracy = loss + share * part[0], accuracy + share * part[1]
             jax.block_until_ready(loss)  # so that the device has one part at a time

@@ -214,7 +214,7 @@ class _Group:
     def begun(self) -> Progress:
         """Return the progress before the first update; without updates, evaluated."""
         state = start(self.config, initial_networks(self.config, self.seeds))
-        tests = [] if self.config.steps else [self.feed.evaluate(state.network)]
+        tests = [] if self.config.steps else [self._tested(state.network, self.rates)]
         spectrum = None
         if self.config.activity_lr is not None:
             blank = Spectrum.unmeasured(self.config.activity_lr.scale, len(self.seeds))
@@ -234,7 +234,8 @@ class _Group:
             raise ValueError(f"it is at update {step} of {self.config.steps}")
         config, evaluations = self.config, step // self.config.interval
         state = start.eval_shape(config, initial_networks.eval_shape(config, self.seeds))
-        tests = evaluate.eval_shape(state.network, self.feed.test_part)
+        inferring = self._inferring(self.rates)
+        tests = evaluate.eval_shape(state.network, self.feed.test_part, *inferring)
         probed: Probed = ()
         if config.probes:
             probed = probe.eval_shape(config, state.network, self.rates, self.feed.head)
@@ -272,7 +273,8 @@ class _Group:
 
     def evaluated(self, progress: Progress) -> Progress:
         """Add an evaluation and the results of the probes."""
-        tests = [*progress.tests, self.feed.evaluate(progress.state.network)]
+        rates = self._rates(progress)
+        tests = [*progress.tests, self._tested(progress.state.network, rates)]
         return progress._replace(tests=tests, probed=[*progress.probed, self._probed(progress)])
 
     def evaluation(self, progress: Progress, step: int) -> Evaluation:
@@ -289,6 +291,14 @@ class _Group:
         The initial weights are drawn again from the seeds, so that training need not keep them.
         """
         return layer_changes(network, initial_networks(self.config, self.seeds))
+
+    def _tested(self, network: AbstractNetwork, rates: Rates) -> tuple[Array, Array]:
+        """Return the mean test loss and accuracy of every lane."""
+        return self.feed.evaluate(network, *self._inferring(rates))
+
+    def _inferring(self, rates: Rates) -> tuple[TrainingConfig, Array] | tuple[()]:
+        """Return what an evaluation needs to know if it infers the inputs."""
+        return (self.config, rates.activity) if self.config.rule.infers_input else ()
 
     def _rates(self, progress: Progress) -> Rates:
         """Return the learning rates in use."""

@@ -325,19 +325,35 @@ def measure_spectrum(
     )
 
 
-@compiled
+@partial(compiled, static_argnames="inferring")
 def evaluate(
-    network: AbstractNetwork, test: Samples
+    network: AbstractNetwork,
+    test: Samples,
+    inferring: TrainingConfig | None = None,
+    activity_lr: Float[Array, " lanes"] | None = None,
 ) -> tuple[Float[Array, " lanes"], Float[Array, " lanes"]]:
-    """Return mean test loss and accuracy of every lane (accuracy NaN for regressions)."""
+    """Return mean test loss and accuracy of every lane (accuracy NaN for regressions).
+
+    Args:
+        network: of every lane.
+        test: the test set.
+        inferring: the training, if its rule infers the inputs; None shares the program among rules.
+        activity_lr: beta of every lane, for batches of `inferring.batch_size`.
+    """
     n, classify = len(test.inputs), test.targets.ndim == 1
 
-    def lane(network: AbstractNetwork) -> tuple[Array, Array]:
+    def lane(network: AbstractNetwork, beta: Array | None) -> tuple[Array, Array]:
         config = network.config
+
+        def predicted(x: Array, y: Array) -> Array:
+            if inferring is None or beta is None:
+                return network.predict(x)
+            of_chunk = beta * (len(y) / inferring.batch_size)
+            return inferring.rule.predict(network, x, y, of_chunk)
 
         def chunk(index: Array) -> tuple[Array, Array]:
             x, y = test.take(jnp.minimum(index, n - 1), config.output_size)
-            prediction = network.predict(x)
+            prediction = predicted(x, y)
             correct = jnp.argmax(prediction, axis=-1) == jnp.argmax(y, axis=-1)
             loss = config.output_energy.per_sample(y, prediction)
             real = index < n
@@ -347,7 +363,7 @@ def evaluate(
         losses, corrects = jax.lax.map(chunk, jnp.arange(-(-n // size) * size).reshape(-1, size))
         return jnp.sum(losses) / n, jnp.sum(corrects) / n if classify else jnp.array(jnp.nan)
 
-    return jax.vmap(lane)(network)
+    return jax.vmap(lane)(network, activity_lr)
 
 
 @partial(compiled, static_argnames="config")

@@ -149,7 +149,8 @@ RUNS = (
         "rule",
         "string",
         "learning rule: pc (predictive coding), bp (backpropagation), ep (equilibrium "
-        "propagation), trust_region (trust-region Newton)",
+        "propagation), trust_region (trust-region Newton), unsupervised (predictive coding that "
+        "infers the input too)",
     ),
     _setting("inference", "string", "name of the inference scheme; null for bp"),
     _setting(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import pccore
 from pccore.data import DatasetError
+from pccore.data.exchange import origin
 from results import LedgerError, read_weights
 from results.errors import unknown
 from transfer.engine.arm import Transferred
@@ -113,6 +114,8 @@ def rebuild(
     if data is None:
         folder = None if data_dir is None else Path(data_dir)
         data = pccore.data.load(str(row["dataset"]), folder)
+    elif row["dataset_digest"] != data.digest:  # it may be of another mode than given
+        data = origin(str(row["dataset"]))[1](data)
     if row["dataset_digest"] not in (None, data.digest):
         raise DatasetError(
             f"the data set {data.name!r} is not the one of run {row['run_id']}: its digest is "

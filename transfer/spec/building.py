@@ -43,7 +43,7 @@ def training_config(
     inference = training.inference.build(shape.depth)
     activity_lr = settings.activity_lr(variant)
     config, rule = VARIANTS[variant.name].build(sized, inference, training.start)
-    return pccore.TrainingConfig(
+    made = pccore.TrainingConfig(
         network=config,
         rule=rule,
         optimiser=training.optimiser,
@@ -54,6 +54,7 @@ def training_config(
         probes=tuple(RULE_PROBES[name](rule) for name in training.probes),
         activity_lr=activity_lr if isinstance(activity_lr, pccore.SpectralActivityLr) else None,
     )
+    return settings.mode.training(made)
 
 
 def has_measurable_limit(config: pccore.TrainingConfig) -> bool:

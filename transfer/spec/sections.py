@@ -32,6 +32,7 @@ from transfer.spec.fields import (
     Seeds,
     Width,
 )
+from transfer.spec.modes import MODES, DiscriminativeMode, Mode
 from transfer.spec.options import Options
 from transfer.spec.schedule_form import Schedules
 from transfer.spec.schemes import Inference, InferenceSpec
@@ -244,6 +245,11 @@ class Settings(Section):
         description=f"The name of a data set, one of {', '.join(pccore.data.DATASETS)}; or a file "
         "of your own."
     )
+    mode: Annotated[Mode, Options(MODES, base=Mode).marker()] = Field(
+        default=DiscriminativeMode(),
+        description="What the networks learn: targets from inputs, inputs from targets, or inputs "
+        "alone.",
+    )
     network: Annotated[
         NetworkSpec, BeforeValidator(_family, json_schema_input_type=NetworkSpec | Reference)
     ] = Field(
@@ -266,13 +272,13 @@ class Settings(Section):
 
     @property
     def data(self) -> pccore.data.DatasetInfo:
-        """The description of the data set."""
-        return info_of(self.dataset)
+        """The description of the data set that networks are trained on."""
+        return self.mode.info(info_of(self.dataset))
 
     @property
     def own_data(self) -> pccore.data.Dataset | None:
-        """The data set if it is the user's own; None if workers load it by its name."""
-        return None if isinstance(self.dataset, str) else own_data(self.dataset)
+        """What networks are trained on if it is the user's own; None if workers load it by name."""
+        return None if isinstance(self.dataset, str) else self.mode.dataset(own_data(self.dataset))
 
     @property
     def searched(self) -> tuple[tuple[str, Grid | Range], ...]:

@@ -20,6 +20,7 @@ from pccore import (
     SizedConfig,
     Start,
     TrustRegionNewton,
+    Unsupervised,
     mirror,
 )
 from pccore.linalg.lapack import MOST_WEIGHTS
@@ -254,6 +255,7 @@ LEARNING_RULES: Registry[type[LearningRule]] = Registry(
         "bp": Backpropagation,
         "ep": EquilibriumPropagation,
         "trust_region": TrustRegionNewton,
+        "unsupervised": Unsupervised,
     },
     subclass_of(LearningRule),
 )
