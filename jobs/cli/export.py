@@ -46,10 +46,14 @@ def export_network(run_id: str, ledger: str, to: str, *, as_json: bool) -> None:
 def _origin(about: dict[str, Any]) -> str:
     """Return what a network was trained on; nothing if its description does not say."""
     from pccore.data import DATASETS
+    from pccore.data.exchange import origin
 
     try:
         data = about["data"]
-        raw = "x" if data["name"] in DATASETS else "data.stored(x)"
+        if "feature_mean" in data:
+            standard = "(x - feature_mean) / feature_std"
+            return f", {about['variant']} on {data['name']}; inputs are {standard} (docs/data.md)"
+        raw = "x" if origin(data["name"])[0] in DATASETS else "data.stored(x)"
         scaled = f"({raw} - {data['mean']:g}) / {data['std']:g}"
         inputs = raw if (data["mean"], data["std"]) == (0, 1) else scaled
     except (LookupError, TypeError, ValueError):

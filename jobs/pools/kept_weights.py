@@ -49,4 +49,11 @@ class KeptLanes:
 
     def _trained(self, network: pccore.AbstractNetwork) -> TrainedWeights:
         data = self._dataset
-        return TrainedWeights(pccore.to_arrays(network), data.task, data.mean, data.std)
+        return TrainedWeights(
+            pccore.to_arrays(network),
+            data.task,
+            data.mean,
+            data.std,
+            data.feature_mean,
+            data.feature_std,
+        )

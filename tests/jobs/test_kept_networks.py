@@ -12,6 +12,7 @@ from command import mupc
 from fewer import ray_later
 from pool_trainers import SMALL, MakePool, collect_all, group
 
+import jobs
 import pccore
 import transfer
 from jobs.pools.retries import Attempt, PendingGroup
@@ -131,6 +132,31 @@ def test_export_refuses_in_one_sentence(
     assert done.returncode == 2
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_networks_of_standardised_features_take_raw_samples(tmp_path: Path) -> None:
+    """Features far from zero, each with a scale of its own."""
+    x = 1e4 + DIGITS.train_x * np.geomspace(1e-2, 10, 64)
+    data = pccore.data.Dataset.from_arrays(x, DIGITS.train_y, test=0.2)
+    spec = {
+        "name": "raw",
+        "dataset": data,
+        "training": {"steps": 20},
+        "keep": "all",
+        "tune": {"width": 8, "depth": 2, "weight_lr": [0.05], "activity_lr": [5], "seeds": 1},
+        "transfer": {"depths": [2]},
+    }
+    ledger = transfer.open(tmp_path / "runs", create=True)
+    with jobs.LocalPool(1) as pool:
+        transfer.run(transfer.Experiment.from_dict(spec), ledger, pool)
+    row = ledger.runs().iloc[0]
+    network = ledger.network(row["run_id"])
+    assert network.accuracy(data) == pytest.approx(row["test_accuracy"], abs=1e-6)
+    np.testing.assert_allclose(network(x), network.of_stored(data.stored(x)), atol=1e-6)
+    done = mupc(tmp_path, "export", row["run_id"], "--to", "a.safetensors")
+    assert "inputs are (x - feature_mean) / feature_std (docs/data.md)" in done.stdout
+    again = transfer.load_network(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(again(x), network(x))
 
 
 def test_weights_of_split_groups_are_put_together() -> None:

@@ -231,6 +231,9 @@ def _weights_fault(group: Group, weights: object) -> str | None:
         return f"mean is {_shown(weights.mean)}, and std {_shown(weights.std)}"
     if not weights.std or weights.task not in ("classification", "regression"):
         return f"std is {_shown(weights.std)}, and the task {_shown(weights.task)}"
+    for each in (weights.feature_mean, weights.feature_std):
+        if each is not None and not (_is_vector(each, "f") and np.isfinite(each).all()):
+            return "the mean or std of its features has other than a vector of numbers"
     try:
         require_arrays(config.network, arrays)
     except ValueError as error:

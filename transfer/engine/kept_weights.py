@@ -31,6 +31,10 @@ def keep(ledger: "Ledger", run: AnyRun, result: GroupResult) -> str | None:
 def description(run: Run, trained: TrainedWeights) -> dict[str, object]:
     """Return what is stored with a run's weights: enough to predict with them in any program."""
     kind = run.determinants.get("network", "stacked")
+    features: dict[str, object] = {}
+    if trained.feature_mean is not None and trained.feature_std is not None:
+        features["feature_mean"] = trained.feature_mean.tolist()
+        features["feature_std"] = trained.feature_std.tolist()
     return {
         "variant": run.variant,
         "data": {
@@ -39,6 +43,7 @@ def description(run: Run, trained: TrainedWeights) -> dict[str, object]:
             "task": trained.task,
             "mean": trained.mean,
             "std": trained.std,
+            **features,
         },
         "network": {"kind": kind, **describe(run.config.network)},
         "settings": dict(run.determinants),

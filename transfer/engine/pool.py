@@ -54,12 +54,16 @@ class TrainedWeights:
         task: "classification" or "regression".
         mean: the network's inputs are (x - mean) / std.
         std: as above.
+        feature_mean: (D,), subtracted from raw inputs before; None if nothing was.
+        feature_std: (D,), the divisor after that.
     """
 
     arrays: Mapping[str, np.ndarray]
     task: str
     mean: float
     std: float
+    feature_mean: np.ndarray | None = None
+    feature_std: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

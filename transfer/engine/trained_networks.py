@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
+import numpy as np
+
 import pccore
 from pccore.data import DatasetError
 from pccore.data.exchange import origin
@@ -74,11 +76,32 @@ def predictor(kept: "KeptWeights") -> pccore.Predictor:
             sizes["output_size"],
         )
         network = pccore.from_arrays(run.config.network, kept.arrays)
-        return pccore.Predictor(network, float(data["mean"]), float(data["std"]))
+        return pccore.Predictor(
+            network,
+            float(data["mean"]),
+            float(data["std"]),
+            *_features(data, run.config.network.input_size),
+        )
     except LedgerError:
         raise
     except (ValueError, TypeError, LookupError) as error:
         raise LedgerError(f"{what}: {error}") from error
+
+
+def _features(
+    data: Mapping[str, Any], input_size: int
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the mean and the standard deviation of each input, None where there are none.
+
+    Raises:
+        ValueError: they are not numbers for each input.
+    """
+    if "feature_mean" not in data:
+        return None, None
+    mean, std = (np.asarray(data[key], float) for key in ("feature_mean", "feature_std"))
+    if mean.shape != (input_size,) or std.shape != (input_size,) or not (std > 0).all():
+        raise ValueError("feature_mean and feature_std must have a number for each input")
+    return mean, std
 
 
 def rebuild(
