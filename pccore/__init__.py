@@ -4,18 +4,25 @@ import equinox as eqx
 import jax
 import pccore
 
-def layers(key):  # a network of your own layers; pccore.NetworkConfig has the muPC thesis's
-    keys = jax.random.split(key)
-    activation = eqx.nn.Lambda(jax.nn.relu)
-    top = eqx.nn.Sequential([activation, eqx.nn.Linear(32, 10, key=keys[1])])
-    return [eqx.nn.Linear(64, 32, key=keys[0]), top]
+def layers(key):  # a network of your own layers, each on one sample
+    first, second = jax.random.split(key)
+    relu = eqx.nn.Lambda(jax.nn.relu)
+    above = eqx.nn.Sequential([relu, eqx.nn.Linear(32, 10, key=second)])
+    return [eqx.nn.Linear(64, 32, key=first), above]
 
-data = pccore.data.load("digits")
+data = pccore.data.load("digits")  # or any object with train_x, train_y, test_x and test_y
 network = pccore.SequenceConfig((64,), 10, layers)
 rule = pccore.PredictiveCoding(pccore.GradientDescent(steps=4))
-config = pccore.TrainingConfig(network, rule, batch_size=64, steps=200)
-trained = pccore.train(config, data, pccore.Lane(weight_lr=0.01, activity_lr=10.0, seed=0))
-print(trained.outcome.test_accuracy)
+config = pccore.TrainingConfig(network, rule, batch_size=64, steps=200, eval_every=50)
+lane = pccore.Lane(weight_lr=0.01, activity_lr=10.0, seed=0)
+
+def watch(evaluation):  # called at every evaluation
+    print(evaluation.step, evaluation.test_accuracy)
+
+trained = pccore.train(config, data, lane, on_evaluation=watch)
+
+# pccore.NetworkConfig has the muPC thesis's networks, of any depth at the same compile time. A loop
+# of your own needs rule.gradients(network, x, y, beta, key) and an optimiser (docs/networks.md).
 """
 
 from pccore import data
