@@ -1,0 +1,63 @@
+"""Announcement of the progress of `mupc run` in its ledger, for the dashboard and other readers."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from jobs.cli.statistics import RunStatistics
+from results import Ledger, LedgerError
+from results.storage.announcements import Announcement, Planned
+from results.vocabulary import RATES
+from transfer.spec.model import Experiment
+
+SECONDS = 5.0
+
+
+@contextmanager
+def announced(ledger: Ledger, statistics: RunStatistics, experiment: Experiment) -> Iterator[None]:
+    """Announce how far an experiment is, every few seconds and at the end.
+
+    What cannot be written is left out: nothing depends on it.
+    """
+    planned = planned_cells(experiment)
+    closing = threading.Event()
+
+    def write(*, ended: bool = False) -> None:
+        with suppress(LedgerError):
+            ledger.announcements.write(
+                Announcement(
+                    experiment.name,
+                    statistics.phase_name,
+                    statistics.done,
+                    max(statistics.total, statistics.done),
+                    statistics.time_left,
+                    ended,
+                    planned,
+                )
+            )
+
+    def keep_writing() -> None:
+        pause = 0.5  # the first tells the plan
+        while not closing.wait(pause):
+            write()
+            pause = SECONDS
+
+    thread = threading.Thread(target=keep_writing, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        closing.set()
+        thread.join()
+        write(ended=True)
+
+
+def planned_cells(experiment: Experiment) -> Planned:
+    """Return the cells that an experiment searches; without the rates that are no lists."""
+    lists = {rate: getattr(getattr(experiment.tune, rate), "values", None) for rate in RATES}
+    shapes = dict.fromkeys((*experiment.tuned, *experiment.targets))
+    return Planned(
+        {rate: tuple(values) for rate, values in lists.items() if values},
+        tuple((shape.width, shape.depth) for shape in shapes),
+        len(experiment.tuned),
+    )
