@@ -6,8 +6,8 @@ from contextlib import contextmanager, suppress
 
 from jobs.cli.statistics import RunStatistics
 from results import Ledger, LedgerError
-from results.storage.announcements import Announcement, Planned
-from results.vocabulary import RATES
+from results.storage.announcements import MOST_CELLS, Announcement, Planned
+from transfer.space import Grid, Range
 from transfer.spec.model import Experiment
 
 SECONDS = 5.0
@@ -53,11 +53,19 @@ def announced(ledger: Ledger, statistics: RunStatistics, experiment: Experiment)
 
 
 def planned_cells(experiment: Experiment) -> Planned:
-    """Return the cells that an experiment searches; without the rates that are no lists."""
-    lists = {rate: getattr(getattr(experiment.tune, rate), "values", None) for rate in RATES}
+    """Return the cells that an experiment searches, of the variants whose rates are lists."""
+    spaces = {variant.name: experiment.space(variant) for variant in experiment.variants}
     shapes = dict.fromkeys((*experiment.tuned, *experiment.targets))
     return Planned(
-        {rate: tuple(values) for rate, values in lists.items() if values},
+        {
+            name: {rate: _values(rates) for rate, rates in space.searched.items()}
+            for name, space in spaces.items()
+            if space.enumerable and len(space.cells) <= MOST_CELLS
+        },
         tuple((shape.width, shape.depth) for shape in shapes),
         len(experiment.tuned),
     )
+
+
+def _values(rates: Grid | Range) -> tuple[float, ...]:
+    return rates.values if isinstance(rates, Grid) else ()

@@ -21,7 +21,9 @@ TOKEN = "MUPC_DASHBOARD_TOKEN"
 SHORTEST = 16  # characters of a token
 
 
-def serve_dashboard(ledger: str, host: str, port: int, address: str | None, job: str | None) -> None:
+def serve_dashboard(
+    ledger: str, host: str, port: int, address: str | None, job: str | None
+) -> None:
     """Serve the page until the user interrupts it.
 
     Raises:
@@ -31,7 +33,7 @@ def serve_dashboard(ledger: str, host: str, port: int, address: str | None, job:
     """
     from jobs.dashboard.security import Guard, is_local
     from jobs.dashboard.server import application, plotly_script
-    from jobs.dashboard.watcher import Watcher, seconds_between
+    from jobs.dashboard.watcher import Watcher
 
     plotly = plotly_script()
     if address is not None:
@@ -43,7 +45,7 @@ def serve_dashboard(ledger: str, host: str, port: int, address: str | None, job:
     token = _token(local)
     listening = _listen(host, port)
     guard = Guard(token, local)
-    app = application(Watcher(opened, selected), guard, plotly, seconds_between(opened))
+    app = application(Watcher(opened, selected), guard, plotly)
     place = _url(host, listening.getsockname()[1])
     tail = f"/?token={token}" if token else "/"
     say(f"dashboard of {opened}: {place}{tail}")

@@ -10,7 +10,7 @@ from results.figures.cells import Record, at_cell, at_shape, by_shape, records
 from results.figures.style import label
 from results.landscape import Cell
 from results.page import run_tables, verdict_table, wording
-from results.page.conclusion import conclusion, named_groups, next_steps
+from results.page.conclusion import Row, conclusion, named_groups, next_steps
 from results.page.sections import Section
 from results.shapes import Shape
 from results.storage.announcements import Planned
@@ -69,7 +69,7 @@ def _matrix(verdicts: list[Record]) -> Json:
     return {"targets": [wording.size(target) for target in targets], "rows": rows}
 
 
-def _matrix_cell(row: Record | None) -> Json | None:
+def _matrix_cell(row: Row | None) -> Json | None:
     if row is None:
         return None
     return {
@@ -131,9 +131,11 @@ def _failures(runs: pd.DataFrame) -> list[Json]:
     """Return the causes of runs without a result, and of divergence where it was recorded."""
     some = runs[runs["outcome"].eq(OutcomeLabel.FAILED) | runs["cause"].notna()]
     causes = some.assign(cause=some["cause"].fillna("no cause was recorded"))
-    found = []
+    found: list[Json] = []
     for (outcome, cause), group in causes.groupby(["outcome", "cause"], sort=False):
-        shapes = sorted({Shape(int(w), int(d)) for w, d in zip(group.width, group.depth)})
+        shapes = sorted(
+            {Shape(int(w), int(d)) for w, d in zip(group.width, group.depth, strict=True)}
+        )
         hosts = sorted({str(host) for host in group["host"].dropna()})
         found.append(
             {

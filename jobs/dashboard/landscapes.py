@@ -1,6 +1,7 @@
 """Landscapes for the page: cells, best and transferred cell, and where the optimum lies."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,21 @@ def axes_of(cells: pd.DataFrame) -> list[str]:
     return [rate for rate in RATES if rate in cells and cells[rate].notna().any()][:2]
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """The cells that a variant searches, of which some may not have run."""
+
+    shapes: frozenset[Shape]
+    cells: list[list[float]]
+
+    def at(self, shape: Shape, ran: list[Json]) -> list[list[float]]:
+        """Return the cells that have not run at a shape."""
+        if shape not in self.shapes:
+            return []
+        done = {tuple(cell["at"]) for cell in ran}
+        return [at for at in self.cells if tuple(at) not in done]
+
+
 class Landscapes:
     """Makes landscapes; the regions of optima, which take longest, are made once."""
 
@@ -42,13 +58,15 @@ class Landscapes:
     def _variant(self, section: Section, variant: str, planned: Planned | None) -> Json:
         runs = section.runs[section.runs["variant"].eq(variant)]
         drawn = panels(section.runs, section.verdicts, variant)
+        rates = {} if planned is None else planned.rates.get(variant, {})
         names = axes_of(runs)
         extra = _means(runs)
-        shown = [self._panel(panel, runs, names, extra, planned) for panel in drawn]
+        every = _waiting(planned, rates, names)
+        shown = [self._panel(panel, runs, names, extra, every) for panel in drawn]
         if planned is not None and names:
             there = {panel.shape for panel in drawn}
             waiting = [Shape(*pair) for pair in planned.shapes if Shape(*pair) not in there]
-            shown += [_empty(shape, planned, names) for shape in waiting]
+            shown += [_empty(shape, every) for shape in waiting]
             shown.sort(key=lambda each: (each["width"], each["depth"]))
         return {
             "variant": variant,
@@ -66,7 +84,7 @@ class Landscapes:
         runs: pd.DataFrame,
         names: list[str],
         extra: Mapping[tuple[Any, ...], Record],
-        planned: Planned | None,
+        waiting: Waiting,
     ) -> Json:
         here = at_shape(runs, panel.shape)
         cells = [_cell(cell, names, extra) for cell in records(panel.cells)]
@@ -78,7 +96,7 @@ class Landscapes:
             "best": _point(panel.optimum, names),
             "transferred": _point(panel.transferred, names),
             "region": None if region is None else _region(region, names),
-            "planned": _planned(planned, panel.shape, names, cells),
+            "planned": waiting.at(panel.shape, cells),
         }
 
     def _region(self, found: Landscape) -> CredibleRegion | None:
@@ -94,7 +112,7 @@ def _shape(shape: Shape) -> Json:
     return {"width": shape.width, "depth": shape.depth, "shape": size(shape)}
 
 
-def _empty(shape: Shape, planned: Planned, names: list[str]) -> Json:
+def _empty(shape: Shape, waiting: Waiting) -> Json:
     return {
         **_shape(shape),
         "note": "not started",
@@ -102,7 +120,7 @@ def _empty(shape: Shape, planned: Planned, names: list[str]) -> Json:
         "best": None,
         "transferred": None,
         "region": None,
-        "planned": _planned(planned, shape, names, []),
+        "planned": waiting.at(shape, []),
     }
 
 
@@ -144,16 +162,16 @@ def _point(cell: Cell | None, names: list[str]) -> Json | None:
     return {"at": [getattr(cell, name) for name in names], "text": rates_text(cell)}
 
 
-def _planned(
-    planned: Planned | None, shape: Shape, names: list[str], cells: list[Json]
-) -> list[list[float]]:
-    """Return the cells of a tuned shape that have not run yet."""
-    if planned is None or (shape.width, shape.depth) not in planned.shapes[: planned.tuned]:
-        return []
-    lists = [planned.rates.get(name, ()) for name in names]
-    every = [list(pair) for pair in np.stack(np.meshgrid(*lists), -1).reshape(-1, len(names))]
-    ran = {tuple(cell["at"]) for cell in cells}
-    return [[float(value) for value in at] for at in every if tuple(map(float, at)) not in ran]
+def _waiting(
+    planned: Planned | None, rates: Mapping[str, tuple[float, ...]], names: list[str]
+) -> Waiting:
+    """Return the cells that a variant searches at the tuned shapes."""
+    if planned is None or set(rates) != set(names):
+        return Waiting(frozenset(), [])
+    lists = np.meshgrid(*(rates[name] for name in names))
+    every = np.stack(lists, -1).reshape(-1, len(names)).tolist()
+    tuned = planned.shapes[: planned.tuned]
+    return Waiting(frozenset(Shape(*pair) for pair in tuned), every)
 
 
 def _region(region: CredibleRegion, names: list[str]) -> Json:

@@ -2,12 +2,13 @@
 
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
+ASK = "open the address that mupc dashboard printed: it has a token"
 COOKIE = "mupc_dashboard"
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 POLICY = (
@@ -24,13 +25,9 @@ HEADERS = {
 }
 
 
-
 def policy(nonce: str | None = None) -> str:
     """Return the content security policy; a style element with the nonce may have rules."""
     return POLICY.format(nonce="" if nonce is None else f" 'nonce-{nonce}'")
-
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Guard:
         expected = (self.token or "").encode()
         return self.token is not None and hmac.compare_digest(given.encode(), expected)
 
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         """Return what every request passes."""
 
         @web.middleware
@@ -83,7 +80,7 @@ class Guard:
             elif request.path == "/" and "token" in request.query and self.token is not None:
                 answer = self._welcome(request)
             elif not self.knows(request):
-                answer = _refused(401, "open the address that mupc dashboard printed: it has a token")
+                answer = _refused(401, ASK)
             else:
                 try:
                     answer = await handler(request)
@@ -99,9 +96,11 @@ class Guard:
     def _welcome(self, request: web.Request) -> web.StreamResponse:
         """Turn the token of an address into a cookie, so that it stays in no history."""
         if not self.equals(request.query["token"]):
-            return _refused(401, "the token is wrong: open the address that mupc dashboard printed")
+            return _refused(401, f"the token is wrong: {ASK}")
         answer = web.Response(status=303, headers={"Location": "/"})
-        answer.set_cookie(COOKIE, request.query["token"], httponly=True, samesite="Strict", path="/")
+        answer.set_cookie(
+            COOKIE, request.query["token"], httponly=True, samesite="Strict", path="/"
+        )
         return answer
 
 

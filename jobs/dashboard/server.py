@@ -49,11 +49,10 @@ class Site:
     Args:
         watcher: of the ledger.
         plotly: the file of plotly.js.
-        pause: seconds between two looks at the ledger.
     """
 
-    def __init__(self, watcher: Watcher, plotly: Path, pause: float) -> None:
-        self._watcher, self._plotly, self._pause = watcher, plotly, pause
+    def __init__(self, watcher: Watcher, plotly: Path) -> None:
+        self._watcher, self._plotly = watcher, plotly
         self._page = (STATIC / "index.html").read_text(encoding="utf-8")
         self._static = {
             path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in TYPES
@@ -193,12 +192,12 @@ class Site:
             while await loop.run_in_executor(self._watcher.executor, self._watcher.step):
                 await asyncio.sleep(0)  # requests take turns with reading
             took = loop.time() - start
-            await asyncio.sleep(max(self._pause, BUSY_SHARE * min(took, 15.0)))
+            await asyncio.sleep(max(self._watcher.pause, BUSY_SHARE * min(took, 15.0)))
 
 
-def application(watcher: Watcher, guard: Guard, plotly: Path, pause: float) -> web.Application:
+def application(watcher: Watcher, guard: Guard, plotly: Path) -> web.Application:
     """Return the web application."""
-    site = Site(watcher, plotly, pause)
+    site = Site(watcher, plotly)
     app = web.Application(middlewares=[guard.middleware()], client_max_size=1024)
     app.add_routes(site.routes())
     app.cleanup_ctx.append(site.watch)

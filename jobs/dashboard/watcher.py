@@ -66,6 +66,11 @@ class Watcher:
         self._progress: tuple[int, int] | None = None
         self._problem = ""
 
+    @property
+    def pause(self) -> float:
+        """Seconds between two looks at the ledger: listing an object store costs requests."""
+        return 2.0 if self._live.local else 10.0
+
     def step(self) -> bool:
         """Read some new files; return whether there are more."""
         try:
@@ -95,7 +100,7 @@ class Watcher:
         names = {*self._live.experiments(), *self._drivers}
         progress = self._progress
         return {
-            "ledger": text(self._ledger._folder.shown),
+            "ledger": text(self._live.place),
             "reading": None if progress is None else {"read": progress[0], "of": progress[1]},
             "problem": self._problem,
             "experiments": [self._experiment(name) for name in sorted(names)],
@@ -248,10 +253,3 @@ class Watcher:
 
 def _shown(value: object) -> str:
     return "–" if value is None or value != value else text(value)
-
-
-def seconds_between(ledger: Ledger) -> float:
-    """Return how long to wait between two looks: listing an object store costs requests."""
-    return 2.0 if ledger._folder.local else 10.0
-
-

@@ -96,7 +96,7 @@ class TableCache:
         """Read files together or, if one of them is damaged, one by one."""
         try:
             rows = self._reader.scan(self._table, files, self._filters, self._columns)
-        except FileNotFoundError:  # merged and deleted meanwhile: the next look finds the merged one
+        except FileNotFoundError:  # merged meanwhile: the next look finds the merged file
             return
         except (OSError, pa.ArrowException) as error:
             if len(files) > 1:

@@ -52,8 +52,17 @@ class LiveLedger:
         with self.ledger._folder.reading():
             for _ in self._verdicts.refresh():
                 pass
-            for progress in self._overview.refresh():
-                yield progress
+            yield from self._overview.refresh()
+
+    @property
+    def place(self) -> str:
+        """The folder or URI of the ledger, without keys."""
+        return self.ledger._folder.shown
+
+    @property
+    def local(self) -> bool:
+        """Whether the ledger is on a disk, where looking costs nothing."""
+        return self.ledger._folder.local
 
     @property
     def counts(self) -> dict[str, Counts]:

@@ -1,4 +1,4 @@
-"""What a ledger holds at a glance: runs by experiment and outcome, in memory and kept up to date."""
+"""What a ledger holds at a glance: its runs by experiment and outcome, kept up to date."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -82,7 +82,9 @@ class Overview:
         for paths, found in self._by_part.items():
             for name in found:
                 holding[name].add(paths)
-        self._counts = {name: self._count(name, frozenset(parts)) for name, parts in holding.items()}
+        self._counts = {
+            name: self._count(name, frozenset(parts)) for name, parts in holding.items()
+        }
         return {name: counts for name, (_, counts) in sorted(self._counts.items())}
 
     def _digest(self) -> None:

@@ -19,6 +19,8 @@ from results.storage.regular import UnfitFileError
 FOLDER = "progress"
 MOST_BYTES = 2**20
 MOST_COUNT = 1e15
+MOST_CELLS = 10_000
+"""The most cells of a variant that are announced."""
 _SUFFIX = ".json"
 
 
@@ -27,12 +29,13 @@ class Planned:
     """The cells that an experiment searches, to be shown before they have run.
 
     Attributes:
-        rates: the values of each rate by its name in `runs`; none for a rate that is not a list.
+        rates: by variant the values of each searched rate, by its name in `runs`; no variant whose
+            rates are not all lists.
         shapes: the tuned shapes and the targets, (width, depth).
         tuned: how many of the shapes are tuned, the first ones.
     """
 
-    rates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    rates: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
     shapes: tuple[tuple[int, int], ...] = ()
     tuned: int = 0
 
@@ -109,7 +112,7 @@ class Announcements:
                 None if left is None else _positive(left),
                 bool(content["ended"]),
                 Planned(
-                    {str(rate): _rates(values) for rate, values in planned["rates"].items()},
+                    {str(name): _lists(rates) for name, rates in planned["rates"].items()},
                     tuple((_count(width), _count(depth)) for width, depth in planned["shapes"]),
                     _count(planned["tuned"]),
                 ),
@@ -132,8 +135,9 @@ def _positive(value: object) -> float:
     return number
 
 
-def _rates(values: Iterable[object]) -> tuple[float, ...]:
-    found = tuple(map(_positive, values))
-    if not all(math.isfinite(value) and value > 0 for value in found):
-        raise ValueError("not a rate")
+def _lists(rates: Mapping[str, Iterable[object]]) -> dict[str, tuple[float, ...]]:
+    """Return the values of each rate, as numbers."""
+    found = {str(rate): tuple(map(_positive, values)) for rate, values in rates.items()}
+    if math.prod(map(len, found.values())) > MOST_CELLS:
+        raise ValueError("too many cells")
     return found
