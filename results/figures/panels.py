@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from results.figures.cells import (
+    CELL_KEYS,
     at_cell,
     at_shape,
     best_cell,
@@ -21,6 +22,12 @@ from results.vocabulary import ZERO_SHOT, Phase
 
 if TYPE_CHECKING:
     import pandas as pd
+
+JUDGED = [
+    *CELL_KEYS, "seed", "outcome", "final_train_loss", "min_train_loss", "test_accuracy",
+    "layers_learned",
+]  # fmt: skip
+"""The columns of runs that rank cells."""
 
 TUNED_HERE, SEARCHED, UNJUDGED = "tuned here", "searched for a law", "no verdict"
 
@@ -86,7 +93,8 @@ def transferred(
     tuned = tuned_shape(runs, verdicts, variant)
     if tuned is None:
         return None
-    return best_cell(at_shape(runs[runs["variant"].eq(variant)], tuned))
+    mine = runs.loc[runs["variant"].eq(variant), JUDGED]  # most columns take most of the time
+    return best_cell(at_shape(mine, tuned))
 
 
 def at_transferred(runs: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:

@@ -56,7 +56,7 @@ def conclusion(verdicts: Sequence[Row]) -> str:
         width, depth = next(iter(tuned))
         where = f" tuned at {size(Shape(int(width), int(depth)))}"
     clauses = [
-        f"{_held(rows, first=place == 0)} for {name}{_remark(rows)}"
+        f"{_held(rows, first=place == 0)} for {name}{_remark(rows, first=place == 0)}"
         for place, (name, rows) in enumerate(groups)
     ]
     start = f"The learning rates{where}" if where else "The tuned learning rates"
@@ -135,7 +135,7 @@ def _held(rows: list[Row], *, first: bool) -> str:
     return f"at {held or 'none'} of {len(rows)}{targets}"
 
 
-def _remark(rows: list[Row]) -> str:
+def _remark(rows: list[Row], *, first: bool) -> str:
     """Return what the other verdicts are and how far losses are above the best, in brackets."""
     counts = Counter(row["verdict"] for row in rows)
     parts = [
@@ -145,10 +145,11 @@ def _remark(rows: list[Row]) -> str:
     ]
     regrets = [_number(row["regret"]) for row in rows]
     if all(map(isfinite, regrets)):
+        tail = " the best found" if first else ""
         most = "at most " if len(rows) > 1 else ""
         worst = 100 * expm1(max(regrets))
         bare = "no better cell was found" if worst < 0.05 else ""
-        parts.append(bare or f"loss {most}{worst:.1f} % above the best found")
+        parts.append(bare or f"loss {most}{worst:.1f} % above{tail}")
     elif not any(isfinite(_number(row["loss"])) for row in rows):
         parts.append("none trained there" if len(rows) > 1 else "it did not train there")
     return f" ({'; '.join(parts)})" if parts else ""

@@ -357,7 +357,7 @@ def test_importing_the_report_loads_nothing_heavy_and_drawing_no_pyplot():
         "ours = {'jax', 'ray', 'optuna', 'pccore', 'transfer', 'jobs'} & set(sys.modules)\n"
         "assert 'matplotlib.pyplot' not in sys.modules and not ours, ours\n"
     )
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=here, check=False
     )

@@ -33,7 +33,11 @@ export class Experiment {
       this.numbers.element, this.failures.element, this.runsFold, fold("Runs by outcome, settings", this.settings.element));
   }
 
-  async update() {
+  async update(summary) {
+    if (!this.data && summary) { // its numbers are there at once, its rows take longer
+      this.head.update([{ ...summary, sections: [] }, 0]);
+      replace(this.answer.element, h("p", { class: "conclusion" }, summary.conclusion), h("p", { class: "soft" }, "Reading the runs …"));
+    }
     this.data = await ask("experiment", { name: this.name });
     this.place = Math.min(this.place, Math.max(0, this.data.sections.length - 1));
     this.head.update([{ ...this.data, sections: this.data.sections.map(named) }, this.place]);
@@ -61,7 +65,7 @@ export class Experiment {
 
   choose(place) {
     this.place = place;
-    this.curves.chosen = null;
+    this.curves.chosen = this.curves.last = null;
     replace(this.curves.element);
     this.update();
   }

@@ -71,7 +71,8 @@ async function renew() {
       replace(main, crumbs(), view.shown.element);
       document.title = wanted.key.startsWith("experiment") ? `${wanted.key.slice(11)} – mupc` : "mupc dashboard";
     }
-    await view.shown.update();
+    const name = view.key.startsWith("experiment/") ? view.key.slice(11) : null;
+    await view.shown.update(data.experiments.find((each) => each.key === name));
     const active = data.experiments.some((each) => each.state === "running");
     live.textContent = data.reading ? `reading ${format.count(data.reading.read)} of ${format.count(data.reading.of)} files`
       : active ? "live: a sweep runs" : "up to date";
