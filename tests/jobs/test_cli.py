@@ -28,7 +28,9 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
-    commands = "run results report dashboard export submit list status logs stop datasets layouts doctor"
+    commands = (
+        "run results report dashboard export submit list status logs stop datasets layouts doctor"
+    )
     for command in commands.split():
         assert command in done.stdout
 

@@ -87,7 +87,7 @@ def test_the_page_loads_nothing_from_elsewhere(full):
         a[name] for _, a in page.tags for name in ("src", "href", "data", "action") if name in a
     ]
     assert loads
-    assert all(link.startswith(("data:image/png;base64,", "#")) for link in loads)
+    assert all(link.startswith(("data:image/svg+xml;base64,", "#")) for link in loads)
     assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in page.tags}
     html = (out / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"https?://|url\(|@import|srcset", html)

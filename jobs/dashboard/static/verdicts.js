@@ -56,7 +56,7 @@ export function numbers(data) {
       group.rows.map((row) => [
         h("tr", {}, h("th", { scope: "row" }, row.target), h("td", {}, row.labels.map((label) => badge(label))),
           row.numbers.map(([value, remark]) => h("td", { class: "number" }, value, remark && [h("br"), h("small", {}, remark)]))),
-        h("tr", { class: "reason" }, h("td"), h("td", { colspan: wide - 1 }, row.reason)),
+        h("tr", { class: "reason" }, h("td"), h("td", { colspan: wide - 1 }, h("div", {}, row.reason))),
       ])))))];
 }
 
