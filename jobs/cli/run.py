@@ -72,7 +72,7 @@ def run_experiment(options: RunOptions) -> int:
         )
         _show_places(options, experiment, result, page)
         if not options.as_json:
-            say(f"\n{conclusion(result.verdicts)}")
+            say(f"\n{conclusion(result.verdicts)}".replace("\u00a0", " "))
     status, reason = _judge(options, result, progress)
     if reason:
         say(f"mupc: {reason}", error=True)
