@@ -22,6 +22,8 @@ Row = Mapping[str, Any]
 """A row of the table `verdicts`; a number that is missing is None or NaN."""
 
 UNJUDGED = "No target has been judged yet."
+MOST_REMARKS = 3
+"""Variants and rules up to which the sentence says what the other verdicts are."""
 COUNTED: dict[str, str] = {
     VerdictLabel.DRIFTED: "drifted",
     VerdictLabel.INCONCLUSIVE: "inconclusive",
@@ -56,7 +58,8 @@ def conclusion(verdicts: Sequence[Row]) -> str:
         width, depth = next(iter(tuned))
         where = f" tuned at {size(Shape(int(width), int(depth)))}"
     clauses = [
-        f"{_held(rows, first=place == 0)} for {name}{_remark(rows, first=place == 0)}"
+        f"{_held(rows, first=place == 0)} for {name}"
+        f"{_remark(rows, first=place == 0) if len(groups) <= MOST_REMARKS else ''}"
         for place, (name, rows) in enumerate(groups)
     ]
     start = f"The learning rates{where}" if where else "The tuned learning rates"

@@ -38,6 +38,18 @@ def test_variants_rules_and_other_labels() -> None:
     assert "for μPC by depth mup" in conclusion(ruled)
 
 
+def test_many_variants_are_counted_alone() -> None:
+    rows = [
+        verdict(word, depth, variant=variant)
+        for variant in ("mupc", "sp", "bp", "ntp")
+        for depth, word in ((16, "held"), (32, "drifted"))
+    ]
+    assert plain(conclusion(rows)) == (
+        "The learning rates tuned at N = 32, H = 8 held at 1 of 2 targets for μPC, at 1 of 2 for "
+        "SP, at 1 of 2 for BP and at 1 of 2 for NTP."
+    )
+
+
 def test_missing_numbers_may_be_none_or_nan() -> None:
     for missing in (None, float("nan")):
         row = verdict("inconclusive", regret=missing, tune_width=missing, tune_depth=missing)
