@@ -60,11 +60,22 @@ def api(address: str, what: str, **parameters: object) -> Any:
 
 def overview(address: str, runs: int) -> Any:
     """Return the overview once it has this number of runs."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while True:
         found = api(address, "overview")
         if sum(each["runs"] for each in found["experiments"]) == runs or time.monotonic() > end:
             return found
+        time.sleep(0.05)
+
+
+def in_state(address: str, state: str) -> Any:
+    """Return the only experiment once it is in a state."""
+    end = time.monotonic() + 120
+    while True:
+        (found,) = api(address, "overview")["experiments"]
+        if found["state"] == state:
+            return found
+        assert time.monotonic() < end, found
         time.sleep(0.05)
 
 
@@ -273,13 +284,8 @@ def test_a_running_sweep_has_its_progress(tmp_path: Path) -> None:
         assert overview(address, 2)["experiments"][0]["state"] == "unjudged"
         with ledger.claims(NAME):
             ledger.announcements.write(Announcement(NAME, "tune", 2, 8, 33.0, False, planned))
-            found = api(address, "overview")["experiments"][0]
-            for _ in range(100):
-                if found["state"] == "running":
-                    break
-                time.sleep(0.1)
-                found = api(address, "overview")["experiments"][0]
-            assert (found["state"], found["runs"], found["total"]) == ("running", 2, 8)
+            found = in_state(address, "running")
+            assert (found["runs"], found["total"]) == (2, 8)
             assert found["left"] == 33
             (section,) = api(address, "experiment", name=NAME)["sections"]
             waiting = section["landscapes"][0]["panels"][0]["planned"]
@@ -290,12 +296,7 @@ def test_a_running_sweep_has_its_progress(tmp_path: Path) -> None:
             panel = section["landscapes"][0]["panels"][0]
             assert [0.2, 2.0] in [cell["at"] for cell in panel["cells"]]
             assert len(panel["planned"]) == 2
-        for _ in range(100):
-            state = api(address, "overview")["experiments"][0]["state"]
-            if state == "stopped":
-                break
-            time.sleep(0.1)
-        assert state == "stopped"
+        in_state(address, "stopped")
 
 
 def test_texts_of_a_ledger_are_harmless_and_short(tmp_path: Path) -> None:
