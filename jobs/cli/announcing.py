@@ -9,12 +9,15 @@ from results import Ledger, LedgerError
 from results.storage.announcements import MOST_CELLS, Announcement, Planned
 from transfer.space import Grid, Range
 from transfer.spec.model import Experiment
+from transfer.spec.sweep import Sweep
 
 SECONDS = 5.0
 
 
 @contextmanager
-def announced(ledger: Ledger, statistics: RunStatistics, experiment: Experiment) -> Iterator[None]:
+def announced(
+    ledger: Ledger, statistics: RunStatistics, experiment: Experiment | Sweep
+) -> Iterator[None]:
     """Announce how far an experiment is, every few seconds and at the end.
 
     What cannot be written is left out: nothing depends on it.
@@ -52,9 +55,12 @@ def announced(ledger: Ledger, statistics: RunStatistics, experiment: Experiment)
         write(ended=True)
 
 
-def planned_cells(experiment: Experiment) -> Planned:
+def planned_cells(experiment: Experiment | Sweep) -> Planned:
     """Return the cells that an experiment searches, of the variants whose rates are lists."""
-    spaces = {variant.name: experiment.space(variant) for variant in experiment.variants}
+    if isinstance(experiment, Sweep):
+        spaces = dict.fromkeys(experiment.train, experiment.space)
+    else:
+        spaces = {variant.name: experiment.space(variant) for variant in experiment.variants}
     shapes = dict.fromkeys((*experiment.tuned, *experiment.targets))
     return Planned(
         {

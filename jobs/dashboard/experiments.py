@@ -82,7 +82,7 @@ def _matrix_cell(row: Row | None) -> Json | None:
 
 def _verdicts(section: Section) -> Json:
     return {
-        "columns": list(verdict_table.VERDICT_COLUMNS),
+        "columns": verdict_table.verdict_columns(section.rates),
         "groups": [
             {
                 "title": text(group.title),

@@ -1,6 +1,6 @@
 """Landscapes for the page: cells, best and transferred cell, and where the optimum lies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,18 @@ import numpy as np
 import pandas as pd
 
 from jobs.dashboard.plain import number
-from results.figures.cells import CELL_KEYS, Record, at_shape, landscape, records
+from results.figures.cells import (
+    CELL_KEYS,
+    Record,
+    at_shape,
+    cell_of,
+    column_of,
+    landscape,
+    rates_of_runs,
+    records,
+)
 from results.figures.panels import Panel, panels
+from results.figures.slices import sliced
 from results.figures.style import label
 from results.landscape import Cell, Landscape
 from results.page.sections import Section
@@ -17,15 +27,17 @@ from results.page.wording import rates as rates_text
 from results.page.wording import size
 from results.shapes import Shape
 from results.storage.announcements import Planned
-from results.vocabulary import RATE_LABELS, RATE_SYMBOLS, RATES, OutcomeLabel
+from results.vocabulary import OutcomeLabel, rate_label, rate_symbol
 from transfer.judge.credible import CredibleRegion, credible_region
 
 Json = dict[str, Any]
 
 
-def axes_of(cells: pd.DataFrame) -> list[str]:
-    """Return the rates that have values: one or two, the first along x."""
-    return [rate for rate in RATES if rate in cells and cells[rate].notna().any()][:2]
+def axes_of(runs: pd.DataFrame) -> tuple[str, ...]:
+    """Return the rates along the axes, one or two: of many rates, two that have several values."""
+    rates = [rate for rate in rates_of_runs(runs) if runs[column_of(rate)].notna().any()]
+    varied = [rate for rate in rates if runs[column_of(rate)].nunique() > 1]
+    return tuple(dict.fromkeys([*varied, *rates]))[:2] if len(rates) > 2 else tuple(rates)
 
 
 @dataclass(frozen=True)
@@ -60,9 +72,10 @@ class Landscapes:
         drawn = panels(section.runs, section.verdicts, variant)
         rates = {} if planned is None else planned.rates.get(variant, {})
         names = axes_of(runs)
+        cut, how = sliced(drawn, (names[0], names[-1])) if names else (drawn, "")
         extra = _means(runs)
         every = _waiting(planned, rates, names)
-        shown = [self._panel(panel, runs, names, extra, every) for panel in drawn]
+        shown = [self._panel(panel, runs, names, extra, every) for panel in cut]
         if planned is not None and names:
             there = {panel.shape for panel in drawn}
             waiting = [Shape(*pair) for pair in planned.shapes if Shape(*pair) not in there]
@@ -71,8 +84,9 @@ class Landscapes:
         return {
             "variant": variant,
             "label": label(variant),
+            "slice": how if len(names) < len(rates_of_runs(runs)) else "",
             "axes": [
-                {"name": name, "symbol": RATE_SYMBOLS[name], "label": RATE_LABELS[name]}
+                {"name": name, "symbol": rate_symbol(name), "label": rate_label(name)}
                 for name in names
             ],
             "panels": shown,
@@ -82,7 +96,7 @@ class Landscapes:
         self,
         panel: Panel,
         runs: pd.DataFrame,
-        names: list[str],
+        names: Sequence[str],
         extra: Mapping[tuple[Any, ...], Record],
         waiting: Waiting,
     ) -> Json:
@@ -142,10 +156,12 @@ def _key(row: Record) -> tuple[Any, ...]:
     return tuple(None if row[name] != row[name] else row[name] for name in CELL_KEYS)
 
 
-def _cell(cell: Record, names: list[str], extra: Mapping[tuple[Any, ...], Record]) -> Json:
+def _cell(cell: Record, names: Sequence[str], extra: Mapping[tuple[Any, ...], Record]) -> Json:
     more = extra.get(_key(cell), {})
+    whole = cell_of(cell)
     return {
-        "at": [number(cell[name]) for name in names],
+        "at": [number(cell[column_of(name)]) for name in names],
+        "rates": {} if whole is None else dict(whole),
         "loss": number(cell["loss"]),
         "spread": number(more.get("spread")),
         "outcome": cell["outcome"],
@@ -156,14 +172,14 @@ def _cell(cell: Record, names: list[str], extra: Mapping[tuple[Any, ...], Record
     }
 
 
-def _point(cell: Cell | None, names: list[str]) -> Json | None:
+def _point(cell: Cell | None, names: Sequence[str]) -> Json | None:
     if cell is None:
         return None
-    return {"at": [getattr(cell, name) for name in names], "text": rates_text(cell)}
+    return {"at": [cell.get(name) for name in names], "text": rates_text(cell)}
 
 
 def _waiting(
-    planned: Planned | None, rates: Mapping[str, tuple[float, ...]], names: list[str]
+    planned: Planned | None, rates: Mapping[str, tuple[float, ...]], names: Sequence[str]
 ) -> Waiting:
     """Return the cells that a variant searches at the tuned shapes."""
     if planned is None or set(rates) != set(names):
@@ -174,12 +190,12 @@ def _waiting(
     return Waiting(frozenset(Shape(*pair) for pair in tuned), every)
 
 
-def _region(region: CredibleRegion, names: list[str]) -> Json:
+def _region(region: CredibleRegion, names: Sequence[str]) -> Json:
     estimates = {
         name: [number(found.value), number(found.low), number(found.high)]
         for name, found in region.estimates.items()
     }
-    outline = _outline(region) if list(region.rates) == names and len(names) == 2 else []
+    outline = _outline(region) if tuple(region.rates) == tuple(names) and len(names) == 2 else []
     return {"estimates": estimates, "outline": outline}
 
 

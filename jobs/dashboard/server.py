@@ -19,7 +19,6 @@ from jobs.errors import CommandError
 from results import LedgerError
 from results.landscape import Cell
 from results.shapes import Shape
-from results.vocabulary import RATES
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -133,10 +132,7 @@ class Site:
     async def curves(self, request: web.Request) -> web.Response:
         """Return the training curves of a cell."""
         shape = Shape(int(_number(request, "width")), int(_number(request, "depth")))
-        rates = [_number(request, rate) if rate in request.query else None for rate in RATES]
-        if rates[0] is None:
-            raise web.HTTPBadRequest(reason=f"{RATES[0]} is missing")
-        cell = Cell(rates[0], rates[1])
+        cell = _cell(request)
         return await self._answer(
             request,
             lambda: self._watcher.curves(
@@ -219,6 +215,20 @@ def _number(request: web.Request, name: str) -> float:
     if not math.isfinite(value) or abs(value) > 1e18:
         raise web.HTTPBadRequest(reason=f"{name} must be a finite number")
     return value
+
+
+def _cell(request: web.Request) -> Cell:
+    """Return the cell in the parameters `rate`, each name=value."""
+    rates = {}
+    for given in request.query.getall("rate", []):
+        name, _, value = given.rpartition("=")
+        try:
+            rates[name] = float(value)
+        except ValueError:
+            raise web.HTTPBadRequest(reason="rate must be name=value") from None
+    if not rates or not all(map(math.isfinite, rates.values())):
+        raise web.HTTPBadRequest(reason="rate must be name=value, with a finite number")
+    return Cell(**rates)
 
 
 def _place(request: web.Request) -> int:

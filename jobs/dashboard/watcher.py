@@ -18,14 +18,14 @@ from jobs.dashboard.landscapes import Json, Landscapes
 from jobs.dashboard.plain import plain, text
 from jobs.errors import CommandError
 from results import Ledger, LedgerError
-from results.figures.cells import records
+from results.figures.cells import rates_of_runs, records
 from results.landscape import Cell
 from results.live.ledger import LiveLedger
 from results.page.conclusion import conclusion
 from results.page.sections import Section, collect
 from results.shapes import Shape
 from results.storage.announcements import Announcement
-from results.vocabulary import RATES, VerdictLabel
+from results.vocabulary import VerdictLabel
 
 Select = Callable[[pd.DataFrame, list[str]], pd.DataFrame]
 """Returns the rows of a frame that meet conditions in text; raises `CommandError`."""
@@ -33,9 +33,10 @@ Select = Callable[[pd.DataFrame, list[str]], pd.DataFrame]
 MOST_SECTIONS = 4  # experiments whose sections are kept
 MOST_DAMAGED = 50  # damaged files that are named
 ROWS = 100  # of a page of the table
-TABLE_COLUMNS = (
-    *("run_id", "phase", "variant", "activation", "width", "depth", *RATES, "seed", "outcome"),
-    *("final_train_loss", "test_accuracy", "layers_learned", "seconds", "cause"),
+FIRST_COLUMNS = ("run_id", "phase", "variant", "activation", "width", "depth")
+LAST_COLUMNS = (
+    *("seed", "outcome", "final_train_loss", "test_accuracy", "layers_learned", "seconds"),
+    "cause",
 )
 
 
@@ -224,7 +225,8 @@ class Watcher:
                 raise CommandError(f"there is no column {column!r} to sort by")
             ascending = not sort.startswith("-")
             frame = frame.sort_values(column, ascending=ascending, kind="stable")
-        return table_payload(frame, list(TABLE_COLUMNS), first, ROWS)
+        columns = (*FIRST_COLUMNS, *rates_of_runs(frame), *LAST_COLUMNS)
+        return table_payload(frame, list(dict.fromkeys(columns)), first, ROWS)
 
     def comparison(self, one: str, other: str) -> list[dict[str, Any]]:
         """Return the settings in which the specs of two experiments differ.

@@ -111,7 +111,8 @@ def tuned_optimum(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> C
     tuned = tuned_shape(runs, verdicts, variant)
     if tuned is None:
         return None
-    mine = runs.loc[runs["variant"].eq(variant), JUDGED]  # most columns take most of the time
+    columns = [name for name in JUDGED if name in runs]  # the others take most of the time
+    mine = runs.loc[runs["variant"].eq(variant), columns]
     return best_cell(at_shape(mine, tuned))
 
 

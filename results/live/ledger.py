@@ -13,6 +13,7 @@ from results.errors import DamagedFileWarning
 from results.ledger import Ledger
 from results.live.cache import TableCache
 from results.live.overview import Counts, Overview
+from results.rates import expanded
 from results.schema.tables import TABLES
 from results.storage.choosing import best_runs, distinct, in_order, newest, of_newest_spec
 from results.storage.proof import contradictory
@@ -153,4 +154,4 @@ class LiveLedger:
 
 
 def _frame(table: Any, rows: pa.Table) -> pd.DataFrame:
-    return in_order(table, rows).to_pandas()
+    return expanded(in_order(table, rows).to_pandas())

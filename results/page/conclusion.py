@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from math import expm1, isclose, isfinite, nan
 from typing import Any
 
+from results.figures.cells import cell_of
 from results.figures.style import label, rank
 from results.landscape import Cell
 from results.page.wording import listing, number, percent, rates, size
 from results.shapes import Shape
-from results.vocabulary import RATE_SYMBOLS, RATES, SHALLOW, ZERO_SHOT, VerdictLabel
+from results.vocabulary import RATES, SHALLOW, ZERO_SHOT, VerdictLabel, rate_symbol
 
 Row = Mapping[str, Any]
 """A row of the table `verdicts`; a number that is missing is None or NaN."""
@@ -185,33 +186,35 @@ def _widen(verdict: Row) -> str:
 
 def _sides(verdict: Row) -> list[str]:
     try:
-        tune = json.loads(verdict["spec"] or "{}").get("tune", {})
-    except (ValueError, TypeError, AttributeError, RecursionError):
+        tune = json.loads(verdict["spec"] or "{}")["tune"]
+        lists = {**tune.pop("rates", {}), **tune}  # those of training functions are in `rates`
+        cells = [_cell_of(verdict, prefix) for prefix in ("", "best_")]
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return []
     found = []
-    for rate in RATES:
-        values = tune.get(rate) if isinstance(tune, dict) else None
+    for rate in dict.fromkeys(rate for cell in cells if cell for rate in cell):
+        values = lists.get(rate)
         if not isinstance(values, list) or len(values) < 2:
             continue
         if not all(isinstance(value, int | float) for value in values):
             continue
-        for cell in ("", "best_"):
-            value = _number(verdict[f"{cell}{rate}"])
+        key = f"tune.{rate}" if rate in RATES else f"tune.rates.{rate}"
+        symbol = f" ({rate_symbol(rate)})" if rate in RATES else ""
+        for value in (cell[rate] for cell in cells if cell and rate in cell):
             for end, word in ((min(values), "below"), (max(values), "above")):
                 if isclose(value, end, rel_tol=1e-9):
-                    found.append(f"values {word} {number(end, 4)} to tune.{rate} ({_symbol(rate)})")
+                    found.append(f"values {word} {number(end, 4)} to {key}{symbol}")
     return found
 
 
-def _symbol(rate: str) -> str:
-    return RATE_SYMBOLS.get(rate, rate)
+def _cell_of(verdict: Row, prefix: str) -> Cell | None:
+    ours = {f"{prefix}{rate}": _number(verdict.get(f"{prefix}{rate}")) for rate in RATES}
+    return cell_of({**verdict, **ours}, prefix)
 
 
 def _cell(verdict: Row, prefix: str = "") -> str:
-    values = [_number(verdict[f"{prefix}{rate}"]) for rate in RATES]
-    if not isfinite(values[0]):
-        return ""
-    return rates(Cell(values[0], values[1] if isfinite(values[1]) else None))
+    cell = _cell_of(verdict, prefix)
+    return "" if cell is None else rates(cell)
 
 
 def _shape(verdict: Row) -> str:

@@ -124,7 +124,8 @@ def test_curves_and_layers_are_those_of_the_ledger(address: str, folder: Path) -
     ledger = results.open(folder)
     where = {"variant": "mupc", "width": 32, "depth": 16}
     at = {"weight_lr": 0.1, "activity_lr": 1}
-    lines = api(address, "curves", name=NAME, **where, **at)["lines"]
+    rates = [f"{rate}={value}" for rate, value in at.items()]
+    lines = api(address, "curves", name=NAME, **where, rate=rates)["lines"]
     runs = ledger.runs(**where, **at)
     assert {line["run"] for line in lines} == set(runs["run_id"])
     for line in lines:
@@ -177,7 +178,7 @@ def test_table_is_sorted_and_paged(address: str, folder: Path) -> None:
         (f"/api/runs?name={NAME}&sort=nothing", 400, "no column 'nothing'"),
         (f"/api/runs?name={NAME}&first=nan", 400, "finite"),
         (f"/api/curves?name={NAME}&width=x&depth=1&variant=a", 400, "width must be a number"),
-        (f"/api/curves?name={NAME}&width=1&depth=1&variant=a", 400, "weight_lr is missing"),
+        (f"/api/curves?name={NAME}&width=1&depth=1&variant=a", 400, "rate must be name=value"),
         (f"/api/layers?name={NAME}&section=9", 400, "no section 9"),
         ("/api/comparison?one=a&other=b", 400, "unknown experiment"),
         ("/static/../server.py", 404, ""),

@@ -15,7 +15,7 @@ export class Curves {
   async show(experiment, section, group, panel, cell) {
     this.chosen = { experiment, section, group, panel, cell };
     const parameters = { name: experiment, section, variant: group.variant, width: panel.width, depth: panel.depth };
-    group.axes.forEach((axis, place) => { parameters[axis.name] = cell.at[place]; });
+    parameters.rate = Object.entries(cell.rates).map(([rate, value]) => `${rate}=${value}`);
     const mine = this.chosen;
     const title = h("h4", {}, `${group.label} at ${panel.shape}, ${format.cell(cell.at, group.axes)}`);
     if (!this.element.firstChild) replace(this.element, title, h("p", { class: "soft" }, "Reading the curves …"));

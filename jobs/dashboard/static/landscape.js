@@ -19,7 +19,7 @@ function variant(group, choose) {
   const two = group.axes.length === 2;
   const started = group.panels.filter((panel) => panel.cells.length || panel.planned.length);
   const waiting = group.panels.filter((panel) => !started.includes(panel));
-  return h("div", { class: "variant" }, title, legend(group, scale, two),
+  return h("div", { class: "variant" }, title, group.slice && h("p", { class: "soft" }, group.slice), legend(group, scale, two),
     h("div", { class: "panels" }, started.map((panel) => figure(group, panel, scale, choose))),
     waiting.length > 0 && h("p", { class: "soft" }, `Not started: ${waiting.map((panel) => panel.shape).join("; ")}.`));
 }
@@ -78,7 +78,7 @@ function description(group, panel) {
 function hover(group, cell) {
   const seeds = Object.entries(cell.counts).map(([outcome, number]) => `${number} ${outcome.replace("_", " ")}`).join(", ");
   const spread = cell.spread ? ` ± ${format.loss(cell.spread)}` : "";
-  const lines = [`<b>${format.cell(cell.at, group.axes)}</b>`];
+  const lines = [`<b>${escaped(format.cell(cell.at, group.axes))}</b>`];
   if (cell.loss !== null) lines.push(`loss ${format.loss(cell.loss)}${spread}`);
   lines.push(escaped(seeds));
   if (cell.accuracy !== null) lines.push(`test accuracy ${format.percent(cell.accuracy)}`);
@@ -119,8 +119,8 @@ function surface(group, panel, scale, theme) {
     traces,
     layout: {
       height: 250,
-      xaxis: { title: { text: group.axes[0].label, standoff: 6 }, range: [across[0], across.at(-1)], showgrid: false, ...ticks(xs, 0.19) },
-      yaxis: { title: { text: group.axes[1].symbol }, range: [up[0], up.at(-1)], showgrid: false, ...ticks(ys, 0.07) },
+      xaxis: { title: { text: escaped(group.axes[0].label), standoff: 6 }, range: [across[0], across.at(-1)], showgrid: false, ...ticks(xs, 0.19) },
+      yaxis: { title: { text: escaped(group.axes[1].symbol) }, range: [up[0], up.at(-1)], showgrid: false, ...ticks(ys, 0.07) },
     },
   };
 }
@@ -239,7 +239,7 @@ function profile(group, panel, scale, theme) {
     traces,
     layout: {
       height: 220, shapes,
-      xaxis: { title: { text: group.axes[0].label }, range: [across[0], across.at(-1)], showgrid: false, ...ticks(xs, 0.19) },
+      xaxis: { title: { text: escaped(group.axes[0].label) }, range: [across[0], across.at(-1)], showgrid: false, ...ticks(xs, 0.19) },
       yaxis: { title: { text: "loss" }, range: [low - margin, high + margin], tickmode: "array", tickvals: losses, ticktext: losses.map((value) => format.loss(10 ** value)) },
     },
   };
