@@ -14,6 +14,7 @@ from results.errors import LedgerError, unknown
 from results.rates import COLUMN, SHARED, expanded, names_in, without_rates
 from results.schema.tables import TABLES, Table
 from results.schema.types import Value
+from results.storage.announcements import Announcements
 from results.storage.appending import refuse_repetitions, tied
 from results.storage.checkpoints import FOLDER as CHECKPOINTS
 from results.storage.checkpoints import Checkpoints
@@ -89,9 +90,11 @@ class Ledger:
     Attributes:
         checkpoints: checkpoints of unfinished groups of runs.
         weights: the kept weights of trained networks.
+        announcements: how far the drivers are.
     """
 
     def __init__(self, folder: Folder) -> None:
+        self.announcements = Announcements(folder)
         self.checkpoints = Checkpoints(folder)
         self.weights = Weights(folder)
         self._folder = folder

@@ -18,6 +18,13 @@ def count(text: str) -> int:
     raise typer.BadParameter(f"must be a whole number of at least 1, got {text!r}")
 
 
+def port_number(text: str | int) -> int:
+    """Parse a TCP port; 0 stands for a free one."""
+    if str(text).isdecimal() and int(text) < 65_536:
+        return int(text)
+    raise typer.BadParameter(f"must be a port from 0 to 65535, got {text!r}")
+
+
 def minutes(text: str) -> float:
     """Parse a positive number of minutes."""
     try:

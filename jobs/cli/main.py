@@ -17,6 +17,7 @@ from jobs.cli.arguments import (
     PoolOption,
     Spec,
     Workers,
+    port_number,
 )
 from jobs.cli.cluster_commands import cluster
 from jobs.cli.entry import run_command
@@ -225,6 +226,32 @@ def report(
     from jobs.cli.queries import draw_report
 
     draw_report(ledger, out, experiment)
+
+
+@app.command()
+def dashboard(
+    ledger: Ledger = "runs",
+    port: Annotated[
+        int,
+        typer.Option(
+            parser=port_number, metavar="PORT", help="Port to listen on; 0 takes a free one."
+        ),
+    ] = 8788,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than loopback need a token.")
+    ] = "127.0.0.1",
+    address: Annotated[
+        str | None, typer.Option(help="Job server of a cluster: shows the ledger of its job.")
+    ] = None,
+    job: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Job on that cluster.", show_default="the newest"),
+    ] = None,
+) -> None:
+    """Show a ledger as a live web page: verdicts, landscapes, curves, failures."""
+    from jobs.cli.dashboard import serve_dashboard
+
+    serve_dashboard(ledger, host, port, address, job)
 
 
 @app.command(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import results
 import transfer
+from jobs.cli.announcing import announced
 from jobs.cli.exit_status import ExitStatus, FailOn
 from jobs.cli.options import RunOptions
 from jobs.cli.pool_setup import check_folder, check_pool, working_pool
@@ -27,6 +28,7 @@ from jobs.cli.warning import or_warning
 from jobs.pools.settings import LAYOUTS_VARIABLE
 from pccore import Status
 from results.durations import duration
+from results.page.conclusion import conclusion
 from results.page.report import ensure_writable
 from results.untrusted import printable
 from results.vocabulary import OutcomeLabel
@@ -57,7 +59,7 @@ def run_experiment(options: RunOptions) -> int:
         return f"runs safe in {options.ledger}: {len(stored)}"
 
     with working_pool(options, ledger, safe) as pool:
-        with display(progress, screen(stderr=True)):
+        with announced(ledger, progress, experiment), display(progress, screen(stderr=True)):
             result = transfer.run(
                 experiment, ledger, pool, progress=progress, data_dir=options.data_dir
             )
@@ -69,6 +71,8 @@ def run_experiment(options: RunOptions) -> int:
             "there is no report", lambda: results.report(ledger, report, experiment.name)
         )
         _show_places(options, experiment, result, page)
+        if not options.as_json:
+            say(f"\n{conclusion(result.verdicts)}".replace("\u00a0", " "))
     status, reason = _judge(options, result, progress)
     if reason:
         say(f"mupc: {reason}", error=True)

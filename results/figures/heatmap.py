@@ -216,4 +216,4 @@ def _colour_bar(figure: Figure, axes: list[Axes], norm: LogNorm) -> None:
 def _blank() -> Patch:
     from matplotlib.patches import Patch
 
-    return Patch(facecolor="white", edgecolor="#c8c8c8", label="blank: not tried")
+    return Patch(facecolor="none", edgecolor="#c8c8c8", label="blank: not tried")

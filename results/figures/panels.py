@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from results.figures.cells import (
+    CELL_KEYS,
     at_cell,
     at_shape,
     best_cell,
@@ -21,6 +24,12 @@ from results.vocabulary import ZERO_SHOT, Phase
 
 if TYPE_CHECKING:
     import pandas as pd
+
+JUDGED = [
+    *CELL_KEYS, "seed", "outcome", "final_train_loss", "min_train_loss", "test_accuracy",
+    "layers_learned",
+]  # fmt: skip
+"""The columns of runs that rank cells."""
 
 TUNED_HERE, SEARCHED, UNJUDGED = "tuned here", "searched for a law", "no verdict"
 
@@ -69,11 +78,22 @@ def leading(verdicts: pd.DataFrame) -> pd.DataFrame:
 
 
 def transferred(
-    runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str, shape: Shape | None = None
+    runs: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    variant: str,
+    shape: Shape | None = None,
+    optimum: Callable[[], Cell | None] | None = None,
 ) -> Cell | None:
     """Return the cell that `variant` takes to `shape`, by its verdicts, else its tuned optimum.
 
     By any rule but zero-shot transfer the cell depends on the shape; None is the tuned one.
+
+    Args:
+        runs: all runs.
+        verdicts: all verdicts.
+        variant: the variant.
+        shape: the target.
+        optimum: returns the tuned optimum; None finds it.
     """
     import numpy as np
 
@@ -83,10 +103,17 @@ def transferred(
         judged = judged.iloc[:0] if shape is None else at_shape(judged, shape)
     if not judged.empty:
         return cell_of(records(judged)[0])
+    return tuned_optimum(runs, verdicts, variant) if optimum is None else optimum()
+
+
+def tuned_optimum(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> Cell | None:
+    """Return the best cell of the shape where `variant` was tuned."""
     tuned = tuned_shape(runs, verdicts, variant)
     if tuned is None:
         return None
-    return best_cell(at_shape(runs[runs["variant"].eq(variant)], tuned))
+    columns = [name for name in JUDGED if name in runs]  # the others take most of the time
+    mine = runs.loc[runs["variant"].eq(variant), columns]
+    return best_cell(at_shape(mine, tuned))
 
 
 def at_transferred(runs: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
@@ -94,8 +121,9 @@ def at_transferred(runs: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     kept = pd.Series(False, index=runs.index)
+    optimum = cache(partial(tuned_optimum, runs, verdicts))
     for variant, shape, some in by_shape(runs):
-        cell = transferred(runs, verdicts, variant, shape)
+        cell = transferred(runs, verdicts, variant, shape, partial(optimum, variant))
         if cell is not None:
             kept[some.index] = at_cell(some, cell)
     return runs[kept]
@@ -109,9 +137,10 @@ def panels(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> list[Pan
     there = shapes(mine)
     only_tuned = judged.empty and there == [tuned]
     searched = shapes(mine[mine["phase"].eq(Phase.TUNE)])
+    optimum = cache(partial(tuned_optimum, runs, verdicts, variant))
     found = []
     for shape in there:
-        moved = None if only_tuned else transferred(runs, verdicts, variant, shape)
+        moved = None if only_tuned else transferred(runs, verdicts, variant, shape, optimum)
         note = TUNED_HERE if shape == tuned else SEARCHED if shape in searched else ""
         here = at_shape(judged, shape)
         found.append(_panel(at_shape(mine, shape), here, shape, note, moved))

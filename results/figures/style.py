@@ -74,11 +74,11 @@ class LineLook:
 
 
 @contextmanager
-def styled() -> Iterator[None]:
-    """Apply the Matplotlib settings of the report inside a `with` block."""
+def styled(others: dict[str, Any] | None = None) -> Iterator[None]:
+    """Apply the Matplotlib settings of the report, and `others`, inside a `with` block."""
     import matplotlib
 
-    with matplotlib.rc_context(_RC):
+    with matplotlib.rc_context(_RC | (others or {})):
         yield
 
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from results.errors import because
 from results.storage.permissions import may_replace, try_folder
-from results.vocabulary import RATES, ZERO_SHOT
+from results.vocabulary import RATES, SHALLOW, ZERO_SHOT, VerdictLabel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from results.figures.panels import Panel
     from results.ledger import Ledger
+    from results.page.conclusion import Step
     from results.page.run_tables import Table
     from results.page.sections import Section
     from results.page.verdict_table import VerdictGroup
@@ -29,6 +30,18 @@ if TYPE_CHECKING:
 
 CSS_PIXELS_PER_INCH = 100
 PAGE = "index.html"
+
+MEANINGS: dict[str, str] = {
+    VerdictLabel.HELD: "with a probability of at least 95 % the loss at the transferred rates is "
+    "within the tolerance of the best found at the target",
+    VerdictLabel.DRIFTED: "with that probability it is not, or most of its seeds did not train",
+    VerdictLabel.EDGE: "it did not drift, but an optimum lies on the edge of the searched grid, so "
+    "that a better one may lie beyond",
+    VerdictLabel.INCONCLUSIVE: "the runs do not decide",
+    VerdictLabel.UNTRAINED: "no cell trained at the target",
+    SHALLOW: "fewer than half of the layers learned",
+}
+"""What the labels of verdicts mean."""
 
 
 class ReportError(ValueError):
@@ -42,6 +55,7 @@ class Image:
     Attributes:
         name: file name.
         png: content of the file.
+        svg: the same for the page, which follows the reader's colour scheme.
         width: width on the page, in CSS pixels.
         alt: alternative text.
         caption: how to read the figure.
@@ -49,6 +63,7 @@ class Image:
 
     name: str
     png: bytes
+    svg: bytes
     width: int
     alt: str
     caption: str
@@ -56,7 +71,7 @@ class Image:
     @property
     def uri(self) -> str:
         """The image as a data URI."""
-        return f"data:image/png;base64,{b64encode(self.png).decode('ascii')}"
+        return f"data:image/svg+xml;base64,{b64encode(self.svg).decode('ascii')}"
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,8 @@ class View:
 
     anchor: str
     section: Section
+    conclusion: str
+    steps: list[Step]
     headlines: list[Headline]
     verdicts: list[VerdictGroup]
     verdict_columns: list[str]
@@ -108,11 +125,16 @@ def report(ledger: Ledger, out_dir: str | Path, experiment: str | None = None) -
 
 
 def _view(section: Section, anchor: str) -> View:
+    from results.figures.cells import records
     from results.page import run_tables, verdict_table, wording
+    from results.page.conclusion import conclusion, next_steps
 
+    verdicts = records(section.verdicts)
     return View(
         anchor=anchor,
         section=section,
+        conclusion=conclusion(verdicts),
+        steps=next_steps(verdicts),
         headlines=wording.headlines(section),
         verdicts=verdict_table.verdict_groups(section),
         verdict_columns=verdict_table.verdict_columns(section.rates),
@@ -267,9 +289,10 @@ def _depth(section: Section, anchor: str) -> Image | None:
 
 def _image(name: str, figure: Figure, alt: str, caption: str) -> Image:
     from results.figures.style import png
+    from results.figures.themed import svg
 
     width = round(figure.get_figwidth() * CSS_PIXELS_PER_INCH)
-    return Image(name, png(figure), width, alt, caption)
+    return Image(name, png(figure), svg(figure), width, alt, caption)
 
 
 def _images(view: View) -> list[Image]:
@@ -291,7 +314,7 @@ def _render(views: list[View]) -> str:
     )
     template = environment.get_template("report.html.j2")
     created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    html = template.render(views=views, created=created, badges=BADGES)
+    html = template.render(views=views, created=created, badges=BADGES, meanings=MEANINGS)
     return html.lstrip()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from results.errors import LedgerError, unknown
 from results.figures.cells import (
@@ -32,8 +32,6 @@ from results.vocabulary import RATES, OutcomeLabel
 if TYPE_CHECKING:
     import pandas as pd
 
-    from results.ledger import Ledger
-
 
 def measured_of(rates: Iterable[str]) -> list[str]:
     """Return the quantities of a fitted law in the table `measurements`."""
@@ -59,6 +57,27 @@ Key = tuple[object, ...]
 """Data set, activation and the values of `SETTINGS`."""
 
 
+class Source(Protocol):
+    """What a section is made of: a ledger, or what answers as one."""
+
+    def experiments(self) -> list[str]: ...
+
+    @property
+    def runs(self) -> Callable[..., pd.DataFrame]: ...
+
+    @property
+    def verdicts(self) -> Callable[..., pd.DataFrame]: ...
+
+    @property
+    def measurements(self) -> Callable[..., pd.DataFrame]: ...
+
+    @property
+    def curves(self) -> Callable[..., pd.DataFrame]: ...
+
+    @property
+    def layers(self) -> Callable[..., pd.DataFrame]: ...
+
+
 @dataclass(frozen=True)
 class Section:
     """One experiment on one data set with one activation and one set of training settings.
@@ -70,8 +89,8 @@ class Section:
         runs: its runs, one per cell, seed and shape; numbers as float64.
         verdicts: the newest verdicts of its newest spec; numbers as float64.
         older: verdicts of older specs on targets that the newest one does not have.
-        curves: training curves of the runs at the transferred cells.
-        layers: changes of the layers of these runs.
+        curves: training curves of the runs at the transferred cells; none without details.
+        layers: changes of the layers of these runs; none without details.
         measured: quantities of fitted laws; numbers as float64.
         superseded: number of runs left out, which are of older specs.
         differs: settings, by column, that differ from other sections of the experiment.
@@ -125,14 +144,19 @@ class Section:
         return next((shape for shape in shapes if shape is not None), None)
 
 
-def collect(ledger: Ledger, experiment: str | None) -> list[Section]:
+def collect(ledger: Source, experiment: str | None, *, details: bool = True) -> list[Section]:
     """Return the sections of `experiment`, or of every experiment in the ledger, by name.
+
+    Args:
+        ledger: where the rows are.
+        experiment: name of the experiment; None for all.
+        details: whether to read curves and layers, which takes most of the time.
 
     Raises:
         LedgerError: the ledger has no such experiment, or no runs and no verdicts.
     """
     wanted = ledger.experiments() if experiment is None else [experiment]
-    found = [section for name in wanted for section in _sections(ledger, name)]
+    found = [section for name in wanted for section in _sections(ledger, name, details)]
     if found:
         return found
     names = ledger.experiments()
@@ -143,7 +167,7 @@ def collect(ledger: Ledger, experiment: str | None) -> list[Section]:
     raise unknown("experiment", experiment, names)
 
 
-def _sections(ledger: Ledger, experiment: str) -> list[Section]:
+def _sections(ledger: Source, experiment: str, details: bool) -> list[Section]:
     import numpy as np
     import pandas as pd
 
@@ -172,6 +196,7 @@ def _sections(ledger: Ledger, experiment: str) -> list[Section]:
         stale = mine["variant"].isin(overtaken)
         mine, older = mine[~stale], pd.concat([older, mine[stale]]) if stale.any() else older
         kept = _newest(chosen)
+        there = at_transferred(kept, mine) if details else kept.iloc[:0]
         section = Section(
             experiment=experiment,
             dataset=str(key[0] or UNKNOWN),
@@ -179,8 +204,8 @@ def _sections(ledger: Ledger, experiment: str) -> list[Section]:
             runs=kept,
             verdicts=_ordered(mine),
             older=_ordered(older),
-            curves=_details(ledger.curves, CURVES, at_transferred(kept, mine)),
-            layers=_details(ledger.layers, LAYERS, at_transferred(kept, mine)),
+            curves=_details(ledger.curves, CURVES, there),
+            layers=_details(ledger.layers, LAYERS, there),
             measured=_laws(laws, key, kept, several=len(kept) < len(some)),
             superseded=len(some) - len(kept),
             differs=_differences(key, keys),

@@ -13,6 +13,7 @@ from command import MUPC, make_plain_folders, mupc, mupc_process, write_spec
 import mupc as mupc_package
 import pccore
 import results
+from results.page.conclusion import conclusion
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -28,7 +29,9 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
-    commands = "run results report export submit list status logs stop datasets layouts doctor"
+    commands = (
+        "run results report dashboard export submit list status logs stop datasets layouts doctor"
+    )
     for command in commands.split():
         assert command in done.stdout
 
@@ -195,6 +198,22 @@ def test_run_on_a_ray_cluster_finds_the_same(home: Path, tmp_path: Path, ray_clu
         assert ours[column].to_list() == local[column].to_list()
     pids = results.open(str(tmp_path / "runs")).runs()["pid"]
     assert len(set(pids)) == 2  # both workers trained
+
+
+def test_run_ends_with_its_conclusion_and_leaves_its_progress(home: Path) -> None:
+    ledger = results.open(str(home / "runs"))
+    verdicts = ledger.verdicts().to_dict("records")
+    sentence = conclusion(verdicts).replace("\u00a0", " ")
+    assert (home / "out").read_text().splitlines()[-1] == sentence
+    left = ledger.announcements.read()["tiny"]
+    assert left.ended
+    assert left.done == left.total == len(ledger.runs())
+    assert left.planned.shapes == ((8, 2), (8, 3))
+    assert left.planned.rates["mupc"] == {
+        "weight_lr": (0.03, 0.1, 0.3),
+        "activity_lr": (1.0, 10.0),
+    }
+    assert left.planned.rates["bp"] == {"weight_lr": (0.03, 0.1)}
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "somewhere"])

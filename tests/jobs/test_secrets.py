@@ -31,6 +31,7 @@ COMMANDS = {
     "diff": ["one", "two", "--json"],
     "export": ["0123", "--json"],
     "check": ["--json"],
+    "dashboard": ["--port", "0"],
     "report": ["--out", "{folder}/report"],
 }
 
