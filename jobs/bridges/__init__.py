@@ -1,0 +1,4 @@
+"""Bridges from a ledger to other tools: Optuna, MLflow and TensorBoard.
+
+Each writes what it does not have yet, so that it continues after a stop and follows a sweep.
+"""
