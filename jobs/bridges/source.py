@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -95,28 +95,17 @@ def run_key(row: Row) -> str:
     return f"{row['run_id']} failed" if failed else str(row["run_id"])
 
 
-@dataclass
+@dataclass(frozen=True)
 class Source:
     """Runs and verdicts of a ledger.
 
     Args:
         ledger: the ledger.
         experiments: names of the experiments to take; none means all, also those that begin later.
-
-    Raises:
-        LedgerError: an experiment is not in the ledger.
     """
 
     ledger: "Ledger"
     experiments: Sequence[str] = ()
-    _seen: dict[str, set[str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.experiments:
-            known = self.ledger.experiments()
-            for name in self.experiments:
-                if name not in known:
-                    raise unknown("experiment", name, known)
 
     @property
     def names(self) -> Sequence[str]:
@@ -152,6 +141,18 @@ class Source:
         curves = {run_id: _rows(group) for run_id, group in points.groupby("run_id")}
         found = {row["run_id"]: TrainedRun(row, curves.get(row["run_id"], ())) for row in rows}
         return [found[run_id] for run_id in run_ids if run_id in found]
+
+
+def check_experiments(ledger: "Ledger", names: Sequence[str]) -> None:
+    """Check that the ledger has experiments.
+
+    Raises:
+        LedgerError: one is not there.
+    """
+    known = ledger.experiments() if names else ()
+    for name in names:
+        if name not in known:
+            raise unknown("experiment", name, known)
 
 
 def settings_text(run: TrainedRun) -> str:

@@ -3,15 +3,15 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import results
+from jobs.bridges import FORMS, Bridge, Form
 from jobs.bridges.places import only_writer
-from jobs.bridges.source import Source
+from jobs.bridges.source import Source, check_experiments
 from jobs.cli.options import ExportOptions
 from jobs.cli.stopping import SignalHandler
 from jobs.cli.terminal import say
@@ -27,54 +27,6 @@ LOOKING_SHARE = 0.1
 """The largest share of the time that these looks take."""
 
 
-class Bridge(Protocol):
-    """Writes what a place does not have yet."""
-
-    def update(self, source: Source) -> int:
-        """Write what is new; return how many runs."""
-        ...
-
-
-@dataclass(frozen=True)
-class Form:
-    """A form in which a ledger is exported.
-
-    Attributes:
-        place: where, by default.
-        opened: what opens it, with PLACE for the place.
-        bridge: returns the bridge to a place; None for a form that is written as a whole.
-    """
-
-    place: str
-    opened: str
-    bridge: "Callable[[Path], Bridge] | None" = None
-
-
-def _optuna(place: Path) -> Bridge:
-    from jobs.bridges.optuna_storage import OptunaStorage
-
-    return OptunaStorage(place)
-
-
-def _mlflow(place: Path) -> Bridge:
-    from jobs.bridges.mlflow_store import MlflowStore
-
-    return MlflowStore(place)
-
-
-def _tensorboard(place: Path) -> Bridge:
-    from jobs.bridges.tensorboard_events import TensorboardEvents
-
-    return TensorboardEvents(place)
-
-
-FORMS = {
-    "optuna": Form("optuna.log", "optuna-dashboard PLACE", _optuna),
-    "mlflow": Form("mlflow.db", "mlflow ui --backend-store-uri sqlite:///PLACE", _mlflow),
-    "tensorboard": Form("tensorboard", "tensorboard --logdir PLACE", _tensorboard),
-    "csv": Form("csv", "pandas.read_csv('PLACE/runs.csv')"),
-    "huggingface": Form("huggingface", "datasets.load_dataset('PLACE', 'runs')"),
-}
 _RUN_LETTERS = set("0123456789abcdef")
 
 
@@ -97,6 +49,7 @@ def export_ledger(options: ExportOptions) -> int:
     if "://" in str(options.to):
         raise CommandError(f"--to must be a path on this machine, not {options.to!r}")
     ledger = results.open(options.ledger)
+    check_experiments(ledger, options.experiments)
     source = Source(ledger, options.experiments)
     with only_writer(place):
         if form.bridge is None:

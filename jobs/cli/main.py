@@ -14,6 +14,7 @@ from jobs.cli.arguments import (
     Json,
     Ledger,
     Limit,
+    Notify,
     PoolOption,
     Spec,
     Workers,
@@ -75,6 +76,7 @@ def run(
     ] = LayoutPolicy.DEFAULT,
     checkpoint_minutes: CheckpointMinutes = CHECKPOINT_MINUTES,
     fail_on: FailOnOption = None,
+    notify: Notify = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: tune, transfer, judge, report. Run it again to continue."""
@@ -92,6 +94,7 @@ def run(
         checkpoint_minutes,
         parse_fail_on(fail_on or []),
         as_json,
+        notify,
     )
     raise typer.Exit(run_experiment(options))
 

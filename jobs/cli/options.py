@@ -1,6 +1,6 @@
 """Options of the commands. Imported for `--help`, so it stays light."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class RunOptions:
     checkpoint_minutes: float
     fail_on: tuple[FailOn, ...]
     as_json: bool
+    notify: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def working_pool(
         handler.install()
         yield pool
     except KeyboardInterrupt:
-        again = os.environ.get(CONTINUE) or shlex.join([*program, *sys.argv[1:]])
+        again = os.environ.get(CONTINUE) or shlex.join([*program, *shown_arguments(sys.argv[1:])])
         handler.exit(
             pool.close if pool else lambda: None,
             lambda: f"\nstopped ({handler.received.name}), {_stored(safe)}; to continue: {again}",
@@ -109,6 +109,20 @@ def working_pool(
     finally:
         if pool is not None:
             pool.close()
+
+
+def shown_arguments(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a command without the URL of --notify, which may hold a secret."""
+    shown: list[str] = []
+    for place, word in enumerate(arguments):
+        option, mark, value = word.partition("=")
+        if option == "--notify" and mark and not value.startswith("@"):
+            shown.append("--notify=...")
+        elif place and arguments[place - 1] == "--notify" and not word.startswith("@"):
+            shown.append("...")
+        else:
+            shown.append(word)
+    return shown
 
 
 def _stored(safe: Callable[[], str]) -> str:

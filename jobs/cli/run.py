@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import results
 import transfer
+from jobs.callbacks.notify import Notifier
 from jobs.cli.exit_status import ExitStatus, FailOn
 from jobs.cli.options import RunOptions
 from jobs.cli.pool_setup import check_folder, check_pool, working_pool
@@ -47,6 +48,7 @@ def run_experiment(options: RunOptions) -> int:
     experiment = transfer.load(options.spec)
     report = options.report or Path("report") / experiment.name
     _check(options, experiment, report)
+    watching = [Notifier(options.notify)] if options.notify else []
     os.environ[LAYOUTS_VARIABLE] = options.layouts  # for threads and workers alike
     ledger = results.open(options.ledger, create=True)
     ledger.ensure_writable()
@@ -59,7 +61,11 @@ def run_experiment(options: RunOptions) -> int:
     with working_pool(options, ledger, safe) as pool:
         with display(progress, screen(stderr=True)):
             result = transfer.run(
-                experiment, ledger, pool, progress=progress, data_dir=options.data_dir
+                experiment,
+                ledger,
+                pool,
+                progress=[progress, *watching],
+                data_dir=options.data_dir,
             )
         if not options.as_json:
             _show_verdicts(result, progress)

@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class SubmitOptions:
     workers: int | None
     data_dir: str | None
     fail_on: tuple[FailOn, ...]
+    notify: str | None = field(default=None, repr=False)
 
 
 def submit_experiment(

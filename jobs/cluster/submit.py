@@ -24,8 +24,9 @@ from uuid import uuid4
 from jobs.cluster.address import DEFAULT_ADDRESS, job_server
 from jobs.cluster.http import AnswerTooLongError
 from jobs.cluster.own_data import travelling_spec
-from jobs.cluster.package import CONTINUE, SPEC, command, pack, zipped
+from jobs.cluster.package import CONTINUE, NOTIFY, SPEC, command, pack, zipped
 from jobs.cluster.ray_jobs import JobServer, Record
+from jobs.cluster.webhook import Webhook
 from jobs.errors import SubmissionError
 from results.untrusted import printable
 from results.uri import shown
@@ -107,6 +108,7 @@ def submit(
     workers: int | None = None,
     data_dir: str | None = None,
     fail_on: Sequence[str] = (),
+    notify: str | None = None,
 ) -> str:
     """Submit an experiment to a cluster; returns the id of the job without waiting for it.
 
@@ -122,6 +124,8 @@ def submit(
             else of cores, that the cluster has when the job starts.
         data_dir: folder of the data sets on the head node of the cluster.
         fail_on: results with which the job ends as failed, as for `mupc run --fail-on`.
+        notify: URL to which the job posts, as for `mupc run --notify`. It is sent with the code,
+            and is no part of the command, which the cluster lists.
 
     Raises:
         SpecError: one sentence per problem of the spec.
@@ -129,7 +133,15 @@ def submit(
             ledger would be deleted with the job, or a job already runs this experiment into this
             ledger.
     """
-    job = prepare(spec, address, ledger=ledger, workers=workers, data_dir=data_dir, fail_on=fail_on)
+    job = prepare(
+        spec,
+        address,
+        ledger=ledger,
+        workers=workers,
+        data_dir=data_dir,
+        fail_on=fail_on,
+        notify=notify,
+    )
     server = JobServer(address)
     _refuse_second(server, job.experiment, ledger)
     for path in job.shared:
@@ -154,6 +166,7 @@ def prepare(
     workers: int | None = None,
     data_dir: str | None = None,
     fail_on: Sequence[str] = (),
+    notify: str | None = None,
 ) -> Submission:
     """Return all that `submit` with these arguments would send, without sending it.
 
@@ -173,12 +186,17 @@ def prepare(
         "workers": workers,
         "data_dir": data_dir,
         "fail_on": ",".join(fail_on) or None,
+        "notify": notify if notify is None or notify.startswith("@") else "...",
     }
+    files = pack(text, experiment.own, beside)
+    if notify is not None:
+        Webhook.parse(notify)
+        files[NOTIFY] = Webhook.read(notify).encode()
     return Submission(
         experiment.name,
         ledger,
-        command(experiment.name, ledger, workers, data_dir, fail_on),
-        pack(text, experiment.own, beside),
+        command(experiment.name, ledger, workers, data_dir, fail_on, notify=notify is not None),
+        files,
         {CONTINUE: _again(spec, address, options)},
         shared,
     )
