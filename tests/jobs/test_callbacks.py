@@ -1,9 +1,11 @@
 """The ready callbacks, on experiments whose losses a formula gives; and callbacks that raise."""
 
 import io
+import json
 import logging
+import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from transfer import Experiment, TransferResult
 from transfer.engine.progress import Progress
 
 EXPERIMENT = Experiment.from_dict({**TINY, "variants": ["bp"]})
+
+BLOCK = 32_768  # bytes
 
 
 def run(folder: Path, progress: Sequence[Progress], **options: Any) -> TransferResult:
@@ -125,23 +129,39 @@ def test_live_export_of_an_unknown_form_is_refused() -> None:
         mupc.LiveExport("csv")
 
 
-def test_wandb_keeps_every_run_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def logged(file: Path) -> Iterator[bytes]:
+    """Yield the records of a file of W&B, which has the format of LevelDB's log after 7 bytes."""
+    data, place, whole = file.read_bytes(), 7, b""
+    while place < len(data):
+        left = BLOCK - place % BLOCK
+        if left < 7:
+            place += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, place)
+        whole += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # a whole record, or the end of one
+            yield whole
+            whole = b""
+
+
+def test_wandb_keeps_every_run_offline(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     from wandb.proto.wandb_internal_pb2 import Record
-    from wandb.sdk.internal.datastore import DataStore
 
-    run(tmp_path, [mupc.WandbRun(folder=tmp_path)])
+    found = run(tmp_path, [mupc.WandbRun(folder=tmp_path)])
     (file,) = tmp_path.rglob("run-*.wandb")
-    store = DataStore()
-    store.open_for_scan(str(file))
-    losses = []
-    while data := store.scan_data():
+    values: dict[str, list[str]] = {}
+    for data in logged(file):
         record = Record.FromString(data)
-        for item in record.history.item:
-            if "final_train_loss" in (item.key or "".join(item.nested_key)):
-                losses.append(float(item.value_json))
+        for item in (*record.history.item, *record.summary.update):
+            name = item.key or "/".join(item.nested_key)
+            values.setdefault(name, []).append(item.value_json)
     rows = results.open(tmp_path / "runs").runs()
+    losses = [float(each) for each in values["bp/final_train_loss"]][: len(rows)]
     assert sorted(losses) == pytest.approx(sorted(rows["final_train_loss"]))
+    verdict = found.verdicts[0]["verdict"]
+    assert json.loads(values["verdict/bp 8x3 zero_shot"][-1]) == verdict
 
 
 def test_every_event_reaches_every_callback() -> None:

@@ -51,9 +51,8 @@ def test_metrics_have_the_counts_of_the_experiment(ray_cluster: None) -> None:
             time.sleep(0.5)
 
 
-@pytest.mark.slow
 def test_workers_are_named_by_the_experiment(make_ray_pool: MakePool, tmp_path: Path) -> None:
-    experiment = Experiment.from_dict({**TINY, "variants": ["bp"]})
+    experiment = Experiment.from_dict({**TINY, "variants": [{"name": "bp", "weight_lr": [0.1]}]})
     pool = make_ray_pool(workers=2, name="tiny")
     names: list[str] = []
 
