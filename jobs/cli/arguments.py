@@ -70,6 +70,16 @@ FailOnOption = Annotated[
         "failed run; a,b names several; repeatable.",
     ),
 ]
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MUPC_NOTIFY",
+        metavar="URL",
+        help="Post a JSON line to this URL at verdicts, failures and the end; @FILE reads the URL "
+        "from a file.",
+        show_default=False,
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.arguments import LEDGER, FailOnOption, Json, Spec, Workers
+from jobs.cli.arguments import LEDGER, FailOnOption, Json, Notify, Spec, Workers
 from jobs.cli.exit_status import parse_fail_on
 from jobs.cluster.address import DEFAULT_ADDRESS
 
@@ -37,6 +37,7 @@ def submit(
         str | None, typer.Option(help="Folder of the data sets on the cluster's head node.")
     ] = None,
     fail_on: FailOnOption = None,
+    notify: Notify = None,
     follow: Follow = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the command and the files instead.")
@@ -46,7 +47,7 @@ def submit(
     """Submit an experiment to a Ray cluster; submit it again to continue."""
     from jobs.cli.submission import SubmitOptions, submit_experiment
 
-    options = SubmitOptions(ledger, workers, data_dir, parse_fail_on(fail_on or []))
+    options = SubmitOptions(ledger, workers, data_dir, parse_fail_on(fail_on or []), notify)
     raise typer.Exit(
         submit_experiment(spec, address, options, follow=follow, dry_run=dry_run, as_json=as_json)
     )

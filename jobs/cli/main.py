@@ -14,6 +14,7 @@ from jobs.cli.arguments import (
     Json,
     Ledger,
     Limit,
+    Notify,
     PoolOption,
     Spec,
     Workers,
@@ -23,6 +24,7 @@ from jobs.cli.cluster_commands import cluster
 from jobs.cli.entry import run_command
 from jobs.cli.exit_status import parse_fail_on
 from jobs.cli.options import (
+    ExportOptions,
     PlanOptions,
     PoolKind,
     Printed,
@@ -75,6 +77,7 @@ def run(
     ] = LayoutPolicy.DEFAULT,
     checkpoint_minutes: CheckpointMinutes = CHECKPOINT_MINUTES,
     fail_on: FailOnOption = None,
+    notify: Notify = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: tune, transfer, judge, report. Run it again to continue."""
@@ -92,6 +95,7 @@ def run(
         checkpoint_minutes,
         parse_fail_on(fail_on or []),
         as_json,
+        notify,
     )
     raise typer.Exit(run_experiment(options))
 
@@ -163,24 +167,59 @@ def sql(
 
 @app.command()
 def export(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Id of the run, or its first characters.")
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="optuna, mlflow, tensorboard, csv or huggingface; or the id of a run, or its "
+            "first characters, for its weights.",
+        ),
     ],
     ledger: Ledger = "runs",
     to: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="safetensors|npz|PLACE",
-            help="Format of a file named after the run; or the name of a file that ends in "
-            ".safetensors or .npz, or of a new folder of npy files.",
+            metavar="PLACE",
+            help="File or folder to write. For weights: safetensors or npz for a file named after "
+            "the run, a file that ends in .safetensors or .npz, or a new folder of npy files.",
+            show_default="named after WHAT",
         ),
-    ] = "safetensors",
+    ] = None,
+    experiment: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this experiment; repeatable.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Write further runs as they finish, until Ctrl-C.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files that mupc export did not write.")
+    ] = False,
+    title: Annotated[str | None, typer.Option(help="Title of the data set.")] = None,
+    author: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Author of the data set; repeatable.")
+    ] = None,
+    license: Annotated[
+        str | None, typer.Option(metavar="ID", help="Licence of the data set, such as cc-by-4.0.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the weights of a trained network with what is needed to predict with them."""
-    from jobs.cli.export import export_network
+    """Export a ledger to another tool, or the weights of a trained network with what is needed to
+    predict with them."""
+    from jobs.cli.bridges import export_ledger
 
-    export_network(run, ledger, to, as_json=as_json)
+    options = ExportOptions(
+        what,
+        ledger,
+        to,
+        tuple(experiment or ()),
+        follow,
+        force,
+        title,
+        tuple(author or ()),
+        license,
+        as_json,
+    )
+    raise typer.Exit(export_ledger(options))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """Options of the commands. Imported for `--help`, so it stays light."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class RunOptions:
     checkpoint_minutes: float
     fail_on: tuple[FailOn, ...]
     as_json: bool
+    notify: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -87,3 +88,37 @@ class ResultsOptions:
     sort: str | None
     older: bool
     printed: Printed
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of `mupc export`; None stands for a default that depends on `what`.
+
+    Attributes:
+        what: the id of a run, or the name of a form.
+        ledger: folder or URI of the ledger.
+        to: where it is written.
+        experiments: names of the experiments; none means all.
+        follow: whether to write new runs as they finish.
+        force: whether to replace what is at the place.
+        title: title of a data set.
+        authors: its authors.
+        license: its licence.
+        as_json: whether to print JSON.
+    """
+
+    what: str
+    ledger: str
+    to: str | None
+    experiments: tuple[str, ...]
+    follow: bool
+    force: bool
+    title: str | None
+    authors: tuple[str, ...]
+    license: str | None
+    as_json: bool
+
+    @property
+    def describes(self) -> bool:
+        """Whether a data set is described."""
+        return bool(self.title or self.authors or self.license)

@@ -80,6 +80,7 @@ def working_pool(
     ledger: "Ledger",
     safe: Callable[[], str],
     program: Sequence[str] = ("mupc",),
+    name: str = "mupc",
 ) -> "Iterator[Pool]":
     """Open the pool that the options describe, with its checkpoints in the ledger.
 
@@ -91,17 +92,18 @@ def working_pool(
         ledger: where checkpoints go.
         safe: returns a clause about the runs that are stored.
         program: the command that the user ran, without its arguments.
+        name: of what is trained, by which a cluster shows the workers.
     """
     pool: Pool | None = None
     handler = SignalHandler()
     handler.install()
     try:
         seconds = 60 * options.checkpoint_minutes
-        pool = make_pool(options, checkpoints=ledger.checkpoints, checkpoint_seconds=seconds)
+        pool = make_pool(options, name, checkpoints=ledger.checkpoints, checkpoint_seconds=seconds)
         handler.install()
         yield pool
     except KeyboardInterrupt:
-        again = os.environ.get(CONTINUE) or shlex.join([*program, *sys.argv[1:]])
+        again = os.environ.get(CONTINUE) or shlex.join([*program, *shown_arguments(sys.argv[1:])])
         handler.exit(
             pool.close if pool else lambda: None,
             lambda: f"\nstopped ({handler.received.name}), {_stored(safe)}; to continue: {again}",
@@ -109,6 +111,20 @@ def working_pool(
     finally:
         if pool is not None:
             pool.close()
+
+
+def shown_arguments(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a command without the URL of --notify, which may hold a secret."""
+    shown: list[str] = []
+    for place, word in enumerate(arguments):
+        option, mark, value = word.partition("=")
+        if option == "--notify" and mark and not value.startswith("@"):
+            shown.append("--notify=...")
+        elif place and arguments[place - 1] == "--notify" and not word.startswith("@"):
+            shown.append("...")
+        else:
+            shown.append(word)
+    return shown
 
 
 def _stored(safe: Callable[[], str]) -> str:
@@ -119,12 +135,16 @@ def _stored(safe: Callable[[], str]) -> str:
         return str(error)
 
 
-def make_pool(options: PoolOptions, **settings: Unpack[PoolSettings]) -> "LocalPool | RayPool":
-    """Return the pool that the options describe; `settings` are arguments of its class."""
+def make_pool(
+    options: PoolOptions, name: str = "mupc", **settings: Unpack[PoolSettings]
+) -> "LocalPool | RayPool":
+    """Return the pool that the options describe, for what is called `name`; `settings` are
+    arguments of its class."""
     if options.pool is PoolKind.LOCAL:
         from jobs import LocalPool
 
         return LocalPool(options.workers, **settings)
     from jobs import RayPool
 
-    return RayPool(options.workers, address=options.address or "local", **settings)
+    address = options.address or "local"
+    return RayPool(options.workers, address=address, name=name, **settings)

@@ -1,8 +1,6 @@
 """Progress on a terminal (a live display) and in a log (a line every few seconds)."""
 
-import re
 import threading
-from dataclasses import dataclass
 from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
@@ -12,7 +10,7 @@ from rich.text import Text
 
 from jobs.cli.statistics import RunStatistics
 from jobs.cli.tables import Row, screen
-from results.durations import duration, parse_duration
+from results.durations import duration
 from results.untrusted import printable
 from results.vocabulary import ZERO_SHOT
 from transfer.spec.model import Experiment
@@ -24,13 +22,6 @@ SHARE_BETWEEN_LINES = 0.1  # of the time so far: lines get rarer as a job gets l
 SEPARATOR = " | "
 GAP = "  "
 TROUBLES = "without result: "
-_LINE = re.compile(
-    r"^\[(?P<elapsed>\d[^\]\n]*)\] (?P<phase>\w+)(?:, compiling)?"
-    r" \| (?P<done>\d+)/(?P<total>\d+) runs"
-    r" \| (?P<rate>[^ \n]+) runs/min(?:, (?P<gflops>[^ \n]+) GFLOP/s)?"
-    r" \| (?P<left>\?|\d[^|\n]*) left(?: \| (?P<rest>.*))?$",
-    re.MULTILINE,
-)
 
 
 class Display(Protocol):
@@ -144,7 +135,7 @@ def notice(other: str) -> str:
 
 
 def line(statistics: RunStatistics) -> str:
-    """Format statistics as one line, which `last_progress` parses."""
+    """Format statistics as one line."""
     parts = [
         f"[{duration(statistics.elapsed)}] {statistics.activity}",
         f"{statistics.done}/{statistics.total} runs",
@@ -162,51 +153,6 @@ def pace(statistics: RunStatistics) -> str:
     if isinstance(statistics.experiment, Sweep):
         return pace
     return f"{pace}, {statistics.gflops:.3g} GFLOP/s"
-
-
-@dataclass(frozen=True)
-class LoggedProgress:
-    """Progress of an experiment, parsed from a line of its log.
-
-    Attributes:
-        phase: "start", "tune" or "transfer".
-        done: runs in the ledger.
-        total: runs of the whole experiment, as far as known.
-        runs_per_minute: since training began.
-        gflops: 10^9 floating-point operations a second; 0 if unknown.
-        seconds: since the start.
-        seconds_left: until the end at this speed; None if unknown.
-        troubles: runs without a result, with the causes of failures; "" for none.
-    """
-
-    phase: str
-    done: int
-    total: int
-    runs_per_minute: float
-    gflops: float
-    seconds: float | None
-    seconds_left: float | None
-    troubles: str
-
-
-def last_progress(log: str) -> LoggedProgress | None:
-    """Parse the last line of progress in a log; None if there is none."""
-    lines = list(_LINE.finditer(log))
-    if not lines:
-        return None
-    found = lines[-1]
-    rest = (found["rest"] or "").split(SEPARATOR)
-    troubles = (part for part in rest if part.startswith(TROUBLES))
-    return LoggedProgress(
-        found["phase"],
-        int(found["done"]),
-        int(found["total"]),
-        float(found["rate"]),
-        float(found["gflops"] or 0.0),
-        parse_duration(found["elapsed"]),
-        parse_duration(found["left"]),
-        next(troubles, "").removeprefix(TROUBLES),
-    )
 
 
 def drawing(statistics: RunStatistics, width: int = 80) -> RenderableType:

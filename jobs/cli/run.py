@@ -4,14 +4,16 @@ import json
 import os
 import shlex
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import results
 import transfer
+from jobs.callbacks.notify import Notifier
 from jobs.cli.announcing import announced
 from jobs.cli.exit_status import ExitStatus, FailOn
-from jobs.cli.options import RunOptions
+from jobs.cli.options import PoolKind, RunOptions
 from jobs.cli.pool_setup import check_folder, check_pool, working_pool
 from jobs.cli.progress import TROUBLES, display
 from jobs.cli.statistics import RunStatistics
@@ -49,6 +51,7 @@ def run_experiment(options: RunOptions) -> int:
     experiment = transfer.load(options.spec)
     report = options.report or Path("report") / experiment.name
     _check(options, experiment, report)
+    watching = [Notifier(options.notify)] if options.notify else []
     os.environ[LAYOUTS_VARIABLE] = options.layouts  # for threads and workers alike
     ledger = results.open(options.ledger, create=True)
     ledger.ensure_writable()
@@ -58,10 +61,18 @@ def run_experiment(options: RunOptions) -> int:
         stored = ledger.runs(["run_id"], experiment=experiment.name, outcome=RESULTS)
         return f"runs safe in {options.ledger}: {len(stored)}"
 
-    with working_pool(options, ledger, safe) as pool:
-        with announced(ledger, progress, experiment), display(progress, screen(stderr=True)):
+    with working_pool(options, ledger, safe, name=experiment.name) as pool:
+        with (
+            announced(ledger, progress, experiment),
+            display(progress, screen(stderr=True)),
+            _seen_by_cluster(options, progress),
+        ):
             result = transfer.run(
-                experiment, ledger, pool, progress=progress, data_dir=options.data_dir
+                experiment,
+                ledger,
+                pool,
+                progress=[progress, *watching],
+                data_dir=options.data_dir,
             )
         if not options.as_json:
             _show_verdicts(result, progress)
@@ -77,6 +88,17 @@ def run_experiment(options: RunOptions) -> int:
     if reason:
         say(f"mupc: {reason}", error=True)
     return status
+
+
+def _seen_by_cluster(
+    options: RunOptions, progress: RunStatistics
+) -> AbstractContextManager[object]:
+    """Return a context in which a cluster has the progress; Ray is connected."""
+    if options.pool is not PoolKind.RAY or progress.experiment is None:
+        return nullcontext()
+    from jobs.cli.broadcasting import ClusterProgress
+
+    return ClusterProgress(progress, progress.experiment.name)
 
 
 def _check(options: RunOptions, experiment: "Experiment | Sweep", report: Path) -> None:

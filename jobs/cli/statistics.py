@@ -53,6 +53,7 @@ class RunStatistics(Progress):
         best_runs: by variant, or by variant and activation if there are several.
         verdicts: rows of the `verdicts` table so far.
         left_out: runs skipped as unstable.
+        lanes: runs in training.
         compiling: programs in training that have not returned a result yet.
         others: the other drivers that have trained on the ledger meanwhile, in words.
         runs_elsewhere: runs that they train at present.
@@ -69,6 +70,7 @@ class RunStatistics(Progress):
     best_runs: dict[str, BestRun] = field(default_factory=dict)
     verdicts: list[Row] = field(default_factory=list)
     left_out: int = 0
+    lanes: int = 0
     compiling: int = 0
     others: tuple[str, ...] = ()
     runs_elsewhere: int = 0
@@ -92,6 +94,7 @@ class RunStatistics(Progress):
     def pending(self, runs: Mapping[Config, int], training: Sequence[Group], slots: int) -> None:
         """Estimate the time left."""
         self._time_left.report(runs, training, slots)
+        self.lanes = sum(len(group.lanes) for group in training[:slots])
         self.compiling = self._time_left.compiling(training[:slots])
 
     def trained(self, result: GroupResult) -> None:

@@ -4,17 +4,17 @@ import json
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from jobs.cli.exit_status import ExitStatus, FailOn, describe
-from jobs.cli.progress import LoggedProgress, last_progress
 from jobs.cli.stopping import SignalHandler
 from jobs.cli.tables import plain_table, screen
 from jobs.cli.terminal import say
 from jobs.cluster import submit as submission
 from jobs.cluster.address import DEFAULT_ADDRESS
+from jobs.cluster.job_progress import JobProgress
 from jobs.cluster.submit import Job, JobStatus, Submission
 from jobs.errors import CommandError
 from results.durations import duration
@@ -29,6 +29,7 @@ class SubmitOptions:
     workers: int | None
     data_dir: str | None
     fail_on: tuple[FailOn, ...]
+    notify: str | None = field(default=None, repr=False)
 
 
 def submit_experiment(
@@ -92,18 +93,18 @@ def show_jobs(address: str, *, as_json: bool) -> None:
     elif not jobs:
         print(f"no experiments have been submitted to {address}")
     else:
-        names = ("id", "status", "started", "took", "ledger")
-        table = plain_table(names, text=("id", "status", "started", "ledger"))
+        names = ("id", "user", "status", "runs", "left", "age", "ledger")
+        table = plain_table(names, text=("id", "user", "status", "ledger"))
         for job in jobs:
-            table.add_row(job.id, job.status, _moment(job.started), _took(job), _ledger(job))
+            runs, left = _runs(job)
+            user = job.user or "-"
+            table.add_row(job.id, user, job.status, runs, left, _age(job), _ledger(job))
         screen().print(table)
 
 
 def show_status(job_id: str, address: str, *, as_json: bool) -> None:
-    """Print the status of a job, with its progress, speed and failures read from its log."""
-    job = submission.status(job_id, address)
-    log = submission.log_if_short(job_id, address)
-    _show(job, last_progress(log) if log else None, as_json=as_json)
+    """Print the status of a job, with its progress, speed and failures."""
+    _show(submission.status(job_id, address), as_json=as_json)
 
 
 def show_logs(job_id: str, address: str, *, follow: bool) -> int:
@@ -142,18 +143,19 @@ def stop_job(job_id: str, address: str, *, as_json: bool) -> None:
     _show(submission.stop(job_id, address), as_json=as_json)
 
 
-def _show(job: Job, seen: LoggedProgress | None = None, *, as_json: bool) -> None:
+def _show(job: Job, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(_facts(job) | {"progress": seen and asdict(seen)}, indent=2))
+        print(json.dumps(_facts(job), indent=2))
         return
     facts = {
         "id": job.id,
         "status": job.status,
         "experiment": job.experiment,
+        "user": job.user or "-",
         "ledger": _ledger(job),
         "started": _moment(job.started),
         "took": _took(job),
-        **(_progress(job, seen) if seen else {}),
+        **(_progress(job, job.progress) if job.progress else {}),
         **({"exit status": describe(exit_status(job))} if job.status.ended else {}),
         "message": job.message,
     }
@@ -161,13 +163,14 @@ def _show(job: Job, seen: LoggedProgress | None = None, *, as_json: bool) -> Non
         say(f"{name:<16}{printable(value)}")
 
 
-def _progress(job: Job, seen: LoggedProgress) -> dict[str, str]:
+def _progress(job: Job, seen: JobProgress) -> dict[str, str]:
     facts = {
         "runs": f"{seen.done} of {seen.total} ({seen.phase})",
         "throughput": f"{seen.runs_per_minute:g} runs/min, {seen.gflops:g} GFLOP/s",
     }
     if not job.status.ended:
         facts["left"] = duration(seen.seconds_left)
+        facts["in training"] = f"{seen.lanes} runs"
     return facts | ({"without result": seen.troubles} if seen.troubles else {})
 
 
@@ -185,6 +188,21 @@ def _took(job: Job) -> str:
         return "-"
     seconds = ((job.ended or datetime.now(UTC)) - job.started).total_seconds()
     return duration(max(seconds, 0.0))  # the clock of the cluster may be ahead
+
+
+def _age(job: Job) -> str:
+    """Return the time since the submission."""
+    if job.started is None:
+        return "-"
+    return duration(max((datetime.now(UTC) - job.started).total_seconds(), 0.0))
+
+
+def _runs(job: Job) -> tuple[str, str]:
+    """Return how many runs are done and the time left, "-" where they are not known."""
+    seen = job.progress
+    if seen is None:
+        return "-", "-"
+    return f"{seen.done}/{seen.total}", "-" if job.status.ended else duration(seen.seconds_left)
 
 
 def _moment(moment: datetime | None) -> str:

@@ -8,7 +8,7 @@ from jobs.errors import SubmissionError
 from results.uri import shown
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"  # the default of Ray and of `ray dashboard`
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")  # which every resolver reads alike
+HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")  # which every resolver reads alike
 
 
 def job_server(address: str) -> str:
@@ -20,7 +20,7 @@ def job_server(address: str) -> str:
     try:
         url = urlsplit(address)
         good = url.scheme in ("http", "https") and url.port != 0
-        good = good and _HOST.fullmatch(url.hostname or "") is not None
+        good = good and HOST.fullmatch(url.hostname or "") is not None
     except ValueError:  # an invalid port or bracketed address
         raise _wrong(address) from None
     if not good or "@" in url.netloc or url.query or url.fragment or url.path.strip("/"):

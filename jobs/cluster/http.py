@@ -58,6 +58,8 @@ class Http:
 
     Args:
         address: URL without a path.
+        name: what answers there, for error messages.
+        seconds: deadline of a request; by default `SECONDS`.
 
     Attributes:
         local: whether the name stands for loopback addresses of this machine and no others.
@@ -68,8 +70,12 @@ class Http:
             reached, does not answer in time, answers too much, or redirects.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(
+        self, address: str, *, name: str = "cluster", seconds: float | None = None
+    ) -> None:
         self.address = address
+        self._name, self._deadline = name, seconds
+        self._server = "job server" if name == "cluster" else name
         self.headers: dict[str, str] = {}
         url = urlsplit(address)
         self._places = self._look_up(url.hostname or "", url.port or _PORTS[url.scheme])
@@ -91,6 +97,11 @@ class Http:
     def post(self, path: str, content: object = None) -> Answer:
         """Return the answer to POST of a JSON value."""
         return self._request("POST", path, json=content)
+
+    def post_text(self, path: str, text: str) -> Answer:
+        """Return the answer to POST of a text that is JSON."""
+        kind = {"Content-Type": "application/json"}
+        return self._request("POST", path, data=text.encode(), headers=kind)
 
     def stream(self, path: str) -> Iterator[str | Answer | None]:
         """Yield the texts that a WebSocket sends until the server closes it, None after silence.
@@ -120,7 +131,7 @@ class Http:
 
         threading.Thread(target=look_up, daemon=True).start()
         try:
-            places = found.get(timeout=SECONDS)
+            places = found.get(timeout=self._seconds)
         except queue.Empty:
             raise self._late() from None
         if isinstance(places, OSError):
@@ -197,14 +208,14 @@ class Http:
         answer.close()
         raise SubmissionError(
             f"the server at {self.address} redirects to {_target(answer)!r}, which is not "
-            "followed: give the address of the job server itself"
+            f"followed: give the address of the {self._server} itself"
         )
 
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[None]:
         """Limit the time of a request, and turn its errors into sentences."""
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(self._seconds):
                 yield
         except TimeoutError:
             raise self._late() from None
@@ -214,11 +225,17 @@ class Http:
             raise self._unreachable(error) from None
 
     def _late(self) -> SubmissionError:
-        return SubmissionError(f"no cluster answers at {self.address} within {SECONDS:g} s")
+        return SubmissionError(
+            f"no {self._name} answers at {self.address} within {self._seconds:g} s"
+        )
 
     def _unreachable(self, error: Exception) -> SubmissionError:
         cause = getattr(error, "os_error", None) or error  # aiohttp's errors carry the socket's
-        return SubmissionError(f"no cluster answers at {self.address}: {_reason(cause)}")
+        return SubmissionError(f"no {self._name} answers at {self.address}: {_reason(cause)}")
+
+    @property
+    def _seconds(self) -> float:
+        return SECONDS if self._deadline is None else self._deadline
 
 
 class _Known(AbstractResolver):

@@ -19,6 +19,8 @@ from results.uri import refusal
 PACKAGES = ("mupc", *OURS)
 
 SPEC = "spec.yaml"
+NOTIFY = "notify"
+"""The file with the URL of --notify, in a job that has one."""
 CONTINUE = "MUPC_CONTINUE"
 MOST_FILE_BYTES, MOST_BYTES = 10_000_000, 50_000_000
 _CLUSTERS_LEDGER = '"${MUPC_LEDGER:-$HOME/runs}"'
@@ -118,6 +120,8 @@ def command(
     workers: int | None,
     data_dir: str | None,
     fail_on: Sequence[str] = (),
+    *,
+    notify: bool = False,
 ) -> str:
     """Return the shell command that runs experiment `name` on the head node of a cluster.
 
@@ -134,6 +138,7 @@ def command(
     words += ["--workers", str(workers)] if workers is not None else []
     words += ["--data-dir", data_dir] if data_dir is not None else []
     words += ["--fail-on", ",".join(fail_on)] if fail_on else []
+    words += ["--notify", f"@{NOTIFY}"] if notify else []
     where = _CLUSTERS_LEDGER if ledger is None else shlex.quote(ledger)
     return f'{shlex.join(words)} --ledger {where} --report "$HOME"/report/{shlex.quote(name)}'
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from jobs.cluster.address import job_server
 from jobs.cluster.http import Answer, Http
+from jobs.cluster.job_progress import JobProgress, path_on_server
 from jobs.cluster.tokens import HOW_TO_GIVE, HOW_TO_MAKE, Token, find_token
 from jobs.errors import MAX_CAUSE, SubmissionError, TokenError
 
@@ -106,6 +107,17 @@ class JobServer:
                 self.job(job_id)  # a server that has gone silent does not answer
             else:
                 yield piece
+
+    def progress(self, record: Record) -> JobProgress | None:
+        """Return the progress of a job, by its record; None if it has written none."""
+        place = path_on_server(record)
+        if place is None:
+            return None
+        try:
+            answer = self._http.get(place)
+        except SubmissionError:
+            return None
+        return JobProgress.read(answer.body) if answer.status == 200 else None
 
     def stop(self, job_id: str) -> None:
         """Request that a job stops, without waiting."""

@@ -9,12 +9,13 @@ on it. All of its state is in the ledger: submit the same spec again to continue
 stopped, killed or lost.
 """
 
+import getpass
 import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -23,9 +24,11 @@ from uuid import uuid4
 
 from jobs.cluster.address import DEFAULT_ADDRESS, job_server
 from jobs.cluster.http import AnswerTooLongError
+from jobs.cluster.job_progress import JobProgress
 from jobs.cluster.own_data import travelling_spec
-from jobs.cluster.package import CONTINUE, SPEC, command, pack, zipped
+from jobs.cluster.package import CONTINUE, NOTIFY, SPEC, command, pack, zipped
 from jobs.cluster.ray_jobs import JobServer, Record
+from jobs.cluster.webhook import Webhook
 from jobs.errors import SubmissionError
 from results.untrusted import printable
 from results.uri import shown
@@ -34,7 +37,12 @@ if TYPE_CHECKING:
     from transfer import Experiment, Sweep
 
 STOP_SECONDS = 30.0  # Ray kills a job 3 s after the request to stop
-_EXPERIMENT, _LEDGER = "mupc_experiment", "mupc_ledger"
+_EXPERIMENT, _LEDGER, _USER = "mupc_experiment", "mupc_ledger", "mupc_user"
+_MOST_LETTERS = 40  # of a user's name
+LIST_SECONDS = 10.0  # after which a list leaves further progress out
+MOST_PROGRESS = 20
+"""The newest jobs whose progress a list has: each takes a request."""
+
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -66,6 +74,9 @@ class Job:
         ended: time of its end (UTC), or None.
         message: Ray's message about the status.
         exit_status: of its `mupc run`; None while it runs, and where Ray does not know it.
+        user: the name of the user who submitted it, as their machine gives it; "" if unknown.
+        progress: of its experiment; None before it has written any, and for the older ones of a
+            long list.
     """
 
     id: str
@@ -76,6 +87,8 @@ class Job:
     ended: datetime | None
     message: str
     exit_status: int | None = None
+    user: str = ""
+    progress: JobProgress | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +120,7 @@ def submit(
     workers: int | None = None,
     data_dir: str | None = None,
     fail_on: Sequence[str] = (),
+    notify: str | None = None,
 ) -> str:
     """Submit an experiment to a cluster; returns the id of the job without waiting for it.
 
@@ -122,6 +136,8 @@ def submit(
             else of cores, that the cluster has when the job starts.
         data_dir: folder of the data sets on the head node of the cluster.
         fail_on: results with which the job ends as failed, as for `mupc run --fail-on`.
+        notify: URL to which the job posts, as for `mupc run --notify`. It is sent with the code,
+            and is no part of the command, which the cluster lists.
 
     Raises:
         SpecError: one sentence per problem of the spec.
@@ -129,7 +145,15 @@ def submit(
             ledger would be deleted with the job, or a job already runs this experiment into this
             ledger.
     """
-    job = prepare(spec, address, ledger=ledger, workers=workers, data_dir=data_dir, fail_on=fail_on)
+    job = prepare(
+        spec,
+        address,
+        ledger=ledger,
+        workers=workers,
+        data_dir=data_dir,
+        fail_on=fail_on,
+        notify=notify,
+    )
     server = JobServer(address)
     _refuse_second(server, job.experiment, ledger)
     for path in job.shared:
@@ -141,7 +165,7 @@ def submit(
         entrypoint=job.command,
         package=zipped(job.files),
         variables=job.variables,
-        metadata={_EXPERIMENT: job.experiment, _LEDGER: ledger or ""},
+        metadata={_EXPERIMENT: job.experiment, _LEDGER: ledger or "", _USER: _user()},
     )
     return job_id
 
@@ -154,6 +178,7 @@ def prepare(
     workers: int | None = None,
     data_dir: str | None = None,
     fail_on: Sequence[str] = (),
+    notify: str | None = None,
 ) -> Submission:
     """Return all that `submit` with these arguments would send, without sending it.
 
@@ -173,25 +198,40 @@ def prepare(
         "workers": workers,
         "data_dir": data_dir,
         "fail_on": ",".join(fail_on) or None,
+        "notify": notify if notify is None or notify.startswith("@") else "...",
     }
+    files = pack(text, experiment.own, beside)
+    if notify is not None:
+        Webhook.parse(notify)
+        files[NOTIFY] = Webhook.read(notify).encode()
     return Submission(
         experiment.name,
         ledger,
-        command(experiment.name, ledger, workers, data_dir, fail_on),
-        pack(text, experiment.own, beside),
+        command(experiment.name, ledger, workers, data_dir, fail_on, notify=notify is not None),
+        files,
         {CONTINUE: _again(spec, address, options)},
         shared,
     )
 
 
 def status(job_id: str, address: str = DEFAULT_ADDRESS) -> Job:
-    """Return a job. Raises `SubmissionError`, also for an unknown id."""
-    return _found(JobServer(address), job_id)
+    """Return a job with its progress. Raises `SubmissionError`, also for an unknown id."""
+    server = JobServer(address)
+    record = _record(server, job_id)
+    return replace(_job(server, job_id, record), progress=server.progress(record or {}))
 
 
 def list_jobs(address: str = DEFAULT_ADDRESS) -> list[Job]:
     """Return the experiments submitted to a cluster, newest first. Raises `SubmissionError`."""
-    return _listed(JobServer(address))
+    server = JobServer(address)
+    records = {str(record.get("submission_id")): record for record in server.jobs()}
+    jobs = _sorted(records.values())
+    deadline = time.monotonic() + LIST_SECONDS
+    for place, job in enumerate(jobs[:MOST_PROGRESS]):
+        if time.monotonic() > deadline:
+            break
+        jobs[place] = replace(job, progress=server.progress(records[job.id]))
+    return jobs
 
 
 def logs(job_id: str, address: str = DEFAULT_ADDRESS) -> str:
@@ -204,14 +244,6 @@ def logs(job_id: str, address: str = DEFAULT_ADDRESS) -> str:
             f"{error}: print the output of {job_id} with 'mupc logs {job_id} --follow', which "
             "reads it in pieces"
         ) from None
-
-
-def log_if_short(job_id: str, address: str = DEFAULT_ADDRESS) -> str | None:
-    """Return the output of a job so far, or None if it is longer than one answer may be."""
-    try:
-        return logs(job_id, address)
-    except AnswerTooLongError:
-        return None
 
 
 def follow(job_id: str, address: str = DEFAULT_ADDRESS) -> Iterator[str]:
@@ -257,7 +289,7 @@ def _again(
 
 def _refuse_second(server: JobServer, experiment: str, ledger: str | None) -> None:
     """Check that no running job has this experiment and ledger: both would train the same runs."""
-    for job in _listed(server):
+    for job in _sorted(server.jobs()):
         if not job.status.ended and (job.experiment, job.ledger) == (experiment, ledger):
             raise SubmissionError(
                 f"job {job.id} already runs experiment {experiment!r} into this ledger: "
@@ -265,10 +297,25 @@ def _refuse_second(server: JobServer, experiment: str, ledger: str | None) -> No
             )
 
 
+def _user() -> str:
+    """Return the name of the user; "" where the system does not know it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
+
+
 def _found(server: JobServer, job_id: str) -> Job:
+    return _job(server, job_id, _record(server, job_id))
+
+
+def _record(server: JobServer, job_id: str) -> Record | None:
     # The pattern also keeps ids such as ../x out of URLs.
-    details = server.job(job_id) if _ID.fullmatch(job_id) else None
-    job = _read(details) if details else None
+    return server.job(job_id) if _ID.fullmatch(job_id) else None
+
+
+def _job(server: JobServer, job_id: str, record: Record | None) -> Job:
+    job = _read(record) if record else None
     if job is None:
         raise SubmissionError(
             f"no job {job_id!r} at {server.address}: list the jobs with 'mupc list'"
@@ -276,8 +323,9 @@ def _found(server: JobServer, job_id: str) -> Job:
     return job
 
 
-def _listed(server: JobServer) -> list[Job]:
-    jobs = [job for details in server.jobs() if (job := _read(details))]
+def _sorted(records: Iterable[Record]) -> list[Job]:
+    """Return the jobs that mupc submitted, newest first."""
+    jobs = [job for record in records if (job := _read(record))]
     return sorted(jobs, key=lambda job: job.started or datetime.max.replace(tzinfo=UTC))[::-1]
 
 
@@ -295,6 +343,7 @@ def _read(record: Record) -> Job | None:
     if not all(isinstance(text, str) and _ID.fullmatch(text) for text in (job_id, name)):
         return None
     message, code = record.get("message"), record.get("driver_exit_code")
+    user = metadata.get(_USER)
     try:
         return Job(
             str(job_id),
@@ -305,6 +354,7 @@ def _read(record: Record) -> Job | None:
             _time(record.get("end_time")),
             message.strip() if isinstance(message, str) else "",
             code if isinstance(code, int) else None,
+            printable(user)[:_MOST_LETTERS] if isinstance(user, str) else "",
         )
     except (ValueError, OverflowError, OSError):  # an unknown status, an impossible time
         return None

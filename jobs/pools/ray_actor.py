@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ray
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 ActorHandle: TypeAlias = Any  # Ray makes its methods at run time
 
 HEARTBEAT = b""  # sent in place of a checkpoint
+_NUMBERS = count(1)
 _CONTROL = "control"  # concurrency group of calls that overtake the one that is running
 
 
@@ -147,8 +149,12 @@ def start_worker(
     heartbeat_seconds: float,
     *,
     gpu: bool,
+    name: str = "mupc",
 ) -> Slot:
     """Start a `Trainer` on a CPU core or a GPU of the cluster, without waiting for it.
+
+    The cluster lists it as `name` with a number that no other worker of this process has: the name
+    of a worker that was lost is free again only after a while.
 
     The driver retries: an actor that Ray restarted by itself would run a group twice.
     """
@@ -156,6 +162,7 @@ def start_worker(
     actor = (
         remote(concurrency_groups={_CONTROL: 1})(Trainer)
         .options(
+            name=f"{name} worker {next(_NUMBERS)}",
             num_cpus=0 if gpu else 1,
             num_gpus=1 if gpu else 0,
             max_restarts=0,

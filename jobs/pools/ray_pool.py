@@ -65,6 +65,8 @@ class RayPool:
             lost, though its node is alive.
         announce: called with a sentence when the pool waits (starting Ray takes many seconds) and
             when a worker is lost.
+        name: of what is trained, by which the cluster lists the workers: "digits worker 3". Their
+            tasks have the shape and the number of lanes.
 
     Raises:
         ValueError: fewer than one worker, an unknown policy in `MUPC_LAYOUTS`, or no number in
@@ -85,6 +87,7 @@ class RayPool:
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
         announce: Callable[[str], None] = _announce,
+        name: str = "mupc",
     ) -> None:
         if isinstance(workers, str):
             raise ValueError(
@@ -95,7 +98,7 @@ class RayPool:
         layout_policy()
         limit_set()
         refuse_hidden_packages(Path.cwd())
-        self._train, self._checkpoints = train, checkpoints
+        self._train, self._checkpoints, self._name = train, checkpoints, name
         self._announce = announce
         self._checkpoint_seconds = checkpoint_seconds if checkpoints is not None else math.inf
         self._heartbeat_timeout = heartbeat_timeout
@@ -240,7 +243,13 @@ class RayPool:
 
     def _start_worker(self) -> Slot:
         heartbeat_seconds = self._heartbeat_timeout / HEARTBEATS_PER_TIMEOUT
-        return start_worker(self._train, self._checkpoint_seconds, heartbeat_seconds, gpu=self._gpu)
+        return start_worker(
+            self._train,
+            self._checkpoint_seconds,
+            heartbeat_seconds,
+            gpu=self._gpu,
+            name=self._name,
+        )
 
     def _first_device(self) -> Device:
         """Wait for the first worker, and return its device.
@@ -295,7 +304,8 @@ class RayPool:
         dataset = self._datasets[group.dataset, group.data_dir]
         saved = None if self._checkpoints is None else self._checkpoints.load(group.run_ids)
         checkpoint = [] if saved is None else [ray.put(saved)]
-        run = slot.actor.run.options(num_returns="streaming")
+        task = f"{self._name} {_shape(group)}, {len(group.lanes)} lanes"
+        run = slot.actor.run.options(num_returns="streaming", name=task)
         if not slot.attempts:
             slot.last_heartbeat = self._clock()
         # Without the data, which the node has once.
@@ -362,3 +372,12 @@ class RayPool:
         whole = attempt.record(answer)
         if whole is not None:
             self._finished.append(whole)
+
+
+def _shape(group: Group) -> str:
+    """Return the size of a group's networks, or their kind if they have no such size."""
+    if isinstance(group.config, FunctionConfig):
+        return f"{group.config.shape.width} x {group.config.shape.depth}"
+    network = group.config.network
+    width, depth = getattr(network, "width", None), getattr(network, "depth", None)
+    return type(network).__name__ if width is None or depth is None else f"{width} x {depth}"

@@ -116,7 +116,7 @@ def test_export_writes_what_load_network_reads(ledger: Ledger, home: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["zz"], "no run has the id 'zz', or one that begins like it"),
+        (["fffff"], "no run has the id 'fffff', or one that begins like it"),
         ([""], "runs have ids that begin with ''"),
         (["KEPT", "--to", "spec.yaml"], "--to: spec.yaml exists already: choose another name"),
         (["TUNED"], "were not kept: train it again with pccore.train(*ledger.rebuild("),

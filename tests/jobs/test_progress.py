@@ -1,28 +1,31 @@
 """Displays of progress: counts, time left, best runs, on a terminal and in a log."""
 
 import io
+import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from command import TINY
 from rich.console import Console
 
 import pccore
+from jobs.cli.broadcasting import job_progress
 from jobs.cli.progress import (
     LineDisplay,
     LiveDisplay,
-    LoggedProgress,
     ProgressDisplay,
     display,
     drawing,
-    last_progress,
     line,
 )
 from jobs.cli.statistics import RunStatistics
+from jobs.cluster.job_progress import JobProgress, path_on_server
 from pccore import Outcome, Status
-from results.durations import duration, parse_duration
+from results.durations import duration
 from transfer import Cell, Experiment, Group, GroupResult, Run, Worker
 
 EXPERIMENT = Experiment.from_dict(TINY)
@@ -82,11 +85,11 @@ def test_speed_counts_from_the_start_of_training(clock: Callable[[], float]) -> 
     assert statistics.gflops == pytest.approx(2 * 3e11 / (30 - 10) / 1e9)
 
 
-def test_last_line_of_a_log_round_trips() -> None:
+def test_progress_of_a_job_round_trips(tmp_path: Path) -> None:
     now = [0.0]
     statistics = RunStatistics(EXPERIMENT, lambda: now[0])
     statistics.phase("tune", 20, 0)
-    first = line(statistics)
+    first = job_progress(statistics)
     statistics.workload(0.0, 100e9)
     now[0] = 200.0
     for outcome in (trained(0.4), Outcome(Status.DIVERGED), Outcome.failed("no memory, 12 MB")):
@@ -98,22 +101,82 @@ def test_last_line_of_a_log_round_trips() -> None:
     worker = Worker("cpu", "here", 1)
     statistics.trained(GroupResult(group, outcomes, 40.0, datetime.now(UTC), worker))
     statistics.pending({config: 15}, [], slots=1)
-    log = f"starting Ray\n[x] y | 1/2 runs\n{first}\n{line(statistics)}\nreport: [1 s] a | b\n"
-    assert last_progress(log) == LoggedProgress(
+    seen = job_progress(statistics)
+    assert seen == JobProgress(
         phase="tune",
         done=3,
         total=20,
+        failed=1,
+        lanes=0,
         runs_per_minute=0.9,
         gflops=0.4,
         seconds=200.0,
         seconds_left=300.0,
         troubles="1 diverged, 1 failed (1 x no memory, # MB)",
     )
-    seen = last_progress(first)
+    statistics.pending({config: 15}, [group, group], slots=1)
+    assert job_progress(statistics).lanes == 2
+    for each in (first, seen):
+        each.write(tmp_path / "progress.json")
+        assert JobProgress.read((tmp_path / "progress.json").read_bytes()) == each
+    assert (first.runs_per_minute, first.seconds_left, first.troubles) == (0.0, None, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
+
+
+GOOD = asdict(JobProgress("tune", 1, 2, 0, 3, 4.0, 5.0, 6.0, None, ""))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"[" * 5000,
+        b"{" + b" " * 9000 + b"}",
+        *(
+            json.dumps({**GOOD, name: value}).encode()
+            for name, value in (
+                ("phase", 3),
+                ("done", -1),
+                ("done", 1.5),
+                ("done", "1"),
+                ("done", None),
+                ("total", True),
+                ("lanes", 10**30),
+                ("gflops", float("nan")),
+                ("seconds", float("inf")),
+                ("seconds_left", "soon"),
+                ("troubles", ["x"]),
+            )
+        ),
+    ],
+    ids=lambda content: str(content[:40]),
+)
+def test_what_is_no_progress_is_not_taken_for_it(content: bytes) -> None:
+    assert JobProgress.read(content) is None
+
+
+def test_texts_of_progress_are_bounded_and_printable() -> None:
+    seen = JobProgress.read(json.dumps({**GOOD, "troubles": "\x1b[2J" + "x" * 5000}).encode())
     assert seen is not None
-    assert (seen.runs_per_minute, seen.seconds_left, seen.troubles) == (0.0, None, "")
-    for log in ("", "no progress here\n", "[1 s] tune | 1/2 runs | fast\n"):
-        assert last_progress(log) is None
+    assert seen.troubles.startswith("\\x1b[2Jx")
+    assert len(seen.troubles) == 1000
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"submission_id": "a", "driver_node_id": None},
+        {"submission_id": "a", "driver_node_id": "0f&filename=/etc/passwd"},
+        {"submission_id": "../a", "driver_node_id": "0f"},
+        {"submission_id": ["a"], "driver_node_id": "0f"},
+    ],
+    ids=str,
+)
+def test_record_of_a_job_leads_to_no_other_file(record: dict[str, object]) -> None:
+    assert path_on_server(record) is None
 
 
 def test_best_run_has_the_lowest_loss_at_the_tuned_shape() -> None:
@@ -177,8 +240,6 @@ def test_progress_display_reports_while_it_is_entered() -> None:
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
-    read = parse_duration(text)
-    assert read is seconds is None or read == pytest.approx(seconds, abs=0.5)
 
 
 def test_terminal_gets_live_display_and_log_gets_lines() -> None:

@@ -89,6 +89,11 @@ def test_no_command_shows_the_key_of_its_ledger(
         ["list", "--address", f"http://ID:{KEY}@host:1"],
         ["list", "--address", f"http://host:1?token={KEY}"],
         ["submit", "{spec}", "--data-dir", URIS[0]],
+        *(
+            ["export", form, *option]
+            for form in ("optuna", "mlflow", "tensorboard", "csv", "huggingface")
+            for option in (["--ledger", URIS[0]], ["--to", URIS[0]])
+        ),
     ],
     ids=str,
 )

@@ -1,11 +1,15 @@
 """Experiments submitted to a real Ray head node, with ledgers in a folder and on S3."""
 
+import getpass
 import json
 import os
+import re
 import shutil
 import signal
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +66,15 @@ def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
+def actors(head: Head) -> list[str]:
+    """Return the names that `ray list actors` and the dashboard show."""
+    request = urllib.request.Request(f"{head.address}/api/v0/actors")
+    request.add_header("Authorization", f"Bearer {head.token}")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        found = json.load(answer)["data"]["result"]["result"]
+    return [actor["name"] for actor in found]
+
+
 @pytest.mark.slow
 def test_killed_job_continues_when_submitted_again(
     head: Head, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -101,11 +114,15 @@ def test_killed_job_continues_when_submitted_again(
     assert [row["run_id"] for row in rows] == after["run_id"].to_list()
     status = json.loads(ask("status", second, "--json"))
     assert (status["id"], status["status"], status["ledger"]) == (second, "succeeded", None)
-    progress = status.pop("progress")
-    assert progress["done"] == progress["total"] > 0
+    progress = status["progress"]
+    assert (progress["done"], progress["phase"]) == (progress["total"], "transfer")
+    assert progress["done"] == len(after)
     assert progress["runs_per_minute"] > 0
+    assert status["user"] == getpass.getuser()
     assert status in json.loads(ask("list", "--json"))["jobs"]
-    assert first in ask("list")
+    (line,) = [line for line in ask("list").splitlines() if second in line]
+    assert f"{len(after)}/{len(after)}" in line
+    assert getpass.getuser() in line
     assert "Did the optimum transfer?" in ask("logs", second)
     assert "succeeded" in ask("stop", second)  # it has ended, and stays as it is
     assert jobs.status(second, head.address).exit_status == 0
@@ -140,6 +157,10 @@ def test_job_outlives_its_follower_and_prints_how_to_continue(head: Head, tmp_pa
     assert err.strip().startswith(f"{job} continues: mupc logs {job} --follow")
 
     eventually(lambda: "runs |" in jobs.logs(job, head.address))
+    assert [name for name in actors(head) if re.fullmatch(r"long worker \d+", name)]
+    seen = jobs.status(job, head.address).progress
+    assert seen is not None
+    assert (seen.phase, seen.lanes, seen.done) == ("tune", 2, 0)
     stopped = jobs.stop(job, head.address)
     assert stopped.status is JobStatus.STOPPED
     assert stopped.ended is not None
@@ -147,7 +168,9 @@ def test_job_outlives_its_follower_and_prints_how_to_continue(head: Head, tmp_pa
     again = f"mupc submit {spec} --address {head.address} --ledger {ledger} --workers 1"
     assert last.startswith(f"stopped (SIGTERM), runs safe in {ledger}: ")
     assert last.endswith(f"to continue: {again}")
-    assert jobs.list_jobs(head.address)[0] == stopped
+    listed = jobs.list_jobs(head.address)[0]
+    assert listed.progress is not None
+    assert replace(listed, progress=None) == stopped
 
 
 def test_job_of_own_things_runs_the_code_that_was_sent(head: Head, tmp_path: Path) -> None:

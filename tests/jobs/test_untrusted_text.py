@@ -20,6 +20,7 @@ from jobs.cli.statistics import RunStatistics
 from jobs.cli.submission import show_jobs, show_logs, show_status
 from jobs.cli.tables import accuracy_table, plain_table, rule_table, verdict_table
 from jobs.cluster import submit as submission
+from jobs.cluster.job_progress import JobProgress
 from jobs.cluster.submit import Job, JobStatus
 from pccore import Status
 from results.untrusted import printable, spreadsheet_cell
@@ -141,11 +142,11 @@ def test_jobs_of_others_control_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
-    job = Job("a", JobStatus.FAILED, HOSTILE, HOSTILE, moment, moment, HOSTILE, 1)
+    seen = JobProgress(HOSTILE, 1, 2, 0, 0, 0.0, 0.0, 1.0, None, HOSTILE)
+    job = Job("a", JobStatus.FAILED, HOSTILE, HOSTILE, moment, moment, HOSTILE, 1, HOSTILE, seen)
     monkeypatch.setattr(submission, "list_jobs", lambda _: [job])
     monkeypatch.setattr(submission, "status", lambda *_: job)
-    for name in ("logs", "log_if_short"):
-        monkeypatch.setattr(submission, name, lambda *_: f"1\t2\n{HOSTILE}", raising=False)
+    monkeypatch.setattr(submission, "logs", lambda *_: f"1\t2\n{HOSTILE}")
     monkeypatch.setattr(submission, "follow", lambda *_: iter(["one\n", HOSTILE]))
     show_jobs("http://127.0.0.1:8265", as_json=False)
     show_status("a", "http://127.0.0.1:8265", as_json=False)

@@ -3,7 +3,6 @@
 import pytest
 
 from pccore import Status
-from results.durations import duration, parse_duration
 from results.schema.tables import TABLES
 from results.vocabulary import (
     RATE_NAMES,
@@ -47,10 +46,3 @@ def test_every_verdict_label_has_a_phrase():
 
 def test_transfer_rules_of_specs_have_the_ledgers_names():
     assert tuple(TRANSFER_RULES) == TRANSFER_RULE_NAMES
-
-
-@pytest.mark.parametrize("seconds", [0, 59, 60, 61, 3599, 3600, 86_400])
-def test_durations_are_read_back(seconds):
-    read = parse_duration(duration(seconds))
-    assert read is not None
-    assert read == pytest.approx(seconds, abs=60 if seconds >= 3600 else 0.5)

@@ -11,7 +11,7 @@ from results.vocabulary import Phase
 from transfer.engine.arm import ArmWorkflow, Optimum, Transferred
 from transfer.engine.plan import AnyPlan, plan_of
 from transfer.engine.pool import Pool
-from transfer.engine.progress import Progress
+from transfer.engine.progress import Callbacks, Progress, broadcast
 from transfer.engine.runs import AnyRun, Run
 from transfer.engine.scheduler import Scheduler
 from transfer.engine.trained_networks import chosen_run, network
@@ -123,7 +123,7 @@ def run(
     ledger: "Ledger",
     pool: Pool,
     *,
-    progress: Progress | None = None,
+    progress: Callbacks = None,
     data_dir: Path | str | None = None,
     dataset: "Dataset | None" = None,
 ) -> TransferResult:
@@ -137,7 +137,7 @@ def run(
         experiment: the spec of networks, or of a sweep of training functions.
         ledger: where every run, curve and verdict is recorded; see `results.open`.
         pool: trains the runs; it is left open.
-        progress: receives the events of the job.
+        progress: receives the events of the job: an object, or several.
         data_dir: where the data set's files are; None means the default place.
         dataset: a data set in place of the experiment's; see `pccore.data.Dataset.from_arrays`.
 
@@ -153,8 +153,8 @@ def run(
     plan = plan_of(experiment, folder)
     plan.check()
     ledger.ensure_writable()
-    progress = progress or Progress()
-    with ledger.claims(experiment.name) as claims:
+    receiver = broadcast(progress)
+    with ledger.claims(experiment.name) as claims, _announced(receiver, experiment.name, ledger):
         scheduler = Scheduler(
             experiment.name,
             plan.digests,
@@ -165,12 +165,12 @@ def run(
             plan.own,
         )
         scheduler.remove_leftovers()
-        workflows = Workflows(plan, scheduler, progress)
+        workflows = Workflows(plan, scheduler, receiver)
         with _recorded_usage(scheduler):
             while workflows.advance():
                 scheduler.submit()
                 workflows.report()
-                scheduler.collect(progress)
+                scheduler.collect(receiver)
         workflows.report()
     return workflows.result
 
@@ -181,7 +181,7 @@ def train(
     ledger: "Ledger",
     pool: Pool,
     *,
-    progress: Progress | None = None,
+    progress: Callbacks = None,
     data_dir: Path | str | None = None,
     datasets: "Sequence[Dataset]" = (),
 ) -> None:
@@ -192,16 +192,16 @@ def train(
         runs: runs of any data sets and shapes; the longest are trained first.
         ledger: where every run, curve and measurement is recorded.
         pool: trains the runs; it is left open.
-        progress: receives the events of the job.
+        progress: receives the events of the job: an object, or several.
         data_dir: where the files of data sets are; None means the default place.
         datasets: those of the runs' data sets that are the user's own.
     """
     if not runs:
         return
     ledger.ensure_writable()
-    progress = progress or Progress()
+    receiver = broadcast(progress)
     folder = None if data_dir is None else Path(data_dir)
-    with ledger.claims(name) as claims:
+    with ledger.claims(name) as claims, _announced(receiver, name, ledger):
         digests = {run.digest for run in runs}
         scheduler = Scheduler(name, digests, ledger, pool, folder, claims, datasets)
         scheduler.remove_leftovers()
@@ -209,11 +209,23 @@ def train(
         with _recorded_usage(scheduler):
             while True:
                 scheduler.submit()
-                progress.phase(Phase.REPRODUCE, scheduler.requested, scheduler.done)
-                scheduler.report(progress)
+                receiver.phase(Phase.REPRODUCE, scheduler.requested, scheduler.done)
+                scheduler.report(receiver)
                 if scheduler.all_done(runs):
                     return
-                scheduler.collect(progress)
+                scheduler.collect(receiver)
+
+
+@contextmanager
+def _announced(receiver: Progress, name: str, ledger: "Ledger") -> Iterator[None]:
+    """Report the start and the end of a job, however it ends."""
+    receiver.begin(name, ledger)
+    try:
+        yield
+    except BaseException as error:
+        receiver.end(error)
+        raise
+    receiver.end(None)
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""A ledger for others: tables in CSV, and a data set with a card and Croissant metadata."""
