@@ -15,6 +15,14 @@ class PoolKind(StrEnum):
     RAY = "ray"
 
 
+class Shell(StrEnum):
+    """Shells that complete."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
 class TableName(StrEnum):
     """Tables of the ledger."""
 
@@ -87,3 +95,24 @@ class ResultsOptions:
     sort: str | None
     older: bool
     printed: Printed
+
+
+@dataclass(frozen=True)
+class NewOptions:
+    """Options of `mupc new`."""
+
+    file: Path
+    name: str | None = None
+    data: str = "digits"
+    target: str | None = None
+    task: str | None = None
+    network: str = "stacked"
+    activation: str = "relu"
+    variants: str = "mupc"
+    width: int = 32
+    depth: int = 8
+    depths: str | None = None
+    steps: int = 100
+    seeds: int = 3
+    force: bool = False
+    as_json: bool = False
