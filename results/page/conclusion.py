@@ -130,10 +130,9 @@ def named_groups(verdicts: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 
 def _held(rows: list[Row], *, first: bool) -> str:
     held = sum(row["verdict"] == VerdictLabel.HELD for row in rows)
-    if len(rows) == 1:
-        shape = _shape(rows[0])
-        return f"at {shape}" if held else f"not at {shape}"
-    targets = " targets" if first else ""
+    if held == len(rows) == 1:
+        return f"at {_shape(rows[0])}"
+    targets = f" target{'s' if len(rows) > 1 else ''}" if first else ""
     if held == len(rows):
         return f"at all {held}{targets}"
     return f"at {held or 'none'} of {len(rows)}{targets}"

@@ -30,8 +30,8 @@ def test_variants_rules_and_other_labels() -> None:
     ]
     assert plain(conclusion(rows)) == (
         "The learning rates tuned at N = 32, H = 8 held at 1 of 2 targets for μPC (1 drifted; loss "
-        "at most 50.0 % above the best found) and not at N = 32, H = 16 for SP (untrained; it did "
-        "not train there)."
+        "at most 50.0 % above the best found) and at none of 1 for SP (untrained; it did not train "
+        "there)."
     )
     ruled = [verdict(depth=16), verdict(depth=16, rule="depth_mup")]
     assert "for μPC by zero shot" in conclusion(ruled)
@@ -53,7 +53,7 @@ def test_many_variants_are_counted_alone() -> None:
 def test_missing_numbers_may_be_none_or_nan() -> None:
     for missing in (None, float("nan")):
         row = verdict("inconclusive", regret=missing, tune_width=missing, tune_depth=missing)
-        assert conclusion([row]).startswith("The tuned learning rates held not at")
+        assert conclusion([row]).startswith("The tuned learning rates held at none of 1 target")
         assert next_steps([row])
     assert conclusion([]) == UNJUDGED
     assert next_steps([]) == []
