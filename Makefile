@@ -2,6 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS := $(VENV)/.docs
 # pccore checks its annotations at run time. Processes take a file at a time, in order, so that the
 # tests of a file share its fixtures; there is one more of them than cores, as tests that wait for
 # clusters leave a core idle. NumPy and SciPy get one thread each: two processes that share the same
@@ -20,7 +21,7 @@ SLOWER := $(addprefix --ignore=tests/,results/test_ledger_crashes.py \
 	transfer/test_law.py transfer/test_rules.py transfer/test_train.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast check check-all lint types format bench size
+.PHONY: help install run test test-fast check check-all lint types format docs bench size
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -30,7 +31,7 @@ install: $(READY)  ## set everything up in .venv
 run: $(READY)  ## the main job on the embedded digits: tune, transfer to 128 layers, judge, report
 	$(BIN)/mupc run examples/digits.yaml
 
-test: $(READY)  ## the tests, without those that take minutes
+test: $(DOCS)  ## the tests, without those that take minutes
 	$(PYTEST) -m "not slow"
 
 test-fast: $(READY)  ## unit tests of the spec, the search, the judge and the ledger
@@ -40,7 +41,7 @@ check: lint types test  ## what must hold before a commit: lint, types, layer ru
 
 # Compiled with the optimisations that users have (tests/conftest.py).
 check-all: export JAX_DISABLE_MOST_OPTIMIZATIONS = 0
-check-all: lint types  ## the same with slow tests, optimised programs and new random examples
+check-all: lint types $(DOCS)  ## the same with slow tests, optimised programs and new random examples
 	$(PYTEST) --hypothesis-profile new
 
 lint: $(READY)  ## ruff's rules and formatting, and who may import whom
@@ -54,6 +55,11 @@ types: $(READY)  ## mypy over the packages
 format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# A warning, such as a link that leads nowhere, ends the build.
+docs: $(DOCS)  ## the site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "See it: $(BIN)/python -m http.server --directory build/site"
 
 bench: $(READY)  ## the short measurements against benchmarks/record.json, in minutes
 	$(BIN)/python benchmarks/bench.py
@@ -78,4 +84,9 @@ $(READY): pyproject.toml constraints.txt mupc/__init__.py
 	[ -x $(BIN)/pip ] || $$python -m venv --clear $(VENV)
 	@echo "Setting up $(VENV) with $$($(BIN)/python --version): once, for a few minutes ..."
 	@$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# What the site needs is installed when it is first built, or the tests build it.
+$(DOCS): $(READY)
+	@$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	@touch $@
