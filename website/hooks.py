@@ -70,4 +70,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Lead links to files of the repository to the site's pages of them."""
+    if page.is_homepage:
+        page.meta["hide"] = ["navigation"]
     return links.redirected(markdown, page.file.src_uri)

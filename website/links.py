@@ -55,6 +55,8 @@ def _redirected_link(link: re.Match[str], page: str) -> str:
         place = "index.md"
     elif path in PROJECT_PAGES:
         place = PROJECT_PAGES[path]
+    elif path.startswith("examples/notebooks/"):
+        place = f"notebooks/{posixpath.basename(path).removesuffix('.ipynb')}.md"
     elif path in examples.anchors():
         place, anchor = "reference/examples.md", examples.anchors()[path]
     elif (ROOT / path).exists():

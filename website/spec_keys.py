@@ -1,5 +1,6 @@
 """The page of every key of a spec, made from its JSON Schema."""
 
+import re
 from collections.abc import Iterator
 
 from transfer.spec.model import Experiment
@@ -11,6 +12,9 @@ Types, bounds and defaults, made from the JSON Schema that `mupc schema` prints.
 [The spec reference](../spec.md) explains what the names stand for. A key without a default is
 required, or is not set unless you set it (–).
 """
+
+MAPPING = "mapping"
+"""What a mapping without a name or title of its own is called."""
 
 Node = dict[str, object]
 
@@ -32,17 +36,17 @@ class _Sections:
     def lines(self) -> Iterator[str]:
         yield from self._section("Top level", "top-level", self.schema)
         for name, place in self.places.items():
-            yield from self._section(
-                f"`{place}`: {self.titles[name]}", _anchor(name), self.definitions[name]
-            )
+            title = self.titles[name]
+            heading = f"`{place}`" if title == MAPPING else f"`{place}`: {title}"
+            yield from self._section(heading, _anchor(name), self.definitions[name])
 
     def _title(self, name: str) -> str:
-        """Return what an option is called in a spec, else its title, else "mapping"."""
+        """Return what an option is called in a spec, else its title, else that it is a mapping."""
         node = self.definitions[name]
         for key in node["properties"].values():
             if "const" in key:
                 return f"`{key['const']}`"
-        return str(node.get("title", "mapping"))
+        return str(node.get("title", MAPPING))
 
     def _reached(self, node: object, place: str) -> Iterator[tuple[str, str]]:
         """Yield every definition with the first key that leads to it, in the order of a spec."""
@@ -69,7 +73,7 @@ class _Sections:
     def _section(self, title: str, anchor: str, node: Node) -> Iterator[str]:
         yield f"## {title} {{ #{anchor} }}\n"
         if anchor != "top-level":
-            yield f"{node.get('description', '')}\n"
+            yield f"{_meaning(node)}\n"
         yield "| key | value | default | meaning |\n|---|---|---|---|"
         for key, value in node["properties"].items():
             required = key in node.get("required", ())
@@ -93,7 +97,7 @@ class _Sections:
         if node.get("type") == "array":
             items = f" of {self._kind(node['items'])}" if "items" in node else ""
             return f"list{items}{_bounds(node, 'minItems', 'maxItems')}"
-        if "pattern" in node and "description" in node:
+        if "pattern" in node and "title" not in node:
             return "`module:attribute`"
         kind = {"boolean": "`true` or `false`"}.get(node.get("type"), node.get("type", "any"))
         return f"{node.get('title', kind)}{_bounds(node, 'minimum', 'maximum')}"
@@ -108,6 +112,8 @@ def _bounds(node: Node, low: str, high: str) -> str:
     most = node.get(high, node.get("exclusiveMaximum"))
     above = " above" if least is not None and low not in node else ""
     below = " below" if most is not None and high not in node else ""
+    if least == most:
+        return f", {_number(least)}" if least is not None else ""
     words = [
         f"{above} {_number(least)}" if least is not None else "",
         f"{' and' if least is not None else ''}{below or ' to'} {_number(most)}"
@@ -143,4 +149,6 @@ def _yaml(value: object) -> str:
 
 
 def _meaning(node: Node) -> str:
-    return str(node.get("description", ""))
+    """Return the description of a node, with links to the pages that it names."""
+    text = str(node.get("description", ""))
+    return re.sub(r"docs/([\w-]+)\.md", r"[\1](../\1.md)", text)

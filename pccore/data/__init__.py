@@ -54,6 +54,7 @@ DATASETS: Registry[DataSource] = Registry(
         )
     },
 )
+"""Data sets by name."""
 
 
 def info(name: str) -> DatasetInfo:

@@ -47,7 +47,7 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _FILE = re.compile(r"# ([\w./-]+\.(?:py|yaml|toml|csv))\n")
-_PIECE = re.compile(r"\d[\d,]*\.?\d*(?:e[+-]?\d+)?|[^\W\d]+|\S")
+_PIECE = re.compile(r"\d+(?:,\d{3})*(?:\.\d*)?(?:e[+-]?\d+)?|[^\W\d]+|\S")
 
 
 @dataclass(frozen=True)
