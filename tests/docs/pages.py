@@ -9,7 +9,8 @@ names, and its commands find the files that earlier blocks wrote. What each kind
     toml      is parsed
     text, ... are not run
 
-A block whose first line is a comment with a file's name is written to that file and not executed.
+A block whose first line is a comment with a file's name is only written to that file, for commands
+below.
 The comment `<!-- not run: reason -->` above a block leaves it out; the `mupc` commands in it must
 still exist with their options.
 """
@@ -166,9 +167,9 @@ class Runner:
             path = Path(block.file)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text)
+            return
         if block.language == "python":
-            if not block.file:
-                self._compare(block, block.output, self._python(block))
+            self._compare(block, block.output, self._python(block))
         elif block.language == "console":
             for command, shown in block.commands():
                 self._compare(block, shown, self._command(block, command))
