@@ -20,7 +20,7 @@ SLOWER := $(addprefix --ignore=tests/,results/test_ledger_crashes.py \
 	transfer/test_law.py transfer/test_rules.py transfer/test_train.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast check check-all lint types format bench dist size
+.PHONY: help install run test test-fast check check-all lint types format docs bench dist size
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -44,7 +44,7 @@ check: lint types test  ## what must hold before a commit: lint, types, layer ru
 
 # Compiled with the optimisations that users have (tests/conftest.py).
 check-all: export JAX_DISABLE_MOST_OPTIMIZATIONS = 0
-check-all: lint types  ## the same with slow tests, optimised programs and new random examples
+check-all: lint types $(READY)  ## the same with slow tests, optimised programs and new random examples
 	$(PYTEST) --hypothesis-profile new
 
 lint: $(READY)  ## ruff's rules and formatting, and who may import whom
@@ -58,6 +58,11 @@ types: $(READY)  ## mypy over the packages
 format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# A warning, such as a link that leads nowhere, ends the build.
+docs: $(READY)  ## the site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "See it: $(BIN)/python -m http.server --directory build/site"
 
 bench: $(READY)  ## the short measurements against benchmarks/record.json, in minutes
 	$(BIN)/python benchmarks/bench.py

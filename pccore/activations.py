@@ -164,6 +164,7 @@ ACTIVATIONS: Registry[Activation] = Registry(
     },
     adopt,
 )
+"""Activations by name."""
 
 
 def _relu_change(z: Array, d: Array) -> Array:

@@ -199,3 +199,4 @@ OPTIMISERS: Registry[type[Optimiser]] = Registry(
     },
     adopt,
 )
+"""Optimisers of the weights by name: `adam` and `sgd` as classes, the others from Optax."""

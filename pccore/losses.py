@@ -56,3 +56,4 @@ class CrossEntropy(OutputEnergy):
 OUTPUTS: Registry[OutputEnergy] = Registry(
     "output energy", {"mse": MeanSquaredError(), "cross_entropy": CrossEntropy()}
 )
+"""Output energies by name."""

@@ -207,3 +207,4 @@ PARAMETERISATIONS: Registry[Parameterisation] = Registry(
     },
     adopt,
 )
+"""Parameterisations by name."""

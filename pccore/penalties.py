@@ -86,6 +86,7 @@ PENALTIES: Registry[type[Penalty]] = Registry(
     {"weight_decay": WeightDecay, "orthogonality": Orthogonality},
     subclass_of(Penalty),
 )
+"""Penalties on weights by name."""
 
 
 def weights(network: AbstractNetwork) -> list[Float[Array, "..."]]:

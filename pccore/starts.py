@@ -65,3 +65,4 @@ class NormalStart(Start):
 STARTS: Registry[type[Start]] = Registry(
     "start", {"forward": ForwardStart, "normal": NormalStart}, subclass_of(Start)
 )
+"""Where inference can start, by name."""

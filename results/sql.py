@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import duckdb
@@ -42,9 +43,23 @@ def select(query: str, views: Mapping[str, View], columns: Mapping[str, Sequence
             for name in sorted(named & views.keys()):  # others may be subqueries with a name
                 used = _used(nodes, columns[name])
                 connection.register(name, views[name](used).select(used))
-            return connection.sql(query).to_arrow_table()
+            result = connection.sql(query).to_arrow_table()
         except duckdb.Error as error:
             raise LedgerError(f"the query cannot be answered: {_first_line(error)}") from None
+    return result.rename_columns(_distinct(result.column_names))
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Number repeated names, such as those of a join, as DuckDB does: `group`, `group_1`."""
+    distinct: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{number}" for number in count(1))
+        distinct.append(
+            name
+            if name not in distinct
+            else next(other for other in numbered if other not in {*names, *distinct})
+        )
+    return distinct
 
 
 def _parsed(connection: duckdb.DuckDBPyConnection, query: str) -> object:

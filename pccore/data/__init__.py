@@ -55,6 +55,7 @@ DATASETS: Registry[DataSource] = Registry(
         )
     },
 )
+"""Data sets by name."""
 
 
 def info(name: str) -> DatasetInfo:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pccore.data.errors import DatasetError
 
 ENVIRONMENT_VARIABLE = "MUPC_DATA"
+"""The environment variable with the folder of the data sets."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 

@@ -30,6 +30,7 @@ INFERENCE: Registry[type[InferenceScheme]] = Registry(
     },
     subclass_of(InferenceScheme),
 )
+"""Inference schemes by name."""
 
 __all__ = [
     "INFERENCE",

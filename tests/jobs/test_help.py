@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from command import MUPC, called
+
 from commands import commands, options
 
 MOST_SECONDS = 0.4

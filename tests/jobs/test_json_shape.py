@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from command import mupc
-from commands import commands, options
 
 import mupc as package
 import results
+from commands import commands, options
 from jobs.cluster import submit as submission
 from jobs.cluster.submit import Job, JobStatus
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -284,18 +283,3 @@ def test_user_error_is_one_sentence_and_status_2(
     assert len(done.stderr.strip().splitlines()) == 1
     for name in named:
         assert name.format(**places) in done.stderr
-
-
-def test_documented_commands_exist() -> None:
-    """Every `mupc` command in docs/cluster.md exists, with its options."""
-    from typer.main import get_command
-
-    from jobs.cli.main import app
-
-    text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
-    commands = get_command(app).commands  # type: ignore[attr-defined]
-    shown = re.findall(r"mupc ([a-z]+)([^`\n]*)", text)
-    for name, rest in shown:
-        options = {option for parameter in commands[name].params for option in parameter.opts}
-        assert set(re.findall(r"--[a-z-]+", rest)) <= options, f"mupc {name}{rest}"
-    assert {"submit", "list", "status", "logs", "stop"} <= {name for name, _ in shown}

@@ -57,6 +57,12 @@ def test_joins_curves_to_their_runs(ledger: Ledger) -> None:
     assert natural.iloc[0, 0] == len(ledger.layers())
 
 
+def test_repeated_names_are_numbered(ledger: Ledger) -> None:
+    found = ledger.sql("select 1 as a, 2 as a, 3 as a_1, 4 as a")
+    assert found.to_dict("list") == {"a": [1], "a_2": [2], "a_1": [3], "a_3": [4]}
+    assert ledger.sql("select * from runs join curves using (run_id)").columns.is_unique
+
+
 def test_reads_only_the_columns_that_a_query_names(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,3 +33,4 @@ class Ledger(results.Ledger):
 
 
 open = Ledger.open
+"""Open a ledger; the same as `Ledger.open`."""

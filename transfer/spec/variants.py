@@ -247,6 +247,7 @@ VARIANTS: Registry[Variant] = Registry(
     },
     adopt,
 )
+"""Variants by name: a parameterisation with a learning rule."""
 
 LEARNING_RULES: Registry[type[LearningRule]] = Registry(
     "learning rule",
