@@ -59,7 +59,7 @@ def row(spec: Path, folder: Path) -> list[str]:
     began = time.perf_counter()
     mupc(folder, "run", str(spec))
     taken = time.perf_counter() - began
-    runs = json.loads(mupc(folder, "results", "--json", "--columns", "outcome"))
+    runs = json.loads(mupc(folder, "results", "--json", "--columns", "outcome"))["rows"]
     diverged = sum(run["outcome"] == "diverged" for run in runs)
     estimated = plan["left"]["seconds"]
     return [

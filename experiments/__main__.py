@@ -9,14 +9,10 @@ from experiments.cli import RecipeOptions, list_recipes, run_recipes, show_score
 from experiments.scale import Scale
 from jobs.cli.arguments import Address, DataDir, Json, Ledger, PoolOption, Workers
 from jobs.cli.entry import run_command
+from jobs.cli.help import Application
 from jobs.cli.options import PoolKind
 
-app = typer.Typer(
-    help="Rerun the experiments of the documents behind muPC and score their claims.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = Application(help="Rerun the experiments of the documents behind muPC and score their claims.")
 
 ScaleOption = Annotated[
     Scale, typer.Option("--scale", help="small: minutes on two cores; full: the authors' settings.")

@@ -1,6 +1,5 @@
 """The commands of `python -m experiments`: list, run and score the recipes."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from experiments.cost import cost, missing
 from experiments.recipe import Setting
 from experiments.scale import Scale
 from jobs.cli.exit_status import ExitStatus
+from jobs.cli.json_output import print_json
 from jobs.cli.options import PoolKind
 from jobs.cli.pool_setup import check_folder, check_pool, working_pool
 from jobs.cli.progress import display
@@ -85,7 +85,7 @@ def list_recipes(data_dir: Path | None, *, as_json: bool) -> None:
     """Print the source, the setting and the estimated time of every recipe."""
     rows = [_facts(recipe, data_dir) for recipe in RECIPES.values()]
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print_json("list", {"recipes": rows})
         return
     table = plain_table(("recipe", "shows", "source", "small, here", "full, one GPU"), ("shows",))
     for column in table.columns:
@@ -147,7 +147,7 @@ def run_recipes(options: RecipeOptions) -> int:
         or_warning("the files of the ledger are not merged", ledger.compact)
     if options.as_json:
         card = scorecard(chosen, options.scale, ledger, options.data_dir)
-        print(json.dumps([line.as_dict() for line in card], indent=2))
+        print_json("run", {"claims": [line.as_dict() for line in card]})
     else:
         print(f"\nfigures: {options.out / options.scale}\nledger: {options.ledger}")
     return ExitStatus.RUNS_FAILED if 0 < done == failed else ExitStatus.SUCCESS
@@ -163,7 +163,7 @@ def show_scorecard(
     if out is not None:
         out.write_text(as_markdown(card) + "\n")
     if as_json:
-        print(json.dumps([line.as_dict() for line in card], indent=2))
+        print_json("scorecard", {"claims": [line.as_dict() for line in card]})
         return
     _print(card)
     counts = dict.fromkeys(dict.fromkeys(line.verdict for line in card), 0)

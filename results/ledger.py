@@ -207,12 +207,20 @@ class Ledger:
         """
         found = self._queries.runs({"run_id": run_id})
         if not found.num_rows:
-            ids = [each for each in self._queries.run_ids() if each.startswith(run_id)]
-            if len(ids) != 1:
-                raise LedgerError(_not_one(run_id, ids))
-            found = self._queries.runs({"run_id": ids[0]})
+            found = self._queries.runs({"run_id": self.full_id(run_id)})
         (row,) = found.to_pylist()
         return row
+
+    def full_id(self, run_id: str) -> str:
+        """Return the id of the one run whose id is this or begins with it.
+
+        Raises:
+            LedgerError: no run has such an id, or several have.
+        """
+        ids = [each for each in self._queries.run_ids() if each.startswith(run_id)]
+        if run_id not in ids and len(ids) != 1:
+            raise LedgerError(_not_one(run_id, ids))
+        return run_id if run_id in ids else ids[0]
 
     def kept(self, run_id: str) -> KeptWeights:
         """Return the kept weights of a run, whose id may be shortened, with their description.

@@ -11,8 +11,12 @@ from jobs.cli.options import PoolKind
 LEDGER = "MUPC_LEDGER"
 
 
-def count(text: str) -> int:
-    """Parse a whole number of at least 1, with the text received in the error."""
+def count(value: str | int) -> int:
+    """Parse a whole number of at least 1, with the text received in the error.
+
+    Typer parses defaults, too, which are numbers.
+    """
+    text = str(value)
     if text.isdecimal() and int(text) >= 1:
         return int(text)
     raise typer.BadParameter(f"must be a whole number of at least 1, got {text!r}")
@@ -37,11 +41,14 @@ def minutes(text: str) -> float:
 
 
 Ledger = Annotated[
-    str, typer.Option(envvar=LEDGER, help="Folder or URI of the ledger.", show_envvar=True)
+    str,
+    typer.Option(
+        envvar=LEDGER, metavar="PLACE", help="Folder or URI of the ledger.", show_envvar=True
+    ),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(envvar="MUPC_DATA", help="Folder of the data sets."),
+    typer.Option(envvar="MUPC_DATA", metavar="FOLDER", help="Folder of the data sets."),
 ]
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML file of the experiment.")]
 Workers = Annotated[
@@ -90,9 +97,13 @@ Limit = Annotated[
     ),
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 PoolOption = Annotated[PoolKind, typer.Option(help="Train in this process or on Ray.")]
 Address = Annotated[
     str | None,
-    typer.Option(help="Ray cluster to join: auto, or an address.", show_default="a local one"),
+    typer.Option(
+        metavar="ADDRESS",
+        help="Ray cluster to join: auto, or an address.",
+        show_default="a local one",
+    ),
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jobs.cli.json_output import print_json
 from jobs.cli.tables import plain_table, screen, shown_folder
 from jobs.cli.terminal import say
 from jobs.errors import CommandError
@@ -56,7 +57,7 @@ def show_file(files: Sequence[Path], options: FileOptions, *, as_json: bool) -> 
     own = read_section(section).data
     facts = {**file_facts(own), "spec": {"dataset": section}}
     if as_json:
-        print(json.dumps(facts, indent=2))
+        print_json("datasets", facts)
         return
     for name, value in facts.items():
         shown = json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping) else value
@@ -111,7 +112,7 @@ def list_datasets(data_dir: Path | None, *, as_json: bool) -> None:
     facts = [dataset_facts(name, data_dir) for name in data.DATASETS]
     folder = shown_folder(lambda: data.directory(data_dir))
     if as_json:
-        print(json.dumps({"data_dir": folder, "datasets": facts}, indent=2))
+        print_json("datasets", {"data_dir": folder, "datasets": facts})
         return
     names = ("name", "task", "inputs", "outputs", "training", "test", "available", "description")
     table = plain_table(names, text=("name", "task", "available", "description"))
@@ -150,7 +151,10 @@ def availability(name: str, data_dir: Path | None) -> str:
     return "yes"
 
 
-def fetch_dataset(name: str, data_dir: Path | None) -> None:
+def fetch_dataset(name: str, data_dir: Path | None, *, as_json: bool) -> None:
     """Download a data set and print the paths of its files."""
     files = data.fetch(name, data_dir)
+    if as_json:
+        print_json("datasets", {"name": name, "files": [str(file) for file in files]})
+        return
     print("\n".join(map(str, files)) if files else f"{name} is embedded: nothing to fetch")

@@ -1,7 +1,6 @@
 """`mupc doctor`: the facts about this machine that a bug report needs, and whether JAX computes
 right on it."""
 
-import json
 import os
 import platform
 import time
@@ -9,6 +8,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from jobs.cli.json_output import print_json
 from jobs.errors import is_users, one_sentence
 from jobs.pools import compile_cache, environment
 from jobs.pools.machine import usable_cpus
@@ -23,7 +23,7 @@ def show_facts(data_dir: Path | None, *, as_json: bool) -> int:
     """Print the facts; returns 0 if JAX computes right on this machine, else 1."""
     facts, problems = gather(data_dir)
     if as_json:
-        print(json.dumps(facts | {"problems": problems}, indent=2))
+        print_json("doctor", facts | {"problems": problems})
     else:
         for name, value in facts.items():
             print(f"{name.replace('_', ' '):<18} {_text(value)}")

@@ -1,5 +1,6 @@
 """The exit of a command line: one sentence on stderr and status 2 for an error of the user."""
 
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -10,6 +11,9 @@ from jobs.cli.exit_status import ExitStatus
 from jobs.cli.terminal import discard, say, tolerated_streams
 from jobs.errors import is_users, system_refusal
 from results.uri import masked
+
+VARIABLE = "_MUPC_COMPLETE"
+"""The variable by which a shell asks `mupc` for completions."""
 
 READER_GONE = 128 + signal.SIGPIPE
 
@@ -24,13 +28,17 @@ def run_command(app: typer.Typer, name: str) -> NoReturn:
         app: the commands.
         name: what the sentences begin with.
     """
+    if VARIABLE in os.environ:
+        from typer.completion import completion_init
+
+        completion_init()
     with tolerated_streams():
         try:
             status = app(standalone_mode=False)
             sys.stdout.flush()
             sys.exit(status)
         except typer.TyperException as error:
-            _refuse(name, error.format_message().replace("Value error, ", ""))
+            _refuse(name, error.format_message().replace("Value error, ", "") + _advice(error))
         except typer.Abort:
             sys.exit(128 + signal.SIGINT)
         except BrokenPipeError:
@@ -43,6 +51,14 @@ def run_command(app: typer.Typer, name: str) -> NoReturn:
             if not is_users(error):
                 raise
             _refuse(name, str(error))
+
+
+def _advice(error: typer.TyperException) -> str:
+    """Return where to read on, for an argument that is missing."""
+    context = getattr(error, "ctx", None)
+    if context is None or not error.format_message().startswith("Missing"):
+        return ""
+    return f" `{context.command_path} --help` explains it."
 
 
 def _refuse(name: str, message: str) -> NoReturn:

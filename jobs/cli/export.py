@@ -1,10 +1,10 @@
 """`mupc export`: the weights of a trained network in a file of its own."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import results
+from jobs.cli.json_output import print_json
 from jobs.cli.terminal import say
 from jobs.errors import CommandError
 from results.storage.exported import SUFFIXES, export
@@ -34,7 +34,7 @@ def export_network(run_id: str, ledger: str, to: str, *, as_json: bool) -> None:
         raise CommandError(f"--to: {place} exists already: choose another name") from None
     if as_json:
         shapes = {name: list(array.shape) for name, array in kept.arrays.items()}
-        print(json.dumps({**about, "path": str(place), "arrays": shapes}, indent=2))
+        print_json("export", {**about, "path": str(place), "arrays": shapes})
         return
     numbers = sum(array.size for array in kept.arrays.values())
     say(

@@ -1,6 +1,5 @@
 """`mupc layouts`: the layout of every shape of an experiment on this machine, or a measurement."""
 
-import json
 import sys
 import time
 from collections.abc import Hashable
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pccore
 import transfer
+from jobs.cli.json_output import print_json
+from jobs.cli.spec_file import check_spec
 from jobs.cli.tables import number, plain_table, screen, shown_folder
 from jobs.errors import CommandError, MeasuringError
 from jobs.pools import environment
@@ -72,6 +73,7 @@ def list_layouts(spec: Path, *, measure: bool, workers: int | None, as_json: boo
         MeasuringError: no layout of a shape could be trained, or the result cannot be stored.
         SettingError: `MUPC_LAYOUTS` sets an unknown policy.
     """
+    check_spec(spec)
     plan = _plan(transfer.load(spec))
     if measure:
         _ensure_storable()
@@ -84,7 +86,7 @@ def list_layouts(spec: Path, *, measure: bool, workers: int | None, as_json: boo
             "device": asdict(device),
             "layouts": [_facts(entry) for entry in entries],
         }
-        print(json.dumps(facts, indent=2))
+        print_json("layouts", facts)
         return
     _show(entries)
 

@@ -23,6 +23,7 @@ from jobs.cli.arguments import (
 from jobs.cli.cluster_commands import cluster
 from jobs.cli.entry import run_command
 from jobs.cli.exit_status import parse_fail_on
+from jobs.cli.help import QUERY, RUN, Application
 from jobs.cli.options import (
     ExportOptions,
     PlanOptions,
@@ -32,14 +33,14 @@ from jobs.cli.options import (
     RunOptions,
     TableName,
 )
+from jobs.cli.start_commands import start
 from jobs.pools.settings import CHECKPOINT_MINUTES, LAYOUTS_VARIABLE, LayoutPolicy
 
-app = typer.Typer(
+app = Application(
     help="Tune learning rates on small predictive-coding networks, transfer them to deep ones, "
     "and judge whether they held.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with `mupc new`, which writes experiment.yaml, and `mupc run experiment.yaml`. "
+    "`mupc COMMAND --help` explains a command.",
 )
 
 
@@ -57,12 +58,13 @@ def top(
         typer.echo(context.get_help())
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def run(
     spec: Spec,
     ledger: Ledger = "runs",
     report: Annotated[
-        Path | None, typer.Option(help="Folder of the report.", show_default="report/NAME")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of the report.", show_default="report/NAME"),
     ] = None,
     pool: PoolOption = PoolKind.LOCAL,
     workers: Workers = None,
@@ -80,7 +82,7 @@ def run(
     notify: Notify = None,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment: tune, transfer, judge, report. Run it again to continue."""
+    """Run an experiment, or continue it: tune, transfer, judge, report."""
     from jobs.cli.run import run_experiment
 
     options = RunOptions(
@@ -100,7 +102,7 @@ def run(
     raise typer.Exit(run_experiment(options))
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def plan(
     spec: Spec,
     ledger: Ledger = "runs",
@@ -113,13 +115,13 @@ def plan(
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Estimate the runs, time and memory of an experiment, and of direct tuning."""
+    """Estimate the runs, time and memory of an experiment before it runs."""
     from jobs.cli.plan import show_plan
 
     show_plan(PlanOptions(spec, ledger, pool, workers, address, data_dir, calibrate, as_json))
 
 
-@app.command()
+@app.command(rich_help_panel=QUERY)
 def results(
     ledger: Ledger = "runs",
     table: Annotated[TableName, typer.Option(help="Table to query.")] = TableName.RUNS,
@@ -144,14 +146,14 @@ def results(
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Query results."""
+    """Print rows of a table: runs, verdicts, curves, layers or measurements."""
     from jobs.cli.queries import show_results
 
     printed = Printed(limit, as_json, as_csv)
     show_results(ResultsOptions(ledger, table, where or [], columns, sort, older, printed))
 
 
-@app.command()
+@app.command(rich_help_panel=QUERY)
 def sql(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT, as DuckDB has it.")],
     ledger: Ledger = "runs",
@@ -159,13 +161,13 @@ def sql(
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Query results in SQL: tables runs, curves, layers, verdicts, measurements."""
+    """Query the same tables in SQL."""
     from jobs.cli.queries import show_sql
 
     show_sql(query, ledger, Printed(limit, as_json, as_csv))
 
 
-@app.command()
+@app.command(rich_help_panel=QUERY)
 def export(
     what: Annotated[
         str,
@@ -194,7 +196,9 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Replace files that mupc export did not write.")
     ] = False,
-    title: Annotated[str | None, typer.Option(help="Title of the data set.")] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Title of the data set.")
+    ] = None,
     author: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Author of the data set; repeatable.")
     ] = None,
@@ -203,8 +207,7 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Export a ledger to another tool, or the weights of a trained network with what is needed to
-    predict with them."""
+    """Export a ledger to another tool, or a trained network to a file."""
     from jobs.cli.bridges import export_ledger
 
     options = ExportOptions(
@@ -222,7 +225,7 @@ def export(
     raise typer.Exit(export_ledger(options))
 
 
-@app.command()
+@app.command(rich_help_panel=QUERY)
 def diff(
     one: Annotated[str, typer.Argument(metavar="A", help="Name of an experiment.")],
     other: Annotated[str, typer.Argument(metavar="B", help="Name of another.")],
@@ -235,7 +238,7 @@ def diff(
     show_comparison(one, other, ledger, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=QUERY)
 def check(
     ledger: Ledger = "runs",
     quarantine: Annotated[
@@ -246,28 +249,35 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Verify the checksums of all files of a ledger, the ids of all runs and the checkpoints; exit
-    with status 1 if one is wrong."""
+    """Check every file of a ledger for damage.
+
+    Verifies the checksums of the files, the ids of the runs and the checkpoints. Exits with
+    status 1 if one is wrong.
+    """
     from jobs.cli.queries import check_ledger
 
     raise typer.Exit(check_ledger(ledger, quarantine=quarantine, as_json=as_json))
 
 
-@app.command()
+@app.command(rich_help_panel=QUERY)
 def report(
     ledger: Ledger = "runs",
     experiment: Annotated[
-        str | None, typer.Option(help="Name of one experiment.", show_default="all")
+        str | None,
+        typer.Option(metavar="NAME", help="Name of one experiment.", show_default="all"),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the report.")] = Path(
+        "report"
+    ),
+    as_json: Json = False,
 ) -> None:
     """Write the report of a ledger as a web page."""
     from jobs.cli.queries import draw_report
 
-    draw_report(ledger, out, experiment)
+    draw_report(ledger, out, experiment, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=QUERY)
 def dashboard(
     ledger: Ledger = "runs",
     port: Annotated[
@@ -277,10 +287,14 @@ def dashboard(
         ),
     ] = 8788,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others than loopback need a token.")
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Address to listen on; others than loopback need a token."
+        ),
     ] = "127.0.0.1",
     address: Annotated[
-        str | None, typer.Option(help="Job server of a cluster: shows the ledger of its job.")
+        str | None,
+        typer.Option(metavar="URL", help="Job server of a cluster: shows the ledger of its job."),
     ] = None,
     job: Annotated[
         str | None,
@@ -294,89 +308,32 @@ def dashboard(
 
 
 @app.command(
+    rich_help_panel=RUN,
     add_help_option=False,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
 def reproduce(context: typer.Context) -> None:
-    """Rerun the experiments of the documents behind muPC, in a source checkout."""
+    """Rerun the experiments of the muPC papers; needs a source checkout."""
     from jobs.cli.recipes import run_recipes_command
 
     raise typer.Exit(run_recipes_command(context.args))
 
 
+app.add_typer(start)
 app.add_typer(cluster)
 
 
-@app.command()
-def datasets(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="File or folder of your own, or two .npy files."),
-    ] = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Column of the targets in FILE; repeatable."),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Column of the inputs in FILE; repeatable."),
-    ] = None,
-    test: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SHARE|FILE", help="Share of the test set, or its file."),
-    ] = None,
-    normalise: Annotated[
-        str | None, typer.Option(help="'per feature', 'global' or 'none'.")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option(metavar="TASK", help="'classification' or 'regression'.")
-    ] = None,
-    fetch: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Download this data set.")
-    ] = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """List the data sets and which are available, download one, or show what a file of your own
-    has."""
-    from jobs.cli.datasets import FileOptions, fetch_dataset, list_datasets, show_file
-
-    if files:
-        options = FileOptions(target or [], column or [], test or [], normalise, task)
-        show_file(files, options, as_json=as_json)
-    elif fetch is not None:
-        fetch_dataset(fetch, data_dir)
-    else:
-        list_datasets(data_dir, as_json=as_json)
-
-
-@app.command()
+@app.command(rich_help_panel=RUN)
 def layouts(
     spec: Spec,
     measure: Annotated[bool, typer.Option("--measure", help="Measure and store now.")] = False,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Show or measure the layout of arithmetic of every shape of an experiment."""
+    """Show or measure the fastest layout of arithmetic for each network."""
     from jobs.cli.layouts import list_layouts
 
     list_layouts(spec, measure=measure, workers=workers, as_json=as_json)
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of an experiment's spec."""
-    from jobs.cli.schema import show_schema
-
-    show_schema()
-
-
-@app.command()
-def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Print facts about this machine, and check that JAX computes right on it (status 1 if not)."""
-    from jobs.cli.doctor import show_facts
-
-    raise typer.Exit(show_facts(data_dir, as_json=as_json))
 
 
 def main() -> None:

@@ -15,6 +15,14 @@ class PoolKind(StrEnum):
     RAY = "ray"
 
 
+class Shell(StrEnum):
+    """Shells that complete."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
 class TableName(StrEnum):
     """Tables of the ledger."""
 
@@ -122,3 +130,24 @@ class ExportOptions:
     def describes(self) -> bool:
         """Whether a data set is described."""
         return bool(self.title or self.authors or self.license)
+
+
+@dataclass(frozen=True)
+class NewOptions:
+    """Options of `mupc new`."""
+
+    file: Path
+    name: str | None = None
+    data: str = "digits"
+    target: str | None = None
+    task: str | None = None
+    network: str = "stacked"
+    activation: str = "relu"
+    variants: str = "mupc"
+    width: int = 32
+    depth: int = 8
+    depths: str | None = None
+    steps: int = 100
+    seeds: int = 3
+    force: bool = False
+    as_json: bool = False

@@ -1,6 +1,5 @@
 """`mupc plan`: an estimate of what an experiment runs and takes, before anything runs."""
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -9,8 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import results
 import transfer
+from jobs.cli.json_output import print_json
 from jobs.cli.options import PlanOptions
 from jobs.cli.pool_setup import check_pool, make_pool
+from jobs.cli.spec_file import check_spec
 from jobs.cli.tables import MISSING, number, plain_table, screen
 from jobs.pools.calibration import timed_group
 from jobs.pools.estimates import Cost, DevicePool, Estimate, Load, estimate
@@ -37,6 +38,7 @@ COLUMNS = (
 def show_plan(options: PlanOptions) -> None:
     """Print the estimate; time a few steps of training first, unless the options forbid it."""
     check_pool(options)
+    check_spec(options.spec)
     plan = plan_of(transfer.load(options.spec), options.data_dir)
     plan.check()
     if isinstance(plan, SweepPlan):
@@ -46,7 +48,7 @@ def show_plan(options: PlanOptions) -> None:
         planned_runs = dry_run(plan, ledger, pool)
         found = estimate(plan, planned_runs, pool, measure=options.calibrate)
         if options.as_json:
-            print(json.dumps(_facts(plan, pool, found), indent=2, allow_nan=False))
+            print_json("plan", _facts(plan, pool, found))
         else:
             _show(plan, pool, found)
 

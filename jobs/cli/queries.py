@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import results
 from jobs.cli.conditions import parse_condition, require_column
+from jobs.cli.json_output import print_json, print_json_rows
 from jobs.cli.options import Printed, ResultsOptions, TableName
 from jobs.cli.terminal import say
 from jobs.errors import CommandError
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROWS_ON_SCREEN = 50
+SHORT_ID = 8
 REPLACED = (TableName.VERDICTS, TableName.MEASUREMENTS)
 """Tables in which newer rows replace older ones."""
 
 DEFAULT_COLUMNS = {
-    TableName.RUNS: "experiment phase variant width depth weight_lr activity_lr seed outcome "
-    "final_train_loss test_accuracy layers_learned seconds",
+    TableName.RUNS: "run_id experiment phase variant width depth weight_lr activity_lr seed "
+    "outcome final_train_loss test_accuracy layers_learned",
     TableName.VERDICTS: "experiment variant width depth rule weight_lr activity_lr loss accuracy "
-    "regret layers_learned layers verdict reason",
+    "regret layers_learned layers verdict",
 }
 
 
@@ -36,28 +38,48 @@ def show_results(options: ResultsOptions) -> None:
         raise CommandError(f"--older needs --table {' or '.join(REPLACED)}, not {options.table}")
     conditions = [parse_condition(text, options.table) for text in options.where]
     equal = {one.column: one.values for one in conditions if one.operator == "="}
-    ask = getattr(results.open(options.ledger), options.table)
+    ledger = results.open(options.ledger)
+    if "run_id" in equal:
+        equal["run_id"] = [each and ledger.full_id(str(each)) for each in equal["run_id"]]
+    ask = getattr(ledger, options.table)
     latest = {"latest": False} if options.older else {}
     frame = ask(arrow=True, **equal, **latest)
     for condition in conditions:
         frame = condition.rows(frame)
     if options.sort is not None:
         frame = _sorted(frame, options.sort, options.table)
-    _print(_columns(frame, options), options.printed)
+    frame = _columns(frame, options)
+    if "run_id" in frame and not options.printed.as_file:
+        frame = frame.assign(run_id=_shortened(frame["run_id"], ledger))
+    _print("results", frame, options.printed)
+    if options.table == TableName.VERDICTS and "reason" not in frame and len(frame):
+        say("why: mupc results --table verdicts --columns variant,depth,rule,verdict,reason")
+
+
+def _shortened(ids: "pd.Series[str]", ledger: results.Ledger) -> "pd.Series[str]":
+    """Return ids by the first characters that tell all runs of the ledger apart."""
+    known = set(ledger.runs(["run_id"])["run_id"])
+    length = SHORT_ID
+    while len({each[:length] for each in known}) < len(known):
+        length += 1
+    return ids.str[:length]
 
 
 def show_sql(query: str, ledger: str, printed: Printed) -> None:
     """Print the result of a SELECT."""
-    _print(results.open(ledger).sql(query, arrow=True), printed)
+    _print("sql", results.open(ledger).sql(query, arrow=True), printed)
 
 
 def show_comparison(one: str, other: str, ledger: str, *, as_json: bool) -> None:
     """Print what differs between two experiments."""
     found = results.open(ledger).compare(one, other)
     if as_json:
-        tables = {"settings": found.settings, "verdicts": found.verdicts}
-        rows = {name: json.loads(frame.to_json(orient="records")) for name, frame in tables.items()}
-        print(json.dumps({"experiments": list(found.names), **rows}, indent=2))
+        # An experiment compared with itself has two columns of one name.
+        names = list(found.settings.columns)
+        settings = [dict(zip(names, row, strict=True)) for row in found.settings.to_numpy()]
+        verdicts = json.loads(found.verdicts.to_json(orient="records"))
+        facts = {"experiments": list(found.names), "settings": settings, "verdicts": verdicts}
+        print_json("diff", facts)
         return
     for title, frame in (("Settings", found.settings), ("Verdicts", found.verdicts)):
         print(f"{title}:" if len(frame) else f"{title}: no difference")
@@ -78,7 +100,7 @@ def _sorted(frame: "pd.DataFrame", sort: str, table: TableName) -> "pd.DataFrame
     return frame.sort_values(names, ascending=ascending, kind="stable")
 
 
-def _print(frame: "pd.DataFrame", printed: Printed) -> None:
+def _print(command: str, frame: "pd.DataFrame", printed: Printed) -> None:
     """Print a frame as aligned text, JSON or CSV."""
     if printed.as_json and printed.as_csv:
         raise CommandError("--json and --csv are mutually exclusive")
@@ -87,8 +109,7 @@ def _print(frame: "pd.DataFrame", printed: Printed) -> None:
         limit = ROWS_ON_SCREEN
     frame = frame if limit is None else frame.head(limit)
     if printed.as_json:
-        text = frame.to_json(orient="records", date_format="iso", indent=2)
-        print(text.replace("\x7f", "\\u007f"))  # the only control character that JSON leaves
+        print_json_rows(command, frame)
     elif printed.as_csv:
         _texts(frame, spreadsheet_cell).to_csv(sys.stdout, index=False)
     else:
@@ -137,7 +158,9 @@ def check_ledger(ledger: str, *, quarantine: bool, as_json: bool) -> int:
     opened = results.open(ledger)
     damaged = opened.quarantine() if quarantine else opened.check()
     if as_json:
-        print(json.dumps([{"path": each.path, "cause": each.cause} for each in damaged], indent=2))
+        print_json(
+            "check", {"damaged": [{"path": each.path, "cause": each.cause} for each in damaged]}
+        )
     else:
         for each in damaged:
             say(each)
@@ -154,9 +177,13 @@ def _advice(count: int, quarantined: bool) -> str:
     return f"{what} excluded from every query; --quarantine moves damaged files away"
 
 
-def draw_report(ledger: str, out: Path, experiment: str | None) -> None:
+def draw_report(ledger: str, out: Path, experiment: str | None, *, as_json: bool) -> None:
     """Write the report and print its path."""
-    print(results.report(results.open(ledger), out, experiment))
+    page = results.report(results.open(ledger), out, experiment)
+    if as_json:
+        print_json("report", {"report": str(page)})
+    else:
+        print(page)
 
 
 def _columns(frame: "pd.DataFrame", options: ResultsOptions) -> "pd.DataFrame":

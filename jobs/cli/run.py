@@ -1,6 +1,5 @@
 """`mupc run`: from a spec to verdicts, tables and a report."""
 
-import json
 import os
 import shlex
 from collections import Counter
@@ -13,9 +12,11 @@ import transfer
 from jobs.callbacks.notify import Notifier
 from jobs.cli.announcing import announced
 from jobs.cli.exit_status import ExitStatus, FailOn
+from jobs.cli.json_output import print_json
 from jobs.cli.options import PoolKind, RunOptions
 from jobs.cli.pool_setup import check_folder, check_pool, working_pool
 from jobs.cli.progress import TROUBLES, display
+from jobs.cli.spec_file import check_spec
 from jobs.cli.statistics import RunStatistics
 from jobs.cli.tables import (
     accuracy_table,
@@ -48,6 +49,7 @@ def run_experiment(options: RunOptions) -> int:
     All options are checked, and all places tried that will be written to, before anything trains.
     What follows the verdicts, merging files and drawing, may fail without taking them along.
     """
+    check_spec(options.spec)
     experiment = transfer.load(options.spec)
     report = options.report or Path("report") / experiment.name
     _check(options, experiment, report)
@@ -159,7 +161,7 @@ def _show_places(
             "report": page and str(page),
             "verdicts": result.verdicts,
         }
-        print(json.dumps(facts, default=str, indent=2, allow_nan=False))
+        print_json("run", facts)
         return
     if page is not None:
         print(f"report: {page}")

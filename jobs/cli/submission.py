@@ -1,6 +1,5 @@
 """`mupc submit`, `list`, `status`, `logs` and `stop` for experiments on a cluster."""
 
-import json
 import signal
 import sys
 from contextlib import suppress
@@ -9,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from jobs.cli.exit_status import ExitStatus, FailOn, describe
+from jobs.cli.json_output import print_json
+from jobs.cli.spec_file import check_spec
 from jobs.cli.stopping import SignalHandler
 from jobs.cli.tables import plain_table, screen
 from jobs.cli.terminal import say
@@ -49,12 +50,13 @@ def submit_experiment(
         raise CommandError(
             f"--follow and {'--json' if as_json else '--dry-run'} are mutually exclusive"
         )
+    check_spec(spec)
     if dry_run:
         _show_submission(submission.prepare(spec, address, **asdict(options)), as_json=as_json)
         return ExitStatus.SUCCESS
     job = submission.submit(spec, address, **asdict(options))
     if as_json:
-        print(json.dumps({"id": job, "address": address, "ledger": options.ledger}, indent=2))
+        print_json("submit", {"id": job, "address": address, "ledger": options.ledger})
         return ExitStatus.SUCCESS
     print(f"submitted {job}", flush=True)
     if follow:
@@ -70,10 +72,10 @@ def _show_submission(job: Submission, *, as_json: bool) -> None:
         facts: dict[str, object] = {
             "experiment": job.experiment,
             "ledger": job.ledger,
-            "command": job.command,
+            "entrypoint": job.command,
         }
         facts |= {"variables": dict(job.variables), "files": sizes, "not_sent": job.shared}
-        print(json.dumps(facts, indent=2))
+        print_json("submit", facts)
         return
     print(f"command: {job.command}")
     for name, value in job.variables.items():
@@ -89,7 +91,7 @@ def show_jobs(address: str, *, as_json: bool) -> None:
     """Print one line per job."""
     jobs = submission.list_jobs(address)
     if as_json:
-        print(json.dumps({"jobs": [_facts(job) for job in jobs]}, indent=2))
+        print_json("list", {"jobs": [_facts(job) for job in jobs]})
     elif not jobs:
         print(f"no experiments have been submitted to {address}")
     else:
@@ -104,13 +106,19 @@ def show_jobs(address: str, *, as_json: bool) -> None:
 
 def show_status(job_id: str, address: str, *, as_json: bool) -> None:
     """Print the status of a job, with its progress, speed and failures."""
-    _show(submission.status(job_id, address), as_json=as_json)
+    _show("status", submission.status(job_id, address), as_json=as_json)
 
 
-def show_logs(job_id: str, address: str, *, follow: bool) -> int:
+def show_logs(job_id: str, address: str, *, follow: bool, as_json: bool = False) -> int:
     """Print the output of a job; returns the exit status: with `follow`, that of the job."""
+    if follow and as_json:
+        raise CommandError("--follow and --json are mutually exclusive")
     if not follow:
-        say(submission.logs(job_id, address), end="")
+        output = submission.logs(job_id, address)
+        if as_json:
+            print_json("logs", {"id": job_id, "output": output})
+        else:
+            say(output, end="")
         return ExitStatus.SUCCESS
     on = f"{job_id} continues: mupc logs {job_id} --follow{_at(address)}"
     handler = SignalHandler()
@@ -140,12 +148,12 @@ def exit_status(job: Job) -> int:
 
 def stop_job(job_id: str, address: str, *, as_json: bool) -> None:
     """Stop a job and print its status."""
-    _show(submission.stop(job_id, address), as_json=as_json)
+    _show("stop", submission.stop(job_id, address), as_json=as_json)
 
 
-def _show(job: Job, *, as_json: bool) -> None:
+def _show(command: str, job: Job, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(_facts(job), indent=2))
+        print_json(command, _facts(job))
         return
     facts = {
         "id": job.id,

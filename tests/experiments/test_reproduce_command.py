@@ -23,7 +23,7 @@ def mupc(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
 
 def test_list_shows_every_recipe_with_estimates(tmp_path, monkeypatch, capsys):
     assert mupc(monkeypatch, tmp_path, "list", "--json") == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["recipes"]
     assert [row["name"] for row in rows] == list(RECIPES)
     assert all(row["small"]["seconds"] > 0 and row["full"]["gpu_hours"] > 0 for row in rows)
 
@@ -35,7 +35,7 @@ def test_run_writes_figures_rows_and_verdicts(tmp_path, monkeypatch, capsys):
     figures = {path.stem for path in (tmp_path / "report/reproduce/small").glob("*.png")}
     assert figures == set(RECIPES[CHEAP].figures)
     assert mupc(monkeypatch, tmp_path, "scorecard", "--json", "--out", "card.md") == 0
-    card = json.loads(capsys.readouterr().out)
+    card = json.loads(capsys.readouterr().out)["claims"]
     own = [line for line in card if line["recipe"] == CHEAP]
     assert own
     assert all(line["verdict"] in ("reproduced", "not reproduced") for line in own)
@@ -75,7 +75,7 @@ def test_python_m_experiments_lists_recipes(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         run_command(app, "experiments")
     assert not ended.value.code
-    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == list(RECIPES)
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)["recipes"]] == list(RECIPES)
 
 
 def test_reproduce_needs_source_checkout(monkeypatch, tmp_path, capsys):

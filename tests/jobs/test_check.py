@@ -28,7 +28,7 @@ def test_names_damaged_files_and_moves_them_away(tmp_path: Path) -> None:
 
     moved = mupc(tmp_path, "check", "--quarantine", "--json")
     assert moved.returncode == 0
-    assert [each["path"] for each in json.loads(moved.stdout)] == [f"runs/{victim.name}"]
+    assert [each["path"] for each in json.loads(moved.stdout)["damaged"]] == [f"runs/{victim.name}"]
     assert (tmp_path / "runs" / "quarantine" / "runs" / victim.name).exists()
     assert results.open(tmp_path / "runs").check() == []
 

@@ -78,7 +78,7 @@ def test_second_run_trains_nothing_and_prints_the_same(home: Path) -> None:
     assert len(ledger.verdicts(latest=False)) == 4
     for options, count in (([], 2), (["--older"], 4)):
         asked = mupc(home, "results", "--table", "verdicts", "--json", *options)
-        assert len(json.loads(asked.stdout)) == count
+        assert len(json.loads(asked.stdout)["rows"]) == count
     assert len(ledger.runs()) == len((home / "asked.csv").read_text().splitlines()) - 1
 
 
@@ -110,9 +110,30 @@ def test_missing_values_are_dashes_on_the_screen(home: Path) -> None:
     assert rows == [["a", "b", "c", "d"], ["-", "-", "-", "2"], ["1", "0.5", "x", "3"]]
 
 
+def test_ids_may_be_shortened(home: Path) -> None:
+    """The screen shows as much of an id as tells the runs apart, which every question takes."""
+    ids = results.open(home / "runs").runs()["run_id"].to_list()
+    shown = mupc(home, "results", "--limit", "100").stdout.splitlines()[1:]
+    short = [line.split()[0] for line in shown]
+    assert {len(each) for each in short} == {8}
+    assert sorted(short) == sorted(each[:8] for each in ids)
+    for words in (["results"], ["results", "--table", "layers"]):
+        done = mupc(home, *words, "--where", f"run_id={short[0]}", "--json")
+        found = {row["run_id"] for row in json.loads(done.stdout)["rows"]}
+        assert found == {each for each in ids if each.startswith(short[0])}
+    beginning = next(one[0] for one in ids if sum(each[0] == one[0] for each in ids) > 1)
+    for text, message in (
+        (beginning, f"runs have ids that begin with '{beginning}'"),
+        ("zz", "no run has the id 'zz', or one that begins like it"),
+    ):
+        done = mupc(home, "results", "--where", f"run_id={text}")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr
+
+
 def test_sql(home: Path) -> None:
     query = "select variant, count(*) as runs from runs group by 1 order by 1"
-    rows = json.loads(mupc(home, "sql", query, "--json").stdout)
+    rows = json.loads(mupc(home, "sql", query, "--json").stdout)["rows"]
     counts = results.open(str(home / "runs")).runs().groupby("variant").size()
     assert {row["variant"]: row["runs"] for row in rows} == counts.to_dict()
     shown = mupc(home, "sql", "select * from range(60)").stdout.splitlines()
@@ -122,7 +143,7 @@ def test_sql(home: Path) -> None:
 
 def test_results_as_json_keep_missing_values_null(home: Path) -> None:
     done = mupc(home, "results", "--json", "--where", "activity_lr=null")
-    rows = json.loads(done.stdout)
+    rows = json.loads(done.stdout)["rows"]
     assert {row["variant"] for row in rows} == {"bp"}
     assert {row["activity_lr"] for row in rows} == {None}
 
@@ -136,7 +157,7 @@ def test_results_prints_every_table(home: Path, table: str) -> None:
 
 def test_curves_are_filtered_by_their_runs(home: Path) -> None:
     arguments = ["results", "--table", "curves", "--where", "depth=2", "--where", "step=60"]
-    rows = json.loads(mupc(home, *arguments, "--json").stdout)
+    rows = json.loads(mupc(home, *arguments, "--json").stdout)["rows"]
     wanted = results.open(str(home / "runs")).runs(depth=2)
     assert {row["run_id"] for row in rows} == set(wanted["run_id"])
     assert {row["step"] for row in rows} == {60}
@@ -145,7 +166,7 @@ def test_curves_are_filtered_by_their_runs(home: Path) -> None:
 def test_environment_variable_names_the_ledger(home: Path, tmp_path: Path) -> None:
     there = str(home / "runs")
     asked = mupc(tmp_path, "results", "--limit", "1", "--json", MUPC_LEDGER=there)
-    assert len(json.loads(asked.stdout)) == 1
+    assert len(json.loads(asked.stdout)["rows"]) == 1
 
 
 def test_report_needs_only_the_ledger(home: Path) -> None:

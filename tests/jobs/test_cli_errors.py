@@ -110,6 +110,10 @@ ARGUMENTS: dict[str, tuple[str, list[str]]] = {
     "no ledger to draw": ("report --ledger nowhere", ["nowhere"]),
     "nothing to draw": ("report --ledger {ledger}", ["no runs"]),
     "report into a file": ("report --ledger {ledger} --out {folder}/empty", ["empty"]),
+    "spec left out": ("run", ["Missing argument 'SPEC'", "`mupc run --help` explains it"]),
+    "no such spec": ("run mine.yaml", ["no file mine.yaml", "`mupc new mine.yaml` writes one"]),
+    "no examples": ("plan examples/digits.yaml", ["`mupc init --examples` copies"]),
+    "another spec": ("layouts {folder}/mnst.yaml", ["mnst.yaml", "did you mean", "/mnist.yaml'?"]),
     "no such data set": ("datasets --fetch minst", ["minst", "mnist"]),
 }
 
@@ -179,6 +183,6 @@ def test_bugs_keep_their_traceback(surroundings: Path, monkeypatch: pytest.Monke
         raise ValueError("operands could not be broadcast together")
 
     monkeypatch.setattr("transfer.load", bug, raising=False)
-    monkeypatch.setattr(sys, "argv", ["mupc", "run", "spec.yaml"])
+    monkeypatch.setattr(sys, "argv", ["mupc", "run", str(write_spec(surroundings))])
     with pytest.raises(ValueError, match="broadcast"):
         main()

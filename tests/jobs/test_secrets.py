@@ -243,7 +243,7 @@ def test_dry_run_lists_what_would_be_sent_and_sends_nothing(
     with ZipFile(io.BytesIO(upload)) as unpacked:
         assert facts["files"] == {each.filename: each.file_size for each in unpacked.infolist()}
     job = json.loads(sent["POST /api/jobs/"])
-    assert job["entrypoint"] == facts["command"]
+    assert job["entrypoint"] == facts["entrypoint"]
     assert job["runtime_env"]["env_vars"] == facts["variables"]
     assert {*WANTED, "spec.yaml"} < set(facts["files"])
     assert all(name in text for name in facts["files"])

@@ -259,7 +259,7 @@ def test_package_holds_only_the_code() -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["submit", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
+        (["submit", "nowhere.yaml"], ["there is no file nowhere.yaml", "mupc new nowhere.yaml"]),
         (["submit", "{spec}", "--workers", "0"], ["--workers", "0"]),
         (["submit", "{spec}", "--follow", "--json"], ["--follow", "--json"]),
         (["submit", "{spec}", "--ledger", "runs"], ["runs", "absolute"]),
