@@ -20,7 +20,7 @@ SLOWER := $(addprefix --ignore=tests/,results/test_ledger_crashes.py \
 	transfer/test_law.py transfer/test_rules.py transfer/test_train.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast check check-all lint types format bench size
+.PHONY: help install run test test-fast check check-all lint types format bench dist size
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -29,6 +29,10 @@ install: $(READY)  ## set everything up in .venv
 
 run: $(READY)  ## the main job on the embedded digits: tune, transfer to 128 layers, judge, report
 	$(BIN)/mupc run examples/digits.yaml
+	@echo
+	@echo "To use mupc in this terminal:  source $(BIN)/activate"
+	@echo "or call it by its path:        $(abspath $(BIN))/mupc"
+	@echo "Your own experiment:           mupc new, then mupc run experiment.yaml"
 
 test: $(READY)  ## the tests, without those that take minutes
 	$(PYTEST) -m "not slow"
@@ -57,6 +61,11 @@ format: $(READY)  ## let ruff mend what it can
 
 bench: $(READY)  ## the short measurements against benchmarks/record.json, in minutes
 	$(BIN)/python benchmarks/bench.py
+
+dist: $(READY)  ## the wheel and the source distribution in dist/, checked
+	rm -rf dist build mupc.egg-info
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
 
 size: $(READY)  ## lines by package, longest files and functions, import cycles
 	$(BIN)/python benchmarks/size.py

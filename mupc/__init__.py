@@ -16,7 +16,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-__version__ = "0.1.0"  # the only place: pyproject.toml reads it from here
+__version__ = "0.2.0"  # the only place: pyproject.toml reads it from here
 
 _ROOT = Path(__file__).parent.parent
 _PACKAGES = ("pccore", "results", "transfer", "jobs")

@@ -1,18 +1,39 @@
-"""The wheel holds the five packages and what they read at run time, and nothing else."""
+"""The wheel and the sdist hold what runs, are fit to publish, and install outside the checkout."""
 
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import venv
 import zipfile
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
+import yaml
+from test_readme import readme
 
 import mupc
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("mupc", "pccore", "results", "transfer", "jobs")
+FILES = (
+    *("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff"),
+    *("CONTRIBUTING.md", "SECURITY.md", "constraints.txt"),
+)
+
+
+def checked(command: list[str], **options: object) -> str:
+    """Run a command that must succeed; returns what it printed."""
+    done = subprocess.run(command, capture_output=True, text=True, **options)  # type: ignore[call-overload]
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return str(done.stdout)
+
+
+def outside() -> dict[str, str]:
+    """Return an environment in which Python does not find the checkout."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 @pytest.fixture(scope="module")
@@ -20,84 +41,183 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, because building writes into the source tree."""
     source = tmp_path_factory.mktemp("copy") / "source"
     unwanted = shutil.ignore_patterns("__pycache__")
-    for package in (*PACKAGES, "experiments", "tests", "benchmarks"):
-        shutil.copytree(ROOT / package, source / package, ignore=unwanted)
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
+    for folder in (*PACKAGES, "examples", "experiments", "tests", "benchmarks"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=unwanted, symlinks=True)
+    for file in FILES:
         shutil.copy(ROOT / file, source / file)
     return source
 
 
 @pytest.fixture(scope="module")
-def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built without the network."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
-    result = subprocess.run(
-        [*command, "--no-index", "--wheel-dir", str(folder), str(source)],
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    (built,) = folder.glob("*.whl")
-    return built
+def built(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it, without the network."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder)]
+    checked([*build, str(source)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (wheel,) = built.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def sdist(built: Path) -> Path:
+    (sdist,) = built.glob("*.tar.gz")
+    return sdist
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment into which pip installed the wheel; its `bin`.
+
+    The libraries are those of the tests: installing them again would take minutes.
+    """
+    root = tmp_path_factory.mktemp("environment")
+    venv.create(root, with_pip=False)
+    pip = [sys.executable, "-m", "pip", "--python", str(root / "bin" / "python"), "install"]
+    checked([*pip, "--quiet", "--no-deps", "--no-index", str(wheel)], env=outside())
+    (site,) = root.glob("lib/python*/site-packages")
+    (site / "libraries.pth").write_text(f"{Path(yaml.__file__).parents[1]}\n")
+    return root / "bin"
 
 
 def names(wheel: Path) -> set[str]:
     return set(zipfile.ZipFile(wheel).namelist())
 
 
-def test_it_holds_every_module_and_template(wheel: Path) -> None:
+def test_it_holds_every_module_template_and_example(wheel: Path) -> None:
     expected = {
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
-        for pattern in ("*.py", "*.pyi", "py.typed", "*.j2")
+        for pattern in ("*.py", "*.pyi", "py.typed", "*.j2", "dashboard/static/*")
         for path in (ROOT / package).rglob(pattern)
     }
+    examples = {
+        (Path("mupc") / path.relative_to(ROOT)).as_posix()
+        for path in (ROOT / "examples").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     assert "results/templates/report.html.j2" in expected
+    assert "mupc/examples/digits.yaml" in examples
     assert {f"{package}/py.typed" for package in PACKAGES} <= expected
-    assert {name for name in names(wheel) if ".dist-info/" not in name} == expected
+    assert {name for name in names(wheel) if ".dist-info/" not in name} == expected | examples
 
 
-def test_it_names_its_command_and_its_licence(wheel: Path) -> None:
+def test_metadata_are_fit_to_publish(wheel: Path, built: Path) -> None:
     files = {
         name.partition(".dist-info/")[2]: name for name in names(wheel) if ".dist-info/" in name
     }
     with zipfile.ZipFile(wheel) as archive:
         entry_points = archive.read(files["entry_points.txt"]).decode()
-        metadata = archive.read(files["METADATA"]).decode()
+        metadata = Parser().parsestr(archive.read(files["METADATA"]).decode())
     assert "mupc = mupc.__main__:main" in entry_points
-    assert "License-Expression: MIT" in metadata
-    assert f"Version: {mupc.__version__}" in metadata
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata["Version"] == mupc.__version__
+    assert metadata["Author"] == "The mupc authors"
+    extras = {"cuda", "dashboard", "bridges", "docs", "dev"}
+    assert set(metadata.get_all("Provides-Extra", [])) == extras
     assert "licenses/LICENSE" in files
+    packages = sorted(map(str, built.iterdir()))
+    assert checked([sys.executable, "-m", "twine", "check", "--strict", *packages]).count(
+        "PASSED"
+    ) == len(packages)
 
 
-def test_the_packages_import_from_it(wheel: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
-    script = (
-        f"import {', '.join(PACKAGES)}, importlib.resources as files; "
-        f"print(*[module.__file__ for module in ({', '.join(PACKAGES)})], sep='\\n'); "
-        "print(files.files('results').joinpath('templates', 'report.html.j2').is_file())"
+def test_sdist_holds_the_documents_and_one_copy_of_the_examples(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    assert set(FILES) <= inside
+    assert "mupc/examples/digits.yaml" in inside
+    assert not [name for name in inside if name.startswith(("examples/", "tests/", "experiments/"))]
+
+
+def test_versions_agree() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == mupc.__version__
+    assert f"## {mupc.__version__} (" in (ROOT / "CHANGELOG.md").read_text()
+    for file in ("Dockerfile", "kuberay.yaml"):
+        text = (ROOT / "examples" / "cluster" / file).read_text()
+        assert f"REGISTRY/mupc:{mupc.__version__}" in text
+        assert text.count("REGISTRY/mupc:") == text.count(f"REGISTRY/mupc:{mupc.__version__}")
+
+
+def test_installed_command_works_in_an_empty_folder(environment: Path, tmp_path: Path) -> None:
+    """The command and the packages are those of the wheel; a spec is written and understood."""
+    clean = outside() | {"PATH": f"{environment}{os.pathsep}{os.environ['PATH']}"}
+    script = f"import {', '.join(PACKAGES)}; print(*({', '.join(PACKAGES)}), sep='\\n')"
+    found = checked(["python", "-c", script], cwd=tmp_path, env=clean).splitlines()
+    assert all(str(environment.parent) in line for line in found), found
+    version = checked(["mupc", "--version"], cwd=tmp_path, env=clean)
+    assert version == f"mupc {mupc.__version__}\n"
+    checked(["mupc", "init", "--examples"], cwd=tmp_path, env=clean)
+    assert (tmp_path / "examples" / "depth" / "bp.yaml").is_file()
+    planned = checked(
+        ["mupc", "plan", "experiment.yaml", "--no-calibrate"], cwd=tmp_path, env=clean
     )
-    result = subprocess.run(
-        [sys.executable, "-P", "-c", script],
+    assert "to run" in planned
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_first_block_of_the_readme_works_in_an_empty_folder(
+    version: str, built: Path, tmp_path: Path
+) -> None:
+    """With all libraries from the package index, and mupc from the wheel: it is on no index yet."""
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"there is no Python {version} on this machine")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    environment = outside() | {
+        "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+        "PIP_FIND_LINKS": str(built),
+        "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "HOME": str(tmp_path),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",
+    }
+    done = subprocess.run(
+        ["bash", "-e", "-c", readme()[0].text],
+        cwd=folder,
+        env=environment,
         capture_output=True,
         text=True,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )
-    expected = [str(tmp_path / package / "__init__.py") for package in PACKAGES]
-    assert result.stdout.split("\n")[:-1] == [*expected, "True"], result.stderr
+    if done.returncode and "No matching distribution found for jax" in done.stderr:
+        pytest.skip("the package index cannot be reached")
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "Did the optimum transfer?" in done.stdout
+    assert (folder / "report" / "experiment" / "index.html").is_file()
+    inside = folder / ".venv" / "bin"
+    printed = checked([str(inside / "mupc"), "--version"], cwd=folder, env=environment)
+    assert printed == f"mupc {mupc.__version__}\n"
+    found = checked([str(inside / "python"), "--version"], env=environment)
+    assert found.startswith(f"Python {version}.")
+
+
+def interpreter(version: str) -> Path | None:
+    """Return a Python of this version, on PATH or of pyenv, that runs."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    on_path = shutil.which(f"python{version}")
+    candidates = [
+        *sorted(pyenv.glob(f"{version}.*/bin/python3")),
+        *([Path(on_path)] if on_path else []),
+    ]
+    for each in candidates:
+        asked = subprocess.run([each, "--version"], capture_output=True, text=True)
+        if asked.stdout.startswith(f"Python {version}."):
+            return each
+    return None
 
 
 def test_editable_install_is_one_path(source: Path, tmp_path: Path) -> None:
     """An entry of `sys.path` makes a package win over a plain folder of its name; the import hook
     that setuptools would use for another layout of the project would not."""
     script = f"import setuptools.build_meta as b; b.build_editable({str(tmp_path)!r})"
-    result = subprocess.run(
-        [sys.executable, "-c", script], cwd=source, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+    checked([sys.executable, "-c", script], cwd=source)
     (built,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(built) as archive:
         (installed,) = (name for name in archive.namelist() if ".dist-info/" not in name)

@@ -1,6 +1,5 @@
 """`mupc export FORM`: the runs of a ledger for another tool."""
 
-import json
 import threading
 import time
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ import results
 from jobs.bridges import FORMS, Bridge, Form
 from jobs.bridges.places import only_writer
 from jobs.bridges.source import Source, check_experiments
+from jobs.cli.json_output import print_json
 from jobs.cli.options import ExportOptions
 from jobs.cli.stopping import SignalHandler
 from jobs.cli.terminal import say
@@ -101,7 +101,7 @@ def _write_whole(options: ExportOptions, ledger: "Ledger", place: Path) -> Mappi
 def _report(options: ExportOptions, form: Form, place: Path, rows: Mapping[str, int]) -> None:
     if options.as_json:
         facts = {"form": options.what, "path": str(place), "written": rows}
-        print(json.dumps(facts, indent=2), flush=True)
+        print_json("export", facts)
         return
     written = ", ".join(f"{count:,} {name}" for name, count in rows.items())
     new = " new" if form.bridge is not None else ""

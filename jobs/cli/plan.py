@@ -70,7 +70,7 @@ def _show_sweep(plan: SweepPlan, options: PlanOptions) -> None:
             }
             for planned in planned_runs
         ]
-        print(json.dumps({"experiment": plan.experiment.name, "shapes": facts}, indent=2))
+        print_json("plan", {"experiment": plan.experiment.name, "shapes": facts})
         return
     table = plain_table(COLUMNS[:5], text=("variant", "phase"), gap=1)
     for planned in planned_runs:
