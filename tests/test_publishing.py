@@ -71,7 +71,7 @@ def test_citation_has_what_its_format_requires() -> None:
 
 
 def test_extras_are_those_of_the_readme() -> None:
-    line = re.search(r"Extras: (.*?)\. `mupc", (ROOT / "README.md").read_text(), re.DOTALL)
+    line = re.search(r"Extras: (.*?)\. `mupc\s", (ROOT / "README.md").read_text(), re.DOTALL)
     assert line is not None
     assert set(re.findall(r"`(\w+)`", line[1])) == set(PROJECT["optional-dependencies"])
 

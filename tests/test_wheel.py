@@ -92,7 +92,7 @@ def test_it_holds_every_module_template_and_example(wheel: Path) -> None:
     expected = {
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
-        for pattern in ("*.py", "*.pyi", "py.typed", "*.j2")
+        for pattern in ("*.py", "*.pyi", "py.typed", "*.j2", "dashboard/static/*")
         for path in (ROOT / package).rglob(pattern)
     }
     examples = {
@@ -117,7 +117,8 @@ def test_metadata_are_fit_to_publish(wheel: Path, built: Path) -> None:
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Version"] == mupc.__version__
     assert metadata["Author"] == "The mupc authors"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"cuda", "dashboard", "docs", "dev"}
+    extras = {"cuda", "dashboard", "bridges", "docs", "dev"}
+    assert set(metadata.get_all("Provides-Extra", [])) == extras
     assert "licenses/LICENSE" in files
     packages = sorted(map(str, built.iterdir()))
     assert checked([sys.executable, "-m", "twine", "check", "--strict", *packages]).count(

@@ -18,7 +18,7 @@ def print_json(command: str, facts: Mapping[str, object]) -> None:
         facts: what it found. Tables are lists of mappings; numbers without a finite value are null.
     """
     document = {**_head(command), **{name: _plain(value) for name, value in facts.items()}}
-    print(json.dumps(document, default=str, indent=2, allow_nan=False))
+    print(json.dumps(document, default=str, indent=2, allow_nan=False), flush=True)
 
 
 def print_json_rows(command: str, frame: "pd.DataFrame") -> None:

@@ -196,7 +196,9 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Replace files that mupc export did not write.")
     ] = False,
-    title: Annotated[str | None, typer.Option(help="Title of the data set.")] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Title of the data set.")
+    ] = None,
     author: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Author of the data set; repeatable.")
     ] = None,
@@ -205,8 +207,7 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Export a ledger to another tool, or the weights of a trained network with what is needed to
-    predict with them."""
+    """Export a ledger to another tool, or a trained network to a file."""
     from jobs.cli.bridges import export_ledger
 
     options = ExportOptions(
@@ -286,10 +287,14 @@ def dashboard(
         ),
     ] = 8788,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others than loopback need a token.")
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Address to listen on; others than loopback need a token."
+        ),
     ] = "127.0.0.1",
     address: Annotated[
-        str | None, typer.Option(help="Job server of a cluster: shows the ledger of its job.")
+        str | None,
+        typer.Option(metavar="URL", help="Job server of a cluster: shows the ledger of its job."),
     ] = None,
     job: Annotated[
         str | None,
