@@ -197,7 +197,7 @@ def export(
         bool, typer.Option("--force", help="Replace files that mupc export did not write.")
     ] = False,
     title: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Title of the data set.")
+        str | None, typer.Option(metavar="TITLE", help="Title of the data set.")
     ] = None,
     author: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Author of the data set; repeatable.")
