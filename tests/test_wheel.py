@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_readme import readme
+from pages import page_blocks
 
 import mupc
 
@@ -180,7 +180,7 @@ def test_first_block_of_the_readme_works_in_an_empty_folder(
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",
     }
     done = subprocess.run(
-        ["bash", "-e", "-c", readme()[0].text],
+        ["bash", "-e", "-c", page_blocks(ROOT / "README.md")[0].text],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -63,13 +63,28 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name)
+ELSEWHERE = ("docs/bridges.md",)
+"""Pages that another test runs: tests/jobs/test_bridges_page.py, with a smaller experiment."""
+
+LONG = ("docs/any-training.md", "docs/plugins.md")
+"""Pages whose sweeps compile for long; quicker tests cover what they do."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=name(page), marks=[pytest.mark.slow] if name(page) in LONG else [])
+        for page in PAGES
+        if runnable(page) and name(page) not in ELSEWHERE
+    ],
+)
 def test_blocks_run(
     page: Path, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(ledger, tmp_path / "runs")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))  # no command changes the settings of the user
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
     runner = Runner()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from command import mupc
-from test_readme import ROOT, Block, blocks
+from pages import ROOT, Block, page_blocks
 
 import transfer
 from jobs.bridges import FORMS
@@ -24,7 +24,7 @@ SMALLER = {
 
 @pytest.fixture(scope="module")
 def page() -> list[Block]:
-    return list(blocks(PAGE.read_text()))
+    return page_blocks(PAGE)
 
 
 def test_examples_run(page: list[Block], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,9 +40,9 @@ def test_examples_run(page: list[Block], tmp_path: Path, monkeypatch: pytest.Mon
             continue
         if block.language == "python":
             with chdir(tmp_path):
-                exec(compile(block.text, f"bridges.md:{block.line}", "exec"), names)
+                exec(compile(block.text, block.place, "exec"), names)
         elif block.language == "console":
-            for command in block.commands():
+            for command, _ in block.commands():
                 done = mupc(tmp_path, *shlex.split(command)[1:])
                 assert done.returncode == 0, f"{command}\n{done.stderr}"
     assert (tmp_path / "huggingface" / "croissant.json").exists()

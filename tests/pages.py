@@ -7,7 +7,7 @@ names, and its commands find the files that earlier blocks wrote. What each kind
     console   lines after "$ " are run, the lines below them are what they print
     yaml      is read as a spec; the sections of a part are put into a small spec first
     toml      is parsed
-    text, ... are not run
+    text, ... are not run; bash is the README's installation, which tests/test_wheel.py runs
 
 A block whose first line is a comment with a file's name is only written to that file, for commands
 below.
@@ -36,10 +36,10 @@ from jobs.cli.main import app, main
 from transfer.spec.model import Experiment
 from transfer.spec.yaml import parse_yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 RUN = ("python", "console", "yaml", "toml")
-SHOWN = ("text", "json", "bibtex")
+SHOWN = ("text", "json", "bibtex", "bash")
 """Languages of blocks that are run, and of those that only show something."""
 
 _BLOCK = re.compile(
