@@ -1,5 +1,6 @@
 """The ledger: append rows, query them as pandas frames."""
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -531,7 +532,7 @@ def _matching(table: Table, frame: pd.DataFrame, filters: Mapping[str, object]) 
         if name not in frame:
             raise unknown(f"column of {table.name}", name, [*table.named, *names_in(frame)])
         if wanted is not None:
-            frame = frame[frame[name].isin(_listed(wanted))]
+            frame = frame[[_is_among(value, _listed(wanted)) for value in frame[name]]]
     return frame.reset_index(drop=True) if filters else frame
 
 
@@ -554,6 +555,13 @@ def _split(
         for name, wanted in filters.items()
         if name in shared or name not in table.named
     }
+
+
+def _is_among(value: object, wanted: Sequence[object]) -> bool:
+    """Whether a value is wanted; NaN is what NaN asks for."""
+    if isinstance(value, float) and math.isnan(value):
+        return any(isinstance(each, float) and math.isnan(each) for each in wanted)
+    return value is not pd.NA and value in wanted
 
 
 def _listed(wanted: object) -> list[object]:

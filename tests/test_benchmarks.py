@@ -280,6 +280,7 @@ IN_A_PROCESS_OF_ITS_OWN = {
     "conditioning": "--shapes 2x2",
     "forecast": "",
     "gauss_newton": "--shapes 2x4 --repeats 1 --longest 10 --json",
+    "many_rates": "1",
     "ledger_scale": "--runs 40000 --points 1 --merged 2 --small 2 --many 3 --json",
     "mutation": "--list",
     "roofline": "--cases 2x4x1 --repeats 1",

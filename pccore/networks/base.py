@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import equinox as eqx
 import jax
@@ -12,6 +12,9 @@ from jaxtyping import Array, Float, PyTree
 
 from pccore.losses import OutputEnergy
 from pccore.relaxation import Relaxation
+
+Sized = TypeVar("Sized", bound="SizedConfig")
+"""The class of a network; the type checks of the tests do not know `typing.Self`."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ class SizedConfig(AbstractNetworkConfig):
     def sized_parts(self) -> "tuple[SizedConfig, ...]":
         return (self,)
 
-    def under(self, parameterisation: str) -> Self:
+    def under(self: Sized, parameterisation: str) -> Sized:
         """Return the network under a parameterisation.
 
         Raises:
@@ -188,13 +191,11 @@ class SizedConfig(AbstractNetworkConfig):
                 f"the layers of {self.kind} have scalings and initial weights of their own: choose "
                 "the variant pc or bp, or give the function the parameter parameterisation"
             )
-        network: Self = replace(cast(Any, self), parameterisation=parameterisation)
-        return network
+        return cast(Sized, replace(cast(Any, self), parameterisation=parameterisation))
 
-    def without_energy(self) -> Self:
+    def without_energy(self: Sized) -> Sized:
         """Return the network without the settings of an energy, which backpropagation has not."""
-        network: Self = replace(cast(Any, self), precisions=(), activity_decay=0.0)
-        return network
+        return cast(Sized, replace(cast(Any, self), precisions=(), activity_decay=0.0))
 
 
 class AbstractNetwork(eqx.Module):
