@@ -14,6 +14,7 @@ from pool_trainers import SMALL, MakePool, collect_all, group
 
 import jobs
 import pccore
+import results
 import transfer
 from jobs.pools.retries import Attempt, PendingGroup
 from jobs.pools.worker import train_group
@@ -140,6 +141,8 @@ def test_export_writes_what_load_network_reads(ledger: Ledger, home: Path, tmp_p
     )
     done = mupc(tmp_path, "export", run_id[:12], *place, "npz")
     assert done.stdout.startswith(f"{run_id}.npz: 4 arrays with 720 numbers of run {run_id}, ")
+    with pytest.raises(results.LedgerError, match=r"is an npz file, which numpy.load reads: "):
+        transfer.load_network(tmp_path / f"{run_id}.npz")
     with np.load(tmp_path / f"{run_id}.npz", allow_pickle=False) as file:
         assert sum(file[name].size for name in file if name != "description") == 720
 
