@@ -58,10 +58,10 @@ class Predictor(eqx.Module):
 
         Args:
             x: raw samples (B, D); or a data set, of which the test set is taken.
-            labels: (B,), of raw samples.
+            labels: (B,), of raw samples: numbers of classes from 0.
 
         Raises:
-            ValueError: samples have no labels.
+            ValueError: samples have no labels, or their labels are no whole numbers (B,).
         """
         if isinstance(x, Dataset):
             found, labels = jnp.argmax(self.of_stored(x.test_x), axis=-1), x.test_y
@@ -69,4 +69,10 @@ class Predictor(eqx.Module):
             found = self.labels(x)
         if labels is None:
             raise ValueError("accuracy needs labels for samples that are no pccore.data.Dataset")
-        return float(np.mean(np.asarray(found) == np.asarray(labels)))
+        given = np.asarray(labels)
+        if given.shape != found.shape or given.dtype.kind not in "biu":
+            raise ValueError(
+                f"labels must be {len(found)} whole numbers, the classes from 0 as in the data "
+                f"set's train_y, got {given.dtype} of shape {given.shape}"
+            )
+        return float(np.mean(np.asarray(found) == given))

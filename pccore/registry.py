@@ -141,8 +141,8 @@ class Registry(Mapping[str, T], Generic[T]):
     def _unknown(self, name: object) -> str:
         if self.adopt is not None and isinstance(name, str) and "@" in name:
             return (
-                f"the {self.kind} {name!r} is a user's own, which this process has not met: load a "
-                "spec that names it, or give it to a configuration, first"
+                f"the {self.kind} {name!r} is a user's own, which this process has not met: "
+                "first call mupc.load on the spec that names it, or give it to a configuration"
             )
         allowed = [*self._entries, *(plugins(self.kind) if self.adopt is not None else ())]
         near = get_close_matches(str(name), allowed, n=1)

@@ -31,6 +31,9 @@ OURS = ("pccore", "results", "transfer", "jobs", "mupc", "experiments")
 LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "optax", "equinox", "diffrax", "optuna", "cmaes")
 """Packages whose things count by name even where they are what a user gives, as `jax.nn.mish`."""
 
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Names of the folders into which packages are installed, in every environment."""
+
 DIGITS = 12
 """Hexadecimal digits of a digest: 48 bits, so that a clash among 10^4 things has odds of 10^-7."""
 
@@ -278,7 +281,11 @@ def is_library(top: str) -> bool:
         file = found.origin if found else None
     if file is None:
         return False
-    return any(Path(file).resolve().is_relative_to(folder) for folder in _library_folders())
+    path = Path(file).resolve()
+    # Libraries of another environment come by PYTHONPATH or a .pth file.
+    if not INSTALLED.isdisjoint(path.parts):
+        return True
+    return any(path.is_relative_to(folder) for folder in _library_folders())
 
 
 @functools.cache

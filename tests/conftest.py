@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import wheels
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -75,3 +76,31 @@ def usual_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     jax.config.update(name, False)
     yield
     jax.config.update(name, before)
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, to build from."""
+    source = tmp_path_factory.mktemp("copy") / "source"
+    wheels.copy_source(source)
+    return source
+
+
+@pytest.fixture(scope="session")
+def built(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist and the wheel."""
+    folder = tmp_path_factory.mktemp("dist")
+    wheels.build(source, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(built: Path) -> Path:
+    (wheel,) = built.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of a fresh environment into which pip installed the wheel."""
+    return wheels.install(wheel, tmp_path_factory.mktemp("environment"))

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import venv
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -13,75 +12,15 @@ from pathlib import Path
 import pytest
 import yaml
 from pages import page_blocks
+from wheels import FILES, PACKAGES, ROOT, checked, outside
 
 import mupc
-
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("mupc", "pccore", "results", "transfer", "jobs")
-FILES = (
-    *("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff"),
-    *("CONTRIBUTING.md", "SECURITY.md", "constraints.txt"),
-)
-
-
-def checked(command: list[str], **options: object) -> str:
-    """Run a command that must succeed; returns what it printed."""
-    done = subprocess.run(command, capture_output=True, text=True, **options)  # type: ignore[call-overload]
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return str(done.stdout)
-
-
-def outside() -> dict[str, str]:
-    """Return an environment in which Python does not find the checkout."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, because building writes into the source tree."""
-    source = tmp_path_factory.mktemp("copy") / "source"
-    unwanted = shutil.ignore_patterns("__pycache__")
-    for folder in (*PACKAGES, "examples", "experiments", "tests", "benchmarks"):
-        shutil.copytree(ROOT / folder, source / folder, ignore=unwanted, symlinks=True)
-    for file in FILES:
-        shutil.copy(ROOT / file, source / file)
-    return source
-
-
-@pytest.fixture(scope="module")
-def built(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and the wheel that was built from it, without the network."""
-    folder = tmp_path_factory.mktemp("dist")
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder)]
-    checked([*build, str(source)])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def wheel(built: Path) -> Path:
-    (wheel,) = built.glob("*.whl")
-    return wheel
 
 
 @pytest.fixture(scope="module")
 def sdist(built: Path) -> Path:
     (sdist,) = built.glob("*.tar.gz")
     return sdist
-
-
-@pytest.fixture(scope="module")
-def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment into which pip installed the wheel; its `bin`.
-
-    The libraries are those of the tests: installing them again would take minutes.
-    """
-    root = tmp_path_factory.mktemp("environment")
-    venv.create(root, with_pip=False)
-    pip = [sys.executable, "-m", "pip", "--python", str(root / "bin" / "python"), "install"]
-    checked([*pip, "--quiet", "--no-deps", "--no-index", str(wheel)], env=outside())
-    (site,) = root.glob("lib/python*/site-packages")
-    (site / "libraries.pth").write_text(f"{Path(yaml.__file__).parents[1]}\n")
-    return root / "bin"
 
 
 def names(wheel: Path) -> set[str]:

@@ -19,7 +19,7 @@ from results.durations import duration
 from results.storage.folder import Folder
 from results.vocabulary import Phase
 from transfer.engine.dry_run import dry_run
-from transfer.engine.grouping import weight_bytes
+from transfer.engine.grouping import TARGET_BYTES, weight_bytes
 from transfer.engine.learned_layers import LearnedLayers, learned_layers
 from transfer.engine.plan import Plan, PlannedRuns, SweepPlan, plan_of
 
@@ -172,13 +172,14 @@ class Kept(NamedTuple):
 
 def _kept(plan: Plan, found: Estimate) -> Kept:
     experiment, planned_runs = plan.experiment, [load.planned for load in found.loads]
-    each_target = len(experiment.transfer.rules) * len(plan.seeds)
+    transferred = len(experiment.transfer.rules) * len(plan.seeds)
     counts = {
         "all": [(planned.training, planned.runs) for planned in planned_runs],
         "optima": [
-            (plan.config(arm, shape), each_target)
-            for arm in plan.arms
-            for shape in experiment.targets
+            (config, max(transferred, min(planned.runs, TARGET_BYTES // weight_bytes(config))))
+            for planned in planned_runs
+            if planned.phase == Phase.TRANSFER
+            for config in (planned.training,)
         ],
         "none": [],
     }[experiment.keep]

@@ -139,8 +139,9 @@ def _show_verdicts(result: "TransferResult", progress: RunStatistics) -> None:
         console.print(rule_table(result.verdicts))
         for law in law_lines(result.verdicts):
             console.print(f"law: {printable(law)}", markup=False)  # [-0.8, -0.4] is an interval
-    console.print("\nTest accuracy (%) at the transferred learning rates")
-    console.print(accuracy_table(result.verdicts))
+    if any(row["accuracy"] is not None for row in result.verdicts):
+        console.print("\nTest accuracy (%) at the transferred learning rates")
+        console.print(accuracy_table(result.verdicts))
     say(f"\n{result.summary}")
     print(f"\n{progress.done} runs, {progress.with_result} of them trained now", end=" ")
     print(f"in {duration(progress.elapsed)}")

@@ -9,6 +9,7 @@ from jobs.pools.calibration import kind
 from jobs.pools.timing import COMPILE_SECONDS, step_work
 from transfer.engine.grouping import steps, updates
 from transfer.engine.pool import Config, Group, GroupResult
+from transfer.functions import FunctionConfig
 
 COMPILED_SHARE = 0.05
 """The least share of a group's time that counts as the compilation of its program."""
@@ -74,7 +75,10 @@ class TimeLeft:
 
     def compiling(self, training: Sequence[Group]) -> int:
         """Return how many programs have not returned a result yet."""
-        return len({group.config for group in training} - self._made.keys())
+        programs = {
+            group.config for group in training if not isinstance(group.config, FunctionConfig)
+        }
+        return len(programs - self._made.keys())
 
     @property
     def seconds(self) -> float | None:

@@ -270,6 +270,8 @@ class RayPool:
                         f"none of {len(self._slots)} workers can start: {facts}; stop what uses "
                         "them, or add a machine"
                     )
+                if self._found_room:  # nothing is free because they have taken it
+                    facts = "they load their libraries, which takes long on a busy machine"
                 self._announce(f"waiting for the first of {len(self._slots)} workers: {facts}")
                 announced = True
                 continue

@@ -16,6 +16,8 @@ DESCRIPTION = "description"
 """The name, in npz and in folders, of the JSON text that describes the network."""
 
 SUFFIXES = (".safetensors", ".npz")
+_ZIP = b"PK\x03\x04"
+"""How an npz begins. No safetensors file of ours does: its header would have 64 MiB."""
 
 
 def export(kept: KeptWeights, place: Path) -> None:
@@ -59,6 +61,11 @@ def read_weights(path: Path | str) -> KeptWeights:
             data = file.read(WEIGHTS_BYTES + 1)
     except (OSError, MemoryError) as error:
         raise LedgerError(f"cannot read {str(path)!r}: {because(error)}") from error
+    if data.startswith(_ZIP):
+        raise LedgerError(
+            f"{str(path)!r} is an npz file, which numpy.load reads: networks are in the "
+            "safetensors files that `mupc export RUN` writes without --to"
+        )
     try:
         return decode(data)
     except ValueError as error:

@@ -20,7 +20,6 @@ from pathlib import Path
 
 from ray_head import free_port
 
-RAY = str(Path(sys.executable).with_name("ray"))
 START_SECONDS = 600.0
 DEATH_SECONDS = (
     30.0  # in which a node that does not answer is given up for dead, with room to spare
@@ -92,12 +91,14 @@ class Nodes:
     Attributes:
         address: of the head, for `--address`.
         token: the token that it requires.
+        python: the interpreter of the nodes and their workers.
     """
 
     address: str
     token: str
     folder: Path
     bridge: str | None
+    python: str = sys.executable
     nodes: list[Node] = field(default_factory=list)
 
     def join(self, cpus: int = 1, **variables: str) -> Node:
@@ -118,8 +119,19 @@ class Nodes:
             f"--runtime-env-agent-port={free_port()}",
             f"--metrics-export-port={free_port()}",
         ]
-        _ray(node, [*prefix, RAY, "start", *options, f"--num-cpus={cpus}"], self, log, variables)
+        _ray(
+            node,
+            [*prefix, *self.ray, "start", *options, f"--num-cpus={cpus}"],
+            self,
+            log,
+            variables,
+        )
         return node
+
+    @property
+    def ray(self) -> list[str]:
+        """The command `ray`."""
+        return [self.python, "-m", "ray.scripts.scripts"]
 
     def variables(self) -> dict[str, str]:
         """Return the environment of processes that join this cluster."""
@@ -139,11 +151,12 @@ def may_make_networks() -> bool:
 
 
 @contextmanager
-def ray_nodes(folder: Path) -> Iterator[Nodes]:
+def ray_nodes(folder: Path, python: str = sys.executable) -> Iterator[Nodes]:
     """Start a head; it and all nodes that join it end with the block.
 
     Args:
         folder: for log files.
+        python: the interpreter of the nodes, of another environment maybe.
     """
     port, head = free_port(), Node(f"m{os.getpid() % 10**6}n1", "127.0.0.1")
     bridge = None
@@ -152,7 +165,7 @@ def ray_nodes(folder: Path) -> Iterator[Nodes]:
         _ip("link", "add", bridge, "type", "bridge")
         _ip("addr", "add", f"{head.address}/24", "dev", bridge)
         _ip("link", "set", bridge, "up")
-    nodes = Nodes(f"{head.address}:{port}", secrets.token_hex(32), folder, bridge)
+    nodes = Nodes(f"{head.address}:{port}", secrets.token_hex(32), folder, bridge, python)
     # A short path: Ray puts sockets below it, whose names have at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="mupc-", ignore_cleanup_errors=True) as place:
         options = [
@@ -167,7 +180,7 @@ def ray_nodes(folder: Path) -> Iterator[Nodes]:
             f"--temp-dir={place}",
         ]
         try:
-            _ray(head, [RAY, "start", *options], nodes, folder / "head.log", {})
+            _ray(head, [*nodes.ray, "start", *options], nodes, folder / "head.log", {})
             yield nodes
         finally:
             for node in [*nodes.nodes, head]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import mupc
+from command import TINY, mupc
 from fewer import ray_later
 from pool_trainers import SMALL, MakePool, collect_all, group
 
 import jobs
 import pccore
+import results
 import transfer
 from jobs.pools.retries import Attempt, PendingGroup
 from jobs.pools.worker import train_group
@@ -79,10 +80,41 @@ def test_training_again_gives_the_kept_network(ledger: Ledger) -> None:
 def test_plan_says_how_many_networks_are_kept(home: Path) -> None:
     done = mupc(home, "plan", "spec.yaml", "--no-calibrate", "--json")
     assert done.returncode == 0, done.stderr
-    # 2 variants x 1 target x 1 rule x 2 seeds, each of 8 x 64 + 2 x 8 x 8 + 10 x 8 weights
-    assert json.loads(done.stdout)["kept"] == {"networks": 4, "bytes": 4 * 4 * 720}
+    # (3 x 2 + 2 cells) x 1 target x 2 seeds, each of 8 x 64 + 2 x 8 x 8 + 10 x 8 weights
+    assert json.loads(done.stdout)["kept"] == {"networks": 16, "bytes": 16 * 4 * 720}
     shown = mupc(home, "plan", "spec.yaml", "--no-calibrate").stdout
-    assert "to keep        at most 4 trained networks, 0.011 MiB" in shown
+    assert "to keep        at most 16 trained networks, 0.0439 MiB" in shown
+
+
+def test_the_best_cell_of_a_target_is_kept(ledger: Ledger) -> None:
+    """The transferred cell's networks and those of the cell with the lowest mean loss there."""
+    with jobs.LocalPool(1) as pool:  # trains nothing: the ledger has all runs
+        result = transfer.run(transfer.Experiment.from_dict(TINY), ledger, pool)
+    rows = ledger.runs(depth=3, variant="mupc", phase="transfer")
+    assert rows["weights_digest"].notna().all()
+    losses = rows.groupby(["weight_lr", "activity_lr"])["final_train_loss"].mean()
+    for seed in (0, 1):
+        best = ledger.row(result.run_id("mupc", 3, seed=seed, best=True))
+        assert (best["weight_lr"], best["activity_lr"], best["seed"]) == (*losses.idxmin(), seed)
+    network = result.network("mupc", 3, seed=1, best=True)
+    assert network.accuracy(DIGITS) == pytest.approx(best["test_accuracy"], abs=1e-6)
+
+
+def test_only_the_transferred_cells_of_large_networks_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transfer.engine.arm.TARGET_BYTES", 4 * 720)  # one network
+    spec = {**TINY, "variants": ["bp"], "training": {"steps": 20}}
+    spec["tune"] = {**TINY["tune"], "weight_lr": [0.001, 0.1, 0.05]}
+    ledger = transfer.open(tmp_path / "runs", create=True)
+    with jobs.LocalPool(1) as pool:
+        result = transfer.run(transfer.Experiment.from_dict(spec), ledger, pool)
+    (verdict,) = result.verdicts
+    rows = ledger.runs(depth=3)
+    assert rows["weight_lr"].nunique() > 1
+    kept = rows[rows["weights_digest"].notna()]
+    assert set(kept["weight_lr"]) == {verdict["weight_lr"]}
+    assert set(kept["seed"]) == {0, 1}
 
 
 def test_run_says_how_to_export_a_network(home: Path, tmp_path: Path) -> None:
@@ -109,6 +141,8 @@ def test_export_writes_what_load_network_reads(ledger: Ledger, home: Path, tmp_p
     )
     done = mupc(tmp_path, "export", run_id[:12], *place, "npz")
     assert done.stdout.startswith(f"{run_id}.npz: 4 arrays with 720 numbers of run {run_id}, ")
+    with pytest.raises(results.LedgerError, match=r"is an npz file, which numpy.load reads: "):
+        transfer.load_network(tmp_path / f"{run_id}.npz")
     with np.load(tmp_path / f"{run_id}.npz", allow_pickle=False) as file:
         assert sum(file[name].size for name in file if name != "description") == 720
 

@@ -348,6 +348,7 @@ def test_a_killed_command_continues_and_leaves_no_process(tmp_path: Path) -> Non
     assert again.returncode == 0, again.stderr
     assert f"{RUNS} runs, {RUNS - before} of them trained now" in again.stdout
     assert "GFLOP" not in again.stderr
+    assert "accuracy (%)" not in again.stdout  # the function returns none
     assert re.search(r"train +4 x 5 +0.1 +0.1", again.stdout)
     shown = mupc(tmp_path, "results", "--where", "lr>0.06", "--where", "phase=tune")
     assert shown.returncode == 0, shown.stderr

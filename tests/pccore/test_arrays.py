@@ -163,4 +163,7 @@ def test_predictor_standardises_raw_samples():
     assert predictor.accuracy(x, labels) == 1
     others = np.where(np.arange(9) == 0, (labels + 1) % 3, labels)
     assert predictor.accuracy(x, others) == pytest.approx(8 / 9)
+    for wrong in (np.array(["a"] * 9), labels[:-1], labels[:, None]):
+        with pytest.raises(ValueError, match=r"labels must be 9 whole numbers.*got .*of shape"):
+            predictor.accuracy(x, wrong)
     np.testing.assert_allclose(eqx.filter_jit(predictor)(x), outputs, rtol=1e-4, atol=1e-6)

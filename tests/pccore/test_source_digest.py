@@ -212,6 +212,17 @@ def test_things_of_libraries_count_by_name():
     assert code_of(np.tanh).modules == code_of(jnp.tanh).modules == ()
 
 
+def test_libraries_of_another_environment_count_by_name(tmp_path, monkeypatch):
+    """An environment may see another's packages, by PYTHONPATH or a .pth file."""
+    folder = tmp_path / "other" / "lib" / "site-packages"
+    folder.mkdir(parents=True)
+    (folder / "borrowed.py").write_text("FACTOR = object()\n\n\ndef f(z):\n    return FACTOR\n")
+    monkeypatch.syspath_prepend(str(folder))
+    text = "import borrowed\n\n\ndef f(z):\n    return borrowed.f(z)\n"
+    assert code_of(load(tmp_path, text, "mine").f).modules == ("mine",)
+    monkeypatch.delitem(sys.modules, "borrowed")
+
+
 def test_a_recursive_function_has_a_digest(tmp_path):
     text = "def power(z, n=3):\n    return z if n == 1 else z * power(z, n - 1)\n"
     one, other = (code_of(load(tmp_path, text).power).digest for _ in range(2))

@@ -83,10 +83,28 @@ def kept(ledger: results.Ledger) -> set[str]:
     return set(rows.loc[rows["weights_digest"].notna(), "run_id"])
 
 
-def test_optima_are_the_transferred_cells_that_ended_with_a_network(
+def test_all_runs_at_a_target_that_ended_with_a_network_are_kept(
     result: TransferResult, folder: Path
 ) -> None:
     ledger = transfer.open(folder)
+    target = ledger.runs(depth=4)
+    assert kept(ledger) == set(target.loc[target["outcome"] == "trained", "run_id"])
+    losses = target.groupby("weight_lr")["final_train_loss"].mean()
+    trained = target[target["outcome"] == "trained"].groupby("weight_lr").size()
+    best = ledger.row(result.run_id("mupc", 4, best=True))
+    assert best["weight_lr"] == losses[trained[trained >= 2].index].idxmin()
+    assert best["weights_digest"] is not None
+    nothing = tuple(replace(each, best=()) for each in result.transferred)
+    with pytest.raises(LedgerError, match="nothing trained at 4 x 4, so no cell is best"):
+        replace(result, transferred=nothing).network("mupc", 4, best=True)
+
+
+def test_optima_of_large_networks_are_the_transferred_cells(
+    result: TransferResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transfer.engine.arm.TARGET_BYTES", 1000)
+    ledger = run(tmp_path).ledger
+    assert ledger is not None
     runs = ledger.runs().set_index("run_id")
     expected = {
         run_id
@@ -245,8 +263,9 @@ def test_weights_that_cannot_be_fail_their_runs_alone(
     failed = ledger.runs(outcome="failed")
     assert cause in failed["cause"].iloc[0]
     assert not kept(ledger)
-    if "list" not in cause:  # which is no answer to any group
-        assert set(ledger.runs(outcome="trained")["depth"]) == {2, 4}
+    trained = ledger.runs(outcome="trained")["depth"]
+    # Weights of every run at the target are asked for; a list is no answer to any group.
+    assert set(trained) == (set() if "list" in cause else {2})
 
 
 def test_weights_that_nobody_asked_for_are_dropped(tmp_path: Path) -> None:

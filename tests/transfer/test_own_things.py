@@ -355,5 +355,5 @@ def test_a_broken_plugin_is_named(plugin: Path) -> None:
 
 
 def test_a_name_that_only_a_ledger_has_is_explained() -> None:
-    with pytest.raises(pccore.UnknownNameError, match=r"is a user's own, .*: load a spec"):
+    with pytest.raises(pccore.UnknownNameError, match=r"is a user's own, .*: first call mupc.load"):
         pccore.NetworkConfig(2, 2, 2, 2, activation="never_met@0123456789ab")

@@ -12,6 +12,7 @@ from typing import TypeVar
 from results.landscape import Cell, Landscape, mean, optimum
 from results.shapes import Shape
 from results.vocabulary import OutcomeLabel, Phase
+from transfer.engine.grouping import TARGET_BYTES, weight_bytes
 from transfer.engine.plan import AnyPlan, Arm, PlannedRuns
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
@@ -55,6 +56,7 @@ class Transferred:
         shape: the target.
         rule: the name of the rule, as verdicts have it.
         runs: the runs, in the order of the seeds.
+        best: the runs at the best cell that ran at the target; empty if none trained.
         loss: their mean final training loss; None unless more than half of them trained.
     """
 
@@ -62,6 +64,7 @@ class Transferred:
     shape: Shape
     rule: str
     runs: tuple[AnyRun, ...]
+    best: tuple[AnyRun, ...]
     loss: float | None
 
 
@@ -212,8 +215,11 @@ class ArmWorkflow:
             for shape in targets
         }
         for shape, cells in requested.items():
-            optima = plan.runs(arm, shape, predicted[shape])
-            self._request(plan.runs(arm, shape, cells), Phase.TRANSFER, optima)
+            runs = plan.runs(arm, shape, cells)
+            # The best cell is not known before its row is written, which names its weights.
+            few = len(runs) * weight_bytes(plan.config(arm, shape)) <= TARGET_BYTES
+            optima = runs if few else plan.runs(arm, shape, predicted[shape])
+            self._request(runs, Phase.TRANSFER, optima)
         if not rules:
             reason = without_optimum(tuned).reason
             if self._causes and tuned.count(OutcomeLabel.FAILED):
@@ -229,6 +235,8 @@ class ArmWorkflow:
         rows = []
         for shape, cells in requested.items():
             target = yield from self._landscape(shape, cells)
+            best = optimum(target)
+            at_best = () if best is None else tuple(plan.runs(arm, shape, [best]))
             for rule in rules:
                 verdict = self._judge(tuned, target, shape, rule)
                 rows.append(verdict_row(plan, arm, shape, rule, verdict, target, run_ids))
@@ -236,7 +244,7 @@ class ArmWorkflow:
                 if rule.predicted:
                     runs = tuple(plan.runs(arm, shape, [rule.predicted[shape].cell]))
                     self.transferred.append(
-                        Transferred(self.label, shape, rule.rule, runs, verdict.loss)
+                        Transferred(self.label, shape, rule.rule, runs, at_best, verdict.loss)
                     )
         return rows
 

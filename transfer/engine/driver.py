@@ -72,6 +72,7 @@ class TransferResult:
         width: int | None = None,
         rule: str | None = None,
         seed: int | None = None,
+        best: bool = False,
     ) -> "Predictor":
         """Return a trained network of the transferred cell at a target, from its kept weights.
 
@@ -81,11 +82,12 @@ class TransferResult:
             width: N of the target; needed if several targets have this depth.
             rule: the transfer rule; by default the one with the lowest loss at this target.
             seed: the seed; by default the first whose weights were kept.
+            best: whether to take, in place of the transferred cell, the best one that ran there.
 
         Raises:
             LedgerError: there is no such target, rule or seed; or no weights were kept.
         """
-        run_id = self.run_id(variant, depth, width=width, rule=rule, seed=seed)
+        run_id = self.run_id(variant, depth, width=width, rule=rule, seed=seed, best=best)
         return network(self._recorded, run_id)
 
     def run_id(
@@ -96,6 +98,7 @@ class TransferResult:
         width: int | None = None,
         rule: str | None = None,
         seed: int | None = None,
+        best: bool = False,
     ) -> str:
         """Return the id of the run whose network `network` returns, with the same arguments.
 
@@ -103,7 +106,14 @@ class TransferResult:
             LedgerError: there is no such target, rule or seed.
         """
         return chosen_run(
-            self._recorded, self.transferred, variant, depth, width=width, rule=rule, seed=seed
+            self._recorded,
+            self.transferred,
+            variant,
+            depth,
+            width=width,
+            rule=rule,
+            seed=seed,
+            best=best,
         )
 
     @property

@@ -20,6 +20,9 @@ from transfer.engine.pool import Config, GroupResult
 from transfer.engine.runs import AnyRun
 from transfer.functions import FunctionConfig
 
+TARGET_BYTES = 2**26
+"""The most bytes of weights, at one target of one arm, for which `keep: optima` keeps all runs."""
+
 OPERATIONS = 2
 """Floating-point operations of a multiply-add."""
 

@@ -157,8 +157,9 @@ def chosen_run(
     width: int | None = None,
     rule: str | None = None,
     seed: int | None = None,
+    best: bool = False,
 ) -> str:
-    """Return the id of a run at a transferred cell; the arguments of `TransferResult.network`.
+    """Return the id of a run at a target; the arguments of `TransferResult.network`.
 
     Raises:
         LedgerError: there is no such target, rule or seed, or the width is needed.
@@ -169,9 +170,10 @@ def chosen_run(
     found = _only(found, "rule", rule, lambda each: each.rule)
     if len(widths := sorted({each.shape.width for each in found})) > 1:
         raise LedgerError(f"targets of depth {depth} have several widths: choose one of {widths}")
-    runs: Sequence[AnyRun] = min(
-        found, key=lambda each: math.inf if each.loss is None else each.loss
-    ).runs
+    chosen = min(found, key=lambda each: math.inf if each.loss is None else each.loss)
+    runs: Sequence[AnyRun] = chosen.best if best else chosen.runs
+    if not runs:
+        raise LedgerError(f"nothing trained at {chosen.shape.width} x {depth}, so no cell is best")
     runs = _only(runs, "seed", seed, lambda run: run.lane.seed)
     rows = ledger.runs(["run_id", "weights_digest"], run_id=[run.run_id for run in runs])
     kept = set(rows.loc[rows["weights_digest"].notna(), "run_id"])

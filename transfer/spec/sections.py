@@ -44,7 +44,7 @@ DEFAULT_IN_FLIGHT = 8
 KEEP = pccore.Registry(
     "choice of kept networks",
     {
-        "optima": "the runs at the transferred cells of every target",
+        "optima": "the runs at every target, of large networks those at the transferred cells",
         "all": "every run",
         "none": "no run",
     },
@@ -266,8 +266,9 @@ class Settings(Section):
     tune: TuneSpec = Field(description="A mapping with width, depth and learning rates.")
     keep: Annotated[str, NameIn(KEEP)] = Field(
         default="optima",
-        description="Trained networks that are kept beside the ledger: optima (every seed of the "
-        "transferred cell of every rule at every target), all or none.",
+        description="Trained networks that are kept beside the ledger: optima (every run at every "
+        "target if they take at most 64 MiB there, else those of the transferred cells), all or "
+        "none.",
     )
 
     @property
