@@ -31,6 +31,8 @@ OURS = ("pccore", "results", "transfer", "jobs", "mupc", "experiments")
 LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "optax", "equinox", "diffrax", "optuna", "cmaes")
 """Packages whose things count by name even where they are what a user gives, as `jax.nn.mish`."""
 
+PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+
 DIGITS = 12
 """Hexadecimal digits of a digest: 48 bits, so that a clash among 10^4 things has odds of 10^-7."""
 
@@ -286,6 +288,8 @@ def _library_folders() -> tuple[Path, ...]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = [sysconfig.get_paths()[name] for name in names]
     folders += [*site.getsitepackages(), site.getusersitepackages()]
+    # Other environments' packages, which a .pth file or PYTHONPATH adds.
+    folders += [place for place in sys.path if Path(place).name in PACKAGE_FOLDERS]
     return tuple({Path(folder).resolve() for folder in folders})
 
 
