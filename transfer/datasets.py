@@ -184,8 +184,12 @@ def _table(
         return read_csv(paths[0], wanted, separator) if separator else read_parquet(paths, wanted)
 
     if target is None:
-        names = ", ".join(list(read([]))[:10])
-        raise DatasetError(f"target is missing: name the column of the targets, of {names}")
+        names = list(read([]))
+        shown = names if len(names) <= 10 else [*names[:9], "...", names[-1]]
+        raise DatasetError(
+            f"target is missing: name the column of the targets, of {', '.join(shown)}; "
+            "the option of commands is --target"
+        )
     targets = [target] if isinstance(target, str) else list(target)
     inputs = [columns] if isinstance(columns, str) else list(columns or ())
     for option, given in (("target", targets), ("columns", inputs)):

@@ -18,7 +18,11 @@ from types import FunctionType
 from pccore.source_digest import called, is_library
 
 MAIN = "__mp_main__"
-"""The name under which the main script is imported, as multiprocessing does."""
+"""The name under which the main script is imported, as multiprocessing does.
+
+Importing multiprocessing makes it another name of `__main__`, so a process that imports the script
+by it must have imported multiprocessing before: scikit-learn and PyTorch do it in the script.
+"""
 MOST_BYTES = 10_000_000
 
 

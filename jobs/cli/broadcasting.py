@@ -7,13 +7,14 @@ from typing import Self
 from jobs.cli.statistics import RunStatistics
 from jobs.cluster.job_progress import JobProgress, own_file
 from pccore import Status
+from results.uri import shown
 
 SECONDS = 2.0
 """Interval between two updates."""
 
 
-def job_progress(statistics: RunStatistics) -> JobProgress:
-    """Return statistics as others read them."""
+def job_progress(statistics: RunStatistics, ledger: str = "") -> JobProgress:
+    """Return statistics as others read them, with the place of the ledger."""
     return JobProgress(
         phase=statistics.phase_name,
         done=statistics.done,
@@ -25,6 +26,7 @@ def job_progress(statistics: RunStatistics) -> JobProgress:
         seconds=statistics.elapsed,
         seconds_left=statistics.time_left,
         troubles=statistics.troubles,
+        ledger=shown(ledger),
     )
 
 
@@ -36,15 +38,20 @@ class ClusterProgress:
     Args:
         statistics: of the experiment.
         experiment: its name.
+        ledger: where its runs are stored.
         seconds: interval between two updates.
     """
 
     def __init__(
-        self, statistics: RunStatistics, experiment: str, seconds: float = SECONDS
+        self,
+        statistics: RunStatistics,
+        experiment: str,
+        ledger: str = "",
+        seconds: float = SECONDS,
     ) -> None:
         from jobs.pools.ray_metrics import RayMetrics
 
-        self._statistics, self._seconds = statistics, seconds
+        self._statistics, self._ledger, self._seconds = statistics, ledger, seconds
         self._file, self._metrics = own_file(), RayMetrics(experiment)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep_updating, daemon=True)
@@ -65,7 +72,7 @@ class ClusterProgress:
 
     def _update(self) -> None:
         with suppress(Exception):
-            found = job_progress(self._statistics)
+            found = job_progress(self._statistics, self._ledger)
             self._metrics.set(
                 done=found.done,
                 total=found.total,

@@ -12,6 +12,7 @@ from jobs.cli.conditions import parse_condition, require_column
 from jobs.cli.options import TableName
 from jobs.cli.terminal import say
 from jobs.errors import CommandError
+from results.uri import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,7 @@ def serve_dashboard(
     app = application(Watcher(opened, selected), guard, plotly)
     place = _url(host, listening.getsockname()[1])
     tail = f"/?token={token}" if token else "/"
-    say(f"dashboard of {opened}: {place}{tail}")
+    say(f"dashboard of {shown(str(ledger))}: {place}{tail}")
     say("It only reads. Ctrl-C stops it.")
     if not local:
         say(
@@ -92,18 +93,19 @@ def ledger_of_job(address: str, job: str | None) -> str:
         if not submitted:
             raise CommandError(f"no job was submitted to {address}: see 'mupc list'")
         found = submitted[0]
-    if found.ledger is None:
+    ledger = found.place
+    if ledger is None:
         raise CommandError(
-            f"job {found.id} stores its runs in the default ledger of the cluster, which it does "
-            "not name: give its URI by --ledger, or run mupc dashboard on the head node"
+            f"job {found.id} has not named the default ledger of the cluster yet, where it stores "
+            "its runs: try again in a few seconds, or give its URI by --ledger"
         )
-    if "://" not in found.ledger and not os.path.isdir(found.ledger):  # noqa: PTH112
+    if "://" not in ledger and not os.path.isdir(ledger):  # noqa: PTH112
         raise CommandError(
-            f"job {found.id} stores its runs in {found.ledger} on the cluster's head node: run "
-            f"mupc dashboard --ledger {found.ledger} there, and open it by an SSH tunnel"
+            f"job {found.id} stores its runs in {ledger} on the cluster's head node: run "
+            f"mupc dashboard --ledger {ledger} there, and open it by an SSH tunnel"
         )
     say(f"job {found.id}, {found.status}: experiment {found.experiment}")
-    return found.ledger
+    return ledger
 
 
 def _token(local: bool) -> str | None:

@@ -45,7 +45,7 @@ def new_spec(options: NewOptions) -> None:
     targets = ", ".join(f"{shape.width} x {shape.depth}" for shape in experiment.targets)
     variants = " and ".join(variant.name for variant in experiment.variants)
     say(
-        f"wrote {place}: {variants} on {experiment.data.name}, tuned at {tune.width} x "
+        f"wrote {place}: {variants} on {options.data}, tuned at {tune.width} x "
         f"{tune.depth} and transferred to {targets} (units x layers)"
     )
     name = experiment.dataset

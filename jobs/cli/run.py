@@ -100,7 +100,7 @@ def _seen_by_cluster(
         return nullcontext()
     from jobs.cli.broadcasting import ClusterProgress
 
-    return ClusterProgress(progress, progress.experiment.name)
+    return ClusterProgress(progress, progress.experiment.name, str(options.ledger))
 
 
 def _check(options: RunOptions, experiment: "Experiment | Sweep", report: Path) -> None:

@@ -49,7 +49,8 @@ class RunStatistics(Progress):
         done: runs in the ledger.
         trained_here: runs that ended in this process, failed ones included.
         ended: number of those by status.
-        causes: number of failed runs by cause, shortened and without its numbers.
+        causes: number of failed runs by cause, shortened. Causes that differ in numbers alone
+            count together, under the first.
         best_runs: by variant, or by variant and activation if there are several.
         verdicts: rows of the `verdicts` table so far.
         left_out: runs skipped as unstable.
@@ -67,6 +68,7 @@ class RunStatistics(Progress):
     trained_here: int = 0
     ended: Counter[Status] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
+    _first_causes: dict[str, str] = field(default_factory=dict)
     best_runs: dict[str, BestRun] = field(default_factory=dict)
     verdicts: list[Row] = field(default_factory=list)
     left_out: int = 0
@@ -112,7 +114,8 @@ class RunStatistics(Progress):
         self.trained_here += 1
         self.ended[outcome.status] += 1
         if outcome.cause is not None:
-            self.causes[shortened(outcome.cause)] += 1
+            kind = shortened(_NUMBER.sub("#", outcome.cause))
+            self.causes[self._first_causes.setdefault(kind, shortened(outcome.cause))] += 1
         if outcome.status is not Status.TRAINED or outcome.final_train_loss is None:
             return
         if self.experiment is None:
@@ -206,6 +209,6 @@ class RunStatistics(Progress):
 
 
 def shortened(cause: str) -> str:
-    """Shorten a cause and replace its numbers, so that failures of one kind count together."""
-    words = _NUMBER.sub("#", " ".join(cause.replace("|", "/").split()))
+    """Shorten a cause to a part of a line of progress."""
+    words = " ".join(cause.replace("|", "/").split())
     return words if len(words) <= SHORT_CAUSE else f"{words[: SHORT_CAUSE - 3]}..."

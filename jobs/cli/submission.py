@@ -21,6 +21,13 @@ from jobs.errors import CommandError
 from results.durations import duration
 from results.untrusted import printable
 
+SAID_BY_THE_STATUS = (
+    "Job is currently running.",
+    "Job was intentionally stopped.",
+    "Job finished successfully.",
+)
+"""Messages of Ray that repeat the status."""
+
 
 @dataclass(frozen=True)
 class SubmitOptions:
@@ -165,7 +172,7 @@ def _show(command: str, job: Job, *, as_json: bool) -> None:
         "took": _took(job),
         **(_progress(job, job.progress) if job.progress else {}),
         **({"exit status": describe(exit_status(job))} if job.status.ended else {}),
-        "message": job.message,
+        **({"message": job.message} if job.message not in SAID_BY_THE_STATUS else {}),
     }
     for name, value in facts.items():
         say(f"{name:<16}{printable(value)}")
@@ -174,7 +181,7 @@ def _show(command: str, job: Job, *, as_json: bool) -> None:
 def _progress(job: Job, seen: JobProgress) -> dict[str, str]:
     facts = {
         "runs": f"{seen.done} of {seen.total} ({seen.phase})",
-        "throughput": f"{seen.runs_per_minute:g} runs/min, {seen.gflops:g} GFLOP/s",
+        "throughput": f"{seen.runs_per_minute:.3g} runs/min, {seen.gflops:.3g} GFLOP/s",
     }
     if not job.status.ended:
         facts["left"] = duration(seen.seconds_left)
@@ -218,7 +225,7 @@ def _moment(moment: datetime | None) -> str:
 
 
 def _ledger(job: Job) -> str:
-    return job.ledger or "default of the cluster"
+    return job.place or "default of the cluster"
 
 
 def _at(address: str) -> str:

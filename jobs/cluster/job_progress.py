@@ -44,6 +44,7 @@ class JobProgress:
         seconds: since the start.
         seconds_left: until the end at this speed; None if unknown.
         troubles: runs without a result, with the causes of failures; "" for none.
+        ledger: where the runs are stored, without secrets; "" from drivers that do not say it.
     """
 
     phase: str
@@ -56,6 +57,7 @@ class JobProgress:
     seconds: float
     seconds_left: float | None
     troubles: str
+    ledger: str = ""
 
     @classmethod
     def read(cls, data: bytes) -> "JobProgress | None":
@@ -68,6 +70,7 @@ class JobProgress:
             return None
         if not isinstance(values, dict):
             return None
+        values = {"ledger": "", **values}
         found = {field.name: _checked(field.type, values.get(field.name)) for field in fields(cls)}
         if any(value is _WRONG for value in found.values()):
             return None

@@ -90,6 +90,11 @@ class Job:
     user: str = ""
     progress: JobProgress | None = None
 
+    @property
+    def place(self) -> str | None:
+        """The ledger; None while it is the cluster's default and the driver has not named it."""
+        return self.ledger or (self.progress.ledger if self.progress else "") or None
+
 
 @dataclass(frozen=True)
 class Submission:

@@ -26,7 +26,7 @@ def section_payload(section: Section, landscapes: Landscapes, planned: Planned |
     verdicts = records(section.verdicts)
     return {
         "dataset": text(section.dataset),
-        "activation": text(section.activation),
+        "activation": text(section.activation) if section.networks else "",
         "differs": {name: text(value) for name, value in section.differs.items()},
         "superseded": section.superseded,
         "left_out": section.left_out,
@@ -82,6 +82,7 @@ def _matrix_cell(row: Row | None) -> Json | None:
 
 def _verdicts(section: Section) -> Json:
     return {
+        "networks": section.networks,
         "columns": verdict_table.verdict_columns(section.rates),
         "groups": [
             {

@@ -7,6 +7,7 @@ the function has started.
 
 import importlib.abc
 import importlib.util
+import multiprocessing  # noqa: F401 - its first import takes the name __mp_main__, see MAIN
 import os
 import pickle
 import queue

@@ -270,9 +270,9 @@ class RayPool:
                         f"none of {len(self._slots)} workers can start: {facts}; stop what uses "
                         "them, or add a machine"
                     )
-                if self._found_room:  # nothing is free because they have taken it
-                    facts = "they load their libraries, which takes long on a busy machine"
-                self._announce(f"waiting for the first of {len(self._slots)} workers: {facts}")
+                # Where they found room, it is theirs by now and no longer free.
+                reason = "it is starting" if self._found_room else facts
+                self._announce(f"waiting for the first of {len(self._slots)} workers: {reason}")
                 announced = True
                 continue
             device = self._finish_start(slots[ready[0]], ready[0])

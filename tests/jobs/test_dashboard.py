@@ -21,6 +21,8 @@ from http_server import http_server, job_server
 
 import results
 from jobs.cli.dashboard import ledger_of_job
+from jobs.cluster.job_progress import JobProgress
+from jobs.cluster.ray_jobs import JobServer
 from jobs.errors import CommandError
 from results.page.conclusion import conclusion
 from results.storage.announcements import Announcement, Planned
@@ -314,7 +316,7 @@ def test_texts_of_a_ledger_are_harmless_and_short(tmp_path: Path) -> None:
         assert failure["cause"].startswith("<script>alert(1)</script>\\u202e")
 
 
-def test_ledger_of_a_job(tmp_path: Path) -> None:
+def test_ledger_of_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def job(name: str, ledger: str, start: int) -> dict[str, object]:
         metadata = {"mupc_experiment": name, "mupc_ledger": ledger}
         return {
@@ -327,6 +329,12 @@ def test_ledger_of_a_job(tmp_path: Path) -> None:
         assert ledger_of_job(server.address, None) == "s3://bucket/new"
     with http_server(job_server(jobs=(job("here", str(tmp_path), 1),))) as server:
         assert ledger_of_job(server.address, None) == str(tmp_path)
+    default = job("default", "", 1) | {"driver_node_id": "ab"}
+    seen = JobProgress("tune", 1, 2, 0, 1, 1.0, 1.0, 1.0, None, "", "s3://bucket/default")
+    monkeypatch.setattr(JobServer, "progress", lambda *_: seen)
+    with http_server(job_server(jobs=(default,))) as server:
+        assert ledger_of_job(server.address, None) == "s3://bucket/default"
+    monkeypatch.undo()
     for ledger, words in (("", "--ledger"), ("/no/such/folder", "SSH tunnel")):
         with (
             http_server(job_server(jobs=(job("one", ledger, 1),))) as server,

@@ -88,7 +88,15 @@ def test_file_of_the_users_own_is_found_from_the_folder_of_the_spec(tmp_path: Pa
     experiment = transfer.load(tmp_path / "specs" / "own.yaml")
     assert experiment.training.batch_size == experiment.data.train_size == 32
     assert "own on" not in done.stdout
-    assert "tuned at 4 x 2" in done.stdout
+    assert "mupc on my data.csv, tuned at 4 x 2" in done.stdout
+
+
+def test_a_table_without_a_target_says_which_option_names_it(tmp_path: Path) -> None:
+    names = [f"m{number}" for number in range(12)]
+    (tmp_path / "own.csv").write_text(",".join([*names, "kind"]) + "\n" + "1," * 12 + "a\n")
+    done = mupc(tmp_path, "new", "--data", "own.csv")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "m8, ..., kind; the option of commands is --target" in done.stderr
 
 
 def test_targets_that_are_numbers_need_the_task(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_counts_runs_by_status() -> None:
     assert statistics.troubles == "1 diverged, 1 failed (1 x no memory)"
 
 
-def test_causes_count_without_numbers_most_common_first() -> None:
+def test_causes_that_differ_in_numbers_count_together_most_common_first() -> None:
     statistics = RunStatistics(EXPERIMENT)
     for size in (12, 345):
         statistics.finished(
@@ -65,7 +65,7 @@ def test_causes_count_without_numbers_most_common_first() -> None:
         )
     statistics.finished(run(), Outcome.failed("x" * 100))
     assert statistics.troubles == (
-        f"3 failed (2 x XlaError: no / memory for # bytes at #, 1 x {'x' * 57}...)"
+        f"3 failed (2 x XlaError: no / memory for 12 bytes at 0xf12, 1 x {'x' * 57}...)"
     )
     for other in "abc":
         statistics.finished(run(), Outcome.failed(f"its worker died of {other}"))
@@ -101,7 +101,7 @@ def test_progress_of_a_job_round_trips(tmp_path: Path) -> None:
     worker = Worker("cpu", "here", 1)
     statistics.trained(GroupResult(group, outcomes, 40.0, datetime.now(UTC), worker))
     statistics.pending({config: 15}, [], slots=1)
-    seen = job_progress(statistics)
+    seen = job_progress(statistics, "s3://bucket/runs")
     assert seen == JobProgress(
         phase="tune",
         done=3,
@@ -112,7 +112,8 @@ def test_progress_of_a_job_round_trips(tmp_path: Path) -> None:
         gflops=0.4,
         seconds=200.0,
         seconds_left=300.0,
-        troubles="1 diverged, 1 failed (1 x no memory, # MB)",
+        troubles="1 diverged, 1 failed (1 x no memory, 12 MB)",
+        ledger="s3://bucket/runs",
     )
     statistics.pending({config: 15}, [group, group], slots=1)
     assert job_progress(statistics).lanes == 2

@@ -398,6 +398,28 @@ def test_a_script_without_a_guard_sweeps_and_stops_at_once(tmp_path: Path) -> No
     assert not set(callers) & set(children())
 
 
+GUARDED = """
+import multiprocessing  # as scikit-learn and PyTorch do, which makes __mp_main__ another __main__
+
+import mupc
+
+
+def train(shape, rates, seed):
+    return rates["lr"]
+
+
+if __name__ == "__main__":
+    mupc.sweep(train, {"lr": [0.1, 0.2]}, small=(4, 2), targets=(4, 3), seeds=1, ledger="runs")
+"""
+
+
+def test_a_script_that_imports_multiprocessing_loses_no_run(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(GUARDED)
+    subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True, timeout=PATIENCE)
+    runs = results.open(tmp_path / "runs").runs()
+    assert set(runs["outcome"]) == {"trained"}, runs["cause"].tolist()
+
+
 def test_a_submitted_job_has_the_module_of_the_function(tmp_path: Path) -> None:
     from jobs.cluster import submit
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from pccore import source_digest
 from pccore.source_digest import code_of
 from pccore.source_text import SourceError
 
@@ -291,3 +292,25 @@ def test_a_library_may_have_objects_in_closures() -> None:
 
     assert any(is_refused(cell.cell_contents) for cell in load_digits.__closure__ or ())
     assert not is_refused(reads_digits)
+
+
+def test_packages_of_another_environment_are_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A .pth file or PYTHONPATH adds their folder, of which `site` and `sysconfig` do not know."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    lazy = "def numbers():\n    import rarely_there\n\n    return rarely_there.x\n"
+    (folder / "lent_package.py").write_text(lazy)
+    (folder / "rarely_there.py").write_text("x = 1\n")
+    own = "import lent_package\n\n\ndef train(z):\n    return lent_package.numbers() * z\n"
+    monkeypatch.syspath_prepend(str(folder))
+    caches = (source_digest.is_library, source_digest._library_folders)
+    for cached in caches:
+        cached.cache_clear()
+    try:
+        code = code_of(load(tmp_path, own, "own_training").train)
+    finally:
+        for cached in caches:
+            cached.cache_clear()
+    assert code.modules == ("own_training",)

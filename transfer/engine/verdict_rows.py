@@ -34,6 +34,7 @@ TABLE_COLUMNS = (
 )
 """Columns of the `verdicts` table, significant digits and headings, for a table to print, after
 those of the rates."""
+MAYBE_ABSENT = ("accuracy", "layers_learned")
 RATE_DIGITS = 4
 
 
@@ -200,14 +201,16 @@ def verdict_table(rows: Sequence[Row], *, reason: bool) -> pd.DataFrame:
     names = [name for name in ("activation", "rule") if len({row[name] for row in rows}) > 1]
     rows = [with_rates(row) for row in rows]
     columns = [(rate, RATE_DIGITS, rate_name(rate)) for rate in rates_in(rows)]
-    columns += TABLE_COLUMNS
+    # Training functions may return no accuracy, and have no layers that mupc could compare.
+    absent = {name for name in MAYBE_ABSENT if all(row[name] is None for row in rows)}
+    columns += [each for each in TABLE_COLUMNS if each[0] not in absent]
     return pd.DataFrame(
         {
             "variant": row["variant"],
             **{name: row[name] for name in names},
             "N x H": f"{row['width']} x {row['depth']}",
             **{label: _rounded(row.get(name), digits) for name, digits, label in columns},
-            "learned": _share(row),
+            **({} if "layers_learned" in absent else {"learned": _share(row)}),
             "verdict": f"{row['verdict']}, {SHALLOW}" if row["shallow"] else row["verdict"],
             **({"reason": row["reason"]} if reason else {}),
         }

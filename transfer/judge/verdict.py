@@ -309,7 +309,8 @@ def _excess(cell: Cell, regret: Estimate, cells: int) -> str:
 
 
 def _percent(regret: float) -> str:
-    return f"{100 * math.expm1(regret):.3g}%"
+    excess = 100 * math.expm1(regret)
+    return f"{excess:.0f}%" if 999.5 <= excess < 1e6 else f"{excess:.3g}%"
 
 
 def _border(cell: Cell, best: Cell, target: Landscape) -> str:

@@ -99,5 +99,5 @@ export class Experiment {
 
 export function named(section) {
   const differs = Object.entries(section.differs).map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`);
-  return [section.dataset, section.activation, ...differs].join(", ");
+  return [section.dataset, section.activation, ...differs].filter(Boolean).join(", ");
 }

@@ -48,7 +48,7 @@ export function numbers(data) {
   if (!data.groups.length) return null;
   const wide = data.columns.length + 2;
   return [h("h3", {}, "Verdicts in numbers"),
-    h("p", { class: "soft" }, "One row per target, with its reason below. Brackets are 95 % intervals; a bound that is missing is open. η: learning rate of the weights, β: step size of the activities. An octave is a factor of 2."),
+    h("p", { class: "soft" }, `One row per target, with its reason below. Brackets are 95 % intervals; a bound that is missing is open. ${data.networks ? "η: learning rate of the weights, β: step size of the activities. " : ""}An octave is a factor of 2.`),
     scroller("Verdicts", h("table", { class: "verdicts" },
     h("thead", {}, h("tr", {}, ["target", "verdict", ...data.columns].map((name) => h("th", { scope: "col" }, name)))),
     data.groups.map((group) => h("tbody", {},
