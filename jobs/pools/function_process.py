@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from jobs.pools.function_child import LENGTH
@@ -34,6 +35,16 @@ POLL_SECONDS = 0.1
 
 CAUSES = {signal.SIGKILL: "killed, perhaps for its memory", signal.SIGSEGV: "segmentation fault"}
 
+_ROOT = str(Path(__file__).parents[2])
+"""Where the packages of this process are."""
+
+# The process has the packages of this one: with -m, those of the current folder would come first,
+# which on a worker of Ray is where its node was started.
+_CHILD = (
+    "import sys; root = sys.argv.pop(1); root in sys.path or sys.path.insert(0, root); "
+    "from jobs.pools.function_child import main; main()"
+)
+
 _idle: "list[FunctionProcess]" = []
 _lock = threading.Lock()
 
@@ -45,7 +56,7 @@ class FunctionProcess:
         ours, theirs = os.pipe(), os.pipe()
         self._sent: set[str] = set()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "jobs.pools.function_child", str(ours[0]), str(theirs[1])],
+            [sys.executable, "-P", "-c", _CHILD, _ROOT, str(ours[0]), str(theirs[1])],
             pass_fds=(ours[0], theirs[1]),
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno() if _has_number(sys.stderr) else subprocess.DEVNULL,

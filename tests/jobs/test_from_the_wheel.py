@@ -182,14 +182,13 @@ class Place:
 @pytest.fixture(scope="module")
 def nodes(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """Two nodes whose Python is the newcomer's."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        ray_nodes(tmp_path_factory.mktemp("nodes"), str(environment / "python")) as nodes,
-    ):
+    folder = tmp_path_factory.mktemp("nodes")
+    with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTHONPATH", raising=False)
-        nodes.join()
-        nodes.join()
-        yield nodes
+        with ray_nodes(folder, str(environment / "python")) as nodes:
+            nodes.join()
+            nodes.join()
+            yield nodes
 
 
 @pytest.fixture(params=["local", "two nodes"])
