@@ -9,7 +9,7 @@ from typing import Any
 
 from jobs.bridges.extras import require
 from jobs.bridges.places import SQLITE, begins_with, create
-from jobs.bridges.source import Row, Source, TrainedRun
+from jobs.bridges.source import Row, Source, TrainedRun, arm_in_full
 from jobs.errors import CommandError, one_sentence
 from results.vocabulary import OutcomeLabel
 
@@ -130,7 +130,7 @@ class MlflowStore:
         known = self._verdicts[experiment]
         for row in rows:
             shape = f"{row['width']}x{row['depth']}"
-            name = f"verdict {row['variant']} {row['activation']} {shape} {row['rule']}"
+            name = f"verdict {arm_in_full(row)} {shape} {row['rule']}"
             name = "".join(
                 letter if letter.isalnum() or letter in "_-. /" else "_" for letter in name
             )

@@ -95,7 +95,7 @@ class OptunaStorage:
         if key not in self._studies:
             experiment, settings = key
             taken = {study.study_name for study in self._studies.values()}
-            base = f"{experiment}: {run.arm} {run.row['activation']} {run.shape}"
+            base = f"{experiment}: {run.arm_in_full} {run.shape}"
             name = next(name for name in _numbered(base) if name not in taken)
             study = optuna.create_study(study_name=name, storage=self._storage, load_if_exists=True)
             attributes = {"experiment": experiment, **run.settings, SETTINGS: settings}

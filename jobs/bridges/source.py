@@ -11,7 +11,7 @@ import pandas as pd
 from results.errors import unknown
 from results.rates import cell_in
 from results.schema.tables import TABLES
-from results.vocabulary import RATES, OutcomeLabel
+from results.vocabulary import NO_ACTIVATION, RATES, OutcomeLabel
 
 if TYPE_CHECKING:
     from results import Ledger
@@ -54,6 +54,11 @@ class TrainedRun:
         return str(self.row["variant"])
 
     @property
+    def arm_in_full(self) -> str:
+        """The variant and the activation, which training functions do not have."""
+        return arm_in_full(self.row)
+
+    @property
     def shape(self) -> str:
         """Width and depth: "32 x 8"."""
         return f"{self.row['width']} x {self.row['depth']}"
@@ -90,6 +95,12 @@ class TrainedRun:
         """When its group had been trained."""
         seconds = (self.row["seconds"] or 0.0) * (self.row["lanes"] or 1)
         return self.started + timedelta(seconds=seconds)
+
+
+def arm_in_full(row: Row) -> str:
+    """Return the variant and the activation of a row of runs or verdicts."""
+    activation = row["activation"]
+    return f"{row['variant']}" + ("" if activation == NO_ACTIVATION else f" {activation}")
 
 
 def run_key(row: Row) -> str:

@@ -61,7 +61,7 @@ class TensorboardEvents:
 
 def _write(folder: Path, run: TrainedRun) -> None:
     """Write the event file of a run."""
-    arm = f"{run.arm} {run.row['activation']}"
+    arm = run.arm_in_full
     place = folder / _file_name(arm) / _file_name(run.shape) / str(run.row["run_id"])
     place.mkdir(parents=True, exist_ok=True)
     name = _EVENTS.format(seconds=int(run.started.timestamp()))

@@ -176,7 +176,9 @@ def _dataset(options: NewOptions) -> str | dict[str, object]:
                 raise CommandError(f"--{name} is for files: {options.data} has its own")
         return options.data
     if not Path(options.data).exists():
-        near = get_close_matches(options.data, list(data.DATASETS), n=1)
+        folder = Path(options.data).parent
+        files = [str(path) for path in folder.iterdir()] if folder.is_dir() else []
+        near = get_close_matches(options.data, [*data.DATASETS, *files], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise CommandError(
             f"--data {options.data!r} must be a file that exists or one of "

@@ -21,7 +21,7 @@ def card(facts: Facts, about: About, tables: Sequence[Published]) -> str:
         _front(facts, about, tables),
         f"# {_escaped(facts.title)}\n",
         _summary(facts),
-        _use(tables),
+        _use(tables, facts.runs),
         _experiments(facts),
         *(_columns(table) for table in tables),
         f"## Citation\n\n```bibtex\n{printable(cited(facts, about), keep=chr(10))}\n```\n",
@@ -58,7 +58,7 @@ def _summary(facts: Facts) -> str:
     )
     shapes = len(runs[["width", "depth"]].drop_duplicates())
     return (
-        f"Every row of `runs` is one neural network, trained at one choice of learning rates: "
+        f"Every row of `runs` is one training, at one choice of learning rates: "
         f"{len(runs):,} runs ({outcomes}) at {shapes} shapes, on "
         f"{_listed(runs['dataset'])}, with the variants {_listed(runs['variant'])}. Learning rates "
         "were tuned at a small shape and carried to larger ones; `verdicts` says whether they "
@@ -69,14 +69,15 @@ def _summary(facts: Facts) -> str:
     )
 
 
-def _use(tables: Sequence[Published]) -> str:
+def _use(tables: Sequence[Published], runs: pd.DataFrame) -> str:
+    rates = "weight_lr" if runs["weight_lr"].notna().any() else "rates"
     names = ", ".join(f"`{table.name}` ({table.rows:,} rows)" for table in tables)
     return (
         f"Tables: {names}. They join on `run_id`; a run that several experiments share is there "
         "once. `schema.json` and `croissant.json` describe every column. Missing values are null, "
         "never zero.\n\n```python\nfrom datasets import load_dataset\n\n"
         'runs = load_dataset("FOLDER_OR_REPOSITORY", "runs", split="train").to_pandas()\n'
-        'print(runs.groupby(["variant", "depth", "weight_lr"])["final_train_loss"].mean())\n```\n'
+        f'print(runs.groupby(["variant", "depth", "{rates}"])["final_train_loss"].mean())\n```\n'
     )
 
 

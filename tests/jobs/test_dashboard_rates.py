@@ -1,4 +1,4 @@
-"""The dashboard of sweeps of training functions, over one rate and over three."""
+"""The dashboard and bridges of sweeps of training functions, over one rate and over three."""
 
 import math
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import mupc as mupc_command
 from dashboard_server import dashboard
 from test_dashboard import api, overview
 
@@ -100,3 +101,19 @@ def test_verdicts_and_rows_name_the_rates(address: str) -> None:
     assert {row[place["lr"]] for row in found["rows"]} == {0.2}
     decays = [row[place["decay"]] for row in found["rows"]]
     assert decays == sorted(decays)
+
+
+def test_bridges_name_no_activation_and_group_by_rates(folder: Path, tmp_path: Path) -> None:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    for form in ("optuna", "huggingface"):
+        done = mupc_command(tmp_path, "export", form, "--ledger", str(folder), "--to", form)
+        assert done.returncode == 0, done.stderr
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "optuna")))
+    studies = optuna.get_all_study_summaries(storage)
+    # Trainings of other batch sizes are studies of their own, with a number behind the name.
+    names = {each.study_name.partition(" (")[0] for each in studies}
+    assert names == {f"{name}: bowl 4 x {depth}" for name in ("one", "three") for depth in (2, 4)}
+    assert '["variant", "depth", "rates"]' in (tmp_path / "huggingface" / "README.md").read_text()

@@ -99,6 +99,13 @@ def test_a_table_without_a_target_says_which_option_names_it(tmp_path: Path) -> 
     assert "m8, ..., kind; the option of commands is --target" in done.stderr
 
 
+def test_a_misspelt_file_is_one_sentence_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "wines.csv").write_text("a,y\n1,u\n")
+    done = mupc(tmp_path, "new", "--data", "wine.csv")
+    assert done.returncode == 2
+    assert done.stderr.endswith("did you mean 'wines.csv'?\n")
+
+
 def test_targets_that_are_numbers_need_the_task(tmp_path: Path) -> None:
     rows = "".join(f"{i},{i / 7}\n" for i in range(40))
     (tmp_path / "own.csv").write_text(f"a,y\n{rows}")
