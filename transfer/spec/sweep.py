@@ -17,7 +17,6 @@ from pydantic import (
 from pccore.own import Own, OwnError
 from pccore.registry import UnknownNameError
 from results.rates import SHARED
-from results.schema.columns import RUNS, VERDICTS
 from results.shapes import Shape
 from transfer.functions import TRAININGS
 from transfer.search.samplers import SAMPLERS
@@ -48,7 +47,6 @@ MOST_RATES = 6
 MOST_FUNCTIONS = 20
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-TAKEN = {column.name for column in (*RUNS, *VERDICTS)} - {*SHARED}
 
 
 def _read_functions(given: object) -> dict[str, Own]:
@@ -100,16 +98,23 @@ def _read_rates(given: object) -> dict[str, Grid | Range]:
     if not isinstance(given, Mapping) or not 1 <= len(given) <= MOST_RATES:
         rule = f"must name 1 to {MOST_RATES} rates, each with a list of values or a range"
         raise RejectedError(rule, given)
-    found = {}
+    found, taken = {}, _columns_of_the_ledger()
     for name, values in given.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise RejectedError("must name rates by letters, digits and underscores", name)
-        if name in TAKEN or name == "rule":
+        if name in taken or name == "rule":
             raise RejectedError(
                 "must not name a rate like a column of the ledger: choose another name", name
             )
         found[name] = _read_values(values, f".{name}")
     return found
+
+
+def _columns_of_the_ledger() -> frozenset[str]:
+    """Return the names that frames have already; pandas is loaded for them."""
+    from results.schema.columns import RUNS, VERDICTS
+
+    return frozenset(column.name for column in (*RUNS, *VERDICTS)).difference(SHARED)
 
 
 def _read_values(given: object, where: str) -> Grid | Range:
