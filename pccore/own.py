@@ -101,7 +101,8 @@ def named(kind: str, thing: object, entry: object, reference: str | None = None)
 def plugins(kind: str) -> Mapping[str, EntryPoint]:
     """Return the entry points of a kind by the names that specs use."""
     prefix = kind.replace(" ", "_") + "."
-    found = entry_points(group=PLUGINS)
+    # Where the package importlib_metadata is loaded, its finder answers, with a class of its own.
+    found = [EntryPoint(p.name, p.value, p.group) for p in entry_points(group=PLUGINS)]
     return {p.name.removeprefix(prefix): p for p in found if p.name.startswith(prefix)}
 
 
