@@ -1,9 +1,9 @@
 """An experiment as its author writes it: YAML or Python, validated where it is built."""
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 import pccore
 from pccore.data import Dataset
@@ -11,15 +11,16 @@ from pccore.own import Own, modules_beside
 from results.shapes import Shape
 from transfer.spec.checks import problems
 from transfer.spec.dataset import beside, content_of
-from transfer.spec.errors import SpecError, spec_error, with_lines
+from transfer.spec.errors import SpecError, with_lines
 from transfer.spec.families import FAMILIES
 from transfer.spec.sections import Settings
 from transfer.spec.sweep import Sweep, is_sweep
 from transfer.spec.targets import TransferSpec
-from transfer.spec.yaml import parse_yaml, read_yaml, write_yaml
+from transfer.spec.whole import WholeSpec
+from transfer.spec.yaml import read_yaml
 
 
-class Experiment(Settings):
+class Experiment(Settings, WholeSpec):
     """Tune each variant on a small network, rerun its optimum on large ones, and judge.
 
     Build one with `from_dict`, `from_yaml` or `transfer.load`, whose errors are sentences.
@@ -34,34 +35,9 @@ class Experiment(Settings):
             raise SpecError(found)
         return self
 
-    @classmethod
-    def from_dict(cls, values: object) -> Self:
-        """Return the experiment that a mapping with the keys of the YAML describes.
-
-        Raises:
-            SpecError: one sentence per problem.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise spec_error(error, cls) from None
-
-    @classmethod
-    def from_yaml(cls, text: str) -> Self:
-        """Return the experiment that YAML `text` describes.
-
-        Raises:
-            SpecError: one sentence per problem, with its line.
-        """
-        document = parse_yaml(text)
-        try:
-            return cls.from_dict(document.value)
-        except SpecError as error:
-            raise with_lines(error, document.lines) from None
-
     def to_dict(self) -> dict[str, object]:
         """Return what `from_dict` reads as this experiment: mappings, lists, numbers, strings."""
-        values = self.model_dump(mode="json", exclude_none=True)
+        values: dict[str, Any] = super().to_dict()
         values["variants"] = [
             variant["name"] if len(variant) == 1 else variant for variant in values["variants"]
         ]
@@ -93,7 +69,7 @@ class Experiment(Settings):
                 f"dataset: {self.dataset.name} is in memory only: save its arrays in a file, and "
                 "name that in the spec"
             )
-        return write_yaml(self.to_dict())
+        return super().to_yaml()
 
     @property
     def own(self) -> tuple[Own, ...]:

@@ -9,7 +9,6 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
-    ValidationError,
     WithJsonSchema,
     model_validator,
 )
@@ -22,7 +21,7 @@ from transfer.functions import TRAININGS
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Grid, Range, Space
 from transfer.spec.checks import MOST_CELLS
-from transfer.spec.errors import RejectedError, SpecError, nearest, spec_error, with_lines
+from transfer.spec.errors import RejectedError, SpecError, nearest
 from transfer.spec.fields import (
     LARGEST_RATE,
     MOST_ENTRIES,
@@ -40,7 +39,7 @@ from transfer.spec.function_rules import NamedRule, read_rules
 from transfer.spec.targets import TransferSpec
 from transfer.spec.things import is_thing, reference_schema, referenced
 from transfer.spec.transfer_rules import TransferRule
-from transfer.spec.yaml import parse_yaml, write_yaml
+from transfer.spec.whole import WholeSpec
 
 MOST_RATES = 6
 """Rates of a sweep: the judge's time grows with the power of their number."""
@@ -237,7 +236,7 @@ class FunctionTransferSpec(TransferSpec):
     )
 
 
-class Sweep(Section):
+class Sweep(WholeSpec):
     """Tune the rates of training functions on a small shape, rerun their optimum on large ones.
 
     Build one with `from_dict`, `from_yaml` or `mupc.load`, whose errors are sentences.
@@ -258,43 +257,6 @@ class Sweep(Section):
         if found:
             raise SpecError(found)
         return self
-
-    @classmethod
-    def from_dict(cls, values: object) -> Self:
-        """Return the sweep that a mapping with the keys of the YAML describes.
-
-        Raises:
-            SpecError: one sentence per problem.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise spec_error(error, cls) from None
-
-    @classmethod
-    def from_yaml(cls, text: str) -> Self:
-        """Return the sweep that YAML `text` describes.
-
-        Raises:
-            SpecError: one sentence per problem, with its line.
-        """
-        document = parse_yaml(text)
-        try:
-            return cls.from_dict(document.value)
-        except SpecError as error:
-            raise with_lines(error, document.lines) from None
-
-    def to_dict(self) -> dict[str, object]:
-        """Return what `from_dict` reads as this sweep: mappings, lists, numbers, strings."""
-        return self.model_dump(mode="json", exclude_none=True)
-
-    def recorded(self) -> dict[str, object]:
-        """Return what the ledger records."""
-        return self.to_dict()
-
-    def to_yaml(self) -> str:
-        """Return what `from_yaml` reads as this sweep."""
-        return write_yaml(self.to_dict())
 
     @property
     def space(self) -> Space:
