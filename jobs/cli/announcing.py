@@ -1,9 +1,10 @@
 """Announcement of the progress of `mupc run` in its ledger, for the dashboard and other readers."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain, repeat
 
+from jobs.cli.repeating import repeated
 from jobs.cli.statistics import RunStatistics
 from results import Ledger, LedgerError
 from results.storage.announcements import MOST_CELLS, Announcement, Planned
@@ -12,6 +13,8 @@ from transfer.spec.model import Experiment
 from transfer.spec.sweep import Sweep
 
 SECONDS = 5.0
+SOON = 0.5
+"""Seconds until the first announcement, which tells the plan."""
 
 
 @contextmanager
@@ -23,7 +26,7 @@ def announced(
     What cannot be written is left out: nothing depends on it.
     """
     planned = planned_cells(experiment)
-    closing = threading.Event()
+    pauses = chain([SOON], repeat(SECONDS))
 
     def write(*, ended: bool = False) -> None:
         with suppress(LedgerError):
@@ -39,19 +42,10 @@ def announced(
                 )
             )
 
-    def keep_writing() -> None:
-        pause = 0.5  # the first tells the plan
-        while not closing.wait(pause):
-            write()
-            pause = SECONDS
-
-    thread = threading.Thread(target=keep_writing, daemon=True)
-    thread.start()
     try:
-        yield
+        with repeated(write, lambda: next(pauses)):
+            yield
     finally:
-        closing.set()
-        thread.join()
         write(ended=True)
 
 

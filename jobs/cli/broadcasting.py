@@ -1,9 +1,9 @@
 """What a cluster sees of a running experiment: its progress in a file, and metrics of Ray."""
 
-import threading
-from contextlib import suppress
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+from jobs.cli.repeating import repeated
 from jobs.cli.statistics import RunStatistics
 from jobs.cluster.job_progress import JobProgress, own_file
 from pccore import Status
@@ -30,8 +30,11 @@ def job_progress(statistics: RunStatistics, ledger: str = "") -> JobProgress:
     )
 
 
-class ClusterProgress:
-    """Context manager that updates the file of the job and the metrics while it is open.
+@contextmanager
+def seen_by_cluster(
+    statistics: RunStatistics, experiment: str, ledger: str = "", seconds: float = SECONDS
+) -> Iterator[None]:
+    """Update the file of the job and the metrics, every few seconds and at the end.
 
     Neither may end the experiment: what fails is left out.
 
@@ -41,44 +44,26 @@ class ClusterProgress:
         ledger: where its runs are stored.
         seconds: interval between two updates.
     """
+    from jobs.pools.ray_metrics import RayMetrics
 
-    def __init__(
-        self,
-        statistics: RunStatistics,
-        experiment: str,
-        ledger: str = "",
-        seconds: float = SECONDS,
-    ) -> None:
-        from jobs.pools.ray_metrics import RayMetrics
+    file, metrics = own_file(), RayMetrics(experiment)
 
-        self._statistics, self._ledger, self._seconds = statistics, ledger, seconds
-        self._file, self._metrics = own_file(), RayMetrics(experiment)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._keep_updating, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._closing.set()
-        self._thread.join()
-        self._update()
-
-    def _keep_updating(self) -> None:
-        while not self._closing.is_set():
-            self._update()
-            self._closing.wait(self._seconds)
-
-    def _update(self) -> None:
+    def update() -> None:
         with suppress(Exception):
-            found = job_progress(self._statistics, self._ledger)
-            self._metrics.set(
+            found = job_progress(statistics, ledger)
+            metrics.set(
                 done=found.done,
                 total=found.total,
                 lanes=found.lanes,
                 failed=found.failed,
                 seconds_left=found.seconds_left,
             )
-            if self._file is not None:
-                found.write(self._file)
+            if file is not None:
+                found.write(file)
+
+    update()
+    try:
+        with repeated(update, lambda: seconds):
+            yield
+    finally:
+        update()

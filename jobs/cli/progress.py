@@ -1,6 +1,5 @@
 """Progress on a terminal (a live display) and in a log (a line every few seconds)."""
 
-import threading
 from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
@@ -8,6 +7,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from jobs.cli.repeating import repeated
 from jobs.cli.statistics import RunStatistics
 from jobs.cli.tables import Row, screen
 from results.durations import duration
@@ -71,21 +71,15 @@ class LineDisplay:
     ) -> None:
         self._statistics, self._console, self._interval = statistics, console, interval
         self._noticed = 0
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._print_lines, daemon=True)
+        self._repeating = repeated(self._print_line, self._pause)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._repeating.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._closing.set()
-        self._thread.join()
+        self._repeating.__exit__(None, None, None)
         self._print_line()
-
-    def _print_lines(self) -> None:
-        while not self._closing.wait(self._pause()):
-            self._print_line()
 
     def _pause(self) -> float:
         """Return the seconds until the next line."""

@@ -98,9 +98,9 @@ def _seen_by_cluster(
     """Return a context in which a cluster has the progress; Ray is connected."""
     if options.pool is not PoolKind.RAY or progress.experiment is None:
         return nullcontext()
-    from jobs.cli.broadcasting import ClusterProgress
+    from jobs.cli.broadcasting import seen_by_cluster
 
-    return ClusterProgress(progress, progress.experiment.name, str(options.ledger))
+    return seen_by_cluster(progress, progress.experiment.name, str(options.ledger))
 
 
 def _check(options: RunOptions, experiment: "Experiment | Sweep", report: Path) -> None:

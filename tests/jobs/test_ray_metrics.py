@@ -12,7 +12,7 @@ from pool_trainers import MakePool
 
 import results
 import transfer
-from jobs.cli.broadcasting import ClusterProgress
+from jobs.cli.broadcasting import seen_by_cluster
 from jobs.cli.statistics import RunStatistics
 from pccore import Status
 from transfer import Experiment
@@ -44,7 +44,7 @@ def test_metrics_have_the_counts_of_the_experiment(ray_cluster: None) -> None:
         "mupc_seconds_left": -1.0,
         "mupc_runs_failed": 2.0,
     }
-    with ClusterProgress(statistics, "seen", seconds=0.2):
+    with seen_by_cluster(statistics, "seen", seconds=0.2):
         deadline = time.monotonic() + PATIENCE
         while (found := scraped()) != expected:
             assert time.monotonic() < deadline, found
