@@ -1,8 +1,7 @@
 """The ledger: append rows, query them as pandas frames."""
 
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
@@ -11,8 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from results.errors import LedgerError, unknown
-from results.rates import COLUMN, SHARED, expanded, names_in, without_rates
+from results.errors import LedgerError
+from results.rate_filters import matching, split
+from results.rates import COLUMN, expanded, names_in, without_rates
 from results.schema.tables import TABLES, Table
 from results.schema.types import Value
 from results.storage.announcements import Announcements
@@ -24,7 +24,6 @@ from results.storage.claims import Claims
 from results.storage.clock import Clock
 from results.storage.compaction import compact
 from results.storage.files import encode
-from results.storage.filters import repeatable
 from results.storage.folder import Folder
 from results.storage.marker import ensure
 from results.storage.queries import Queries
@@ -190,14 +189,14 @@ class Ledger:
             arrow: whether columns have Arrow types.
             **filters: `column=value` or `column=[values]`.
         """
-        stored, of_rates = _split(RUNS, filters)
+        stored, of_rates = split(RUNS, filters)
         read = None
         if columns is not None:
             of_rates = {**dict.fromkeys(n for n in columns if n not in RUNS.named), **of_rates}
             named = [name for name in (*columns, *of_rates) if name in RUNS.named]
             read = list(dict.fromkeys([*named, COLUMN] if of_rates else named))
         found = _frame(RUNS, self._queries.runs(stored, read), read, arrow=arrow)
-        found = _matching(RUNS, expanded(found), of_rates)
+        found = matching(RUNS, expanded(found), of_rates)
         return found if columns is None else found[list(columns)]
 
     def row(self, run_id: str) -> dict[str, Value | None]:
@@ -319,9 +318,9 @@ class Ledger:
             arrow: whether columns have Arrow types.
             **filters: `column=value` or `column=[values]`.
         """
-        stored, of_rates = _split(VERDICTS, filters)
+        stored, of_rates = split(VERDICTS, filters)
         rows = self._queries.verdicts(stored) if latest else self._queries.every(VERDICTS, stored)
-        return _matching(VERDICTS, expanded(_frame(VERDICTS, rows, arrow=arrow)), of_rates)
+        return matching(VERDICTS, expanded(_frame(VERDICTS, rows, arrow=arrow)), of_rates)
 
     def measurements(
         self, latest: bool = True, *, arrow: bool = False, **filters: object
@@ -520,54 +519,6 @@ def _frame(
     """Return the rows as a frame in the order of the table; all columns by default."""
     rows = in_order(table, rows)
     return _typed(rows if columns is None else rows.select(list(columns)), arrow)
-
-
-def _matching(table: Table, frame: pd.DataFrame, filters: Mapping[str, object]) -> pd.DataFrame:
-    """Return the rows with the wanted values of rates: `name=value`, `name=[values]`, None for all.
-
-    Raises:
-        LedgerError: no row has such a rate.
-    """
-    for name, wanted in filters.items():
-        if name not in frame:
-            raise unknown(f"column of {table.name}", name, [*table.named, *names_in(frame)])
-        if wanted is not None:
-            frame = frame[[_is_among(value, _listed(wanted)) for value in frame[name]]]
-    return frame.reset_index(drop=True) if filters else frame
-
-
-def _split(
-    table: Table, filters: Mapping[str, object]
-) -> tuple[dict[str, object], dict[str, object]]:
-    """Return the filters that files know, and those that may be about rates.
-
-    A column that a rate may share its name with is null in the files of training functions.
-    """
-    filters = repeatable(filters)
-    shared = {n for n, wanted in filters.items() if n in SHARED and wanted is not None}
-    stored = {
-        name: [*_listed(wanted), None] if name in shared else wanted
-        for name, wanted in filters.items()
-        if name in table.named
-    }
-    return stored, {
-        name: wanted
-        for name, wanted in filters.items()
-        if name in shared or name not in table.named
-    }
-
-
-def _is_among(value: object, wanted: Sequence[object]) -> bool:
-    """Whether a value is wanted; NaN is what NaN asks for."""
-    if isinstance(value, float) and math.isnan(value):
-        return any(isinstance(each, float) and math.isnan(each) for each in wanted)
-    return value is not pd.NA and value in wanted
-
-
-def _listed(wanted: object) -> list[object]:
-    if isinstance(wanted, Iterable) and not isinstance(wanted, str | bytes | Mapping):
-        return list(wanted)
-    return [wanted]
 
 
 def _typed(rows: pa.Table, arrow: bool) -> pd.DataFrame:
