@@ -59,16 +59,7 @@ def _show_sweep(plan: SweepPlan, options: PlanOptions) -> None:
         planned_runs = dry_run(plan, ledger, pool)
     if options.as_json:
         facts = [
-            {
-                "variant": planned.arm.label,
-                "phase": planned.phase,
-                "width": planned.shape.width,
-                "depth": planned.shape.depth,
-                "runs": planned.runs,
-                "at_most": planned.at_most,
-                "in_ledger": planned.known,
-            }
-            for planned in planned_runs
+            {"variant": planned.arm.label, **_count_facts(planned)} for planned in planned_runs
         ]
         print_json("plan", {"experiment": plan.experiment.name, "shapes": facts})
         return
@@ -76,6 +67,17 @@ def _show_sweep(plan: SweepPlan, options: PlanOptions) -> None:
     for planned in planned_runs:
         table.add_row(*_counts(planned))
     screen().print(table)
+
+
+def _count_facts(planned: PlannedRuns) -> dict[str, object]:
+    return {
+        "phase": planned.phase,
+        "width": planned.shape.width,
+        "depth": planned.shape.depth,
+        "runs": planned.runs,
+        "at_most": planned.at_most,
+        "in_ledger": planned.known,
+    }
 
 
 def _counts(planned: PlannedRuns) -> list[str]:
@@ -119,12 +121,7 @@ def _load_facts(load: Load, found: Estimate) -> dict[str, object]:
     return {
         "variant": planned.arm.variant.name,
         "activation": planned.arm.activation,
-        "phase": planned.phase,
-        "width": planned.shape.width,
-        "depth": planned.shape.depth,
-        "runs": planned.runs,
-        "at_most": planned.at_most,
-        "in_ledger": planned.known,
+        **_count_facts(planned),
         "groups": len(load.groups),
         "lanes": max(load.groups, default=None),
         "programs": load.programs,
