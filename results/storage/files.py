@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from results.errors import LedgerError, because
 from results.schema.tables import TABLES, VERSION, Table
+from results.storage.footers import parse_footer
 from results.storage.limits import (
     FILE_BYTES,
     FOOTER_BYTES,
@@ -174,7 +175,7 @@ def examine(file: File, tail: Callable[[int], bytes]) -> Footer:
     if size > len(end) or _digest(end[-size:]) != file.footer:
         return Footer("its footer does not match the checksum in its name")
     try:
-        metadata = pq.read_metadata(pa.BufferReader(MAGIC + end[-size:]))
+        metadata = parse_footer(end[-size:], file.size)
     except (OSError, ValueError, pa.ArrowException) as error:  # a name may be no UTF-8
         return Footer(f"its footer is no Parquet: {because(error)}")
     fault = declared_fault(TABLES[file.table], metadata, file.size)

@@ -20,6 +20,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from results.errors import TableError, because
+from results.storage.footers import open_parquet
 from results.storage.limits import FOOTER_BYTES, allowance
 from results.storage.regular import open_regular
 
@@ -155,7 +156,7 @@ def _read_parquet(path: Path, wanted: Sequence[str]) -> Columns:
     try:
         with open_regular(path) as file:
             most = allowance(os.fstat(file.fileno()).st_size)
-            table = pq.ParquetFile(file, **_THRIFT)
+            table = open_parquet(file, **_THRIFT)
             names = table.schema_arrow.names
             _check_names(names, path)
             _require_columns(wanted, names, path)
@@ -212,12 +213,18 @@ def _batches(table: pq.ParquetFile, leaf: str, most: int, path: Path) -> Iterato
     groups = map(table.metadata.row_group, range(table.metadata.num_row_groups))
     longest = max(group.total_byte_size for group in groups)
     rows = max(1, min(_ROWS, most // max(1, longest)))
-    taken = 0
+    taken = found = 0
     for batch in table.iter_batches(rows, columns=[leaf]):
         taken += batch.nbytes
+        found += len(batch)
         if taken > most:
             raise TableError(f"{path} takes more than the {most:,} bytes allowed for its size")
         yield batch.column(0)
+    if found != table.metadata.num_rows:
+        raise TableError(
+            f"{path} is damaged: column {leaf!r} has {found:,} of the {table.metadata.num_rows:,} "
+            "rows that the file declares"
+        )
 
 
 def _values(cells: pa.Array, name: str, path: Path) -> np.ndarray:
