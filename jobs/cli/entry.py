@@ -26,7 +26,7 @@ def run_command(app: typer.Typer, name: str) -> NoReturn:
 
     Args:
         app: the commands.
-        name: what the sentences begin with.
+        name: of the command, with which sentences and usage begin.
     """
     if VARIABLE in os.environ:
         from typer.completion import completion_init
@@ -34,7 +34,7 @@ def run_command(app: typer.Typer, name: str) -> NoReturn:
         completion_init()
     with tolerated_streams():
         try:
-            status = app(standalone_mode=False)
+            status = app(standalone_mode=False, prog_name=name)
             sys.stdout.flush()
             sys.exit(status)
         except typer.TyperException as error:
