@@ -20,3 +20,16 @@ def test_tests_that_a_page_names_exist(page: str) -> None:
     assert named
     assert named <= TESTS
     assert all((ROOT / path).is_file() for path in re.findall(r"`(tests/[\w/]+\.py)", text))
+
+
+def test_every_promise_names_its_test() -> None:
+    """Each sentence of the table of promises has the name of a test in it."""
+    text = (ROOT / "SECURITY.md").read_text()
+    table = text.partition("## What mupc promises")[2].partition("\n## ")[0]
+    rows = [row.split("|")[2] for row in table.splitlines() if row.startswith("| ")]
+    promises = rows[1:]  # below the names of the columns
+    assert len(promises) > 20
+    for promise in promises:
+        whole = re.sub(r"\([^()]*\)", lambda found: found[0].replace(". ", " "), promise)
+        for sentence in re.split(r"(?<=\.)\s+(?=[A-Z`])", whole.strip()):
+            assert re.search(r"`test_\w+`", sentence), sentence

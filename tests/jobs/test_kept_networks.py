@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from command import TINY, mupc
 from fewer import ray_later
 from pool_trainers import SMALL, MakePool, collect_all, group
@@ -44,6 +45,22 @@ def test_workers_return_the_weights_of_kept_runs(make_pool: MakePool) -> None:
     assert weights.arrays.keys() == direct.keys()
     for name, array in direct.items():
         np.testing.assert_array_equal(weights.arrays[name], array)
+
+
+def test_a_ledger_holds_tables_json_and_arrays_and_nothing_that_runs(home: Path) -> None:
+    kinds = set()
+    for path in (home / "runs").rglob("*"):
+        if path.is_file() and path.stat().st_size:
+            content = path.read_bytes()
+            if content[:4] == content[-4:] == b"PAR1":
+                kinds.add("table")
+            elif path.suffix == ".safetensors":
+                assert safetensors.numpy.load(content)
+                kinds.add("arrays")
+            else:
+                json.loads(content)
+                kinds.add("json")
+    assert kinds >= {"table", "arrays"}
 
 
 def test_kept_networks_have_the_accuracy_of_their_rows(ledger: Ledger) -> None:

@@ -241,6 +241,12 @@ def test_no_link_is_followed_on_writing(
     assert everything(elsewhere) == before
 
 
+def test_the_folder_of_a_ledger_may_be_a_link(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(place)
+    results.open(tmp_path / "link").append([run_row("through a link")])
+    assert "through a link" in set(results.open(place).runs()["run_id"])
+
+
 def test_a_link_in_place_of_a_file_is_replaced(place: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("mine")

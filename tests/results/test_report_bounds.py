@@ -126,3 +126,10 @@ def test_what_is_drawable() -> None:
     assert (left_out, blank) == (1, 1)
     assert shown["regret"].dropna().to_list() == [0.5]
     assert list(shown["loss"]) == [1.0, 1.0]
+
+
+def test_the_folder_of_a_report_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    report(FakeLedger(SOUND), tmp_path / "link")
+    assert "</html>" in (tmp_path / "real" / "index.html").read_text()
