@@ -33,18 +33,18 @@ def _parsed(text: str) -> tuple[tuple[str, float | None], ...]:
         return ()
 
 
-def rates_of(row: Mapping[str, Any]) -> dict[str, float | None]:
+def rates_of(row: Mapping[str, object]) -> dict[str, float | None]:
     """Return the columns that a row has in the column `rates`; none for a network of mupc's."""
     text = row.get(COLUMN)
     return dict(_parsed(text)) if isinstance(text, str) else {}
 
 
-def with_rates(row: Mapping[str, Any]) -> dict[str, Any]:
+def with_rates(row: Mapping[str, object]) -> dict[str, Any]:
     """Return a row with a column for each of its rates."""
     return {**row, **rates_of(row)}
 
 
-def without_rates(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def without_rates(rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
     """Return rows of a frame as the ledger stores them: their rates in the column `rates` alone."""
     own = [rates_of(row) for row in rows]
     names = {name for rates in own for name in rates}
@@ -62,14 +62,14 @@ def _is_null(value: object) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or value != value
 
 
-def cell_in(row: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
+def cell_in(row: Mapping[str, object], prefix: str = "") -> dict[str, float | None]:
     """Return the values of a row's rates, of runs or verdicts; `prefix` as in "best_"."""
     own = rates_of(row)
     names = [name for name in own if f"{BEST}{name}" in own] or list(own)
     return {name: own.get(f"{prefix}{name}") for name in names}
 
 
-def rates_in(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+def rates_in(rows: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
     """Return the names of the rates that rows of verdicts are about."""
     found: dict[str, None] = {}
     for row in rows:

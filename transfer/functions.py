@@ -261,7 +261,7 @@ def _step(value: object) -> int:
     return int(cast(int, value))
 
 
-def _optional(given: Mapping[Any, object], key: str, most: float) -> float | None:
+def _optional(given: Mapping[object, object], key: str, most: float) -> float | None:
     if key not in given:
         return None
     number = _number(given[key], f"returned as {key}")

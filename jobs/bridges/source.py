@@ -71,13 +71,13 @@ class TrainedRun:
         return {name: float(rate) for name, rate in rates if rate is not None}
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """What was set before the run started, but for its learning rates and its seed."""
         names = (name for name in TABLES["runs"].fixed if name not in _NOT_SETTINGS)
         return {name: self.row[name] for name in names if self.row[name] is not None}
 
     @property
-    def findings(self) -> dict[str, Any]:
+    def findings(self) -> dict[str, object]:
         """What is known of the run since it ended."""
         table = TABLES["runs"]
         names = (column.name for column in table.columns if not column.fixed)
@@ -184,5 +184,5 @@ def _rows(frame: pd.DataFrame) -> list[Row]:
     ]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return value.to_pydatetime(warn=False) if isinstance(value, pd.Timestamp) else value

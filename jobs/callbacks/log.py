@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.errors import one_sentence
 from pccore import Outcome, Status
@@ -67,7 +67,7 @@ class ProgressLog(Progress):
         found = "nothing trained" if cell is None else f"optimum at {cell}, loss {loss:.4g}"
         self._info(f"{variant}: {found}")
 
-    def verdict(self, row: Mapping[str, Any]) -> None:
+    def verdict(self, row: Mapping[str, object]) -> None:
         """Log a verdict."""
         shape = f"width {row['width']}, depth {row['depth']}"
         self._info(f"{row['variant']} at {shape} by {row['rule']}: {row['verdict']}")

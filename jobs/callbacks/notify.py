@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.cluster.webhook import Webhook
 from jobs.errors import SubmissionError, one_sentence
@@ -63,7 +63,7 @@ class Notifier(Progress):
         self._hook = Webhook.parse(url)
         self._announce = announce or _warn
         self._clock = clock
-        self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue(MOST_WAITING)
+        self._queue: queue.Queue[dict[str, object] | None] = queue.Queue(MOST_WAITING)
         self._thread = threading.Thread(target=self._post_all, daemon=True)
         self._dropped, self._told = 0, False
         self._causes: Counter[str] = Counter()
@@ -95,7 +95,7 @@ class Notifier(Progress):
             about = {"variant": run.variant, **shape, **run.cell, "seed": run.lane.seed}
             self._put("failure", about | {"run_id": run.run_id, "cause": cause})
 
-    def verdict(self, row: Mapping[str, Any]) -> None:
+    def verdict(self, row: Mapping[str, object]) -> None:
         """Post a verdict."""
         self._verdicts[str(row["verdict"])] += 1
         names = ("variant", "dataset", "activation", "width", "depth", "rule", "verdict", "regret")
@@ -106,7 +106,7 @@ class Notifier(Progress):
         """Post the end, and wait for the requests to be answered."""
         stopped = isinstance(error, KeyboardInterrupt)
         outcome = "complete" if error is None else "stopped" if stopped else "error"
-        facts: dict[str, Any] = {
+        facts: dict[str, object] = {
             "outcome": outcome,
             "runs": self._total,
             "done": self._done,
@@ -121,7 +121,7 @@ class Notifier(Progress):
         if self._thread.is_alive() and not stopped:
             self._tell(f"it has not answered within {duration(END_SECONDS)}")
 
-    def _put(self, event: str, facts: Mapping[str, Any], *, last: bool = False) -> None:
+    def _put(self, event: str, facts: Mapping[str, object], *, last: bool = False) -> None:
         """Queue a message; the last one takes the place of others if the queue is full."""
         moment = datetime.now(UTC).isoformat(timespec="seconds")
         message = {"event": event, "experiment": self._experiment, "time": moment, **facts}

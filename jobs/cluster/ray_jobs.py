@@ -7,7 +7,6 @@ without end, and sends a token that was not asked for.
 import json
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from typing import Any
 from urllib.parse import urlsplit
 
 from jobs.cluster.address import job_server
@@ -16,7 +15,7 @@ from jobs.cluster.job_progress import JobProgress, path_on_server
 from jobs.cluster.tokens import HOW_TO_GIVE, HOW_TO_MAKE, Token, find_token
 from jobs.errors import MAX_CAUSE, SubmissionError, TokenError
 
-Record = Mapping[str, Any]
+Record = Mapping[str, object]
 """Ray's record of a job, of any content."""
 
 

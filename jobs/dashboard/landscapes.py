@@ -97,7 +97,7 @@ class Landscapes:
         panel: Panel,
         runs: pd.DataFrame,
         names: Sequence[str],
-        extra: Mapping[tuple[Any, ...], Record],
+        extra: Mapping[tuple[object, ...], Record],
         waiting: Waiting,
     ) -> Json:
         here = at_shape(runs, panel.shape)
@@ -138,7 +138,7 @@ def _empty(shape: Shape, waiting: Waiting) -> Json:
     }
 
 
-def _means(runs: pd.DataFrame) -> dict[tuple[Any, ...], Record]:
+def _means(runs: pd.DataFrame) -> dict[tuple[object, ...], Record]:
     """Return what a cell shows on hover besides its loss, by its keys."""
     trained = runs["outcome"].eq(OutcomeLabel.TRAINED)
     frame = runs.assign(accuracy=runs["test_accuracy"].where(trained))
@@ -152,11 +152,11 @@ def _means(runs: pd.DataFrame) -> dict[tuple[Any, ...], Record]:
     return {_key(row): row for row in records(found)}
 
 
-def _key(row: Record) -> tuple[Any, ...]:
+def _key(row: Record) -> tuple[object, ...]:
     return tuple(None if row[name] != row[name] else row[name] for name in CELL_KEYS)
 
 
-def _cell(cell: Record, names: Sequence[str], extra: Mapping[tuple[Any, ...], Record]) -> Json:
+def _cell(cell: Record, names: Sequence[str], extra: Mapping[tuple[object, ...], Record]) -> Json:
     more = extra.get(_key(cell), {})
     whole = cell_of(cell)
     return {
@@ -201,7 +201,7 @@ def _region(region: CredibleRegion, names: Sequence[str]) -> Json:
 
 def _outline(region: CredibleRegion) -> list[list[list[float]]]:
     """Return the border of the tiles, as segments: sides that belong to one tile alone."""
-    sides: dict[tuple[Any, ...], list[list[float]]] = {}
+    sides: dict[tuple[object, ...], list[list[float]]] = {}
     for (x0, x1), (y0, y1) in region.tiles:
         corners = [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]
         for one, other in zip(corners, corners[1:] + corners[:1], strict=True):

@@ -8,7 +8,6 @@ from functools import partial
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
@@ -56,7 +55,7 @@ class Site:
         self._static = {
             path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in TYPES
         }
-        self._answers: dict[str, tuple[Any, bytes]] = {}
+        self._answers: dict[str, tuple[object, bytes]] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes: all of them read."""

@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pandas as pd
 
@@ -228,7 +227,7 @@ class Watcher:
         columns = (*FIRST_COLUMNS, *rates_of_runs(frame), *LAST_COLUMNS)
         return table_payload(frame, list(dict.fromkeys(columns)), first, ROWS)
 
-    def comparison(self, one: str, other: str) -> list[dict[str, Any]]:
+    def comparison(self, one: str, other: str) -> list[dict[str, object]]:
         """Return the settings in which the specs of two experiments differ.
 
         Raises:

@@ -4,7 +4,6 @@ The format is that of http://mlcommons.org/croissant/1.0.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from results.publishing.facts import About, Facts, Published
 
@@ -16,7 +15,7 @@ TYPES = {
     "timestamp": "sc:DateTime",
 }
 
-_CONTEXT: dict[str, Any] = {
+_CONTEXT: dict[str, object] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
     "citeAs": "cr:citeAs",
@@ -56,9 +55,9 @@ _CONTEXT: dict[str, Any] = {
 }
 
 
-def metadata(facts: Facts, about: About, tables: Sequence[Published]) -> dict[str, Any]:
+def metadata(facts: Facts, about: About, tables: Sequence[Published]) -> dict[str, object]:
     """Return the metadata as JSON-LD: a file and a record set per table, a field per column."""
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
@@ -97,7 +96,7 @@ def _bare(text: str) -> str:
     return "".join(letter for letter in text if letter not in "{}\\")
 
 
-def _file(table: Published) -> dict[str, Any]:
+def _file(table: Published) -> dict[str, object]:
     return {
         "@type": "cr:FileObject",
         "@id": f"{table.name}.parquet",
@@ -108,7 +107,7 @@ def _file(table: Published) -> dict[str, Any]:
     }
 
 
-def _records(table: Published) -> dict[str, Any]:
+def _records(table: Published) -> dict[str, object]:
     return {
         "@type": "cr:RecordSet",
         "@id": table.name,
@@ -121,7 +120,7 @@ def _records(table: Published) -> dict[str, Any]:
     }
 
 
-def _field(table: str, column: str, type: str, description: str) -> dict[str, Any]:
+def _field(table: str, column: str, type: str, description: str) -> dict[str, object]:
     return {
         "@type": "cr:Field",
         "@id": f"{table}/{column}",
@@ -132,5 +131,5 @@ def _field(table: str, column: str, type: str, description: str) -> dict[str, An
     }
 
 
-def _meaning(row: dict[Any, Any]) -> str:
+def _meaning(row: dict[object, object]) -> str:
     return f"{row['description']} [{row['unit']}]" if row["unit"] else str(row["description"])

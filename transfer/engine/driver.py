@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from results.errors import LedgerError
 from results.vocabulary import Phase
@@ -42,7 +42,7 @@ class TransferResult:
     """
 
     optima: dict[str, Optimum]
-    verdicts: list[dict[str, Any]]
+    verdicts: list[dict[str, object]]
     skipped: dict[str, int] = field(default_factory=dict)
     transferred: tuple[Transferred, ...] = ()
     ledger: "Ledger | None" = field(default=None, compare=False)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pccore.training.outcomes import Outcome
 from results.landscape import Cell
@@ -86,7 +86,7 @@ class Progress:
             loss: its final training loss, averaged over seeds.
         """
 
-    def verdict(self, row: Mapping[str, Any]) -> None:
+    def verdict(self, row: Mapping[str, object]) -> None:
         """Receive the verdict on a target shape: a row of the `verdicts` table."""
 
 
@@ -148,7 +148,7 @@ class Broadcast(Progress):
     def optimum(self, variant: str, cell: Cell | None, loss: float | None) -> None:
         self._send(lambda each: each.optimum(variant, cell, loss))
 
-    def verdict(self, row: Mapping[str, Any]) -> None:
+    def verdict(self, row: Mapping[str, object]) -> None:
         self._send(lambda each: each.verdict(row))
 
 

@@ -89,7 +89,7 @@ def predictor(kept: "KeptWeights") -> pccore.Predictor:
 
 
 def _features(
-    data: Mapping[str, Any], input_size: int
+    data: Mapping[str, object], input_size: int
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the mean and the standard deviation of each input, None where there are none.
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     ConfigDict,
@@ -220,7 +220,7 @@ def _write(dataset: SpecDataset) -> object:
     return dataset if isinstance(dataset, str) else content_of(dataset)
 
 
-def _or_own(value: object, read: ValidatorFunctionWrapHandler) -> Any:
+def _or_own(value: object, read: ValidatorFunctionWrapHandler) -> object:
     """Take arrays and files that were read as they are; explain a path in place of a name."""
     if isinstance(value, Dataset | FileDataset):
         return value

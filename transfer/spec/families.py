@@ -202,7 +202,7 @@ def _options(function: Callable[..., Any]) -> Any:
 
 
 def _restored(
-    name: str, function: Callable[..., Any], options: Mapping[str, Any]
+    name: str, function: Callable[..., Any], options: Mapping[str, object]
 ) -> FunctionFamily:
     return of_function(name, function)(**options)
 

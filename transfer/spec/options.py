@@ -165,7 +165,7 @@ def set_options(thing: object) -> dict[str, object]:
     return found
 
 
-def _ordered(entry: type) -> list[DataclassField[Any]]:
+def _ordered(entry: type) -> list[DataclassField[object]]:
     """Return the fields of a dataclass, those that it inherits from its interface last."""
     return sorted(fields(entry), key=lambda field: field.kw_only is True)
 

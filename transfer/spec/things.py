@@ -1,7 +1,7 @@
 """Things of the user's in a spec: by reference, by the name of a plugin, or as objects."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import WithJsonSchema
 
@@ -41,7 +41,7 @@ def is_thing(value: object) -> bool:
     return callable(value) or type(value).__module__ != "builtins"
 
 
-def referenced(value: object) -> Any:
+def referenced(value: object) -> object:
     """Return a value with references in place of the names of things."""
     if isinstance(value, Own):
         return value.reference
@@ -50,12 +50,12 @@ def referenced(value: object) -> Any:
     return [referenced(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
-def reference_schema() -> dict[str, Any]:
+def reference_schema() -> dict[str, object]:
     """Return the JSON Schema of a reference."""
     return dict(_REFERENCE_SCHEMA)
 
 
-Reference = Annotated[Any, WithJsonSchema(_REFERENCE_SCHEMA)]
+Reference = Annotated[object, WithJsonSchema(_REFERENCE_SCHEMA)]
 """A type whose JSON Schema is that of a reference."""
 
 
@@ -66,4 +66,4 @@ def own_form(key: str) -> object:
         key: the key of the reference in a mapping with options.
     """
     mapping = {"type": "object", "required": [key], "properties": {key: reference_schema()}}
-    return Annotated[Any, WithJsonSchema({"anyOf": [reference_schema(), mapping]})]
+    return Annotated[object, WithJsonSchema({"anyOf": [reference_schema(), mapping]})]
