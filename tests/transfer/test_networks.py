@@ -384,9 +384,10 @@ def test_rebuild_returns_what_pccore_fits(folder: Path, result: TransferResult) 
 def test_rebuild_refuses_older_conventions(
     folder: Path, result: TransferResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run_id = result.transferred[0].runs[0].run_id
     monkeypatch.setattr(pccore, "CONVENTIONS", 99)
     with pytest.raises(LedgerError, match=r"version 1 of the numerical conventions, .* has 99"):
-        transfer.open(folder).rebuild(result.transferred[0].runs[0].run_id)
+        transfer.open(folder).rebuild(run_id)
 
 
 @pytest.mark.parametrize(
