@@ -24,6 +24,8 @@ from transfer.spec.schema import json_schema
 pytest.importorskip("mkdocs", reason="the site needs the extra `docs`: make docs")
 nbformat = pytest.importorskip("nbformat", reason="notebooks need the extra `docs`: make docs")
 
+pytestmark = pytest.mark.slow  # the build runs every notebook
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "examples" / "notebooks").glob("*.ipynb"))
 PACKAGES = ("mupc", "pccore", "transfer", "results", "jobs")
