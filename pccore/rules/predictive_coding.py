@@ -1,10 +1,13 @@
 """Predictive coding."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
+import jax
 from jaxtyping import Array, Float
 
+from pccore import native
 from pccore.inference import InferenceScheme
 from pccore.relaxation import Scalar
 from pccore.rules.base import LearningRule, NetworkT
@@ -37,7 +40,24 @@ class PredictiveCoding(LearningRule):
         activity_lr: Scalar,
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
-        relaxation = network.relaxation(x, y)
-        start = self.start.departure(relaxation, key)
-        inferred = self.inference.infer(relaxation, activity_lr, start)
-        return relaxation.loss(), inferred.weight_gradients(relaxation)
+        def by_xla(
+            network: NetworkT, x: Array, y: Array, activity_lr: Scalar
+        ) -> tuple[Array, NetworkT]:
+            relaxation = network.relaxation(x, y)
+            start = self.start.departure(relaxation, key)
+            inferred = self.inference.infer(relaxation, activity_lr, start)
+            return relaxation.loss(), inferred.weight_gradients(relaxation)
+
+        forward_start = type(self.start) is ForwardStart
+        if not forward_start or not native.takes(network, self.inference, x, y):
+            return by_xla(network, x, y, activity_lr)
+
+        # Whatever differentiates through inference takes XLA's form.
+        @jax.custom_jvp
+        def by_native_call(
+            network: NetworkT, x: Array, y: Array, activity_lr: Scalar
+        ) -> tuple[Array, NetworkT]:
+            return native.gradients(network, self.inference, x, y, activity_lr / len(x))
+
+        by_native_call.defjvp(partial(jax.jvp, by_xla))
+        return by_native_call(network, x, y, activity_lr)
