@@ -16,8 +16,13 @@ setup(
             language="c++",
             # -g0: with Python's own -g the library has ten times the size. No -ffast-math: NaN
             # marks a diverged run.
-            extra_compile_args=["-std=c++17", "-O3", "-g0", "-ffp-contract=fast",
-                                "-fno-math-errno"],
+            extra_compile_args=[
+                "-std=c++17",
+                "-O3",
+                "-g0",
+                "-ffp-contract=fast",
+                "-fno-math-errno",
+            ],
             optional=True,
         )
     ]

@@ -30,6 +30,8 @@ VERSION = 1
 """Version of the call's arguments, as in stack_gradient.cpp. It is part of the target's name: a
 compiled program in JAX's cache never reaches a library with other arguments."""
 
+XLA = "xla"
+
 TARGET = f"mupc_stack_gradient_v{VERSION}"
 
 # The numbers of the enumerations in stack_gradient.cpp.
@@ -52,12 +54,14 @@ _KNOWN = {
 }
 
 
+def _paths() -> list[Path]:
+    """Return where the library may be."""
+    return [Path(__file__).with_name(f"_stack{suffix}") for suffix in EXTENSION_SUFFIXES]
+
+
 def _load() -> ctypes.CDLL | None:
     """Load the library and register its call with JAX; None where it is not built or too old."""
-    for suffix in EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name(f"_stack{suffix}")
-        if not path.exists():
-            continue
+    for path in filter(Path.exists, _paths()):
         try:
             library = ctypes.CDLL(str(path))
             library.mupc_instructions.restype = ctypes.c_char_p
@@ -86,12 +90,21 @@ def instructions() -> str | None:
     return str(_library.mupc_instructions().decode())
 
 
+def reason() -> str:
+    """Return why `instructions` has none."""
+    if not any(map(Path.exists, _paths())):
+        return "it was not built; reinstall mupc where there is a C++ compiler"
+    if _library is None:
+        return "its library is of another version, or this processor has neither AVX2 nor NEON"
+    return f"{VARIABLE} is {os.environ.get(VARIABLE)}"
+
+
 def use_instructions(name: str) -> bool:
     """Use another instruction set in this process; return whether the processor has it."""
     return _library is not None and bool(_library.mupc_use_instructions(name.encode()))
 
 
-def covers(config: AbstractNetworkConfig, inference: InferenceScheme | None) -> bool:
+def covers(config: AbstractNetworkConfig, inference: InferenceScheme) -> bool:
     """Return whether the native call computes this network and scheme from a forward pass."""
     return (
         type(config) is NetworkConfig
@@ -106,17 +119,17 @@ def covers(config: AbstractNetworkConfig, inference: InferenceScheme | None) -> 
     )
 
 
-def path(config: AbstractNetworkConfig, inference: InferenceScheme | None) -> str:
-    """Return which arithmetic trains: "native avx512" (or avx2, neon), or "xla"."""
+def path(config: AbstractNetworkConfig, inference: InferenceScheme) -> str:
+    """Return which arithmetic trains from a forward pass: "native avx512" (avx2, neon) or "xla"."""
     found = instructions()
     if found is None or jax.default_backend() != "cpu" or not covers(config, inference):
-        return "xla"
+        return XLA
     return f"native {found}"
 
 
 def takes(network: AbstractNetwork, inference: InferenceScheme, x: Array, y: Array) -> bool:
     """Return whether `gradients` can be called here: `path` is native, and numbers are float32."""
-    if path(network.config, inference) == "xla" or not isinstance(network, Network):
+    if path(network.config, inference) == XLA or not isinstance(network, Network):
         return False
     arrays = [*jax.tree.leaves(network), x, y]
     return x.ndim == 2 and all(array.dtype == jnp.float32 for array in arrays)
@@ -139,7 +152,8 @@ def gradients(
         rate: beta / B.
     """
     config = network.config
-    biases = network.biases or Biases(jnp.zeros(0, jnp.float32), jnp.zeros(0, jnp.float32))
+    none = Biases(jnp.zeros((0, config.width), jnp.float32), jnp.zeros(0, jnp.float32))
+    biases = none if network.biases is None else network.biases
     arrays = (network.first, network.hidden, network.last, biases.hidden, biases.last)
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     a = config.scalings

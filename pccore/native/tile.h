@@ -109,8 +109,8 @@ struct Tanh {
 // vector of the result over: use(row, column, sum).
 //
 // A has its entries `row_stride` and `term_stride` apart, so that W serves a prediction (by its
-// rows) and a feedback (by its columns) without a copy. The sum runs over the terms in order and
-// does not depend on the width of vectors: all instruction sets give the same bits.
+// rows) and a feedback (by its columns) without a copy. The sum runs over the terms in order
+// whatever the width of vectors: no instruction set rounds it otherwise.
 template <int R, int V, class Use>
 INLINE void block(const float* A, long row_stride, long term_stride, const float* x, long x_stride,
                   int terms, int row, int column, Use use) {

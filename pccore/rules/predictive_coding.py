@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from pccore import native
 from pccore.inference import InferenceScheme
+from pccore.networks.base import AbstractNetworkConfig
 from pccore.relaxation import Scalar
 from pccore.rules.base import LearningRule, NetworkT
 from pccore.starts import ForwardStart, Start
@@ -32,6 +33,13 @@ class PredictiveCoding(LearningRule):
         """True if each sample of a batch is inferred independently of the others."""
         return self.inference.splits_batches and isinstance(self.start, ForwardStart)
 
+    def path(self, network: AbstractNetworkConfig) -> str:
+        return native.path(network, self.inference) if self._from_forward_pass else native.XLA
+
+    @property
+    def _from_forward_pass(self) -> bool:
+        return type(self.start) is ForwardStart
+
     def gradients(
         self,
         network: NetworkT,
@@ -48,8 +56,7 @@ class PredictiveCoding(LearningRule):
             inferred = self.inference.infer(relaxation, activity_lr, start)
             return relaxation.loss(), inferred.weight_gradients(relaxation)
 
-        forward_start = type(self.start) is ForwardStart
-        if not forward_start or not native.takes(network, self.inference, x, y):
+        if not self._from_forward_pass or not native.takes(network, self.inference, x, y):
             return by_xla(network, x, y, activity_lr)
 
         # Whatever differentiates through inference takes XLA's form.
