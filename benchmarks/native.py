@@ -32,6 +32,7 @@ from report import Report
 SCHEMES = ("gradient_descent", "nesterov", "augmented_lagrangian")
 WHOLE = ["8x64", "8x128", "32x128", "128x128"]
 TWICE = [f"{shape}x2:{scheme}" for shape in WHOLE[:3] for scheme in SCHEMES]
+PRODUCTS = {"product of 512": 512, "product of 1024": 1024}
 STRETCH = 0.1  # seconds that a measurement takes at least, if steps took as long as at the peak
 
 
@@ -59,7 +60,6 @@ def main() -> None:
     options = parse()
     cap_threads(options.threads)
     clock = CLOCKS[options.clock]
-    best_time_per_flop(1, clock)  # a processor that has just woken is slower
     report = Report(
         "The native call",
         ["case", "XLA, ms", "native, ms", "XLA, naive / peak", "native, naive / peak", "faster"],
@@ -103,9 +103,10 @@ def add(
     report: Report, case: Case, options: argparse.Namespace, clock: Callable[[], float]
 ) -> None:
     """Measure a case, with the peak in the same minutes, and add its line."""
-    peak = best_time_per_flop(options.repeats, clock)
-    times = in_turns(candidates(case, peak, options), options.repeats, clock=clock)
-    peak = min(peak, best_time_per_flop(options.repeats, clock))
+    guess = best_time_per_flop(1, clock)
+    timed = {**candidates(case, guess, options), **products(guess, clock)}
+    times = in_turns(timed, options.repeats, clock=clock)
+    peak = min(times.pop(name) for name in PRODUCTS)
     rates = {name: case.flops * peak / seconds for name, seconds in times.items()}
     for name, rate in rates.items():
         report.ratios[f"{name}, naive rate / peak, {case.label}"] = rate
@@ -117,6 +118,32 @@ def add(
         print(report.rows[-1], f"peak {1e-9 / peak:.0f} GFLOP/s", flush=True)
 
 
+def products(guess: float, clock: Callable[[], float]) -> dict[str, Callable[[], float]]:
+    """Return timed matrix products, in seconds per operation over a whole stretch.
+
+    A stretch is as long as that of a step: the clock of a shared machine may misplace milliseconds.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    multiply = jax.jit(jnp.matmul)
+
+    def product(size: int) -> Callable[[], float]:
+        a = jnp.ones((size, size))
+        multiply(a, a).block_until_ready()
+        count = max(1, int(STRETCH / (2 * size**3 * guess)))
+
+        def timed() -> float:
+            start = clock()
+            for _ in range(count):
+                multiply(a, a).block_until_ready()
+            return (clock() - start) / (count * 2 * size**3)
+
+        return timed
+
+    return {name: product(size) for name, size in PRODUCTS.items()}
+
+
 def candidates(
     case: Case, peak: float, options: argparse.Namespace
 ) -> dict[str, Callable[[], float]]:
@@ -126,7 +153,7 @@ def candidates(
     from pccore.inference import INFERENCE
 
     rule = PredictiveCoding(INFERENCE[case.scheme](case.times * case.shape[0]))
-    count = max(1, min(50, int(STRETCH / (case.flops * peak))))
+    count = max(1, min(500, int(STRETCH / (case.flops * peak))))
     made = {}
     for name, variable in (("xla", "0"), ("native", "1")):
         os.environ[native.VARIABLE] = variable  # read while a program is traced

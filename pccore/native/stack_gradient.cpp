@@ -2,8 +2,8 @@
 //
 // Forward pass, inference, errors and all weight gradients: what pccore/networks/local.py and
 // descent.py compute as dozens of XLA operations. Here a tile of samples takes all its steps in the
-// cache, a product and the elementwise work around it in one pass. pccore/native/__init__.py has the
-// conditions under which it is used; XLA's form is the reference and the fallback.
+// cache, a product and the elementwise work around it in one pass. pccore/native/__init__.py has
+// the conditions under which it is used; XLA's form is the reference and the fallback.
 //
 // tile.h is the arithmetic; this file has its data structures, the choice of instructions, threads,
 // and the binding to XLA. It uses nothing of Python.
@@ -213,8 +213,8 @@ struct Work {
   }
 };
 
-// Call task(0) .. task(count - 1). The caller waits only for tasks that a thread has begun: it takes
-// the others itself, so that a pool whose threads all wait here cannot lock up.
+// Call task(0) .. task(count - 1). The caller waits only for tasks that a thread has begun: it
+// takes the others itself, so that a pool whose threads all wait here cannot lock up.
 template <class Task>
 void in_parallel(ffi::ThreadPool& pool, int threads, int count, Task task) {
   const int helpers = (threads < count ? threads : count) - 1;

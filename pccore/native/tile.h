@@ -561,8 +561,9 @@ struct Relaxation {
 // ---------------------------------------------------------------------------------- learning
 
 // Write scale * sum over samples of error (rows x samples) times seen (samples x columns).
-inline __attribute__((noinline)) void outer(const float* error, int padded, int rows, const float* seen, long seen_stride,
-                  int columns, int samples, float scale, float* to, bool adds) {
+inline __attribute__((noinline)) void outer(const float* error, int padded, int rows,
+                                            const float* seen, long seen_stride, int columns,
+                                            int samples, float scale, float* to, bool adds) {
   product(error, padded, 1, rows, seen, seen_stride, round_up(columns, 16), samples,
           [=](int row, int column, Vec sum) {
             float* at = to + long(row) * columns + column;
@@ -610,7 +611,8 @@ inline void learn(const Problem& p, const Gradient& gradient, const Tile* tiles,
         x = panel;
       }
       const long stride = D % 16 ? round_up(D, 16) : D;
-      outer(error, S, N, x, stride, D, tile.samples, -p.first_scale / p.batch, gradient.first, adds);
+      const float scale = -p.first_scale / p.batch;
+      outer(error, S, N, x, stride, D, tile.samples, scale, gradient.first, adds);
     } else {
       transpose(tile.start + long(l - 1) * N * S, S, N, tile.samples, panel, wide, wide);
       const bool last = l == H;

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import jax
 from jaxtyping import Array, Float
@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from pccore import native
 from pccore.inference import InferenceScheme
 from pccore.networks.base import AbstractNetworkConfig
+from pccore.networks.stacked import Network
 from pccore.relaxation import Scalar
 from pccore.rules.base import LearningRule, NetworkT
 from pccore.starts import ForwardStart, Start
@@ -64,7 +65,10 @@ class PredictiveCoding(LearningRule):
         def by_native_call(
             network: NetworkT, x: Array, y: Array, activity_lr: Scalar
         ) -> tuple[Array, NetworkT]:
-            return native.gradients(network, self.inference, x, y, activity_lr / len(x))
+            loss, gradients = native.gradients(
+                cast(Network, network), self.inference, x, y, activity_lr / len(x)
+            )
+            return loss, cast(NetworkT, gradients)
 
         by_native_call.defjvp(partial(jax.jvp, by_xla))
         return by_native_call(network, x, y, activity_lr)
