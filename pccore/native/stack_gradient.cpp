@@ -28,6 +28,7 @@ constexpr int MOST_SAMPLES = 64;  // of a tile
 constexpr int FEATURES = 128;     // of the input that a product of the first layer takes at once
 constexpr int MOST_SWEEPS = 8;    // in flight
 constexpr long SMALL = 1 << 20;   // bytes of weights and activities that stay in L2 by themselves
+constexpr double SHORT = 2e6;     // multiply-adds of inference that waking a thread would lengthen
 constexpr int ALIGNMENT = 64;     // bytes
 
 enum class Scheme : int32_t { descent, nesterov, lagrangian };
@@ -290,6 +291,7 @@ Tile tile_at(const Problem& p, int padded, float* memory) {
 bool gradient_of(ffi::ThreadPool& pool, int threads, Problem p, const float* x, const float* y,
                  const Gradient& gradient, float* loss) {
   const Instructions& instructions = INSTRUCTIONS[chosen];
+  if (double(p.depth) * p.width * p.width * p.batch * p.steps < SHORT) threads = 1;
   // A tile for each thread, unless its vectors would be mostly padding.
   const int share = round_up((p.batch + threads - 1) / threads, 16);
   const int padded = share < MOST_SAMPLES ? share : MOST_SAMPLES;

@@ -388,7 +388,7 @@ struct Relaxation {
   void infer() const {
     // A momentum depends on all layers of the step before.
     const int together = momentum ? 1 : problem.sweeps;
-    Sweep sweeps[MOST_SWEEPS];
+    Sweep sweeps[MOST_SWEEPS] = {};
     float* free = panels + layer;
     const auto panel = [&](bool needed) {
       float* const mine = needed ? free : nullptr;
