@@ -268,6 +268,7 @@ IN_PROCESS = {
     "compiled_share": "--shapes 2x4 --steps 2 --repeats 1",
     "driver": "--runs 4",
     "memory": "--shapes 2x4 --no-runs",
+    "native": "--cases 2x4,2x4x2:nesterov --repeats 1",
     "overhead": "--steps 2 --seeds 1 --repeats 1 --shape 2x4",
     "schemes": "--shapes 2x4 --lanes 1,2 --per-layer 1 --repeats 1",
     "step_time": "--shapes 2x4 --repeats 1 --clock processor",

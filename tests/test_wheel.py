@@ -42,7 +42,10 @@ def test_it_holds_every_module_template_and_example(wheel: Path) -> None:
     assert "results/templates/report.html.j2" in expected
     assert "mupc/examples/digits.yaml" in examples
     assert {f"{package}/py.typed" for package in PACKAGES} <= expected
-    assert {name for name in names(wheel) if ".dist-info/" not in name} == expected | examples
+    found = {name for name in names(wheel) if ".dist-info/" not in name}
+    library = {name for name in found if name.startswith("pccore/native/_stack.")}
+    assert found - library == expected | examples
+    assert len(library) == (shutil.which("c++") is not None)
 
 
 def test_metadata_are_fit_to_publish(wheel: Path, built: Path) -> None:
@@ -70,6 +73,9 @@ def test_sdist_holds_the_documents_and_one_copy_of_the_examples(sdist: Path) -> 
         inside = {name.partition("/")[2] for name in archive.getnames()}
     assert set(FILES) <= inside
     assert "mupc/examples/digits.yaml" in inside
+    assert {"stack_gradient.cpp", "tile.h", "xla/ffi/api/ffi.h", "xla/LICENSE"} <= {
+        name.removeprefix("pccore/native/") for name in inside
+    }
     assert not [name for name in inside if name.startswith(("examples/", "tests/", "experiments/"))]
 
 
@@ -93,6 +99,11 @@ def test_installed_command_works_in_an_empty_folder(environment: Path, tmp_path:
     assert version == f"mupc {mupc.__version__}\n"
     checked(["mupc", "init", "--examples"], cwd=tmp_path, env=clean)
     assert (tmp_path / "examples" / "depth" / "bp.yaml").is_file()
+    if library := list(environment.parent.glob("lib/python*/site-packages/pccore/native/_stack.*")):
+        script = "from pccore import native; print(native.instructions(), native.__file__)"
+        printed = checked(["python", "-c", script], cwd=tmp_path, env=clean)
+        assert printed.split()[0] in ("avx512", "avx2", "neon", "None")
+        assert Path(printed.split()[1]).parent == library[0].parent
     planned = checked(
         ["mupc", "plan", "experiment.yaml", "--no-calibrate"], cwd=tmp_path, env=clean
     )
@@ -154,9 +165,12 @@ def interpreter(version: str) -> Path | None:
 
 def test_editable_install_is_one_path(source: Path, tmp_path: Path) -> None:
     """An entry of `sys.path` makes a package win over a plain folder of its name; the import hook
-    that setuptools would use for another layout of the project would not."""
+    that setuptools would use for another layout of the project would not. Without a compiler the
+    same command installs what XLA trains."""
     script = f"import setuptools.build_meta as b; b.build_editable({str(tmp_path)!r})"
-    checked([sys.executable, "-c", script], cwd=source)
+    no_compiler = os.environ | {"CXX": "/bin/false", "CC": "/bin/false"}
+    checked([sys.executable, "-c", script], cwd=source, env=no_compiler)
+    assert not list((source / "pccore" / "native").glob("*.so"))
     (built,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(built) as archive:
         (installed,) = (name for name in archive.namelist() if ".dist-info/" not in name)

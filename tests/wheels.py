@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("mupc", "pccore", "results", "transfer", "jobs")
 FILES = (
     *("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff"),
-    *("CONTRIBUTING.md", "SECURITY.md", "constraints.txt"),
+    *("CONTRIBUTING.md", "SECURITY.md", "constraints.txt", "setup.py"),
 )
 
 
@@ -31,7 +31,7 @@ def outside() -> dict[str, str]:
 
 def copy_source(folder: Path) -> None:
     """Copy the project, because building writes into the source tree."""
-    unwanted = shutil.ignore_patterns("__pycache__")
+    unwanted = shutil.ignore_patterns("__pycache__", "*.so")
     for each in (*PACKAGES, "examples", "experiments", "tests", "benchmarks"):
         shutil.copytree(ROOT / each, folder / each, ignore=unwanted, symlinks=True)
     for file in FILES:

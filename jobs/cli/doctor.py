@@ -51,6 +51,7 @@ def gather(data_dir: Path | None) -> tuple[dict[str, object], dict[str, str]]:
     know("deviation", deviation)
     know("computes_right", lambda: computes_right(facts["deviation"]))
     know("compiler_settings", compiler_settings)
+    know("native_call", native_call)
     know("cores", usable_cpus)
     know("memory_gib", memory_gib)
     know("matmul_gflops", lambda: round(matmul_gflops()))
@@ -93,6 +94,13 @@ def compiler_settings() -> list[str]:
     from pccore.jax_settings import unpinned
 
     return unpinned()
+
+
+def native_call() -> str:
+    """Return the instruction set of the native call that trains, or why XLA does it instead."""
+    from pccore import native
+
+    return native.instructions() or f"none: {native.reason()}"
 
 
 def folder_of_data(data_dir: Path | None) -> str:

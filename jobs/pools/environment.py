@@ -46,10 +46,12 @@ def worker_variables(*, gpu: bool) -> dict[str, str]:
         gpu: False keeps the worker's JAX off accelerators, which belong to other workers.
     """
     from pccore.jax_settings import unpinned_variables
+    from pccore.native import VARIABLE as NATIVE_VARIABLE
     from pccore.training.feed import ENVIRONMENT_VARIABLE as STREAM_VARIABLE
 
     variables = thread_caps(programs=1) | unpinned_variables()
-    for name in ("MUPC_CACHE", "XDG_CACHE_HOME", LAYOUTS_VARIABLE, STREAM_VARIABLE):
+    kept = ("MUPC_CACHE", "XDG_CACHE_HOME", LAYOUTS_VARIABLE, STREAM_VARIABLE, NATIVE_VARIABLE)
+    for name in kept:
         if name in os.environ:
             variables[name] = os.environ[name]
     if not gpu:

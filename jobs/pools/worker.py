@@ -90,6 +90,7 @@ def train_group(
         worker=this_worker(),
         compile_seconds=min(compilation.seconds, seconds),
         weights=kept.weights(outcomes),
+        path=config.rule.path(config.network),
     )
 
 

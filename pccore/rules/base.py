@@ -5,8 +5,9 @@ from typing import ClassVar, TypeVar
 
 from jaxtyping import Array, Float
 
+from pccore import native
 from pccore.inference import InferenceScheme
-from pccore.networks.base import AbstractNetwork
+from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
 from pccore.relaxation import Scalar
 from pccore.starts import ForwardStart, Start
 
@@ -39,6 +40,11 @@ class LearningRule(ABC):
     def needs_activity_lr(self) -> bool:
         """True if the gradients depend on beta."""
         return self.inference is not None and self.inference.uses_activity_lr
+
+    def path(self, network: AbstractNetworkConfig) -> str:
+        """Return the arithmetic that trains such a network in this process, as ledgers record it:
+        "native avx512" (or avx2, neon) for `pccore.native`, or "xla"."""
+        return native.XLA
 
     @abstractmethod
     def gradients(

@@ -1,11 +1,16 @@
 """Predictive coding."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, cast
 
+import jax
 from jaxtyping import Array, Float
 
+from pccore import native
 from pccore.inference import InferenceScheme
+from pccore.networks.base import AbstractNetworkConfig
+from pccore.networks.stacked import Network
 from pccore.relaxation import Scalar
 from pccore.rules.base import LearningRule, NetworkT
 from pccore.starts import ForwardStart, Start
@@ -29,6 +34,13 @@ class PredictiveCoding(LearningRule):
         """True if each sample of a batch is inferred independently of the others."""
         return self.inference.splits_batches and isinstance(self.start, ForwardStart)
 
+    def path(self, network: AbstractNetworkConfig) -> str:
+        return native.path(network, self.inference) if self._from_forward_pass else native.XLA
+
+    @property
+    def _from_forward_pass(self) -> bool:
+        return type(self.start) is ForwardStart
+
     def gradients(
         self,
         network: NetworkT,
@@ -37,7 +49,26 @@ class PredictiveCoding(LearningRule):
         activity_lr: Scalar,
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
-        relaxation = network.relaxation(x, y)
-        start = self.start.departure(relaxation, key)
-        inferred = self.inference.infer(relaxation, activity_lr, start)
-        return relaxation.loss(), inferred.weight_gradients(relaxation)
+        def by_xla(
+            network: NetworkT, x: Array, y: Array, activity_lr: Scalar
+        ) -> tuple[Array, NetworkT]:
+            relaxation = network.relaxation(x, y)
+            start = self.start.departure(relaxation, key)
+            inferred = self.inference.infer(relaxation, activity_lr, start)
+            return relaxation.loss(), inferred.weight_gradients(relaxation)
+
+        if not self._from_forward_pass or not native.takes(network, self.inference, x, y):
+            return by_xla(network, x, y, activity_lr)
+
+        # Whatever differentiates through inference takes XLA's form.
+        @jax.custom_jvp
+        def by_native_call(
+            network: NetworkT, x: Array, y: Array, activity_lr: Scalar
+        ) -> tuple[Array, NetworkT]:
+            loss, gradients = native.gradients(
+                cast(Network, network), self.inference, x, y, activity_lr / len(x)
+            )
+            return loss, cast(NetworkT, gradients)
+
+        by_native_call.defjvp(partial(jax.jvp, by_xla))
+        return by_native_call(network, x, y, activity_lr)

@@ -262,6 +262,13 @@ RUNS = (
         "activity_lr",
         since=9,
     ),
+    Column(
+        "path",
+        "string",
+        "arithmetic that trained the run: xla, or native with the instruction set; null where it "
+        "was not recorded",
+        since=10,
+    ),
 )
 
 FIRST_SETTINGS = tuple(

@@ -15,7 +15,7 @@ from results.errors import unknown
 from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS, VERDICTS, Column
 from results.schema.types import TYPES
 
-VERSION = 9
+VERSION = 10
 """The schema version of files that are written now."""
 
 

@@ -197,6 +197,7 @@ def test_doctor_measures_this_machine(tmp_path: Path) -> None:
     assert facts["devices"]
     assert facts["versions"]["jax"] != "missing"
     assert facts["matmul_gflops"] > 0
+    assert facts["native_call"].split(":")[0] in ("avx512", "avx2", "neon", "none")
     assert facts["datasets"]["digits"] == "embedded"
 
 

@@ -111,6 +111,8 @@ def _misfit(group: Group, answer: object) -> str | None:
         return f"started is {_shown(answer.started)}"
     if not isinstance(answer.weights, dict):
         return f"weights is {_shown(answer.weights)}"
+    if answer.path is not None and not _is_text(answer.path):
+        return f"path is {_shown(answer.path)}"
     if not _is_worker(answer.worker):
         return f"worker is {_shown(answer.worker)}"
     return None

@@ -89,6 +89,7 @@ class GroupResult:
         worker: where it ran.
         compile_seconds: the part of `seconds` in which its programs were compiled.
         weights: of the group's `kept` runs that trained or stayed at chance, by id.
+        path: the arithmetic that trained it (`pccore.LearningRule.path`); None where unknown.
     """
 
     group: Group
@@ -98,6 +99,7 @@ class GroupResult:
     worker: Worker
     compile_seconds: float = 0.0
     weights: Mapping[str, TrainedWeights] = field(default_factory=dict)
+    path: str | None = None
 
 
 def failed_group(group: Group, cause: str, *, worker: Worker | None = None) -> GroupResult:

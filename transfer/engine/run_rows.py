@@ -45,6 +45,7 @@ def run_row(run: AnyRun, outcome: Outcome, result: GroupResult, experiment: str,
         "seconds": result.seconds / len(result.group.lanes),
         "lanes": len(result.group.lanes),
         "started": result.started,
+        "path": result.path,
         **versions(),
         **{name: value for name, value in asdict(result.worker).items() if value is not None},
     }
