@@ -18,6 +18,8 @@ from results.vocabulary import OutcomeLabel, rate_name
 TINY = 1e-38  # a loss of exactly 0 has a logarithm too
 NOT_RUN = ""
 """The status of a run that does not exist."""
+UNFINISHED = (NOT_RUN, OutcomeLabel.PRUNED.value)
+"""The statuses of runs that were not trained to their end."""
 
 
 class Cell(Mapping[str, float]):
@@ -172,9 +174,16 @@ class Landscape:
     def settled(self) -> Bool[ndarray, "C S"]:
         """The runs that ended by what the network did: those that exist and did not fail.
 
-        A failed run is missing: a failure of the machine is no evidence for or against a cell.
+        A failed run is missing: a failure of the machine is no evidence for or against a cell. So
+        is a pruned one, as it is not known how it would have ended.
         """
-        found: ndarray = ~np.isin(self.statuses, [NOT_RUN, OutcomeLabel.FAILED.value])
+        found: ndarray = ~np.isin(self.statuses, [*UNFINISHED, OutcomeLabel.FAILED.value])
+        return found
+
+    @property
+    def pruned(self) -> Bool[ndarray, " C"]:
+        """The cells that the search stopped early, as others were better: no run is finished."""
+        found: ndarray = (self.statuses == OutcomeLabel.PRUNED).any(axis=1) & (self.tried == 0)
         return found
 
     @property
@@ -228,7 +237,7 @@ def mostly_trained(landscape: Landscape, place: int) -> bool:
     """Return whether more than half of the runs of the cell at `place` trained."""
     statuses = landscape.statuses[place]
     trained = int((statuses == OutcomeLabel.TRAINED).sum())
-    return 2 * trained > int((statuses != NOT_RUN).sum())
+    return 2 * trained > int((~np.isin(statuses, UNFINISHED)).sum())
 
 
 def mean(values: ndarray) -> float | None:

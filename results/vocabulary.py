@@ -12,6 +12,7 @@ class OutcomeLabel(StrEnum):
     TRAINED = "trained"
     AT_CHANCE = "at_chance"
     DIVERGED = "diverged"
+    PRUNED = "pruned"
     FAILED = "failed"
 
     @property

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jobs.pools.settings import CHECKPOINT_MINUTES
+from pccore.training.snapshots import pack
 from transfer.engine.admission import MAX_SECONDS
+from transfer.engine.pool import stopped_name
 
 if TYPE_CHECKING:
     from results import Checkpoints
@@ -94,6 +96,28 @@ def _seconds(checkpoint: bytes) -> float | None:
         return None
     (seconds,) = _SECONDS.unpack_from(checkpoint)
     return seconds if 0 <= seconds <= MAX_SECONDS else None
+
+
+def load_checkpoint(checkpoints: "Checkpoints", group: "Group") -> bytes | None:
+    """Return the checkpoint from which a group continues; None if it starts from the beginning.
+
+    It is the group's own or, of runs that stopped earlier in whatever groups, those of all runs.
+    """
+    own = checkpoints.load(group.run_ids)
+    if own is not None or not group.begun:
+        return own
+    found = [checkpoints.load(stopped_name(run_id, group.begun)) for run_id in group.run_ids]
+    lanes = [each for each in found if each is not None]
+    spent = [_seconds(each) for each in lanes]
+    if len(lanes) < len(found) or None in spent:
+        return None
+    packed = pack([each[_SECONDS.size :] for each in lanes])
+    return _SECONDS.pack(sum(each or 0.0 for each in spent)) + packed
+
+
+def of_stopped(snapshot: bytes, seconds: float) -> bytes:
+    """Return the checkpoint of a run that stopped after `seconds` of training."""
+    return _SECONDS.pack(seconds) + snapshot
 
 
 def save_checkpoint(checkpoints: "Checkpoints", group: "Group", checkpoint: bytes) -> None:

@@ -16,6 +16,7 @@ from jobs.pools.checkpointer import (
     CHECKPOINT_SECONDS,
     Checkpointer,
     Stopped,
+    load_checkpoint,
     save_checkpoint,
 )
 from jobs.pools.devices import Device, describe, local_devices, share, training_on
@@ -173,7 +174,7 @@ def _work(shared: _Shared, device: jax.Device) -> None:
 def _checkpointer(shared: _Shared, group: Group) -> Checkpointer:
     checkpoint, save = None, None
     if shared.checkpoints is not None:
-        checkpoint = shared.checkpoints.load(group.run_ids)
+        checkpoint = load_checkpoint(shared.checkpoints, group)
         save = partial(save_checkpoint, shared.checkpoints, group)
     return Checkpointer(checkpoint, save, shared.checkpoint_seconds, shared.closing)
 

@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from jobs.errors import PoolError, one_sentence
-from jobs.pools.checkpointer import CHECKPOINT_SECONDS, save_checkpoint
+from jobs.pools.checkpointer import CHECKPOINT_SECONDS, load_checkpoint, save_checkpoint
 from jobs.pools.devices import Device
 from jobs.pools.layouts import choose_layout
 from jobs.pools.ray_actor import HEARTBEAT, Slot, start_worker
@@ -304,7 +304,7 @@ class RayPool:
         attempt = self._waiting.popleft()
         group = attempt.group
         dataset = self._datasets[group.dataset, group.data_dir]
-        saved = None if self._checkpoints is None else self._checkpoints.load(group.run_ids)
+        saved = None if self._checkpoints is None else load_checkpoint(self._checkpoints, group)
         checkpoint = [] if saved is None else [ray.put(saved)]
         task = f"{self._name} {_shape(group)}, {len(group.lanes)} lanes"
         run = slot.actor.run.options(num_returns="streaming", name=task)

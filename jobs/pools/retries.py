@@ -20,6 +20,7 @@ class PendingGroup:
     group: Group
     outcomes: list[Outcome | None] = field(init=False)
     weights: dict[str, TrainedWeights] = field(default_factory=dict)
+    snapshots: dict[str, bytes] = field(default_factory=dict)
     seconds: float = 0.0
     started: datetime | None = None
 
@@ -58,6 +59,7 @@ class Attempt:
         pending, result = self.pending, fitting(self.group, answer)
         pending.outcomes[self.start : self.stop] = result.outcomes
         pending.weights |= result.weights
+        pending.snapshots |= result.snapshots
         pending.seconds += result.seconds
         pending.started = min(pending.started or result.started, result.started)
         outcomes = tuple(outcome for outcome in pending.outcomes if outcome is not None)
@@ -68,6 +70,7 @@ class Attempt:
             group=pending.group,
             outcomes=outcomes,
             weights=pending.weights,
+            snapshots=pending.snapshots,
             seconds=pending.seconds,
             started=pending.started,
         )

@@ -15,7 +15,7 @@ import jax
 
 import pccore
 from jobs.errors import one_sentence
-from jobs.pools.checkpointer import Checkpointer
+from jobs.pools.checkpointer import Checkpointer, of_stopped
 from jobs.pools.compilation import timed_compilation
 from jobs.pools.devices import Device, default_device, describe
 from jobs.pools.function_process import call_function
@@ -80,17 +80,23 @@ def train_group(
         config = layout.apply(group.config)
         kept = KeptLanes(group, dataset)
         lanes = range(len(group.lanes))
-        outcomes = _train_lanes(config, dataset, lanes, kept, on_progress, checkpointer)
+        stopped: dict[str, bytes] = {}
+        outcomes = _train_lanes(config, dataset, lanes, kept, on_progress, checkpointer, stopped)
     seconds = time.perf_counter() - clock
+    whole = seconds + (checkpointer.seconds if checkpointer else 0.0)
     return GroupResult(
         group=group,
         outcomes=tuple(outcomes),
-        seconds=seconds + (checkpointer.seconds if checkpointer else 0.0),
+        seconds=whole,
         started=started,
         worker=this_worker(),
         compile_seconds=min(compilation.seconds, seconds),
         weights=kept.weights(outcomes),
         path=config.rule.path(config.network),
+        snapshots={
+            run_id: of_stopped(snapshot, whole / len(group.lanes))
+            for run_id, snapshot in stopped.items()
+        },
     )
 
 
@@ -126,8 +132,13 @@ def _train_lanes(
     kept: KeptLanes,
     on_progress: Callable[[int], None] | None,
     snapshots: pccore.Snapshots | None,
+    stopped: dict[str, bytes],
 ) -> list[pccore.Outcome]:
-    """Train these lanes of the group, in halves where they fail together."""
+    """Train these lanes of the group, in halves where they fail together.
+
+    Snapshots of lanes that stop before their last update are added to `stopped`.
+    """
+    run_ids = [kept.group.run_ids[lane] for lane in lanes]
     try:
         return pccore.fit_many(
             config,
@@ -136,6 +147,8 @@ def _train_lanes(
             on_progress=on_progress,
             on_evaluation=kept.callback(lanes),
             snapshots=snapshots,
+            until=kept.group.until,
+            on_stop=lambda found: stopped.update(zip(run_ids, found, strict=True)),
         )
     except (Exception, SystemExit) as error:  # out of memory, a fault in XLA: never a dead worker
         cause = one_sentence(error)
@@ -146,5 +159,5 @@ def _train_lanes(
     return [
         outcome
         for half in (lanes[:middle], lanes[middle:])
-        for outcome in _train_lanes(config, dataset, half, kept, on_progress, None)
+        for outcome in _train_lanes(config, dataset, half, kept, on_progress, None, stopped)
     ]

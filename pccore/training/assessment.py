@@ -55,6 +55,7 @@ def assess(
     test_loss: np.ndarray,
     test_accuracy: np.ndarray,
     chance: Chance,
+    stopped: int | None = None,
 ) -> Outcome:
     """Return the outcome of a lane.
 
@@ -65,10 +66,15 @@ def assess(
         test_loss: test loss at each evaluation.
         test_accuracy: test accuracy at each evaluation, NaN for regressions.
         chance: the chance level of the data set.
+        stopped: steps done, if training was stopped before the last one.
     """
+    losses = losses[:stopped]
     total = len(losses)
     final = float(np.mean(losses[-max(1, total // 10) :])) if total else None
-    diverged_step = _divergence(losses, limit, final, float(test_loss[-1]))
+    if stopped is None:
+        diverged_step = _divergence(losses, limit, final, float(test_loss[-1]))
+    else:  # it may still recover from anything but NaN
+        diverged_step = _first(np.isnan(losses))
     parts = np.split(losses[: evaluated[-1]], evaluated[:-1])
     means = [np.mean(part) if len(part) else np.nan for part in parts]
     alive = evaluated < (diverged_step or total + 1)
@@ -89,6 +95,10 @@ def assess(
             curve=curve,
         )
     accuracy = None if np.isnan(test_accuracy[-1]) else float(test_accuracy[-1])
+    if stopped is not None:
+        return Outcome(
+            Status.PRUNED, min_train_loss=least, test_accuracy=accuracy, steps=total, curve=curve
+        )
     trained = final is not None and not chance.explains(final, accuracy)
     return Outcome(
         Status.TRAINED if trained else Status.AT_CHANCE,
@@ -105,9 +115,14 @@ def _divergence(
     losses: np.ndarray, limit: float, final: float | None, last_test_loss: float
 ) -> int | None:
     """Return the first step with a diverged loss; the last step if only the test loss diverged."""
-    bad = np.flatnonzero(np.isnan(losses))
-    if not len(bad) and final is not None and final > BLOWN_UP * limit:
-        bad = np.flatnonzero(losses > BLOWN_UP * limit)
-    if len(bad):
-        return int(bad[0]) + 1
+    first = _first(np.isnan(losses))
+    if first is None and final is not None and final > BLOWN_UP * limit:
+        first = _first(losses > BLOWN_UP * limit)
+    if first is not None:
+        return first
     return None if last_test_loss <= limit else len(losses)
+
+
+def _first(bad: np.ndarray) -> int | None:
+    """Return the first step, counted from 1, that is bad."""
+    return int(bad.argmax()) + 1 if bad.any() else None

@@ -37,7 +37,7 @@ from pccore.training.programs import (
     probe,
     start,
 )
-from pccore.training.snapshots import Identity, Pace, Snapshots, decode, encode
+from pccore.training.snapshots import Identity, Pace, Snapshots, decode, encode, unpack
 
 
 class Progress(NamedTuple):
@@ -105,6 +105,8 @@ def fit_many(
     on_progress: Callable[[int], None] | None = None,
     on_evaluation: Callable[[Evaluation], None] | None = None,
     snapshots: Snapshots | None = None,
+    until: int | None = None,
+    on_stop: Callable[[list[bytes]], None] | None = None,
 ) -> list[Outcome]:
     """Train one network per lane, all in one compiled program.
 
@@ -123,16 +125,22 @@ def fit_many(
         snapshots: the storage of snapshots of all lanes. A resumed training has the numbers of an
             uninterrupted one, bit for bit on the same kind of device. With a snapshot that is not
             of the same conventions, config, data set and lanes, training warns and starts from the
-            beginning.
+            beginning. One that `pack` made of lanes that stopped after the same update continues
+            them side by side, whichever lanes they were trained with before.
+        until: the update after which training stops, a multiple of `config.interval`; by default
+            the last one. Lanes that have not diverged by then end in `Status.PRUNED`.
+        on_stop: called with a snapshot of each lane, a training of its own, when training stops
+            before its last update.
 
     Returns:
         One outcome per lane, in order. Numerical failure is an outcome, not an exception.
 
     Raises:
         ValueError: there are no lanes, the data set does not fit the network, there are fewer
-            samples than one batch, or a lane lacks the activity learning rate that the rule needs.
+            samples than one batch, or a lane lacks the activity learning rate that the rule needs;
+            or no evaluation follows update `until`.
     """
-    return _run(config, dataset, lanes, on_progress, on_evaluation, snapshots)[1]
+    return _run(config, dataset, lanes, on_progress, on_evaluation, snapshots, until, on_stop)[1]
 
 
 def _run(
@@ -142,10 +150,13 @@ def _run(
     on_progress: Callable[[int], None] | None,
     on_evaluation: Callable[[Evaluation], None] | None,
     snapshots: Snapshots | None = None,
+    until: int | None = None,
+    on_stop: Callable[[list[bytes]], None] | None = None,
 ) -> tuple[LaneState, list[Outcome]]:
     """Return the last state of all lanes, and their outcomes."""
     dataset = as_dataset(data)
     _check(config, dataset, lanes)
+    end = _end(config, until)
     group = _Group.of(config, dataset, lanes)
     step, progress = _resumed(group, snapshots) or (0, group.begun())
     if config.batch_shards > 1:
@@ -156,8 +167,8 @@ def _run(
     pace = Pace() if snapshots is not None else None
     if not config.steps and on_evaluation is not None:
         on_evaluation(group.evaluation(progress, step))
-    while step < config.steps:
-        stop = _next_stop(config, group.feed.per_epoch, step, pace)
+    while step < end:
+        stop = min(end, _next_stop(config, group.feed.per_epoch, step, pace))
         with pace.timed(stop - step) if pace else nullcontext():
             progress = group.advanced(progress, step, stop)
             if pace:
@@ -173,9 +184,12 @@ def _run(
                 on_progress(step)
             if not alive:
                 break
-        if snapshots is not None and step < config.steps:
+        if snapshots is not None and step < end:
             snapshots.offer(partial(encode, step, progress, group.identity))
-    return progress.state, _outcomes(group, progress, Chance.of(dataset))
+    stopped = end if end < config.steps else None
+    if stopped is not None and on_stop is not None:
+        on_stop(group.lane_snapshots(progress, step))
+    return progress.state, _outcomes(group, progress, Chance.of(dataset), stopped)
 
 
 @dataclass(frozen=True)
@@ -244,6 +258,44 @@ class _Group:
             spectrum = Spectrum.unmeasured(config.activity_lr.scale, len(self.seeds))
             probed = (*probed, spectrum.readings())
         return Progress(state, [tests] * evaluations, [probed] * (evaluations + 1), spectrum)
+
+    def lane(self, place: int) -> "_Group":
+        """Return the group of one lane alone. Its feed is that of all: only shapes matter."""
+        one = slice(place, place + 1)
+        rates = Rates(self.rates.weight[one], self.rates.activity[one])
+        return replace(self, lanes=self.lanes[one], seeds=self.seeds[one], rates=rates)
+
+    def lane_snapshots(self, progress: Progress, step: int) -> list[bytes]:
+        """Return a snapshot of each lane after update `step`."""
+        whole = jax.tree.map(np.asarray, progress)
+        return [
+            encode(
+                step,
+                jax.tree.map(lambda values, i=i: jnp.asarray(values[i : i + 1]), whole),
+                self.lane(i).identity,
+            )
+            for i in range(len(self.lanes))
+        ]
+
+    def joined(self, snapshots: Sequence[bytes]) -> tuple[int, Progress]:
+        """Return the updates done and the progress of lanes that stopped after the same update.
+
+        Raises:
+            ValueError: a snapshot is not of its lane, or they differ in the updates done.
+        """
+        if len(snapshots) != len(self.lanes):
+            raise ValueError(f"it has {len(snapshots)} lanes in place of {len(self.lanes)}")
+        lanes = [self.lane(place) for place in range(len(self.lanes))]
+        found = [
+            decode(data, lane.shapes, lane.identity)
+            for data, lane in zip(snapshots, lanes, strict=True)
+        ]
+        steps = {step for step, _ in found}
+        if len(steps) > 1:
+            raise ValueError("its lanes stopped after different updates")
+        return steps.pop(), jax.tree.map(
+            lambda *values: jnp.concatenate(values), *(progress for _, progress in found)
+        )
 
     def evaluates(self, step: int) -> bool:
         """Return whether an evaluation follows update `step`."""
@@ -321,17 +373,20 @@ def _resumed(group: _Group, snapshots: Snapshots | None) -> tuple[int, Progress]
         return None
 
     try:
-        return decode(data, group.shapes, group.identity)
+        lanes = unpack(data)
+        return decode(data, group.shapes, group.identity) if lanes is None else group.joined(lanes)
     except ValueError as error:
         warnings.warn(f"training starts from the beginning: {error}", RuntimeWarning, stacklevel=2)
         return None
 
 
-def _outcomes(group: _Group, progress: Progress, chance: Chance) -> list[Outcome]:
+def _outcomes(
+    group: _Group, progress: Progress, chance: Chance, stopped: int | None
+) -> list[Outcome]:
     """Return the outcome of every lane from the collected results."""
     config = group.config
     losses, limits = np.asarray(progress.state.losses), np.asarray(progress.state.limit)
-    last, every = config.steps, config.interval
+    last, every = stopped or config.steps, config.interval
     steps = [*range(every, last, every), last][: len(progress.tests)]
     test_loss, accuracy = np.array(progress.tests).transpose(1, 2, 0)
     sources = [probe.source for probe in config.probes]
@@ -342,7 +397,9 @@ def _outcomes(group: _Group, progress: Progress, chance: Chance) -> list[Outcome
     )
     changes = np.asarray(group.layer_changes(progress.state.network))
     outcomes = [
-        assess(losses[i], float(limits[i]), np.array(steps), test_loss[i], accuracy[i], chance)
+        assess(
+            losses[i], float(limits[i]), np.array(steps), test_loss[i], accuracy[i], chance, stopped
+        )
         for i in range(len(losses))
     ]
     causes = _causes(config, outcomes, progress.spectrum)
@@ -392,6 +449,18 @@ def _check(config: TrainingConfig, dataset: Dataset, lanes: Sequence[Lane]) -> N
     has_own = config.rule.needs_activity_lr and config.activity_lr is None
     if has_own and any(lane.activity_lr is None for lane in lanes):
         raise ValueError("predictive coding needs an activity_lr in every lane, got None")
+
+
+def _end(config: TrainingConfig, until: int | None) -> int:
+    """Return the update after which training ends. Raises `ValueError`: none is evaluated there."""
+    if until is None or until == config.steps:
+        return config.steps
+    if not 0 < until < config.steps or until % config.interval:
+        raise ValueError(
+            f"until must be a multiple of {config.interval}, the updates between evaluations, from "
+            f"{config.interval} to {config.steps}, got {until}"
+        )
+    return until
 
 
 def _next_stop(config: TrainingConfig, per_epoch: int, step: int, pace: Pace | None) -> int:

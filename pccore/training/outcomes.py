@@ -14,6 +14,7 @@ class Status(StrEnum):
     TRAINED = "trained"
     AT_CHANCE = "at_chance"  # all steps were taken, but the network predicts no better than chance
     DIVERGED = "diverged"  # the loss stopped being finite, or blew up and stayed finite
+    PRUNED = "pruned"  # stopped on request after `steps` updates, before its last one
     FAILED = "failed"  # no result: the machine or the program failed, see `cause`
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import accumulate, pairwise
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
@@ -18,6 +19,7 @@ from pccore.networks.stacked import NetworkConfig
 from pccore.training.config import CONVENTIONS, Lane, TrainingConfig
 
 _MAGIC = b"mupc training 2\n"
+_LANES = b"mupc lanes 1\n"
 _IDENTITY_BYTES = 1000  # more than the line of any identity has
 _INTERVAL = 0.5  # seconds between offers of a snapshot
 _GROWTH = 8  # largest ratio of the lengths of consecutive stretches
@@ -132,6 +134,28 @@ def decode(
     if buffer.read(1):
         raise ValueError("the snapshot is of another training: it is too long")
     return step, progress
+
+
+def pack(snapshots: Sequence[bytes]) -> bytes:
+    """Return the snapshots of several lanes, each a training of its own, as one."""
+    lengths = json.dumps([len(snapshot) for snapshot in snapshots]).encode()
+    return b"".join((_LANES, lengths, b"\n", *snapshots))
+
+
+def unpack(data: bytes) -> list[bytes] | None:
+    """Return the snapshots that `pack` joined; None if `data` is a single one.
+
+    Raises:
+        ValueError: it is torn.
+    """
+    if not data.startswith(_LANES):
+        return None
+    line, _, rest = data[len(_LANES) :].partition(b"\n")
+    lengths = json.loads(line)
+    ends = list(accumulate(lengths, initial=0))
+    if ends[-1] != len(rest):
+        raise ValueError("the snapshots of its lanes are torn")
+    return [rest[start:end] for start, end in pairwise(ends)]
 
 
 def _require_same(identity: Identity | None, found: object) -> None:

@@ -9,29 +9,36 @@ import pyarrow.compute as pc
 from results.schema.tables import Table
 from results.vocabulary import OutcomeLabel
 
-DECIDING = ("run_id", "experiment", "outcome", "recorded", "started")
+DECIDING = ("run_id", "experiment", "outcome", "steps_done", "recorded", "started")
 """The columns of runs that `best_runs` needs."""
 
 SPECIFIED = ("experiment", "dataset", "activation")
 """The columns of verdicts that a spec is newest for."""
 
 # Helper columns; no column of the schema starts with an underscore.
-_FAILED, _ORDER, _PLACE, _GROUP = "_failed", "_order", "_place", "_group"
+_RANK, _UPDATES, _ORDER = "_rank", "_updates", "_order"
+_PLACE, _GROUP = "_place", "_group"
 
 
 def best_runs(runs: pa.Table, key: Sequence[str]) -> pa.Table:
-    """Return one row per `key`: the oldest result, or else the newest failure.
+    """Return one row per `key`: the oldest result.
 
-    The oldest result, so that conclusions stay reproducible when another process trains the same
+    Without a result it is the pruned row with the most updates, or else the newest failure. The
+    oldest result, so that conclusions stay reproducible when another process trains the same
     run again.
     """
     age = pc.cast(pc.coalesce(runs["recorded"], runs["started"]), pa.int64())
     failed = pc.equal(runs["outcome"], OutcomeLabel.FAILED.value)
-    ranked = runs.append_column(_FAILED, failed).append_column(
-        _ORDER, pc.if_else(failed, pc.negate(age), age)
-    )
-    first = _first(ranked, key, [_FAILED, _ORDER])
-    return first.drop_columns([_FAILED, _ORDER])
+    pruned = pc.equal(runs["outcome"], OutcomeLabel.PRUNED.value)
+    helpers = {
+        _RANK: pc.if_else(failed, 2, pc.if_else(pruned, 1, 0)),
+        _UPDATES: pc.if_else(pruned, pc.negate(pc.coalesce(runs["steps_done"], 0)), 0),
+        _ORDER: pc.if_else(failed, pc.negate(age), age),
+    }
+    ranked = runs
+    for name, values in helpers.items():
+        ranked = ranked.append_column(name, values)
+    return _first(ranked, key, list(helpers)).drop_columns(list(helpers))
 
 
 def newest(table: Table, rows: pa.Table) -> pa.Table:

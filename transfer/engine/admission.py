@@ -83,9 +83,14 @@ def admitted(result: GroupResult) -> GroupResult:
     group, config = result.group, result.group.config
     tests = not isinstance(config, FunctionConfig)
     steps = config.steps if isinstance(config, TrainingConfig) else MOST_STEPS
-    outcomes, weights = [], {}
+    outcomes, weights, snapshots = [], {}, {}
     for run_id, each in zip(group.run_ids, result.outcomes, strict=True):
         outcome, trained = _admitted(each, steps, tests), result.weights.get(run_id)
+        if (fault := _stop_fault(outcome, group, steps)) is not None:
+            outcome = Outcome.failed(f"its worker sent an outcome that cannot be: {fault}")
+        snapshot = result.snapshots.get(run_id)
+        if outcome.status is Status.PRUNED and isinstance(snapshot, bytes):
+            snapshots[run_id] = snapshot
         if outcome.status in KEPT and trained is not None and run_id in group.kept:
             fault = _weights_fault(group, trained)
             if fault is None:
@@ -93,7 +98,17 @@ def admitted(result: GroupResult) -> GroupResult:
             else:
                 outcome = Outcome.failed(f"its worker sent weights that cannot be: {fault}")
         outcomes.append(outcome)
-    return replace(result, outcomes=tuple(outcomes), weights=weights)
+    return replace(result, outcomes=tuple(outcomes), weights=weights, snapshots=snapshots)
+
+
+def _stop_fault(outcome: Outcome, group: Group, steps: int) -> str | None:
+    """Return why no run of a group stops like this: after its last update, or where it is told."""
+    early = group.until is not None and group.until < steps
+    if outcome.status is Status.PRUNED and not (early and outcome.steps == group.until):
+        return f"it was stopped after {outcome.steps} updates in place of {group.until or steps}"
+    if early and outcome.status in KEPT:
+        return f"it ended {outcome.status} and was to stop after {group.until} updates"
+    return None
 
 
 def _misfit(group: Group, answer: object) -> str | None:
@@ -109,10 +124,11 @@ def _misfit(group: Group, answer: object) -> str | None:
             return f"{name} is {_shown(seconds)}"
     if not _is_moment(answer.started):
         return f"started is {_shown(answer.started)}"
-    if not isinstance(answer.weights, dict):
-        return f"weights is {_shown(answer.weights)}"
     if answer.path is not None and not _is_text(answer.path):
         return f"path is {_shown(answer.path)}"
+    for name in ("weights", "snapshots"):
+        if not isinstance(getattr(answer, name), dict):
+            return f"{name} is {_shown(getattr(answer, name))}"
     if not _is_worker(answer.worker):
         return f"worker is {_shown(answer.worker)}"
     return None

@@ -62,12 +62,20 @@ class _CountingScheduler(Scheduler):
         self._plan = plan
         self._requests: dict[str, Request] = {}
 
-    def request(self, runs: Iterable[AnyRun], phase: str, keep: Container[str] = ()) -> None:
+    def request(
+        self,
+        runs: Iterable[AnyRun],
+        phase: str,
+        keep: Container[str] = (),
+        until: int | None = None,
+        *,
+        together: bool = False,
+    ) -> None:
         runs = list(runs)
         if phase != MEASURE:
             for run in runs:
                 self._requests.setdefault(run.run_id, Request(run, phase))
-        super().request(runs, phase, keep)
+        super().request(runs, phase, keep, until, together=together)
 
     def record_verdicts(self, verdicts: Sequence[Row], measurements: Sequence[Row]) -> list[Row]:
         return list(verdicts)

@@ -56,7 +56,7 @@ def updates(result: GroupResult) -> int:
     outcomes = result.outcomes
     if isinstance(result.group.config, FunctionConfig):
         return sum(outcome.status is not Status.FAILED for outcome in outcomes)
-    return sum(outcome.steps for outcome in outcomes)
+    return sum(max(0, outcome.steps - result.group.begun) for outcome in outcomes)
 
 
 def steps(config: Config) -> int:

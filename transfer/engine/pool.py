@@ -34,6 +34,9 @@ class Group:
         kept: ids of the runs whose trained weights the result is to have; others are ignored.
         own: the data set, if it is the user's own, or the training function; None if workers load
             a data set by its name.
+        until: the weight update after which training stops; None: the last one.
+        begun: the weight updates that its runs have done, each from a snapshot that the ledger
+            keeps as the checkpoint `stopped_name(run_id, begun)`.
     """
 
     dataset: str
@@ -43,6 +46,13 @@ class Group:
     run_ids: tuple[str, ...]
     kept: frozenset[str] = frozenset()
     own: Dataset | TrainingFunction | None = None
+    until: int | None = None
+    begun: int = 0
+
+
+def stopped_name(run_id: str, step: int) -> tuple[str]:
+    """Return what stands for a run stopped after an update in the place of a group's run ids."""
+    return (f"{run_id}@{step}",)
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,7 @@ class GroupResult:
         compile_seconds: the part of `seconds` in which its programs were compiled.
         weights: of the group's `kept` runs that trained or stayed at chance, by id.
         path: the arithmetic that trained it (`pccore.LearningRule.path`); None where unknown.
+        snapshots: of runs that stopped before their last update, as checkpoints, by id.
     """
 
     group: Group
@@ -100,6 +111,7 @@ class GroupResult:
     compile_seconds: float = 0.0
     weights: Mapping[str, TrainedWeights] = field(default_factory=dict)
     path: str | None = None
+    snapshots: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def failed_group(group: Group, cause: str, *, worker: Worker | None = None) -> GroupResult:

@@ -1,6 +1,7 @@
 """The scheduler: it looks runs up in the ledger, trains the others on a pool, and records them."""
 
 import heapq
+import math
 import time
 import warnings
 from collections import Counter
@@ -10,13 +11,12 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from pccore import Outcome, Status
 from results.vocabulary import Phase
 from transfer.engine.admission import Submitted
-from transfer.engine.grouping import cut, resumed, trained_together, weight_bytes, work
+from transfer.engine.grouping import cut, resumed, steps, trained_together, weight_bytes, work
 from transfer.engine.kept_weights import keep
+from transfer.engine.known_runs import RESULT, KnownRuns, Wanted, suffices
 from transfer.engine.plan import PlannedRuns
 from transfer.engine.pool import Config, Group, GroupResult, Pool
 from transfer.engine.progress import Progress
@@ -28,6 +28,7 @@ from transfer.engine.run_rows import (
     run_row,
 )
 from transfer.engine.runs import AnyRun
+from transfer.engine.stopped_runs import StoppedRuns
 from transfer.engine.usage import Usage
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 2**30
 """The most bytes of kept weights in one group of several lanes: they travel in one message."""
+
+SNAPSHOT_COPIES = 4
+"""About how many times the weights a snapshot has: Adam has two moments of each."""
 
 MEASURE = "measure"
 """The phase of untrained networks that are measured: rows of `measurements`, not of `runs`."""
@@ -50,14 +54,6 @@ POLL_SECONDS = 2.0
 LOOKING_SHARE = 0.1
 """The largest share of the time that these looks may take, on a ledger that answers slowly."""
 
-RESULT = (
-    *("final_train_loss", "min_train_loss", "test_accuracy", "layers", "layers_learned"),
-    *("outcome", "cause", "run_id", "experiment"),
-)
-"""The columns of `runs` that verdicts depend on, and the columns that identify the run."""
-
-FINISHED = [str(status) for status in Status if status is not Status.FAILED]
-
 
 @dataclass(frozen=True)
 class Request:
@@ -67,11 +63,28 @@ class Request:
         run: the run.
         phase: the part of the experiment that it belongs to.
         keep: whether its weights are kept.
+        until: the update after which it stops; None: the last one.
+        part: the number of the group that it belongs to, whichever of its runs are known; None if
+            groups may be cut as suits the slots.
     """
 
     run: AnyRun
     phase: str
     keep: bool = False
+    until: int | None = None
+    part: int | None = None
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The first `step` updates of a run, for which a workflow waits."""
+
+    run: AnyRun
+    step: int
+
+
+Awaited = AnyRun | Stop
+"""What a workflow waits for: a whole run, or the first updates of one."""
 
 
 class Scheduler:
@@ -106,13 +119,10 @@ class Scheduler:
     ) -> None:
         self._claims = claims
         self.name, self.ledger, self.pool, self.data_dir = name, ledger, pool, data_dir
-        self._digests = sorted(set(digests))
         self._own_data = {data.name: data for data in datasets}
-        known = self._finished(["run_id"])
-        self._known = set(known["run_id"].to_numpy())  # of every experiment: up to a million ids
-        own = self._finished(RESULT, arrow=True, experiment=self.name)
-        self._own = {str(row["run_id"]): row for row in _rows(own)}
-        self._results: dict[str, Row] = {}  # done, by run id
+        self._known = KnownRuns(name, sorted(set(digests)), ledger)
+        self._stopped = StoppedRuns(ledger)
+        self._results: dict[str, Row] = {}  # done, or done so far, by run id
         self._measured: dict[str, Mapping[str, float]] = {}  # done: readings by quantity
         self._copies: list[Row] = []
         self._new: dict[str, Request] = {}  # not yet in a group
@@ -122,25 +132,29 @@ class Scheduler:
         self._look_after = 0.0  # monotonic seconds
         self._in_pool = Submitted()
         self.runs_left: Counter[Config] = Counter()  # of the requested ones
-        self._order = count()
-        self._checkpointed = ledger.checkpoints.groups()
+        self._order, self._parts = count(), count()
         self._usage = Usage()
         self.work_done = self.work_requested = 0.0
 
     @property
     def requested(self) -> int:
         """How many different runs have been requested, not counting those that are measured."""
-        pending = (
-            *self._new.values(),
-            *self._training.values(),
-            *self._elsewhere.values(),
-        )
-        return len(self._results) + sum(request.phase != MEASURE for request in pending)
+        return len(self._results.keys() | self._pending)
 
     @property
     def done(self) -> int:
-        """How many of the requested runs are done."""
-        return len(self._results)
+        """How many of the requested runs are done, as far as they are to go."""
+        return len(self._results.keys() - self._pending)
+
+    @property
+    def _pending(self) -> set[str]:
+        every = (self._new, self._training, self._elsewhere)
+        return {
+            run_id
+            for requests in every
+            for run_id, request in requests.items()
+            if request.phase != MEASURE
+        }
 
     @property
     def sharing(self) -> tuple[list[str], int]:
@@ -157,37 +171,68 @@ class Scheduler:
         """
         if self._claims is not None:
             self.ledger.remove_unrecorded_weights(self._claims)
-        for run_ids in self._checkpointed:
-            if self._known.issuperset(run_ids):
+        for run_ids in self._stopped.groups:
+            if self._known.finished(run_ids):
                 self.ledger.checkpoints.remove(run_ids)
+        left = self._stopped.run_ids
+        self._stopped.remove(run_id for run_id in left if self._known.finished([run_id]))
 
-    def request(self, runs: Iterable[AnyRun], phase: str, keep: Container[str] = ()) -> None:
+    def request(
+        self,
+        runs: Iterable[AnyRun],
+        phase: str,
+        keep: Container[str] = (),
+        until: int | None = None,
+        *,
+        together: bool = False,
+    ) -> None:
         """Request runs; requesting a run again changes nothing.
 
         Args:
             runs: the runs.
             phase: the part of the experiment that they belong to.
             keep: ids of those whose weights are kept, if they are trained here.
+            until: the update after which they stop, which is no longer pending when this is called
+                with a later one; None: the last one.
+            together: whether runs of one config are cut into the same groups whichever of them are
+                known, so that an interrupted job has the lanes of an undisturbed one.
         """
         runs = list(runs)
         if phase == MEASURE:
             self._look_up_measurements(runs)
-        known = self._look_up(run.run_id for run in runs if not self.all_done([run]))
+        done = [self.all_done([run if until is None else Stop(run, until)]) for run in runs]
+        new = {run.run_id: until for run, is_done in zip(runs, done, strict=True) if not is_done}
+        known = self._known.look_up(new)
+        parts = self._part_of(runs) if together else {}
         for run in runs:
             run_id = run.run_id
             pending = run_id in self._new or run_id in self._training or run_id in self._elsewhere
-            if self.all_done([run]) or pending:
+            if run_id not in new or pending:
                 continue
             if run_id in known:
                 self._accept(Request(run, phase), known[run_id])
             else:
-                self._new[run_id] = Request(run, phase, run_id in keep)
-                self.work_requested += work(run.config)
+                part = parts.get(run_id)
+                self._new[run_id] = Request(run, phase, run_id in keep, until, part)
+                self.work_requested += self._work(self._new[run_id])
                 self.runs_left[run.config] += 1
 
-    def all_done(self, runs: Iterable[AnyRun]) -> bool:
-        """Return whether all `runs` are done."""
-        return all(run.run_id in self._results or run.run_id in self._measured for run in runs)
+    def forget_snapshots(self, runs: Iterable[AnyRun]) -> None:
+        """Remove the snapshots of runs that stopped early and will not continue."""
+        self._stopped.remove(run.run_id for run in runs)
+
+    def all_done(self, awaited: Iterable[Awaited]) -> bool:
+        """Return whether all that is awaited is done."""
+        return all(map(self._is_done, awaited))
+
+    def _is_done(self, awaited: Awaited) -> bool:
+        run, until = (
+            (awaited.run, awaited.step) if isinstance(awaited, Stop) else (awaited, None)
+        )
+        row = self._results.get(run.run_id)
+        if row is None:
+            return run.run_id in self._measured
+        return suffices(row, until)
 
     def results(self, runs: Iterable[AnyRun]) -> list[Row]:
         """Return the rows of runs that are done, with at least the columns of `RESULT`."""
@@ -234,7 +279,7 @@ class Scheduler:
             self._usage.add(result, self.pool.slots)
             progress.trained(result)
             requests = [self._training.pop(run_id) for run_id in result.group.run_ids]
-            self.work_done += len(requests) * work(result.group.config)
+            self.work_done += sum(map(self._work, requests))
             self.runs_left[result.group.config] -= len(requests)
             if requests[0].phase == MEASURE:  # then all are, as their config is another
                 self._record_measured(requests, result)
@@ -242,7 +287,8 @@ class Scheduler:
                 pairs = self._without_repeated(requests, result)
                 self._record_trained(pairs, result)
                 for request, outcome in pairs:
-                    progress.finished(request.run, outcome)
+                    if outcome.status is not Status.PRUNED:  # it may continue
+                        progress.finished(request.run, outcome)
         if self._elsewhere and time.monotonic() >= self._look_after:
             self._look_elsewhere()
         if self._usage.due:
@@ -275,7 +321,8 @@ class Scheduler:
         if self._claims is None or self._training[run_ids[0]].phase == MEASURE:
             return group
         mine = self._claims.take(run_ids)
-        recorded = self._recorded_since(mine) if self._claims.met else {}
+        met = self._claims.met
+        recorded = self._recorded_since(self._wanted(self._training, mine)) if met else {}
         for run_id in run_ids:
             if run_id not in mine:
                 self._elsewhere[run_id] = self._training.pop(run_id)
@@ -298,20 +345,20 @@ class Scheduler:
         assert self._claims is not None
         begun = time.monotonic()
         held = self._claims.held_elsewhere()  # before the results: a run is recorded, then dropped
-        recorded = self._recorded_since(self._elsewhere)
+        recorded = self._recorded_since(self._wanted(self._elsewhere, self._elsewhere))
         for run_id in list(self._elsewhere):
             if run_id in recorded:
                 self._accept_from_elsewhere(self._elsewhere.pop(run_id), recorded[run_id])
             elif run_id not in held:
                 self._new[run_id] = self._elsewhere.pop(run_id)
         if self._new:
-            self._checkpointed = self.ledger.checkpoints.groups()
+            self._stopped.look()
         now = time.monotonic()
         self._look_after = now + max(POLL_SECONDS, (now - begun) / LOOKING_SHARE)
 
     def _accept_from_elsewhere(self, request: Request, row: Row) -> None:
+        self.work_requested -= self._work(request)
         self._accept(request, row)
-        self.work_requested -= work(request.run.config)
         self.runs_left[request.run.config] -= 1
 
     def _accept(self, request: Request, row: Row) -> None:
@@ -322,14 +369,12 @@ class Scheduler:
             own = {"experiment": self.name, "phase": request.phase, "variant": run.variant}
             self._copies.append(row_of_run | own)
 
-    def _recorded_since(self, run_ids: Iterable[str]) -> dict[str, Row]:
+    def _recorded_since(self, wanted: Wanted) -> dict[str, Row]:
         """Return the rows of those runs that the ledger has by now, by id."""
-        wanted = sorted(run_ids)
-        own = self._finished(RESULT, arrow=True, run_id=wanted, experiment=self.name)
-        self._own |= {str(row["run_id"]): row for row in _rows(own)}
-        known = self._finished(["run_id"], run_id=wanted)
-        self._known.update(known["run_id"].to_numpy())
-        return self._look_up(wanted)
+        return self._known.recorded_since(wanted)
+
+    def _wanted(self, requests: Mapping[str, Request], run_ids: Iterable[str]) -> Wanted:
+        return {run_id: requests[run_id].until for run_id in run_ids}
 
     def _without_repeated(
         self, requests: Sequence[Request], result: GroupResult
@@ -341,7 +386,7 @@ class Scheduler:
         pairs = list(zip(requests, result.outcomes, strict=True))
         if self._claims is None or not self._claims.silent:
             return pairs
-        recorded = self._recorded_since(result.group.run_ids)
+        recorded = self._recorded_since(dict.fromkeys(result.group.run_ids, result.group.until))
         if recorded:
             warnings.warn(
                 f"{len(recorded)} runs were trained twice: another driver took this one for dead, "
@@ -353,23 +398,6 @@ class Scheduler:
             if request.run.run_id in recorded:
                 self._accept(request, recorded[request.run.run_id])
         return [pair for pair in pairs if pair[0].run.run_id not in recorded]
-
-    def _look_up(self, run_ids: Iterable[str]) -> dict[str, Row]:
-        """Return the ledger's rows of these runs, by id: whole rows if of another experiment."""
-        known = self._known.intersection(run_ids)
-        found = {run_id: self._own[run_id] for run_id in known if run_id in self._own}
-        elsewhere = sorted(known - found.keys())
-        if elsewhere:
-            rows = self._finished(arrow=True, run_id=elsewhere)
-            found |= {str(row["run_id"]): row for row in _rows(rows)}
-        return found
-
-    def _finished(
-        self, columns: Sequence[str] | None = None, *, arrow: bool = False, **filters: object
-    ) -> pd.DataFrame:
-        """Return finished runs of these data sets; without a digest a row's id proves nothing."""
-        chosen = {"dataset_digest": self._digests, "outcome": FINISHED, **filters}
-        return self.ledger.runs(columns, arrow=arrow, **chosen)
 
     def _look_up_measurements(self, runs: Sequence[AnyRun]) -> None:
         known = self.ledger.measurements(run_id=[run.run_id for run in runs])
@@ -385,9 +413,11 @@ class Scheduler:
         share = (self.work_requested - self.work_done) / self.pool.slots
         for runs in trained_together(request.run for request in self._new.values()):
             config = runs[0].config
-            groups, left = resumed(runs, self._checkpointed)
-            if left:
-                groups += cut(left, self._lanes(runs), share)
+            groups = [
+                group
+                for same in self._alike(runs)
+                for group in self._cut(same, self._lanes(runs), share)
+            ]
             for place, group in enumerate(groups):
                 later = self._new[group[0].run_id].phase not in (MEASURE, Phase.TUNE)
                 priority = later, place > 0, -work(config), next(self._order)
@@ -395,7 +425,48 @@ class Scheduler:
         self._training |= self._new
         self._new = {}
 
+    def _alike(self, runs: Sequence[AnyRun]) -> list[list[AnyRun]]:
+        """Return the runs that begin and stop after the same updates, and by their part."""
+        found: dict[tuple[object, ...], list[AnyRun]] = {}
+        for run in runs:
+            request = self._new[run.run_id]
+            key = (request.part, self._begun(request), request.until)
+            found.setdefault(key, []).append(run)
+        return list(found.values())
+
+    def _cut(self, runs: Sequence[AnyRun], lanes: int, share: float) -> list[list[AnyRun]]:
+        """Cut runs that begin and stop after the same updates into groups."""
+        groups, left = resumed(runs, self._stopped.groups)
+        if not left:
+            return groups
+        if self._new[left[0].run_id].part is not None:
+            return [*groups, left]
+        return groups + cut(left, lanes, share)
+
+    def _part_of(self, runs: Sequence[AnyRun]) -> dict[str, int]:
+        """Return the numbers of the groups that runs are cut into, which do not depend on slots."""
+        found: dict[str, int] = {}
+        for alike in trained_together(runs):
+            config = alike[0].config
+            most = KEPT_BYTES // (SNAPSHOT_COPIES * weight_bytes(config))
+            for group in cut(alike, max(1, min(most, self.pool.lanes(config))), math.inf):
+                found |= dict.fromkeys((run.run_id for run in group), next(self._parts))
+        return found
+
+    def _begun(self, request: Request) -> int:
+        """Return the updates that a run has done and need not do again."""
+        last = steps(request.run.config) if request.until is None else request.until
+        return self._stopped.begun(request.run.run_id, last)
+
+    def _work(self, request: Request) -> float:
+        """Return the multiply-adds of what is to be trained of a run."""
+        whole = steps(request.run.config)
+        last = whole if request.until is None else request.until
+        share = (last - self._begun(request)) / whole if whole else 1.0
+        return work(request.run.config) * share
+
     def _as_group(self, runs: Sequence[AnyRun]) -> Group:
+        first = self._new[runs[0].run_id]
         return Group(
             dataset=runs[0].dataset,
             data_dir=None if self.data_dir is None else str(self.data_dir),
@@ -404,6 +475,8 @@ class Scheduler:
             run_ids=tuple(run.run_id for run in runs),
             kept=frozenset(run.run_id for run in runs if self._new[run.run_id].keep),
             own=self._own_data.get(runs[0].dataset),
+            until=first.until,
+            begun=self._begun(first),
         )
 
     def _lanes(self, runs: Sequence[AnyRun]) -> int:
@@ -431,17 +504,22 @@ class Scheduler:
         curves: list[Row] = []
         layers: list[Row] = []
         measurements: list[Row] = []
+        failed = {each.run.run_id for each, ended in pairs if ended.status is Status.FAILED}
         for request, outcome in pairs:
             row = run_row(request.run, outcome, result, self.name, request.phase)
             rows.append(row | {"weights_digest": keep(self.ledger, request.run, result)})
             curves += curve_rows(request.run, outcome)
             layers += layer_rows(request.run, outcome)
             measurements += measurement_rows(request.run, outcome, self.name)
-        # Before the runs: a run that the ledger has is never measured again.
+        # Before the runs: a run that the ledger has is never measured again, and one that stopped
+        # has its snapshot.
         self._record_measurements(measurements)
+        self._stopped.save(result)
         recorded = self.ledger.now()
         self.ledger.append([{**row, "recorded": recorded} for row in rows], curves, layers)
         self.ledger.checkpoints.remove(result.group.run_ids)
+        trained = [run_id for run_id in result.group.run_ids if run_id not in failed]
+        self._stopped.remove(trained, but=result.group.until or 0)
         if self._claims is not None:
             self._claims.release(result.group.run_ids)
         self._results |= {str(row["run_id"]): {name: row[name] for name in RESULT} for row in rows}
@@ -455,11 +533,3 @@ class Scheduler:
             readings = {reading.quantity: reading.value for reading in outcome.readings}
             self._measured[request.run.run_id] = readings
         self._record_measurements(rows)
-
-
-def _rows(frame: pd.DataFrame) -> list[Row]:
-    """Return the rows as Python values, None for a null."""
-    return [
-        {str(name): None if pd.isna(value) else value for name, value in row.items()}
-        for row in frame.to_dict("records")
-    ]

@@ -82,7 +82,11 @@ def verdict_row(
         "min_train_loss": verdict.minimum,
         "seeds": len(plan.seeds),
         "cells": len(target.cells),
-        **{f"runs_{outcome}": target.count(outcome) for outcome in OutcomeLabel},
+        **{
+            f"runs_{outcome}": target.count(outcome)
+            for outcome in OutcomeLabel
+            if outcome is not OutcomeLabel.PRUNED  # no run at a target is
+        },
         "layers": verdict.layers,
         "layers_learned": verdict.layers_learned,
         "shallow": verdict.shallow,

@@ -78,7 +78,8 @@ class Region:
             return cls(np.zeros(axes), np.zeros(axes), nothing, ((False, False),) * axes)
         ran = np.log2([[cell[rate] for rate in rates] for cell in landscape.cells])
         chosen = np.isin(np.arange(len(ran)), cells.places)
-        tried = landscape.tried > 0  # a cell that only failed says nothing about its surroundings
+        # A cell that only failed says nothing about its surroundings; a pruned one was no optimum.
+        tried = (landscape.tried > 0) | landscape.pruned
         ran, counted = ran.reshape(len(ran), axes)[tried], chosen[tried]
         least, most = limits or (np.full(axes, -np.inf), np.full(axes, np.inf))
         upper = [_end(ran[:, i], cells.points[:, i], most[i]) for i in range(axes)]
