@@ -4,10 +4,8 @@ A workflow is a generator that yields the runs it waits for. The driver resumes 
 done, so that the workflows of several arms share a pool and none waits for another.
 """
 
-from collections import Counter, deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from results.landscape import Cell, Landscape, mean, optimum
 from results.shapes import Shape
@@ -18,16 +16,12 @@ from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
 from transfer.engine.runs import AnyRun
 from transfer.engine.scheduler import Scheduler
+from transfer.engine.search_runs import ArmSearch, FullSearch, PrunedSearch, Steps
 from transfer.engine.step_limits import StepLimits
 from transfer.engine.verdict_rows import law_rows, verdict_row
 from transfer.judge.law import Prediction, RulePredictions, UnfittedError
 from transfer.judge.verdict import Verdict, judge, without_optimum
-from transfer.search.samplers import WORST_LOSS, Search, Trial
 from transfer.spec.transfer_rules import Tuned
-
-T = TypeVar("T")
-Steps = Generator[Sequence[AnyRun], None, T]
-"""Steps of a workflow: they yield the runs that they wait for, and return a T."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +79,23 @@ class ArmWorkflow:
         self.verdicts: list[Row] = []
         self.skipped = 0
         self.transferred: list[Transferred] = []
-        self._causes: Counter[object] = Counter()
         self._other_shapes_requested = False
         self._plan, self._arm, self._scheduler, self._progress = plan, arm, scheduler, progress
         tune = plan.experiment.tune
-        self._search = Search(arm.space, tune.sampler, tune.trials)
         self._limits = StepLimits(plan, arm, scheduler)
+        shared = (plan, arm, scheduler, self._limits, self._kept, self._within_limit)
+        self._search: ArmSearch = (
+            FullSearch(*shared)
+            if tune.prune is None
+            else PrunedSearch(tune.prune, progress, *shared)
+        )
 
     def steps(self) -> Steps[None]:
         """Tune, transfer, judge and record the verdicts."""
         experiment, arm = self._plan.experiment, self._arm
         yield from self._limits.measure(experiment.tuned)
         other_shapes = self._request_other_shapes()
-        tuned = yield from self._tune()
+        tuned = yield from self._search.steps()
         cell = optimum(tuned)
         loss = None if cell is None else mean(tuned.losses[tuned.place(cell)])
         landscapes = {experiment.tune.shape: tuned}
@@ -114,9 +112,8 @@ class ArmWorkflow:
         """Return an upper bound on the runs that have not been requested yet."""
         if self.optimum is not None:
             return []
-        trials = self._search.trials - self._search.asked
         shapes = () if self._other_shapes_requested else None
-        return self._plan.remaining(self._arm, trials, shapes)
+        return self._plan.remaining(self._arm, self._search.runs_left, shapes)
 
     def _request_other_shapes(self) -> dict[Shape, tuple[Cell, ...]]:
         """Request the whole grid at the shapes, besides the tuned one, that rules are fitted to."""
@@ -127,50 +124,17 @@ class ArmWorkflow:
             self._request(self._plan.runs(self._arm, shape, requested[shape]), Phase.TUNE)
         return requested
 
-    def _tune(self) -> Steps[Landscape]:
-        """Ask the search for cells, and tell it their losses in the order of asking.
-
-        The order of telling does not depend on the order in which losses arrive, and at most
-        `in_flight` cells are asked for ahead of it. The search therefore depends on the spec alone:
-        not on the pool, on timing, or on how often the job was interrupted.
-        """
-        shape = self._plan.experiment.tune.shape
-        rows: dict[Cell, list[Row]] = {}
-        in_flight: deque[Trial] = deque()
-        while True:
-            self._ask(in_flight)
-            if not in_flight:
-                return Landscape.of(list(rows), list(rows.values()))
-            trial = in_flight.popleft()
-            if not self._without_unstable(shape, [trial.cell]):
-                self._search.tell(trial, WORST_LOSS)
-                continue
-            runs = self._runs(trial)
-            yield runs
-            rows[trial.cell] = self._scheduler.results(runs)
-            self._causes.update(row["cause"] for row in rows[trial.cell] if row.get("cause"))
-            self._search.tell(trial, search_loss(Landscape.of([trial.cell], [rows[trial.cell]])))
-
-    def _ask(self, in_flight: deque[Trial]) -> None:
-        """Ask the search for as many cells as may be in flight, and request their runs."""
-        new: list[AnyRun] = []
-        while self._plan.in_flight is None or len(in_flight) < self._plan.in_flight:
-            trial = self._search.ask()
-            if trial is None:
-                break
-            in_flight.append(trial)
-            if not self._limits.beyond(trial.cell, self._plan.experiment.tune.shape):
-                new += self._runs(trial)
-        if new:  # in one request: looking runs up one by one costs a hundred times as much
-            self._request(new, Phase.TUNE)
-
-    def _runs(self, trial: Trial) -> Sequence[AnyRun]:
-        return self._plan.runs(self._arm, self._plan.experiment.tune.shape, [trial.cell])
-
     def _request(self, runs: Sequence[AnyRun], phase: Phase, optima: Sequence[AnyRun] = ()) -> None:
         """Request runs, and that weights are kept of all, of the optima or of none."""
+        self._scheduler.request(runs, phase, self._kept(runs, optima))
+
+    def _kept(self, runs: Sequence[AnyRun], optima: Sequence[AnyRun] = ()) -> set[str]:
+        """Return the ids of the runs whose weights are kept."""
         kept = {"all": runs, "optima": optima, "none": ()}[self._plan.experiment.keep]
-        self._scheduler.request(runs, phase, {run.run_id for run in kept})
+        return {run.run_id for run in kept}
+
+    def _within_limit(self, cells: Sequence[Cell]) -> Sequence[Cell]:
+        return self._without_unstable(self._plan.experiment.tune.shape, cells)
 
     def _predict(self, cell: Cell, landscapes: Mapping[Shape, Landscape]) -> list[RulePredictions]:
         """Return what each rule predicts for the targets from the optimum and the landscapes."""
@@ -222,8 +186,8 @@ class ArmWorkflow:
             self._request(runs, Phase.TRANSFER, optima)
         if not rules:
             reason = without_optimum(tuned).reason
-            if self._causes and tuned.count(OutcomeLabel.FAILED):
-                ((cause, _),) = self._causes.most_common(1)
+            if self._search.causes and tuned.count(OutcomeLabel.FAILED):
+                ((cause, _),) = self._search.causes.most_common(1)
                 reason = f"{reason}; the most frequent cause: {cause}"
             rules = [RulePredictions(name, None, {}, reason) for name, _ in plan.rules]
         cells_by_shape = {shape: tuned.cells for shape, tuned in landscapes.items()} | requested
@@ -279,13 +243,3 @@ class ArmWorkflow:
             self.skipped += runs
             self._progress.skipped(self.label, shape, runs)
         return kept
-
-
-def search_loss(cell: Landscape) -> float:
-    """Return the loss that a search is told for a cell, given a landscape of that one cell.
-
-    It is the mean loss if all seeds trained, `WORST_LOSS` if none did, and in between, regardless
-    of their losses, if only some did.
-    """
-    trained = cell.count(OutcomeLabel.TRAINED)
-    return (1 - trained / cell.seeds) * WORST_LOSS + (mean(cell.losses) or 0.0)

@@ -12,8 +12,8 @@ from transfer.engine.arm import ArmWorkflow, Optimum, Transferred
 from transfer.engine.plan import AnyPlan, plan_of
 from transfer.engine.pool import Pool
 from transfer.engine.progress import Callbacks, Progress, broadcast
-from transfer.engine.runs import AnyRun, Run
-from transfer.engine.scheduler import Scheduler
+from transfer.engine.runs import Run
+from transfer.engine.scheduler import Awaited, Scheduler
 from transfer.engine.trained_networks import chosen_run, network
 from transfer.engine.verdict_rows import summary, verdict_table
 from transfer.spec.errors import SpecError
@@ -256,7 +256,7 @@ class Workflows:
         self.arms = [ArmWorkflow(plan, arm, scheduler, progress) for arm in plan.arms]
         self._scheduler, self._progress = scheduler, progress
         self._steps = {arm: arm.steps() for arm in self.arms}
-        self._waits: dict[ArmWorkflow, Sequence[AnyRun]] = dict.fromkeys(self.arms, ())
+        self._waits: dict[ArmWorkflow, Sequence[Awaited]] = dict.fromkeys(self.arms, ())
 
     def advance(self) -> bool:
         """Advance every workflow as far as finished runs allow; return whether any is left."""

@@ -49,7 +49,7 @@ def direct_tuning(plan: AnyPlan) -> list[PlannedRuns]:
     return [
         replace(search, phase=Phase.TUNE, shape=shape, config=plan.config(arm, shape))
         for arm in plan.arms
-        for search in plan.remaining(arm, plan.trials(arm), ())[:1]
+        for search in plan.remaining(arm, plan.trials(arm) * len(plan.seeds), ())[:1]
         for shape in plan.experiment.targets
     ]
 

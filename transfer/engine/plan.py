@@ -174,32 +174,36 @@ class AnyPlan(ABC):
         return self.experiment.tune.trials or len(arm.space.cells)
 
     def remaining(
-        self, arm: Arm, trials: int, other_shapes: Iterable[Shape] | None = None
+        self, arm: Arm, searched: int, other_shapes: Iterable[Shape] | None = None
     ) -> list[PlannedRuns]:
         """Return an upper bound on the runs of `arm` that are still to be requested.
 
         Args:
             arm: the arm.
-            trials: cells of the search that are still to come.
+            searched: runs of the search that are still to come.
             other_shapes: shapes, besides the tuned one, whose whole grid is still to come; by
                 default all that rules are fitted to.
         """
         experiment, tune = self.experiment, self.experiment.tune
-        cells = [(Phase.TUNE, tune.shape, trials)]
+        seeds, pruned = len(self.seeds), tune.prune is not None
+        counts = [(Phase.TUNE, tune.shape, searched)]
         for shape in experiment.tuned[1:] if other_shapes is None else other_shapes:
-            cells.append((Phase.TUNE, shape, len(arm.space.cells)))
-        at_target = self.most_neighbours(arm)
-        cells += [(Phase.TRANSFER, target, at_target) for target in experiment.targets]
+            counts.append((Phase.TUNE, shape, seeds * len(arm.space.cells)))
+        at_target = seeds * self.most_neighbours(arm)
+        counts += [(Phase.TRANSFER, target, at_target) for target in experiment.targets]
         return [
             PlannedRuns(
                 arm,
                 phase,
                 shape,
                 self.config(arm, shape),
-                runs=count * len(self.seeds),
-                at_most=phase == Phase.TRANSFER or tune.skip_unstable or self.in_flight is not None,
+                runs=count,
+                at_most=phase == Phase.TRANSFER
+                or tune.skip_unstable
+                or pruned
+                or self.in_flight is not None,
             )
-            for phase, shape, count in cells
+            for phase, shape, count in counts
             if count
         ]
 

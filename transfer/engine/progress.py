@@ -77,6 +77,12 @@ class Progress:
     def skipped(self, variant: str, shape: Shape, runs: int) -> None:
         """Receive the number of runs left out because their beta is beyond the step limit."""
 
+    def pruned(self, variant: str, shape: Shape, step: int, runs: int) -> None:
+        """Receive the number of runs that the search stopped after `step` weight updates.
+
+        Some may be finished later, as neighbours of the optimum.
+        """
+
     def optimum(self, variant: str, cell: Cell | None, loss: float | None) -> None:
         """Receive the optimum of a variant that is tuned.
 
@@ -144,6 +150,9 @@ class Broadcast(Progress):
 
     def skipped(self, variant: str, shape: Shape, runs: int) -> None:
         self._send(lambda each: each.skipped(variant, shape, runs))
+
+    def pruned(self, variant: str, shape: Shape, step: int, runs: int) -> None:
+        self._send(lambda each: each.pruned(variant, shape, step, runs))
 
     def optimum(self, variant: str, cell: Cell | None, loss: float | None) -> None:
         self._send(lambda each: each.optimum(variant, cell, loss))

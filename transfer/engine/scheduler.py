@@ -226,9 +226,7 @@ class Scheduler:
         return all(map(self._is_done, awaited))
 
     def _is_done(self, awaited: Awaited) -> bool:
-        run, until = (
-            (awaited.run, awaited.step) if isinstance(awaited, Stop) else (awaited, None)
-        )
+        run, until = (awaited.run, awaited.step) if isinstance(awaited, Stop) else (awaited, None)
         row = self._results.get(run.run_id)
         if row is None:
             return run.run_id in self._measured
@@ -237,6 +235,15 @@ class Scheduler:
     def results(self, runs: Iterable[AnyRun]) -> list[Row]:
         """Return the rows of runs that are done, with at least the columns of `RESULT`."""
         return [self._results[run.run_id] for run in runs]
+
+    def result_so_far(self, run: AnyRun) -> Row | None:
+        """Return the row of a run that is done, or was stopped; None if it has no row."""
+        return self._results.get(run.run_id)
+
+    def requested_of(self, runs: Iterable[AnyRun]) -> int:
+        """Return how many of these runs have been requested."""
+        known = self._results.keys() | self._pending
+        return sum(run.run_id in known for run in runs)
 
     def measured(self, runs: Iterable[AnyRun]) -> list[Mapping[str, float]]:
         """Return the readings of runs that are done, by the names of quantities."""

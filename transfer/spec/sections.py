@@ -10,6 +10,7 @@ import pccore
 from pccore.networks.family import OWN
 from pccore.theory.probe_registry import RULE_PROBES
 from results.shapes import Shape
+from transfer.search.pruning import PRUNERS, Pruner
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Grid, Range, Space
 from transfer.spec.activity_lr import ActivityLr, ActivityRates
@@ -176,6 +177,9 @@ class TrainingSpec(Section):
     )
 
 
+PRUNING = Options(PRUNERS, base=Pruner, types={"first": Count | None})
+
+
 class TuneSpec(Section):
     """The search on the small network."""
 
@@ -208,6 +212,11 @@ class TuneSpec(Section):
         default=False,
         description="Leave out cells whose beta is beyond what the steps of inference "
         "survives (thesis 5.4.1), at the tuned shape and at the targets.",
+    )
+    prune: Annotated[Pruner, PRUNING.marker()] | None = Field(
+        default=None,
+        description="Stop cells of the search early that will not be the best: the name of a "
+        "pruner, or a mapping with its options. It changes no run's id.",
     )
 
     @property

@@ -205,6 +205,7 @@ class SearchSpec(Section):
     """The search at the small shape."""
 
     skip_unstable: ClassVar[bool] = False
+    prune: ClassVar[None] = None
 
     width: Width = Field(default=1, description="N of the small shape.")
     depth: Depth = Field(default=1, description="H of the small shape.")
