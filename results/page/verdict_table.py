@@ -115,7 +115,7 @@ def _verdict_row(v: Record, names: Sequence[str]) -> VerdictRow:
     by_outcome = [
         f"{whole(v[f'runs_{outcome}'])} {outcome.text}"
         for outcome in OutcomeLabel
-        if v[f"runs_{outcome}"] > 0
+        if outcome is not OutcomeLabel.PRUNED and v[f"runs_{outcome}"] > 0
     ]
     seeds = f"{whole(v['seeds'])} seeds, {whole(v['cells'])} cells"
     numbers = [
