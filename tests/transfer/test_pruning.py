@@ -1,0 +1,211 @@
+"""Pruners decide from curves; a pruned search stops runs, continues others, finds the optimum."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mupc
+import results
+from pccore import Outcome, Status
+from pccore.training.outcomes import Curve
+from transfer.engine.pool import Group, GroupResult, Worker
+from transfer.search.pruning import (
+    PRUNERS,
+    Halving,
+    Hyperband,
+    LearningCurves,
+    Median,
+    SuccessiveHalving,
+    extrapolated,
+    geometric,
+)
+from transfer.spec.errors import SpecError
+
+STEPS, EVERY = 90, 10
+ETAS = [0.8, 0.4, 0.2, 0.1, 0.05, 0.025, 0.0125]
+SPEC: dict[str, Any] = {
+    "name": "pruned",
+    "dataset": "digits",
+    "variants": ["mupc"],
+    "training": {"batch_size": 64, "steps": STEPS, "eval_every": EVERY},
+    "tune": {"width": 4, "depth": 2, "weight_lr": ETAS, "activity_lr": [4, 1], "seeds": 3},
+    "transfer": {"depths": [3]},
+    "keep": "none",
+}
+
+
+def power(scale: float, slope: float) -> list[tuple[int, float]]:
+    return [(step, scale * step**-slope) for step in range(EVERY, STEPS + 1, EVERY)]
+
+
+def test_rungs_are_evaluations() -> None:
+    assert geometric(10, 3, 90, 10) == (10, 30)
+    assert geometric(12, 3, 90, 10) == (20, 40)
+    assert geometric(100, 3, 90, 10) == ()
+
+
+def test_power_law_is_extrapolated_exactly() -> None:
+    curve = power(2.0, 0.7)[:4]
+    assert extrapolated(curve, STEPS, 1.0) == pytest.approx(2.0 * STEPS**-0.7)
+    assert extrapolated(curve, STEPS, 0.0) == curve[-1][1]
+
+
+def test_halving_keeps_the_best_third_and_slow_starters_that_fall_faster() -> None:
+    race = Halving(factor=3, fewest=1, slope=1.0).race(STEPS, EVERY)
+    curves = {0: power(1.0, 0.0)[:3], 1: power(6.0, 0.5)[:3], 2: power(1.1, 0.0)[:3]}
+    assert curves[1][-1][1] > curves[0][-1][1]  # behind now, ahead at the end
+    assert race.survivors(30, curves, [0, 1, 2]) == {1}
+
+
+def test_curves_stop_only_what_cannot_reach_the_best() -> None:
+    race = LearningCurves().race(STEPS, EVERY)
+    flat, falling, best = power(3.0, 0.0)[:3], power(6.0, 0.5)[:3], power(1.0, 0.0)[:3]
+    assert race.survivors(30, {0: flat, 1: falling, 2: best}, [0, 1, 2]) == {1, 2}
+
+
+@pytest.mark.parametrize("pruner", [Median(startup=2), SuccessiveHalving(), Hyperband()])
+def test_pruners_of_optuna_stop_the_worst_of_later_cells(pruner: Any) -> None:
+    race = pruner.race(STEPS, EVERY)
+    (first, *_) = pruner.rungs(STEPS, EVERY)
+    for cell in range(6):
+        race.survivors(first, {cell: [(first, 0.1)]}, [cell])
+        race.finished(cell, [(step, 0.1) for step in pruner.rungs(STEPS, EVERY)], 0.1)
+    stopped = [
+        cell for cell in range(6, 12) if not race.survivors(first, {cell: [(first, 9.0)]}, [cell])
+    ]
+    # One of Hyperband's brackets stops nothing at the first rung.
+    assert len(stopped) >= (1 if isinstance(pruner, Hyperband) else 6)
+
+
+@pytest.mark.parametrize(
+    ("prune", "sentence"),
+    [
+        ("halvin", "did you mean 'halving'"),
+        ({"name": "halving", "factor": 1}, "factor must be"),
+        ({"name": "halving", "first": 0}, "first must be"),
+    ],
+)
+def test_errors_name_the_key_and_the_nearest(prune: object, sentence: str) -> None:
+    with pytest.raises(SpecError) as error:
+        mupc.Experiment.from_dict({**SPEC, "tune": {**SPEC["tune"], "prune": prune}})
+    assert "tune.prune" in str(error.value)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_spec_round_trip(name: str) -> None:
+    experiment = mupc.Experiment.from_dict({**SPEC, "tune": {**SPEC["tune"], "prune": name}})
+    assert mupc.Experiment.from_dict(experiment.to_dict()) == experiment
+
+
+class CurvePool:
+    """Loss (1 + |log2(eta / 0.1)|) (1 + seed / 100) step^-1/2, stopped where a group says."""
+
+    slots = 2
+
+    def __init__(self, groups_before_death: int | None = None) -> None:
+        self.waiting: list[Group] = []
+        self.updates = 0
+        self._left = groups_before_death
+
+    def lanes(self, config: Any) -> int:
+        return 4
+
+    def submit(self, group: Group) -> None:
+        self.waiting.append(group)
+
+    def collect(self, timeout: float | None = None) -> list[GroupResult]:
+        if self._left is not None:
+            self._left -= 1
+            if self._left < 0:
+                raise KeyboardInterrupt
+        group = self.waiting.pop()
+        last = group.until or STEPS
+        outcomes = tuple(self._outcome(lane, last) for lane in group.lanes)
+        self.updates += len(group.lanes) * (last - group.begun)
+        snapshots = {} if last == STEPS else dict.fromkeys(group.run_ids, b"state")
+        worker = Worker("cpu", "here", 1)
+        now = datetime.now(UTC)
+        return [GroupResult(group, outcomes, 1.0, now, worker, snapshots=snapshots)]
+
+    def _outcome(self, lane: Any, last: int) -> Outcome:
+        steps = np.arange(EVERY, last + 1, EVERY)
+        scale = (1 + abs(np.log2(lane.weight_lr / 0.1))) * (1 + lane.seed / 100)
+        losses = (scale * lane.activity_lr**-0.1 * steps**-0.5).astype(np.float32)
+        curve = Curve(steps, losses, losses, np.full(len(steps), 0.9, np.float32))
+        if last < STEPS:
+            return Outcome(Status.PRUNED, steps=last, curve=curve)
+        loss = float(losses[-1])
+        return Outcome(
+            Status.TRAINED,
+            final_train_loss=loss,
+            min_train_loss=loss,
+            test_loss=loss,
+            test_accuracy=0.9,
+            steps=STEPS,
+            curve=curve,
+        )
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> "CurvePool":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def searched(folder: Path, prune: object, pool: CurvePool) -> mupc.TransferResult:
+    experiment = mupc.Experiment.from_dict({**SPEC, "tune": {**SPEC["tune"], "prune": prune}})
+    return mupc.run(experiment, results.open(folder, create=True), pool)
+
+
+def tuned(folder: Path) -> Any:
+    ledger = results.open(folder)
+    rows = ledger.runs(["run_id", "outcome", "steps_done", "final_train_loss"], phase="tune")
+    return rows.sort_values("run_id", ignore_index=True)
+
+
+@pytest.mark.parametrize("prune", ["halving", "curves", "seeds", "median", "hyperband"])
+def test_pruned_search_finds_the_optimum_with_fewer_updates(prune: str, tmp_path: Path) -> None:
+    pool, full = CurvePool(), CurvePool()
+    found = searched(tmp_path / "pruned", prune, pool).optima["mupc"]
+    assert found == searched(tmp_path / "full", None, full).optima["mupc"]
+    assert pool.updates < full.updates
+    rows = tuned(tmp_path / "pruned")
+    assert rows.loc[rows["outcome"].eq("pruned"), "final_train_loss"].isna().all()
+    assert rows.loc[rows["outcome"].eq("trained"), "steps_done"].eq(STEPS).all()
+    assert not results.open(tmp_path / "pruned").checkpoints.groups()
+
+
+def test_halving_stops_at_rungs_and_finishes_the_neighbours(tmp_path: Path) -> None:
+    searched(tmp_path, {"name": "halving", "first": 10}, CurvePool())
+    rows = results.open(tmp_path).runs(phase="tune")
+    stopped = rows[rows["outcome"].eq("pruned")]
+    assert set(stopped["steps_done"]) <= {10, 30}
+    assert len(stopped) > 0
+    near = rows[rows["weight_lr"].isin([0.2, 0.1, 0.05])]
+    assert near["outcome"].eq("trained").all()
+    assert len(near[near["weight_lr"].eq(0.1) & near["activity_lr"].eq(4)]) == 3
+
+
+@pytest.mark.parametrize("deaths", [[1], [2, 1], [4], [3, 3]])
+def test_interrupted_search_makes_the_same_decisions(deaths: list[int], tmp_path: Path) -> None:
+    searched(tmp_path / "whole", "halving", CurvePool())
+    for groups in deaths:
+        with pytest.raises(KeyboardInterrupt):
+            searched(tmp_path / "killed", "halving", CurvePool(groups))
+    searched(tmp_path / "killed", "halving", CurvePool())
+    assert tuned(tmp_path / "killed").equals(tuned(tmp_path / "whole"))
+
+
+def test_without_pruning_the_same_runs_are_trained_in_full(tmp_path: Path) -> None:
+    searched(tmp_path, "halving", CurvePool())
+    before = set(tuned(tmp_path)["run_id"])
+    searched(tmp_path, None, CurvePool())
+    after = tuned(tmp_path)
+    assert before <= set(after["run_id"])
+    assert after["outcome"].eq("trained").all()
+    assert len(after) == len(ETAS) * 2 * 3
