@@ -219,7 +219,7 @@ class Scheduler:
 
     def forget_snapshots(self, runs: Iterable[AnyRun]) -> None:
         """Remove the snapshots of runs that stopped early and will not continue."""
-        self._stopped.remove(run.run_id for run in runs)
+        self._stopped.forget(run.run_id for run in runs)
 
     def all_done(self, awaited: Iterable[Awaited]) -> bool:
         """Return whether all that is awaited is done."""

@@ -61,6 +61,17 @@ class StoppedRuns:
                 self._checkpoints.remove(stopped_name(run_id, step))
                 self._steps[run_id].discard(step)
 
+    def forget(self, run_ids: Iterable[str]) -> None:
+        """Remove the snapshots of runs, and the checkpoints of groups that have only such runs.
+
+        A process leaves these when it is killed just after it recorded that a group stopped.
+        """
+        gone = set(run_ids)
+        self.remove(gone)
+        for group in [group for group in self.groups if gone.issuperset(group)]:
+            self._checkpoints.remove(group)
+            self.groups.remove(group)
+
     @property
     def run_ids(self) -> list[str]:
         """Ids of the runs that have snapshots."""

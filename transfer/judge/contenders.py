@@ -9,7 +9,7 @@ from transfer.judge.observations import PRIOR_NOISE, Observations, floor_of, sea
 
 REGRET = 0.05
 """The excess of a loss that a search accepts: cells that are better by less are as good."""
-QUANTILE = 1.96
+QUANTILE = 1.0
 """Standard deviations of a difference beyond which a cell is no contender."""
 
 
