@@ -285,6 +285,7 @@ IN_A_PROCESS_OF_ITS_OWN = {
     "ledger_scale": "--runs 40000 --points 1 --merged 2 --small 2 --many 3 --json",
     "mutation": "--list",
     "roofline": "--cases 2x4x1 --repeats 1",
+    "search_cost": "--quick --json",
     "size": "--top 3",
     "startup": "--shapes 1x2 --repeats 1 --json",
     "throughput": "--shapes 1x2 --repeats 1",

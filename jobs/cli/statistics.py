@@ -54,6 +54,7 @@ class RunStatistics(Progress):
         best_runs: by variant, or by variant and activation if there are several.
         verdicts: rows of the `verdicts` table so far.
         left_out: runs skipped as unstable.
+        stopped_early: runs stopped by the pruner of the search.
         lanes: runs in training.
         compiling: programs in training that have not returned a result yet.
         others: the other drivers that have trained on the ledger meanwhile, in words.
@@ -72,6 +73,7 @@ class RunStatistics(Progress):
     best_runs: dict[str, BestRun] = field(default_factory=dict)
     verdicts: list[Row] = field(default_factory=list)
     left_out: int = 0
+    stopped_early: int = 0
     lanes: int = 0
     compiling: int = 0
     others: tuple[str, ...] = ()
@@ -130,6 +132,10 @@ class RunStatistics(Progress):
     def skipped(self, variant: str, shape: Shape, runs: int) -> None:
         """Count runs that are skipped."""
         self.left_out += runs
+
+    def pruned(self, variant: str, shape: Shape, step: int, runs: int) -> None:
+        """Count runs that the search stopped early; some may be finished later."""
+        self.stopped_early += runs
 
     def optimum(self, variant: str, cell: Cell | None, loss: float | None) -> None:
         """Replace the best run with the optimum over seeds."""
@@ -191,6 +197,7 @@ class RunStatistics(Progress):
             shown += [f"{others} other causes"] if others else []
             parts[-1] += f" ({', '.join(shown)})"
         parts += [f"{self.left_out} skipped"] if self.left_out else []
+        parts += [f"{self.stopped_early} stopped early"] if self.stopped_early else []
         return ", ".join(
             parts + ([f"{self.runs_elsewhere} elsewhere"] if self.runs_elsewhere else [])
         )

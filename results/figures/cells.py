@@ -116,7 +116,8 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
 
     Columns: `CELL_KEYS`; one count per outcome; `loss`, the final training loss averaged over the
     seeds that trained (NaN if none did); `outcome`, the worst among the seeds: a cell where one
-    seed diverged is diverged. Failed runs do not count: "failed" means that no run finished.
+    seed diverged is diverged. Failed runs do not count: "failed" means that no run finished, and
+    "pruned" that the search stopped those that there are.
     """
     import numpy as np
 
@@ -128,6 +129,7 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     grouped = frame.groupby(keys, dropna=False, as_index=False)
     cells = grouped.agg({**{str(outcome): "sum" for outcome in OutcomeLabel}, "loss": "mean"})
     worst_first = [OutcomeLabel.DIVERGED, OutcomeLabel.AT_CHANCE, OutcomeLabel.TRAINED]
+    worst_first.append(OutcomeLabel.PRUNED)  # of cells without any run that ended by itself
     found = [cells[outcome] > 0 for outcome in worst_first]
     cells["outcome"] = np.select(found, list(map(str, worst_first)), default="failed")
     cells = rate_columns(cells)

@@ -21,6 +21,7 @@ TRANSFERRED: Look = {  # large enough to surround the star
     "marker": "o", "ms": 22, "mfc": "none", "mec": "#D55E00", "mew": 2.6, "ls": "none",
 }  # fmt: skip
 FAILED: Look = {"marker": "x", "ms": 8, "mec": style.INK, "mew": 1.6, "ls": "none"}
+PRUNED: Look = {"marker": "_", "ms": 8, "mec": style.INK, "mew": 1.6, "ls": "none"}
 
 _TEXTS = {
     "optimum": "best cell found at the shape",
@@ -28,12 +29,15 @@ _TEXTS = {
     "diverged": "diverged",
     "at_chance": "at chance",
     "failed": "every run failed",
+    "pruned": "stopped early by the search",
 }
-_MARKS = {"optimum": OPTIMUM, "transferred": TRANSFERRED, "failed": FAILED}
+WITHOUT_TILE = ("failed", "pruned")
+"""Outcomes of cells that are marks alone."""
+_MARKS = {"optimum": OPTIMUM, "transferred": TRANSFERRED, "failed": FAILED, "pruned": PRUNED}
 
 
 def put(axes: Axes, name: str, x: float, y: float, **options: Any) -> None:
-    """Draw the mark `name` ("optimum", "transferred" or "failed") at a point."""
+    """Draw the mark `name` ("optimum", "transferred", "failed" or "pruned") at a point."""
     look = _MARKS[name]
     if name == "transferred":  # a white halo keeps it visible on any colour
         halo = look | {"mec": "white", "mew": look["mew"] + 2.2}
@@ -45,7 +49,7 @@ def entries(panels: Sequence[Panel]) -> list[str]:
     """Return the entries of the legend for what the panels show, in order."""
     seen = {outcome for panel in panels for outcome in panel.cells["outcome"]}
     shown = [name for name in ("optimum", "transferred") if any(getattr(p, name) for p in panels)]
-    return shown + [kind for kind in (*style.REGIONS, "failed") if kind in seen]
+    return shown + [kind for kind in (*style.REGIONS, *WITHOUT_TILE) if kind in seen]
 
 
 def legend(figure: Figure, panels: Sequence[Panel], extra: Sequence[Artist] = ()) -> None:

@@ -81,5 +81,5 @@ def _bands(axes: Axes, panel: Panel, column: str) -> None:
                 "zorder": 0.5,
             }
             axes.axvspan(border[place], border[place + 1], facecolor=face, **look)
-        elif cell["outcome"] == "failed":
-            marks.put(axes, "failed", etas[place], 0.5, transform=axes.get_xaxis_transform())
+        elif cell["outcome"] in marks.WITHOUT_TILE:
+            marks.put(axes, cell["outcome"], etas[place], 0.5, transform=axes.get_xaxis_transform())
