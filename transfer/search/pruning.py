@@ -203,6 +203,7 @@ class Median(Geometric):
     Nothing has finished before the first `startup` cells have, so cells run a few at a time.
 
     Attributes:
+        factor: updates between two decisions grow by this factor.
         startup: cells that run to their end before any is stopped.
         first: weight updates before the first decision; by default a ninth of all.
 
