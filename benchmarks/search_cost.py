@@ -7,10 +7,10 @@ recorded curves of the full grid, once with `tune.prune` and once without, each 
 the recorded seeds. Beside it, at as many operations and on the same curves, Optuna's TPE with its
 Hyperband pruner, which minimises the loss of one seed.
 
-Ray Tune's ASHA is not compared. Without --ledger the grids are trained first, on digits. Found within 5 % means that the chosen
-cell's loss, averaged over all recorded seeds, is at most 5 % above that of the best cell, or no
-worse than the full grid's choice. `rank_at_3` is Spearman's correlation, over cells, of the loss
-after a third of the updates with the final loss.
+Ray Tune's ASHA is not compared. Without --ledger the grids are trained first, on digits. Found
+within 5 % means that the chosen cell's loss, averaged over all recorded seeds, is at most 5 % above
+that of the best cell, or no worse than the full grid's choice. `rank_at_3` is Spearman's
+correlation, over cells, of the loss after a third of the updates with the final loss.
 """
 
 import argparse

@@ -67,7 +67,7 @@ class Race(ABC):
             running: the cells that have come to this rung, at least one.
         """
 
-    def finished(self, cell: int, curve: Curve, loss: float | None) -> None:
+    def finished(self, cell: int, curve: Curve, loss: float | None) -> None:  # noqa: B027
         """Receive a cell that has run to its end, with its final loss; None if it has none."""
 
 

@@ -1,6 +1,6 @@
 """Searches: Optuna studies in memory, with its ask-and-tell interface.
 
-This is the only module that uses Optuna; it imports it when a search starts. Studies are never
+This module and `pruning` use Optuna, which they import when a search starts. Studies are never
 stored. A restarted job asks for the same cells in the same order and tells the study the losses
 that the ledger has, which restores its state.
 """
