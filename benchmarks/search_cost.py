@@ -54,8 +54,8 @@ def spec(name: str, *, quick: bool) -> Experiment:
         tune["weight_lr"] = [1.024, 0.512, *RATES, 0.001, 0.0005]
         training["inference"] = {"scheme": "equilibrium"}
     if quick:
-        training["steps"], training["eval_every"] = 20, 2
-        tune |= {"width": 4, "depth": 2, "seeds": SEEDS, "weight_lr": RATES[::2]}
+        training["steps"], training["eval_every"] = 40, 4
+        tune |= {"width": 8, "depth": 2, "seeds": SEEDS, "weight_lr": RATES[::2]}
         if "activity_lr" in tune:
             tune["activity_lr"] = [16, 1]
         variants = ["mupc"]
@@ -196,8 +196,11 @@ def regret(cell: Cell | None, of: Mapping[Cell, float]) -> float:
 
 def rank_correlation(
     plan: AnyPlan, recorded: Recorded, truth: Mapping[Cell, float], share: float
-) -> float:
-    """Return Spearman's correlation of the loss after a share of the updates with the final one."""
+) -> float | None:
+    """Return Spearman's correlation of the loss after a share of the updates with the final one.
+
+    None where all cells are equal.
+    """
     from scipy.stats import spearmanr
 
     early = []
@@ -207,6 +210,8 @@ def rank_correlation(
         place = min(int(share * len(curves[0].step)), len(curves[0].step) - 1)
         losses = np.array([c.train_loss[place] if place < len(c.step) else np.nan for c in curves])
         early.append(float(np.where(np.isfinite(losses), losses, np.inf).mean()))
+    if len(set(early)) == 1 or len(set(truth.values())) == 1:
+        return None
     return float(spearmanr(early, list(truth.values())).statistic)
 
 
