@@ -18,10 +18,11 @@ from jobs.pools.estimates import Cost, DevicePool, Estimate, Load, estimate
 from results.durations import duration
 from results.storage.folder import Folder
 from results.vocabulary import Phase
+from transfer.engine.any_plan import PlannedRuns
 from transfer.engine.dry_run import dry_run
 from transfer.engine.grouping import TARGET_BYTES, weight_bytes
 from transfer.engine.learned_layers import LearnedLayers, learned_layers
-from transfer.engine.plan import Plan, PlannedRuns, SweepPlan, plan_of
+from transfer.engine.plan import Plan, SweepPlan, plan_of
 
 if TYPE_CHECKING:
     from results import Ledger

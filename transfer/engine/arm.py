@@ -12,8 +12,8 @@ from typing import TypeVar
 from results.landscape import Cell, Landscape, mean, optimum
 from results.shapes import Shape
 from results.vocabulary import OutcomeLabel, Phase
+from transfer.engine.any_plan import AnyPlan, Arm, PlannedRuns
 from transfer.engine.grouping import TARGET_BYTES, weight_bytes
-from transfer.engine.plan import AnyPlan, Arm, PlannedRuns
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
 from transfer.engine.runs import AnyRun

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from results.errors import LedgerError
 from results.vocabulary import Phase
+from transfer.engine.any_plan import AnyPlan
 from transfer.engine.arm import ArmWorkflow, Optimum, Transferred
-from transfer.engine.plan import AnyPlan, plan_of
+from transfer.engine.plan import plan_of
 from transfer.engine.pool import Pool
 from transfer.engine.progress import Callbacks, Progress, broadcast
 from transfer.engine.runs import AnyRun, Run

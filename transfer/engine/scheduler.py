@@ -15,9 +15,9 @@ import pandas as pd
 from pccore import Outcome, Status
 from results.vocabulary import Phase
 from transfer.engine.admission import Submitted
+from transfer.engine.any_plan import PlannedRuns
 from transfer.engine.grouping import cut, resumed, trained_together, weight_bytes, work
 from transfer.engine.kept_weights import keep
-from transfer.engine.plan import PlannedRuns
 from transfer.engine.pool import Config, Group, GroupResult, Pool
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import (

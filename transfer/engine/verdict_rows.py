@@ -21,7 +21,7 @@ from results.vocabulary import (
     OutcomeLabel,
     rate_name,
 )
-from transfer.engine.plan import AnyPlan, Arm, NamedFunction
+from transfer.engine.any_plan import AnyPlan, Arm, NamedFunction
 from transfer.engine.run_rows import Row
 from transfer.judge.estimate import Estimate
 from transfer.judge.law import Fitted, Law, RulePredictions
