@@ -43,6 +43,29 @@ class VerdictLabel(StrEnum):
     """Not drifted, but an optimum lies on the edge of the grid: a better one may lie beyond."""
 
 
+class AddedFor(StrEnum):
+    """Why a run was added at a target, beyond the first seeds of the neighbours."""
+
+    TRANSFERRED = "transferred"
+    """It is of the transferred cell, whose loss every comparison has."""
+    BEST = "best"
+    """Its cell may be the best."""
+    BETTER = "better"
+    """Its cell may be better than the transferred one by more than the tolerance."""
+    BEYOND = "beyond"
+    """Its cell lies beyond the tuned grid, where the optimum may be."""
+
+    @property
+    def text(self) -> str:
+        """The reason in words."""
+        return {
+            AddedFor.TRANSFERRED: "the transferred cell",
+            AddedFor.BEST: "may be the best",
+            AddedFor.BETTER: "may be better by more than the tolerance",
+            AddedFor.BEYOND: "beyond the tuned grid, where the optimum may be",
+        }[self]
+
+
 SHALLOW = "shallow"
 """The flag beside the label of a verdict where fewer than half of the layers learned."""
 

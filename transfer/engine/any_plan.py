@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,13 @@ from transfer.engine.grouping import work
 from transfer.engine.pool import Config
 from transfer.engine.runs import AnyRun
 from transfer.functions import TrainingFunction
+from transfer.judge.next_runs import EXPECTED_SEEDS, MOST_SEEDS
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Space
 from transfer.spec.model import Experiment
 from transfer.spec.sections import DEFAULT_IN_FLIGHT, VariantSpec
 from transfer.spec.sweep import Sweep
+from transfer.spec.targets import AUTO, FIRST_SEEDS
 from transfer.spec.transfer_rules import TransferRule, ZeroShot
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class PlannedRuns:
         runs: how many.
         known: how many of them the ledger has.
         at_most: whether `runs` is an upper bound, because the number depends on earlier runs.
+        fewer: how many fewer are expected.
     """
 
     arm: Arm
@@ -70,6 +73,12 @@ class PlannedRuns:
     runs: int
     known: int = 0
     at_most: bool = False
+    fewer: int = 0
+
+    @property
+    def expected(self) -> int:
+        """How many runs are expected: `runs` unless that is an upper bound known to be high."""
+        return self.runs - self.fewer
 
     @property
     def training(self) -> pccore.TrainingConfig:
@@ -132,8 +141,10 @@ class AnyPlan(ABC):
         """Return the configuration that the runs of `arm` at `shape` share."""
 
     @abstractmethod
-    def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> Sequence[AnyRun]:
-        """Return the runs of `cells`: cell by cell, each with every seed."""
+    def runs(
+        self, arm: Arm, shape: Shape, cells: Iterable[Cell], seeds: Sequence[int] | None = None
+    ) -> Sequence[AnyRun]:
+        """Return the runs of `cells`: cell by cell, each with all `seeds`, those of the search."""
 
     @abstractmethod
     def check(self) -> None:
@@ -145,8 +156,27 @@ class AnyPlan(ABC):
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds of every cell."""
+        """The seeds of every cell of the search."""
         return self.experiment.tune.seeds
+
+    @property
+    def adds_seeds(self) -> bool:
+        """Whether targets get further seeds until their verdicts are decided."""
+        return self.experiment.transfer.seeds == AUTO
+
+    @property
+    def first_seeds(self) -> int:
+        """How many seeds every cell at a target gets at first."""
+        seeds = self.experiment.transfer.seeds
+        if seeds is None:
+            return len(self.seeds)
+        return FIRST_SEEDS if isinstance(seeds, str) else seeds
+
+    @cached_property
+    def target_seeds(self) -> tuple[int, ...]:
+        """The seeds that a cell at a target may get, in their order."""
+        most = MOST_SEEDS if self.adds_seeds else self.first_seeds
+        return self.experiment.transfer.order_of_seeds(self.seeds, most)
 
     def neighbourhood(self, arm: Arm, cell: Cell) -> tuple[Cell, ...]:
         """Return the cells to run at a target for which `cell` is predicted."""
@@ -164,6 +194,12 @@ class AnyPlan(ABC):
         off_grid = sum(not isinstance(rule, ZeroShot) for rule in rules)
         return len(space.cells) + off_grid * space.most_near(1)
 
+    def most_beyond(self, arm: Arm) -> int:
+        """Return an upper bound on the cells beyond the tuned grid that may run at a target."""
+        reach = self.experiment.transfer.neighbourhood
+        whole = arm.space.most_whole(1 if reach == "all" else reach)
+        return len(self.rules) * whole if self.adds_seeds else 0
+
     def trials(self, arm: Arm) -> int:
         """Return the number of cells in the search of `arm`."""
         return self.experiment.tune.trials or len(arm.space.cells)
@@ -179,24 +215,29 @@ class AnyPlan(ABC):
             other_shapes: shapes, besides the tuned one, whose whole grid is still to come; by
                 default all that rules are fitted to.
         """
-        experiment, tune = self.experiment, self.experiment.tune
-        cells = [(Phase.TUNE, tune.shape, trials)]
+        experiment, tune, of_tuning = self.experiment, self.experiment.tune, len(self.seeds)
+        bounded = tune.skip_unstable or self.in_flight is not None
+        found = [self._planned(arm, Phase.TUNE, tune.shape, trials * of_tuning, bounded)]
         for shape in experiment.tuned[1:] if other_shapes is None else other_shapes:
-            cells.append((Phase.TUNE, shape, len(arm.space.cells)))
-        at_target = self.most_neighbours(arm)
-        cells += [(Phase.TRANSFER, target, at_target) for target in experiment.targets]
-        return [
-            PlannedRuns(
-                arm,
-                phase,
-                shape,
-                self.config(arm, shape),
-                runs=count * len(self.seeds),
-                at_most=phase == Phase.TRANSFER or tune.skip_unstable or self.in_flight is not None,
-            )
-            for phase, shape, count in cells
-            if count
-        ]
+            count = len(arm.space.cells) * of_tuning
+            found.append(self._planned(arm, Phase.TUNE, shape, count, bounded))
+        found += [self.at_target(arm, target) for target in experiment.targets]
+        return [planned for planned in found if planned.runs]
+
+    def at_target(self, arm: Arm, shape: Shape) -> PlannedRuns:
+        """Return an upper bound on the runs at a target, and how many are expected."""
+        cells, least = self.most_neighbours(arm), self.first_seeds
+        if not self.adds_seeds:
+            return self._planned(arm, Phase.TRANSFER, shape, cells * least, True)
+        beyond = self.most_beyond(arm)
+        most = (cells + beyond) * MOST_SEEDS
+        return replace(
+            self._planned(arm, Phase.TRANSFER, shape, most, True),
+            fewer=most - round(cells * EXPECTED_SEEDS),
+        )
+
+    def _planned(self, arm: Arm, phase: str, shape: Shape, runs: int, at_most: bool) -> PlannedRuns:
+        return PlannedRuns(arm, phase, shape, self.config(arm, shape), runs, at_most=at_most)
 
     @property
     def in_flight(self) -> int | None:

@@ -13,12 +13,12 @@ from results.landscape import Cell, Landscape, mean, optimum
 from results.shapes import Shape
 from results.vocabulary import OutcomeLabel, Phase
 from transfer.engine.any_plan import AnyPlan, Arm, PlannedRuns
-from transfer.engine.grouping import TARGET_BYTES, weight_bytes
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
 from transfer.engine.runs import AnyRun
 from transfer.engine.scheduler import Scheduler
 from transfer.engine.step_limits import StepLimits
+from transfer.engine.target_runs import Targets
 from transfer.engine.verdict_rows import law_rows, verdict_row
 from transfer.judge.law import Prediction, RulePredictions, UnfittedError
 from transfer.judge.verdict import Verdict, judge, without_optimum
@@ -210,43 +210,42 @@ class ArmWorkflow:
             for shape, cells in predicted.items()
         }
         yield from self._limits.measure(targets, [c for cells in near.values() for c in cells])
-        requested = {
+        first = {
             shape: self._without_unstable(shape, near[shape], keep=predicted[shape])
             for shape in targets
         }
-        for shape, cells in requested.items():
-            runs = plan.runs(arm, shape, cells)
-            # The best cell is not known before its row is written, which names its weights.
-            few = len(runs) * weight_bytes(plan.config(arm, shape)) <= TARGET_BYTES
-            optima = runs if few else plan.runs(arm, shape, predicted[shape])
-            self._request(runs, Phase.TRANSFER, optima)
-        if not rules:
-            reason = without_optimum(tuned).reason
-            if self._causes and tuned.count(OutcomeLabel.FAILED):
-                ((cause, _),) = self._causes.most_common(1)
-                reason = f"{reason}; the most frequent cause: {cause}"
-            rules = [RulePredictions(name, None, {}, reason) for name, _ in plan.rules]
-        cells_by_shape = {shape: tuned.cells for shape, tuned in landscapes.items()} | requested
+        at_targets = Targets(plan, arm, self._request, self._scheduler.results)
+        yield from at_targets.steps(tuned, first, predicted)
+        rules = rules or self._without_rules(tuned)
+        cells_by_shape = {shape: tuned.cells for shape, tuned in landscapes.items()} | first
         run_ids = [
             run.run_id
             for shape, cells in cells_by_shape.items()
             for run in plan.runs(arm, shape, cells[:1])[:1]
         ]
         rows = []
-        for shape, cells in requested.items():
-            target = yield from self._landscape(shape, cells)
+        for shape, there in at_targets.at.items():
+            target = there.landscape(plan, arm, self._scheduler.results)
             best = optimum(target)
-            at_best = () if best is None else tuple(plan.runs(arm, shape, [best]))
+            at_best = () if best is None else tuple(there.runs(plan, arm, best))
             for rule in rules:
                 verdict = self._judge(tuned, target, shape, rule)
-                rows.append(verdict_row(plan, arm, shape, rule, verdict, target, run_ids))
+                rows.append(verdict_row(plan, arm, there, rule, verdict, target, run_ids))
                 self._progress.verdict(rows[-1])
                 if rule.predicted:
-                    runs = tuple(plan.runs(arm, shape, [rule.predicted[shape].cell]))
+                    runs = tuple(there.runs(plan, arm, rule.predicted[shape].cell))
                     self.transferred.append(
                         Transferred(self.label, shape, rule.rule, runs, at_best, verdict.loss)
                     )
         return rows
+
+    def _without_rules(self, tuned: Landscape) -> list[RulePredictions]:
+        """Return that no rule predicts anything, as the search found no optimum."""
+        reason = without_optimum(tuned).reason
+        if self._causes and tuned.count(OutcomeLabel.FAILED):
+            ((cause, _),) = self._causes.most_common(1)
+            reason = f"{reason}; the most frequent cause: {cause}"
+        return [RulePredictions(name, None, {}, reason) for name, _ in self._plan.rules]
 
     def _judge(
         self, tuned: Landscape, target: Landscape, shape: Shape, rule: RulePredictions

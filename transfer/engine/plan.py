@@ -132,8 +132,10 @@ class Plan(AnyPlan):
         if problems:
             raise SpecError(problems)
 
-    def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> list[Run]:
-        """Return the runs of `cells`: cell by cell, each with every seed."""
+    def runs(
+        self, arm: Arm, shape: Shape, cells: Iterable[Cell], seeds: Sequence[int] | None = None
+    ) -> list[Run]:
+        """Return the runs of `cells`: cell by cell, each with all `seeds`, those of the search."""
         config = self.config(arm, shape)
         return [
             Run(
@@ -144,7 +146,7 @@ class Plan(AnyPlan):
                 pccore.Lane(cell.weight_lr, cell.activity_lr, seed),
             )
             for cell in cells
-            for seed in self.seeds
+            for seed in (self.seeds if seeds is None else seeds)
         ]
 
 
@@ -196,15 +198,17 @@ class SweepPlan(AnyPlan):
         whole = tuple(name for name, values in arm.space.searched.items() if values.whole)
         return FunctionConfig(self.functions[arm.variant.name].name, shape, whole)
 
-    def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> list[FunctionRun]:
-        """Return the runs of `cells`: cell by cell, each with every seed."""
+    def runs(
+        self, arm: Arm, shape: Shape, cells: Iterable[Cell], seeds: Sequence[int] | None = None
+    ) -> list[FunctionRun]:
+        """Return the runs of `cells`: cell by cell, each with all `seeds`, those of the search."""
         function, config = self.functions[arm.variant.name], self.config(arm, shape)
         return [
             FunctionRun(
                 function.name, function.digest, arm.variant.name, config, FunctionLane(cell, seed)
             )
             for cell in cells
-            for seed in self.seeds
+            for seed in (self.seeds if seeds is None else seeds)
         ]
 
     def check(self) -> None:

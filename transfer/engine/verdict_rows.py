@@ -23,6 +23,7 @@ from results.vocabulary import (
 )
 from transfer.engine.any_plan import AnyPlan, Arm, NamedFunction
 from transfer.engine.run_rows import Row
+from transfer.engine.target_runs import TargetRuns
 from transfer.judge.estimate import Estimate
 from transfer.judge.law import Fitted, Law, RulePredictions
 from transfer.judge.verdict import Verdict
@@ -41,26 +42,26 @@ RATE_DIGITS = 4
 def verdict_row(
     plan: AnyPlan,
     arm: Arm,
-    shape: Shape,
+    there: TargetRuns,
     rule: RulePredictions,
     verdict: Verdict,
     target: Landscape,
     run_ids: Sequence[str],
 ) -> Row:
-    """Return the row of `arm` at `shape` by one rule.
+    """Return the row of `arm` at a target by one rule.
 
     An infinite bound, of an open side, is null, like one that does not exist.
 
     Args:
         plan: the plan of the experiment.
         arm: the arm.
-        shape: the target.
+        there: the runs at the target, and which were added.
         rule: the predictions of the rule.
         verdict: the verdict.
-        target: the runs at the target, those of all rules.
+        target: their landscape, of all rules.
         run_ids: of one run at every shape of the experiment.
     """
-    tune = plan.experiment.tune
+    tune, shape = plan.experiment.tune, there.shape
     of_rates = _of_rates(arm, shape, rule, verdict)
     return {
         "experiment": plan.experiment.name,
@@ -80,7 +81,11 @@ def verdict_row(
         "held_probability": verdict.probability,
         **_estimate("regret_achievable", verdict.achievable),
         "min_train_loss": verdict.minimum,
-        "seeds": len(plan.seeds),
+        "seeds": there.seeds[verdict.cell] if verdict.cell else plan.first_seeds,
+        **_added(plan, there),
+        "seeds_needed": verdict.seeds_needed,
+        "tune_accuracy": verdict.tuned_accuracy,
+        "collapsed": verdict.collapsed,
         "cells": len(target.cells),
         **{f"runs_{outcome}": target.count(outcome) for outcome in OutcomeLabel},
         "layers": verdict.layers,
@@ -92,6 +97,17 @@ def verdict_row(
         "rule": rule.rule,
         "run_ids": json.dumps(run_ids),
     }
+
+
+def _added(plan: AnyPlan, there: TargetRuns) -> Row:
+    """Return how many runs were added at a target, and to which cells, and why."""
+    if not plan.adds_seeds:
+        return {"seeds_added": None, "added": None}
+    added = [
+        {"rates": dict(cell), "seeds": count, "why": str(why)}
+        for (cell, why), count in there.added.items()
+    ]
+    return {"seeds_added": sum(there.added.values()), "added": json.dumps(added)}
 
 
 def _determining(spec: Mapping[str, object]) -> dict[str, object]:

@@ -55,6 +55,9 @@ class Verdict:
         layers: L, weight matrices of the network; None if not recorded.
         layers_learned: how many learned at the transferred cell: the median over the seeds of
             `accuracy`, the lower of two.
+        seeds_needed: about how many seeds of the cells that compete would decide; None where the
+            verdict is decided, or with more than 100.
+        tuned_accuracy: the mean test accuracy of the tuned optimum at the tuned shape.
         label: the verdict in one word.
         reason: the reason for the label, in one sentence.
     """
@@ -73,8 +76,20 @@ class Verdict:
     drift: dict[str, Estimate] | None = None
     layers: int | None = None
     layers_learned: int | None = None
+    seeds_needed: int | None = None
+    tuned_accuracy: float | None = None
     label: VerdictLabel = VerdictLabel.INCONCLUSIVE
     reason: str = ""
+
+    @property
+    def collapsed(self) -> bool | None:
+        """Whether the accuracy is far below that of the tuned shape; None if either is unknown.
+
+        A comparison at the target does not show that all of its cells are bad.
+        """
+        if self.tuned_accuracy is None or self.accuracy is None or self.loss is None:
+            return None
+        return self.tuned_accuracy - self.accuracy > COLLAPSE
 
     @property
     def shallow(self) -> bool | None:
@@ -106,7 +121,9 @@ def judge(
             fitted to the optima of several shapes.
         untrained: the loss before training, if it is known.
     """
-    verdict = _measure(target, cell)
+    tuned_best = optimum(tuned)
+    before = None if tuned_best is None else mean(tuned.accuracies[tuned.place(tuned_best)])
+    verdict = replace(_measure(target, cell), tuned_accuracy=before)
     label, reason = _not_compared(verdict, target, cell)
     if not reason:
         compared = compare(tuned, target, cell, untrained)
@@ -114,7 +131,9 @@ def judge(
         verdict = _with_estimates(verdict, compared, seeds, tolerance)
         edge = "" if space is None else _edge(base or cell, verdict.best or cell, target, space)
         label, reason = _decide(verdict, compared, target, edge, tolerance)
-    remarks = (_missing(target), _collapse(tuned, verdict), _shallow(verdict))
+    if label != VerdictLabel.INCONCLUSIVE:
+        verdict = replace(verdict, seeds_needed=None)
+    remarks = (_missing(target), _collapse(verdict), _shallow(verdict))
     return replace(verdict, label=label, reason="; ".join(filter(None, (reason, *remarks))))
 
 
@@ -191,10 +210,12 @@ def _with_estimates(verdict: Verdict, found: Comparison, seeds: int, tolerance: 
     def shown(estimate: Estimate) -> Estimate:
         return estimate if seeds >= FEWEST_SEEDS else Estimate(estimate.value)
 
+    limit, decides = math.log1p(tolerance), seeds >= FEWEST_SEEDS
     return replace(
         verdict,
         regret=shown(found.regret),
-        probability=found.held(math.log1p(tolerance)) if seeds >= FEWEST_SEEDS else None,
+        probability=found.held(limit) if decides else None,
+        seeds_needed=_seeds_needed(found, limit) if decides else None,
         achievable=shown(found.achievable),
         optimum={rate: shown(estimate) for rate, estimate in found.optimum.items()},
         drift={rate: shown(estimate) for rate, estimate in found.drift.items()},
@@ -221,22 +242,22 @@ def _decide(
     border = _border(cell, best, target)
     if held >= CONFIDENCE:
         return VerdictLabel.HELD, f"{excess}, within {allowed}{border}"
-    need = _seeds_needed(found, verdict.regret, math.log1p(tolerance))
+    seeds = verdict.seeds_needed
+    count = f"more than {MOST_SEEDS}" if seeds is None else f"about {seeds}"
+    need = f"{count} seeds would be needed to decide"
     chance = f"with a probability of {100 * held:.0f}%, the rest beyond"
     return VerdictLabel.INCONCLUSIVE, f"{excess}, within {allowed} {chance}; {need}{border}"
 
 
-def _seeds_needed(found: Comparison, regret: Estimate, limit: float) -> str:
-    """Return about how many seeds it would take to tell the regret from the limit, in words.
+def _seeds_needed(found: Comparison, limit: float) -> int | None:
+    """Return about how many seeds it takes to tell the regret from the limit; None for too many.
 
     Two means of n seeds differ by d, give or take sigma sqrt(2 / n): n = 2 (1.65 sigma / d)^2.
     """
-    away = abs(regret.value - limit)
+    away = abs(found.regret.value - limit)
     needed = 2 * (ONE_SIDED * found.noise / away) ** 2 if away else math.inf
     least = int(found.target.counts.max()) + 1
-    if needed > MOST_SEEDS:
-        return f"more than {MOST_SEEDS} seeds would be needed to decide"
-    return f"about {max(math.ceil(needed), least)} seeds would be needed to decide"
+    return max(math.ceil(needed), least) if needed <= MOST_SEEDS else None
 
 
 def _missing(target: Landscape) -> str:
@@ -250,16 +271,14 @@ def _missing(target: Landscape) -> str:
     return f"{count} failed at {where}, and the same command retries them"
 
 
-def _collapse(tuned: Landscape, verdict: Verdict) -> str:
+def _collapse(verdict: Verdict) -> str:
     """Return that the transferred cell is far worse than it was where it was tuned, or ""."""
-    best = optimum(tuned)
-    before = None if best is None else mean(tuned.accuracies[tuned.place(best)])
-    if before is None or verdict.accuracy is None or verdict.loss is None:
+    if not verdict.collapsed:
         return ""
-    if before - verdict.accuracy <= COLLAPSE:
-        return ""
+    assert verdict.accuracy is not None
+    assert verdict.tuned_accuracy is not None
     after = f"the accuracy there is {100 * verdict.accuracy:.0f}%"
-    return f"but {after}, and {100 * before:.0f}% at the tuned shape"
+    return f"but {after}, and {100 * verdict.tuned_accuracy:.0f}% at the tuned shape"
 
 
 def _shallow(verdict: Verdict) -> str:

@@ -124,6 +124,7 @@ def _transfer(settings: Settings, transfer: TransferSpec) -> Iterator[str]:
         yield "transfer must have depths, widths or targets, got none of them"
     if transfer.targets is not None and lists:
         yield f"transfer.{lists[0]} must be left out when transfer.targets lists the shapes"
+    yield from transfer.problems(settings.tune.seeds)
     if transfer.neighbourhood != "all":
         return
     for key, values in settings.searched:

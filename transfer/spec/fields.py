@@ -22,16 +22,15 @@ from pydantic_core import CoreSchema, core_schema
 import pccore
 from pccore import Registry
 from pccore.own import Own
-from transfer.space import Grid, Range
+from transfer.space import LARGEST, SMALLEST, Grid, Range
 from transfer.spec.errors import RejectedError
 from transfer.spec.plain import plain
 from transfer.spec.things import is_thing, name_of_thing, reference_schema, referenced
 
 T = TypeVar("T")
 
-# Rates must be numbers in single precision, with room to spare.
-SMALLEST_RATE: float = 1e-30
-LARGEST_RATE: float = 1e30
+SMALLEST_RATE: float = SMALLEST
+LARGEST_RATE: float = LARGEST
 LARGEST_WIDTH, LARGEST_DEPTH = 65_536, 4_096
 LARGEST_SEED = 2**32 - 1
 LARGEST_COUNT = 10**8

@@ -308,6 +308,7 @@ class Sweep(WholeSpec):
             return
         if transfer.targets is not None and lists:
             yield f"transfer.{lists[0]} must be left out when transfer.targets lists the shapes"
+        yield from transfer.problems(tune.seeds)
         exhaustive = SAMPLERS[tune.sampler].exhaustive
         if not exhaustive and tune.trials is None:
             yield f"tune.trials is missing: sampler {tune.sampler} needs the number of cells to try"
