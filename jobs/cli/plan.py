@@ -77,6 +77,7 @@ def _count_facts(planned: PlannedRuns) -> dict[str, object]:
         "depth": planned.shape.depth,
         "runs": planned.runs,
         "at_most": planned.at_most,
+        "expected": planned.expected,
         "in_ledger": planned.known,
     }
 
@@ -86,7 +87,8 @@ def _counts(planned: PlannedRuns) -> list[str]:
         planned.arm.label,
         f"{planned.shape.width} x {planned.shape.depth}",
         planned.phase,
-        f"{'≤ ' if planned.at_most else ''}{planned.runs}",
+        f"{'≤ ' if planned.at_most else ''}{planned.runs}"
+        + (f" (~{planned.expected})" if planned.fewer else ""),
         str(planned.known),
     ]
 
@@ -143,9 +145,12 @@ def _show(plan: Plan, pool: DevicePool, found: Estimate) -> None:
     console.print(table)
     bound = any(load.planned.at_most for load in found.loads)
     known = sum(load.planned.known for load in found.loads)
+    expected = sum(load.planned.expected - load.planned.known for load in found.loads)
+    fewer = sum(load.planned.fewer for load in found.loads)
     where = f"{pool.slots} x {pool.device.machine or pool.device.name}"
     lines = {
-        "to run": f"{'at most ' if bound else ''}{_describe(found.left)} on {where}",
+        "to run": f"{'at most ' if bound else ''}{_describe(found.left)} on {where}"
+        + (f"; about {expected} runs are expected" if fewer else ""),
         "in the ledger": f"{known} runs",
         "to compile": f"{_programs(found)} programs{', in that time' if found.timings else ''}",
         "direct tuning": f"at the targets instead: {_describe(found.direct)}{_compared(found)}",

@@ -1,5 +1,6 @@
 """What plans of experiments and of sweeps share: arms, and their runs at every shape."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from transfer.engine.runs import AnyRun
 from transfer.functions import TrainingFunction
 from transfer.judge.next_runs import EXPECTED_SEEDS, MOST_SEEDS
 from transfer.search.samplers import SAMPLERS
-from transfer.space import Space
+from transfer.space import Grid, Space
 from transfer.spec.model import Experiment
 from transfer.spec.sections import DEFAULT_IN_FLIGHT, VariantSpec
 from transfer.spec.sweep import Sweep
@@ -221,6 +222,7 @@ class AnyPlan(ABC):
         for shape in experiment.tuned[1:] if other_shapes is None else other_shapes:
             count = len(arm.space.cells) * of_tuning
             found.append(self._planned(arm, Phase.TUNE, shape, count, bounded))
+        found += [self._extension(arm, shape) for shape in experiment.tuned]
         found += [self.at_target(arm, target) for target in experiment.targets]
         return [planned for planned in found if planned.runs]
 
@@ -235,6 +237,14 @@ class AnyPlan(ABC):
             self._planned(arm, Phase.TRANSFER, shape, most, True),
             fewer=most - round(cells * EXPECTED_SEEDS),
         )
+
+    def _extension(self, arm: Arm, shape: Shape) -> PlannedRuns:
+        """Return an upper bound on the runs by which a search is extended; none are expected."""
+        most = self.experiment.tune.extend or 0
+        counts = [len(v.values) for v in arm.space.searched.values() if isinstance(v, Grid)]
+        longer = math.prod(count + 2 * most * (count > 1) for count in counts)
+        runs = (longer - math.prod(counts)) * len(self.seeds) if most else 0
+        return replace(self._planned(arm, Phase.TUNE, shape, runs, True), fewer=runs)
 
     def _planned(self, arm: Arm, phase: str, shape: Shape, runs: int, at_most: bool) -> PlannedRuns:
         return PlannedRuns(arm, phase, shape, self.config(arm, shape), runs, at_most=at_most)

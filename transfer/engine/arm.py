@@ -11,15 +11,17 @@ from typing import TypeVar
 
 from results.landscape import Cell, Landscape, mean, optimum
 from results.shapes import Shape
-from results.vocabulary import OutcomeLabel, Phase
+from results.vocabulary import OutcomeLabel, Phase, rate_name
 from transfer.engine.any_plan import AnyPlan, Arm, PlannedRuns
+from transfer.engine.costs import Costs, costs
+from transfer.engine.extension import Extended, extended
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
 from transfer.engine.runs import AnyRun
 from transfer.engine.scheduler import Scheduler
 from transfer.engine.step_limits import StepLimits
 from transfer.engine.target_runs import Targets
-from transfer.engine.verdict_rows import law_rows, verdict_row
+from transfer.engine.verdict_rows import further_columns, law_rows, verdict_row
 from transfer.judge.law import Prediction, RulePredictions, UnfittedError
 from transfer.judge.verdict import Verdict, judge, without_optimum
 from transfer.search.samplers import WORST_LOSS, Search, Trial
@@ -91,20 +93,27 @@ class ArmWorkflow:
         tune = plan.experiment.tune
         self._search = Search(arm.space, tune.sampler, tune.trials)
         self._limits = StepLimits(plan, arm, scheduler)
+        self._searched: Mapping[Shape, Extended] = {}
+        self._targets = Targets(plan, arm, self._request, scheduler.results)
 
     def steps(self) -> Steps[None]:
         """Tune, transfer, judge and record the verdicts."""
         experiment, arm = self._plan.experiment, self._arm
         yield from self._limits.measure(experiment.tuned)
         other_shapes = self._request_other_shapes()
-        tuned = yield from self._tune()
+        shape = experiment.tune.shape
+        searched = {shape: (yield from self._extended(shape, (yield from self._tune())))}
+        for other, cells in other_shapes.items():
+            landscape = yield from self._landscape(other, cells)
+            searched[other] = yield from self._extended(other, landscape)
+        landscapes = {at: found.landscape for at, found in searched.items()}
+        tuned = landscapes[shape]
         cell = optimum(tuned)
         loss = None if cell is None else mean(tuned.losses[tuned.place(cell)])
-        landscapes = {experiment.tune.shape: tuned}
-        for shape, cells in other_shapes.items():
-            landscapes[shape] = yield from self._landscape(shape, cells)
         self.optimum = Optimum(arm.variant.name, arm.activation, cell, loss)
         self._progress.optimum(self.label, cell, loss)
+        self._searched = searched
+        self._arm = arm = replace(arm, space=searched[shape].space)
         rules = [] if cell is None else self._predict(cell, landscapes)
         verdicts = yield from self._transfer(landscapes, rules)
         fits = [row for rule in rules for row in law_rows(self._plan, arm, rule.law)]
@@ -113,7 +122,7 @@ class ArmWorkflow:
     def remaining(self) -> list[PlannedRuns]:
         """Return an upper bound on the runs that have not been requested yet."""
         if self.optimum is not None:
-            return []
+            return self._targets.remaining()
         trials = self._search.trials - self._search.asked
         shapes = () if self._other_shapes_requested else None
         return self._plan.remaining(self._arm, trials, shapes)
@@ -151,6 +160,17 @@ class ArmWorkflow:
             self._causes.update(row["cause"] for row in rows[trial.cell] if row.get("cause"))
             self._search.tell(trial, search_loss(Landscape.of([trial.cell], [rows[trial.cell]])))
 
+    def _extended(self, shape: Shape, landscape: Landscape) -> Steps[Extended]:
+        """Extend the grid at a shape until the optimum is inside (`tune.extend`)."""
+
+        def run(at: Shape, known: Sequence[Cell], fresh: Sequence[Cell]) -> Steps[Landscape]:
+            cells = self._without_unstable(at, fresh)
+            self._request(self._plan.runs(self._arm, at, cells), Phase.TUNE)
+            return (yield from self._landscape(at, [*known, *cells]))
+
+        most = self._plan.experiment.tune.extend or 0
+        return (yield from extended(shape, landscape, self._arm.space, most, run))
+
     def _ask(self, in_flight: deque[Trial]) -> None:
         """Ask the search for as many cells as may be in flight, and request their runs."""
         new: list[AnyRun] = []
@@ -175,7 +195,8 @@ class ArmWorkflow:
     def _predict(self, cell: Cell, landscapes: Mapping[Shape, Landscape]) -> list[RulePredictions]:
         """Return what each rule predicts for the targets from the optimum and the landscapes."""
         experiment, found = self._plan.experiment, []
-        tuned = Tuned(experiment.tune.shape, self._plan.like, cell, landscapes, self._arm.space)
+        spaces = {shape: each.space for shape, each in self._searched.items()}
+        tuned = Tuned(experiment.tune.shape, self._plan.like, cell, landscapes, spaces)
         for name, rule in self._plan.rules:
             try:
                 law = rule.law(tuned)
@@ -214,8 +235,7 @@ class ArmWorkflow:
             shape: self._without_unstable(shape, near[shape], keep=predicted[shape])
             for shape in targets
         }
-        at_targets = Targets(plan, arm, self._request, self._scheduler.results)
-        yield from at_targets.steps(tuned, first, predicted)
+        yield from self._targets.steps(arm, tuned, first, predicted)
         rules = rules or self._without_rules(tuned)
         cells_by_shape = {shape: tuned.cells for shape, tuned in landscapes.items()} | first
         run_ids = [
@@ -223,14 +243,24 @@ class ArmWorkflow:
             for shape, cells in cells_by_shape.items()
             for run in plan.runs(arm, shape, cells[:1])[:1]
         ]
+        searched = [
+            run
+            for shape, landscape in landscapes.items()
+            for run in plan.runs(arm, shape, landscape.cells)
+        ]
         rows = []
-        for shape, there in at_targets.at.items():
+        for shape, there in self._targets.at.items():
             target = there.landscape(plan, arm, self._scheduler.results)
             best = optimum(target)
             at_best = () if best is None else tuple(there.runs(plan, arm, best))
+            runs_of_all = [*searched, *there.every(plan, arm)]
+            results = self._scheduler.results(runs_of_all)
+            pairs = list(zip(runs_of_all, results, strict=True))
+            took = costs(plan, arm, shape, landscapes, pairs)
             for rule in rules:
-                verdict = self._judge(tuned, target, shape, rule)
-                rows.append(verdict_row(plan, arm, there, rule, verdict, target, run_ids))
+                verdict = self._judge(tuned, target, shape, rule, took)
+                row = verdict_row(plan, arm, there, rule, verdict, target, run_ids)
+                rows.append(row | further_columns(plan, self._searched, took))
                 self._progress.verdict(rows[-1])
                 if rule.predicted:
                     runs = tuple(there.runs(plan, arm, rule.predicted[shape].cell))
@@ -248,14 +278,23 @@ class ArmWorkflow:
         return [RulePredictions(name, None, {}, reason) for name, _ in self._plan.rules]
 
     def _judge(
-        self, tuned: Landscape, target: Landscape, shape: Shape, rule: RulePredictions
+        self,
+        tuned: Landscape,
+        target: Landscape,
+        shape: Shape,
+        rule: RulePredictions,
+        took: Costs | None,
     ) -> Verdict:
         if rule.law is None:
             return Verdict(reason=rule.note)
         cell, tolerance = rule.predicted[shape].cell, self._plan.experiment.transfer.tolerance
         untrained = self._plan.untrained_loss
         found = judge(tuned, target, cell, self._arm.space, tolerance, rule.law.base, untrained)
-        return replace(found, reason="; ".join(filter(None, (found.reason, rule.note))))
+        added = self._searched[self._plan.experiment.tune.shape].added
+        values = " and ".join(f"{rate_name(n)} {_list(v)}" for n, v in added.items())
+        extension = f"the search was extended by {values}" if values else ""
+        reasons = (found.reason, rule.note, extension, took.text if took else "")
+        return replace(found, reason="; ".join(filter(None, reasons)))
 
     def _landscape(self, shape: Shape, cells: Sequence[Cell]) -> Steps[Landscape]:
         """Return the landscape of requested cells, once all their runs are done."""
@@ -278,6 +317,10 @@ class ArmWorkflow:
             self.skipped += runs
             self._progress.skipped(self.label, shape, runs)
         return kept
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
 
 
 def search_loss(cell: Landscape) -> float:

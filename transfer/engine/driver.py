@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -273,7 +273,8 @@ class Workflows:
     def report(self) -> None:
         """Report to the progress callbacks how much is done and how much is expected."""
         scheduler = self._scheduler
-        remaining = [planned for arm in self.arms for planned in arm.remaining()]
+        planned_runs = (planned for arm in self.arms for planned in arm.remaining())
+        remaining = [replace(each, runs=each.expected, fewer=0) for each in planned_runs]
         phase = Phase.TUNE if any(arm.optimum is None for arm in self.arms) else Phase.TRANSFER
         total = scheduler.requested + sum(planned.runs for planned in remaining)
         self._progress.phase(phase, total, scheduler.done)

@@ -97,4 +97,5 @@ def _sum(planned: Iterable[PlannedRuns]) -> PlannedRuns:
         runs=sum(some.runs for some in same),
         known=sum(some.known for some in same),
         at_most=any(some.at_most for some in same),
+        fewer=sum(some.fewer for some in same),
     )

@@ -52,7 +52,7 @@ LOOKING_SHARE = 0.1
 
 RESULT = (
     *("final_train_loss", "min_train_loss", "test_accuracy", "layers", "layers_learned"),
-    *("outcome", "cause", "run_id", "experiment"),
+    *("outcome", "cause", "run_id", "experiment", "steps_done"),
 )
 """The columns of `runs` that verdicts depend on, and the columns that identify the run."""
 

@@ -7,12 +7,12 @@ results alone, so that a job that was killed asks for the same runs.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from results.landscape import NOT_RUN, Cell, Landscape
 from results.shapes import Shape
 from results.vocabulary import AddedFor, OutcomeLabel, Phase
-from transfer.engine.any_plan import AnyPlan, Arm
+from transfer.engine.any_plan import AnyPlan, Arm, PlannedRuns
 from transfer.engine.grouping import TARGET_BYTES, weight_bytes
 from transfer.engine.run_rows import Row
 from transfer.engine.runs import AnyRun
@@ -60,7 +60,7 @@ class Targets:
 
     Args:
         plan: the plan of the experiment.
-        arm: the arm, with the space that was searched.
+        arm: the arm.
         request: requests runs.
         results: returns the rows of runs.
     """
@@ -68,9 +68,23 @@ class Targets:
     def __init__(self, plan: AnyPlan, arm: Arm, request: Request, results: Results) -> None:
         self._plan, self._arm, self._request, self._results = plan, arm, request, results
         self.at: dict[Shape, TargetRuns] = {}
+        self._open: frozenset[Shape] = frozenset(plan.experiment.targets)
+
+    def remaining(self) -> list[PlannedRuns]:
+        """Return an upper bound on the runs that may still be added, and how many are expected."""
+        found = []
+        for shape in self._open if self._plan.adds_seeds else ():
+            whole, have = self._plan.at_target(self._arm, shape), 0
+            if shape in self.at:
+                have = sum(self.at[shape].seeds.values())
+            most = max(0, whole.runs - have)
+            expected = min(most, max(0, whole.expected - have))
+            found.append(replace(whole, runs=most, fewer=most - expected))
+        return [planned for planned in found if planned.runs]
 
     def steps(
         self,
+        arm: Arm,
         tuned: Landscape,
         cells: Mapping[Shape, Sequence[Cell]],
         predicted: Mapping[Shape, Sequence[Cell]],
@@ -78,23 +92,26 @@ class Targets:
         """Run the cells at every target, and what their verdicts still need.
 
         Args:
+            arm: the arm, with the space that was searched.
             tuned: the search at the tuned shape.
             cells: the cells to begin with, by target.
             predicted: the transferred cells of all rules, by target.
         """
-        plan = self._plan
+        plan, self._arm = self._plan, arm
         for shape, some in cells.items():
             seeds = dict.fromkeys(some, plan.first_seeds)
             self.at[shape] = TargetRuns(shape, predicted[shape], seeds)
             self._ask(self.at[shape], some)
         waiting = self.at
         while waiting:
+            self._open = frozenset(waiting)
             yield [run for each in waiting.values() for run in each.every(plan, self._arm)]
             waiting = {
                 shape: each
                 for shape, each in waiting.items()
                 if plan.adds_seeds and self._add(each, tuned)
             }
+        self._open = frozenset()
 
     def _add(self, target: TargetRuns, tuned: Landscape) -> bool:
         """Request what the verdicts on a target still need; return whether it is anything."""

@@ -22,6 +22,8 @@ from results.vocabulary import (
     rate_name,
 )
 from transfer.engine.any_plan import AnyPlan, Arm, NamedFunction
+from transfer.engine.costs import Costs
+from transfer.engine.extension import Extended
 from transfer.engine.run_rows import Row
 from transfer.engine.target_runs import TargetRuns
 from transfer.judge.estimate import Estimate
@@ -108,6 +110,20 @@ def _added(plan: AnyPlan, there: TargetRuns) -> Row:
         for (cell, why), count in there.added.items()
     ]
     return {"seeds_added": sum(there.added.values()), "added": json.dumps(added)}
+
+
+def further_columns(plan: AnyPlan, searched: Mapping[Shape, Extended], took: Costs | None) -> Row:
+    """Return what is the same for all rules: the work, and the extension of the search."""
+    added = [
+        {"width": shape.width, "depth": shape.depth, "rate": rate, "values": values}
+        for shape, found in searched.items()
+        for rate, values in found.added.items()
+    ]
+    return {
+        "operations": took.operations if took else None,
+        "operations_direct": took.direct if took else None,
+        "values_added": json.dumps(added) if plan.experiment.tune.extend else None,
+    }
 
 
 def _determining(spec: Mapping[str, object]) -> dict[str, object]:

@@ -7,16 +7,17 @@ docs/verdicts.md states how often the labels are right.
 """
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy import ndarray
 
-from results.landscape import Cell, Landscape, mean, optimum
-from results.vocabulary import OutcomeLabel, VerdictLabel
+from results.landscape import NOT_RUN, Cell, Landscape, mean, optimum
+from results.vocabulary import OutcomeLabel, VerdictLabel, rate_name
 from transfer.judge.comparison import Comparison, compare
 from transfer.judge.estimate import LEVEL, Estimate
-from transfer.space import Space, describe_edges
+from transfer.space import Grid, Side, Space, describe_edges
 
 CONFIDENCE = 0.95
 """The probability at which a verdict is held, or drifted."""
@@ -304,13 +305,27 @@ def _edge(tuned: Cell, best: Cell, target: Landscape, space: Space) -> str:
     ):
         if sides:
             edges = describe_edges(sides)
-            return f"the {name}, {optimal}, is at the {edges}: a better one may lie beyond"
+            values = ", ".join(_next_values(space, sides))
+            advice = f", such as at {values}: add it to the list, or set tune.extend"
+            return (
+                f"the {name}, {optimal}, is at the {edges}: a better one may lie beyond"
+                f"{advice if values else ''}"
+            )
     return ""
+
+
+def _next_values(space: Space, sides: Mapping[str, Side]) -> Iterator[str]:
+    """Yield the value that follows the outermost one of each list on a side."""
+    for rate, side in sides.items():
+        values = space.searched[rate]
+        if isinstance(values, Grid):
+            yield from (f"{rate_name(rate)} {value:.4g}" for value in values.further(side, 1))
 
 
 def _counts(landscape: Landscape) -> str:
     parts = (f"{landscape.count(outcome)} {outcome.text}" for outcome in OutcomeLabel)
-    return f"{', '.join(parts)} of {landscape.statuses.size} runs"
+    ran = int((landscape.statuses != NOT_RUN).sum())
+    return f"{', '.join(parts)} of {ran} runs"
 
 
 def _trained(target: Landscape, cell: Cell) -> str:

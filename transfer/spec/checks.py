@@ -96,6 +96,11 @@ def _sampler(settings: Settings) -> Iterator[str]:
                 f"tune.{key} must be left out, as sampler {tune.sampler} tries every cell, "
                 f"got {value}"
             )
+    if tune.extend and not exhaustive:
+        yield (
+            f"tune.extend must be left out for sampler {tune.sampler}: it extends lists of a "
+            f"grid, got {tune.extend}"
+        )
     if tune.trials is not None and tune.trials > MOST_CELLS:
         yield f"tune.trials must be at most {MOST_CELLS:,}, got {tune.trials:,}"
     others = [name for name, sampler in SAMPLERS.items() if not sampler.exhaustive]

@@ -155,6 +155,8 @@ Flag = Annotated[bool, Field(strict=True)]
 Width = Annotated[int, Field(strict=True, ge=1, le=LARGEST_WIDTH)]
 Depth = Annotated[int, Field(strict=True, ge=1, le=LARGEST_DEPTH)]
 Count = Annotated[int, Field(strict=True, ge=1, le=LARGEST_COUNT)]
+MOST_FURTHER = 10
+Further = Annotated[int, Field(strict=True, ge=0, le=MOST_FURTHER)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=LARGEST_SEED)]
 Rate = Annotated[
     float, Field(strict=True, ge=SMALLEST_RATE, le=LARGEST_RATE, title="learning rate")

@@ -28,6 +28,7 @@ from transfer.spec.fields import (
     SMALLEST_RATE,
     Count,
     Depth,
+    Further,
     Label,
     NameIn,
     Section,
@@ -220,6 +221,12 @@ class SearchSpec(Section):
     )
     seeds: Seeds = Field(default=(0, 1, 2), description="A count of seeds, or a list.")
 
+    extend: Further | None = Field(
+        default=None,
+        description="Largest number of values to add on each side of each list, which they "
+        "continue, while the optimum lies on the edge there.",
+    )
+
     @property
     def shape(self) -> Shape:
         """The small shape."""
@@ -318,6 +325,11 @@ class Sweep(WholeSpec):
                     f"tune.{key} must be left out, as sampler {tune.sampler} tries every cell, "
                     f"got {value}"
                 )
+        if tune.extend and not exhaustive:
+            yield (
+                f"tune.extend must be left out for sampler {tune.sampler}: it extends lists of a "
+                f"grid, got {tune.extend}"
+            )
         for key, values in self.searched:
             if isinstance(values, Grid):
                 continue
