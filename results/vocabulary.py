@@ -3,6 +3,7 @@
 The other packages import them from here, so that each is spelled once.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -68,6 +69,16 @@ class AddedFor(StrEnum):
 
 SHALLOW = "shallow"
 """The flag beside the label of a verdict where fewer than half of the layers learned."""
+
+COLLAPSED = "collapsed"
+"""The flag where the accuracy at the target is far below that of the tuned shape, so that the label
+compares cells of which none may be useful."""
+
+
+def flags(row: Mapping[str, object]) -> list[str]:
+    """Return the flags beside the label of a row of `verdicts`."""
+    return [flag for flag in (SHALLOW, COLLAPSED) if row.get(flag) is True]
+
 
 VERDICT_PHRASES: dict[str, str] = {
     VerdictLabel.HELD: "transfer held",

@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from results.landscape import Cell, Landscape, mean, optimum
+from results.landscape import NOT_RUN, Cell, Landscape, mean, optimum
 from results.shapes import Shape
 from results.vocabulary import OutcomeLabel, Phase, rate_name
 from transfer.engine.any_plan import AnyPlan, Arm, PlannedRuns
@@ -257,10 +257,13 @@ class ArmWorkflow:
             results = self._scheduler.results(runs_of_all)
             pairs = list(zip(runs_of_all, results, strict=True))
             took = costs(plan, arm, shape, landscapes, pairs)
+            left_out = sum(row["outcome"] == NOT_RUN for row in results)
             for rule in rules:
                 verdict = self._judge(tuned, target, shape, rule, took)
+                if left_out:
+                    verdict = replace(verdict, reason=f"{verdict.reason}; {self._short(left_out)}")
                 row = verdict_row(plan, arm, there, rule, verdict, target, run_ids)
-                rows.append(row | further_columns(plan, self._searched, took))
+                rows.append(row | further_columns(plan, self._searched, took, left_out))
                 self._progress.verdict(rows[-1])
                 if rule.predicted:
                     runs = tuple(there.runs(plan, arm, rule.predicted[shape].cell))
@@ -268,6 +271,14 @@ class ArmWorkflow:
                         Transferred(self.label, shape, rule.rule, runs, at_best, verdict.loss)
                     )
         return rows
+
+    def _short(self, runs: int) -> str:
+        budget = self._plan.experiment.budget
+        assert budget is not None
+        return (
+            f"the budget of {budget.text} left out {runs} {'run' if runs == 1 else 'runs'}: raise "
+            "it and run the same command again"
+        )
 
     def _without_rules(self, tuned: Landscape) -> list[RulePredictions]:
         """Return that no rule predicts anything, as the search found no optimum."""

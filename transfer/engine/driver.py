@@ -174,6 +174,7 @@ def run(
             folder,
             claims,
             plan.own,
+            experiment.budget,
         )
         scheduler.remove_leftovers()
         workflows = Workflows(plan, scheduler, receiver)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
-from results.landscape import Cell, Landscape, optimum
+from results.landscape import NOT_RUN, Cell, Landscape, optimum
 from results.shapes import Shape
 from transfer.engine.runs import AnyRun
 from transfer.space import Grid, Side, Space
@@ -66,6 +66,8 @@ def extended(
         used.update(sides.items())
         longer = space.extended(sides)
         fresh = [cell for cell in longer.cells if cell not in set(space.cells)]
-        landscape = yield from run(shape, landscape.cells, fresh)
-        space = longer
+        found = yield from run(shape, landscape.cells, fresh)
+        if not (found.statuses[len(landscape.cells) :] != NOT_RUN).any():
+            break  # all are beyond the step limit, or the budget is used up
+        landscape, space = found, longer
     return Extended(landscape, space, original)

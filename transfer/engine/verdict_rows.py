@@ -9,16 +9,16 @@ from typing import Any
 import pandas as pd
 
 from pccore import CONVENTIONS
-from results.landscape import Landscape
+from results.landscape import NOT_RUN, Landscape
 from results.rates import rates_in, with_rates
 from results.shapes import Shape
 from results.vocabulary import (
     NO_ACTIVATION,
     RATES,
-    SHALLOW,
     SIZES,
     ZERO_SHOT,
     OutcomeLabel,
+    flags,
     rate_name,
 )
 from transfer.engine.any_plan import AnyPlan, Arm, NamedFunction
@@ -88,7 +88,7 @@ def verdict_row(
         "seeds_needed": verdict.seeds_needed,
         "tune_accuracy": verdict.tuned_accuracy,
         "collapsed": verdict.collapsed,
-        "cells": len(target.cells),
+        "cells": int((target.statuses != NOT_RUN).any(axis=1).sum()),
         **{f"runs_{outcome}": target.count(outcome) for outcome in OutcomeLabel},
         "layers": verdict.layers,
         "layers_learned": verdict.layers_learned,
@@ -112,8 +112,10 @@ def _added(plan: AnyPlan, there: TargetRuns) -> Row:
     return {"seeds_added": sum(there.added.values()), "added": json.dumps(added)}
 
 
-def further_columns(plan: AnyPlan, searched: Mapping[Shape, Extended], took: Costs | None) -> Row:
-    """Return what is the same for all rules: the work, and the extension of the search."""
+def further_columns(
+    plan: AnyPlan, searched: Mapping[Shape, Extended], took: Costs | None, left_out: int
+) -> Row:
+    """Return what all rules share: the work, the extension, and what the budget left out."""
     added = [
         {"width": shape.width, "depth": shape.depth, "rate": rate, "values": values}
         for shape, found in searched.items()
@@ -122,13 +124,14 @@ def further_columns(plan: AnyPlan, searched: Mapping[Shape, Extended], took: Cos
     return {
         "operations": took.operations if took else None,
         "operations_direct": took.direct if took else None,
+        "runs_left_out": left_out if plan.experiment.budget else None,
         "values_added": json.dumps(added) if plan.experiment.tune.extend else None,
     }
 
 
 def _determining(spec: Mapping[str, object]) -> dict[str, object]:
-    """Return the keys of a spec on which results depend; with another `keep` they are the same."""
-    return {key: value for key, value in spec.items() if key != "keep"}
+    """Return the keys of a spec on which results depend: not `keep` and `budget`."""
+    return {key: value for key, value in spec.items() if key not in ("keep", "budget")}
 
 
 def _of_rates(
@@ -217,7 +220,7 @@ def summary(rows: Sequence[Row], skipped: Mapping[str, int]) -> str:
         rule = f", {row['rule']}" if several_rules else ""
         arm = " ".join(str(row[n]) for n in ("variant", "activation") if row[n] != NO_ACTIVATION)
         target = f"{arm}, width {row['width']}, depth {row['depth']}"
-        label = f"{row['verdict']}, {SHALLOW}" if row["shallow"] else row["verdict"]
+        label = ", ".join((str(row["verdict"]), *flags(row)))
         lines.append(f"{target}{rule}: {label}: {row['reason']}")
     lines += [f"{arm}: {runs} runs skipped as unstable" for arm, runs in skipped.items()]
     return "\n".join(lines)
@@ -243,7 +246,7 @@ def verdict_table(rows: Sequence[Row], *, reason: bool) -> pd.DataFrame:
             "N x H": f"{row['width']} x {row['depth']}",
             **{label: _rounded(row.get(name), digits) for name, digits, label in columns},
             **({} if "layers_learned" in absent else {"learned": _share(row)}),
-            "verdict": f"{row['verdict']}, {SHALLOW}" if row["shallow"] else row["verdict"],
+            "verdict": ", ".join((str(row["verdict"]), *flags(row))),
             **({"reason": row["reason"]} if reason else {}),
         }
         for row in rows

@@ -182,6 +182,8 @@ def _median(counts: ndarray) -> int | None:
 def _not_compared(verdict: Verdict, target: Landscape, cell: Cell) -> tuple[VerdictLabel, str]:
     """Return the verdict where losses need no comparison; an empty reason elsewhere."""
     trained, tried = target.count(OutcomeLabel.TRAINED), int(target.tried[target.place(cell)])
+    if not tried and not (target.statuses[target.place(cell)] == OutcomeLabel.FAILED).any():
+        return VerdictLabel.INCONCLUSIVE, f"nothing ran at {cell}"
     if not tried:
         again = "run the same command again to retry them"
         return VerdictLabel.INCONCLUSIVE, f"all runs failed at {cell}: {again}"

@@ -20,6 +20,7 @@ from results.shapes import Shape
 from transfer.functions import TRAININGS
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Grid, Range, Space
+from transfer.spec.budget import BudgetSpec
 from transfer.spec.checks import MOST_CELLS
 from transfer.spec.errors import RejectedError, SpecError, nearest
 from transfer.spec.fields import (
@@ -257,6 +258,11 @@ class Sweep(WholeSpec):
     )
     tune: SearchSpec = Field(description="A mapping with rates, and the width and depth.")
     transfer: FunctionTransferSpec = Field(description="A mapping with depths, widths or targets.")
+    budget: BudgetSpec | None = Field(
+        default=None,
+        description="The most that the experiment may take: operations, hours of busy workers, or "
+        "runs. What is used up leaves verdicts from what ran; raise it and run again to go on.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -304,6 +310,7 @@ class Sweep(WholeSpec):
     def _problems(self) -> Iterator[str]:
         """Yield contradictions between keys that are each valid by themselves."""
         tune, transfer = self.tune, self.transfer
+        yield from self.budget.problems(counted=False) if self.budget else ()
         try:
             rules = self._named_rules()
         except RejectedError as error:
