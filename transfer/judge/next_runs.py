@@ -13,7 +13,7 @@ from transfer.space import SIDES, Space
 MOST_SEEDS = 12
 """Seeds of a cell beyond which a verdict stays undecided."""
 EXPECTED_SEEDS = 2.6
-"""The mean seeds of a cell at a target in the worlds of benchmarks/coverage.py, 23.6 runs of nine."""
+"""The mean seeds of a cell at a target in benchmarks/coverage.py: 23.6 runs of nine cells."""
 BEST, BETTER = 0.05, 0.025
 """A cell competes if it is the best with the first probability, or better than the transferred cell
 by more than the tolerance with the second."""
