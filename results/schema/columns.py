@@ -449,6 +449,12 @@ VERDICTS = (
         "columns; null for networks of mupc's",
         since=9,
     ),
+    *_interval(
+        "tune_optimum_weight_lr", "best eta at the tuned shape", "per weight update", since=10
+    ),
+    *_interval(
+        "tune_optimum_activity_lr", "best beta at the tuned shape", "per inference step", since=10
+    ),
     Column(
         "seeds_added",
         "int64",

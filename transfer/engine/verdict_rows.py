@@ -158,6 +158,7 @@ def _columns(
         found[f"best_{rate}"] = verdict.best.get(rate) if verdict.best else None
         found |= _estimate(f"drift_{rate}", drift.get(rate))
         found |= _estimate(f"optimum_{rate}", optimum.get(rate))
+        found |= _estimate(f"tune_optimum_{rate}", (verdict.tuned_optimum or {}).get(rate))
         for size in SIZES:
             power = exponents.get(rate, {}).get(size)
             found |= _estimate(f"{rate}_{size}_exponent", power)

@@ -98,6 +98,14 @@ class Comparison:
         return {rate: exponential(found.estimate(axis)) for axis, rate in enumerate(self.rates)}
 
     @property
+    def tuned_optimum(self) -> dict[str, Estimate]:
+        """The best rates at the tuned shape, each with its region; empty if nothing trained."""
+        if not self.regions[0].inside.any():
+            return {}
+        found = self._optima[0]
+        return {rate: exponential(found.estimate(axis)) for axis, rate in enumerate(self.rates)}
+
+    @property
     def drift(self) -> dict[str, Estimate]:
         """The distance of the optimum at the target from the tuned one by rate, in octaves."""
         tuned, target = self._optima

@@ -50,6 +50,7 @@ class Verdict:
         probability: the probability that the regret is within the tolerance; None with one seed.
         achievable: the regret against the best rates between the cells that ran. It never decides.
         optimum: the best rates at the target with their region, by rate.
+        tuned_optimum: the same at the tuned shape.
         drift: their distance from the tuned optimum by rate, in octaves. A bound is infinite where
             the optimum may lie beyond the cells that ran on that side; the value is NaN if both
             are.
@@ -74,6 +75,7 @@ class Verdict:
     probability: float | None = None
     achievable: Estimate | None = None
     optimum: dict[str, Estimate] | None = None
+    tuned_optimum: dict[str, Estimate] | None = None
     drift: dict[str, Estimate] | None = None
     layers: int | None = None
     layers_learned: int | None = None
@@ -220,6 +222,7 @@ def _with_estimates(verdict: Verdict, found: Comparison, seeds: int, tolerance: 
         probability=found.held(limit) if decides else None,
         seeds_needed=_seeds_needed(found, limit) if decides else None,
         achievable=shown(found.achievable),
+        tuned_optimum={rate: shown(each) for rate, each in found.tuned_optimum.items()},
         optimum={rate: shown(estimate) for rate, estimate in found.optimum.items()},
         drift={rate: shown(estimate) for rate, estimate in found.drift.items()},
     )
