@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from transfer_fakes import FormulaPool, MemoryLedger, spec
 
-from pccore import TrainingConfig
+from pccore import Outcome, TrainingConfig
 from transfer import Cell, Experiment, SpecError, run
 from transfer.engine.driver import TransferResult
+from transfer.engine.pool import Group
+from transfer.functions import outcome_of
 from transfer.space import Grid, Range, Space
+from transfer.spec.sweep import Sweep
 
 LADDER = [0.001, 0.003, 0.01]
 
@@ -87,6 +90,43 @@ def test_shapes_of_a_law_grow_by_themselves() -> None:
     (row,) = result.verdicts
     assert row["weight_lr_depth_exponent"] < 0  # from 0.1 to 0.03
     assert "was left out" not in row["reason"]
+
+
+def train(shape: Any, rates: Any, seed: Any) -> float:
+    return 1.0
+
+
+class FunctionPool(FormulaPool):
+    """Computes losses of a training function with its optimum at lr 0.4 and batch 4."""
+
+    def _outcomes(self, group: Group) -> tuple[Outcome, ...]:
+        def loss(lane: Any) -> float:
+            away = math.log2(lane.cell["lr"] / 0.4) ** 2 + math.log2(lane.cell["batch"] / 4) ** 2
+            return (1 + lane.seed / 100) * (1 + away)
+
+        return tuple(outcome_of("train", loss(lane)) for lane in group.lanes)
+
+
+def test_named_and_whole_rates_grow_too() -> None:
+    """The lowest whole number is 1, so that batch sizes 16 and 32 grow to 8, 4 and 2."""
+    tune = {"width": 1, "depth": 1, "rates": {"lr": [0.1, 0.2], "batch": [16, 32]}, "extend": 4}
+    values = {"name": "test", "train": train, "tune": tune, "transfer": {"depths": [2]}}
+    values |= {"budget": {"runs": 1000}}
+    ledger = MemoryLedger()
+    result = run(Sweep.from_dict(values), ledger, FunctionPool(lambda *_: 0.0))
+    (row,) = result.verdicts
+    assert result.optima["train"].cell == Cell(lr=0.4, batch=4.0)
+    added = {each["rate"]: each["values"] for each in json.loads(row["values_added"])}
+    assert added == {"lr": [0.4, 0.8], "batch": [2.0, 4.0, 8.0]}
+    assert row["operations"] is None
+    assert row["runs_left_out"] == 0
+
+
+def test_operations_of_functions_are_not_known() -> None:
+    values = {"name": "test", "train": train, "tune": {"rates": {"lr": [0.1]}}}
+    values |= {"transfer": {"depths": [2]}, "budget": {"operations": 1e9}}
+    with pytest.raises(SpecError, match=r"budget\.operations must be left out"):
+        Sweep.from_dict(values)
 
 
 def test_a_sampler_has_no_lists_to_extend() -> None:
