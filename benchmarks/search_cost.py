@@ -30,8 +30,9 @@ import results
 from pccore import Outcome, Status, TrainingConfig
 from pccore.training.outcomes import Curve
 from results.landscape import Cell
+from transfer.engine.any_plan import AnyPlan, Arm
 from transfer.engine.grouping import work
-from transfer.engine.plan import AnyPlan, Arm, plan_of
+from transfer.engine.plan import plan_of
 from transfer.engine.pool import Config, Group, GroupResult, Worker
 from transfer.search.pruning import geometric
 from transfer.spec.model import Experiment

@@ -118,8 +118,10 @@ class Landscape:
     def of(cls, cells: Sequence[Cell], rows: Sequence[Sequence[Mapping[str, Any]]]) -> "Landscape":
         """Return the landscape of rows of the `runs` table: `rows[c][s]` is cell c, seed s.
 
-        A number that a row lacks counts as null.
+        A number that a row lacks counts as null. Cells may have different numbers of seeds.
         """
+        most = max(map(len, rows), default=0)
+        rows = [[*seeds, *({"outcome": NOT_RUN},) * (most - len(seeds))] for seeds in rows]
         statuses = np.array([[str(row["outcome"]) for row in seeds] for seeds in rows], str)
         statuses = statuses.reshape(len(rows), -1 if rows else 0)
         losses = _column(rows, "final_train_loss")

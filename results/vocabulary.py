@@ -3,6 +3,7 @@
 The other packages import them from here, so that each is spelled once.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -44,8 +45,41 @@ class VerdictLabel(StrEnum):
     """Not drifted, but an optimum lies on the edge of the grid: a better one may lie beyond."""
 
 
+class AddedFor(StrEnum):
+    """Why a run was added at a target, beyond the first seeds of the neighbours."""
+
+    TRANSFERRED = "transferred"
+    """It is of the transferred cell, whose loss every comparison has."""
+    BEST = "best"
+    """Its cell may be the best."""
+    BETTER = "better"
+    """Its cell may be better than the transferred one by more than the tolerance."""
+    BEYOND = "beyond"
+    """Its cell lies beyond the tuned grid, where the optimum may be."""
+
+    @property
+    def text(self) -> str:
+        """The reason in words."""
+        return {
+            AddedFor.TRANSFERRED: "the transferred cell",
+            AddedFor.BEST: "may be the best",
+            AddedFor.BETTER: "may be better by more than the tolerance",
+            AddedFor.BEYOND: "beyond the tuned grid, where the optimum may be",
+        }[self]
+
+
 SHALLOW = "shallow"
 """The flag beside the label of a verdict where fewer than half of the layers learned."""
+
+COLLAPSED = "collapsed"
+"""The flag where the accuracy at the target is far below that of the tuned shape, so that the label
+compares cells of which none may be useful."""
+
+
+def flags(row: Mapping[str, object]) -> list[str]:
+    """Return the flags beside the label of a row of `verdicts`."""
+    return [flag for flag in (SHALLOW, COLLAPSED) if row.get(flag) is True]
+
 
 VERDICT_PHRASES: dict[str, str] = {
     VerdictLabel.HELD: "transfer held",

@@ -154,6 +154,14 @@ def verdict(word: str = "held", depth: int = 128, **others: Any) -> dict[str, An
         "drift_weight_lr": 0.0,
         "drift_weight_lr_low": 0.0,
         "drift_weight_lr_high": 0.0,
+        **{
+            f"{name}_{rate}{end}": None
+            for name in ("optimum", "tune_optimum")
+            for rate in ("weight_lr", "activity_lr")
+            for end in ("", "_low", "_high")
+        },
+        "collapsed": None,
+        "added": None,
         "drift_activity_lr": 1.0,
         "drift_activity_lr_low": 0.0,
         "drift_activity_lr_high": 1.0,

@@ -11,6 +11,10 @@ from results.vocabulary import RATES, rate_name
 
 Side = Literal["lowest", "highest"]
 
+SIDES: tuple[Side, Side] = ("lowest", "highest")
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Bounds of rates, which must be numbers in single precision, with room to spare."""
+
 DIGITS = 4
 """Significant digits of computed rates. Rates determine run ids, and two machines may differ in the
 last bit of a fit."""
@@ -28,6 +32,13 @@ class Rates(Protocol):
 
     def most_near(self, reach: int) -> int:
         """Return an upper bound on the number of values that `near` returns."""
+        ...
+
+    def further(self, side: Side, count: int) -> tuple[float, ...]:
+        """Return up to `count` values that follow the outermost one on a side, nearest first.
+
+        They continue the list; beyond a range they are octaves apart. A list of one value has none.
+        """
         ...
 
     def edge(self, value: float) -> Side | None:
@@ -60,6 +71,25 @@ class Grid:
 
     def most_near(self, reach: int) -> int:
         return min(2 * reach + 1, len(self.values))
+
+    def further(self, side: Side, count: int) -> tuple[float, ...]:
+        if len(self.values) == 1:
+            return ()
+        # Each value is from the last what the one two before it was: 1, 3, 10, 30 and not 31.
+        found = list(self.values if side == "highest" else reversed(self.values))
+        for _ in range(count):
+            ratio = found[-2] / found[-3] if len(found) > 2 else found[-1] / found[-2]
+            value = rounded(found[-1] * ratio)
+            if self.whole:
+                value = float(max(1, round(value)))
+            if value in found or not SMALLEST <= value <= LARGEST:
+                break
+            found.append(value)
+        return tuple(found[len(self.values) :])
+
+    def with_further(self, side: Side, count: int) -> "Grid":
+        """Return the list with up to `count` values more on a side."""
+        return Grid(tuple(sorted((*self.values, *self.further(side, count)))), self.whole)
 
     def edge(self, value: float) -> Side | None:
         if len(self.values) == 1 or value not in (self.values[0], self.values[-1]):
@@ -100,6 +130,13 @@ class Range:
 
     def most_near(self, reach: int) -> int:
         return 2 * reach + 1
+
+    def further(self, side: Side, count: int) -> tuple[float, ...]:
+        end, factor = (self.low, 0.5) if side == "lowest" else (self.high, 2.0)
+        values = [end * factor**k for k in range(1, count + 1)]
+        if self.whole:
+            values = [float(max(1, round(value))) for value in values]
+        return tuple(v for v in dict.fromkeys(values) if v != end and SMALLEST <= v <= LARGEST)
 
     def edge(self, value: float) -> Side | None:
         if not self.low <= value <= self.high:
@@ -180,6 +217,44 @@ class Space:
         return self._cells(
             [values.near(cell[name], reach) for name, values in self.searched.items()]
         )
+
+    def beyond(self, cell: Cell, reach: int, rate: str, side: Side) -> tuple[Cell, ...]:
+        """Return the cells up to `reach` places from `cell` that lie outside of the space.
+
+        Those beyond one side of one rate, inside in the others. A cell outside of the space, such
+        as one that a law predicts, has all of its neighbours, so that there are none.
+        """
+        values = {name: values.near(cell[name], reach) for name, values in self.searched.items()}
+        own = self.searched[rate]
+        if isinstance(own, Grid):
+            inside = cell[rate] in own.values
+            place = own.values.index(cell[rate]) if inside else 0
+            room = place if side == "lowest" else len(own.values) - 1 - place
+        else:
+            inside = own.low <= cell[rate] <= own.high
+            away = cell[rate] / own.low if side == "lowest" else own.high / cell[rate]
+            room = int(math.log2(away) + 1e-9) if inside else 0
+        values[rate] = own.further(side, reach - room) if inside and reach > room else ()
+        return self._cells(list(values.values()))
+
+    def extended(self, sides: Mapping[str, Side]) -> "Space":
+        """Return this space of lists with one value more on each of these sides."""
+        longer = {
+            name: values.with_further(sides[name], 1)
+            if name in sides and isinstance(values, Grid)
+            else values
+            for name, values in self.searched.items()
+        }
+        return Space(**longer)
+
+    def most_whole(self, reach: int) -> int:
+        """Return an upper bound on the cells that `beyond` returns for all rates and sides.
+
+        A neighbourhood has at most 2 reach + 1 places in each rate, whatever is inside of it.
+        """
+        lists = (v for v in self.searched.values() if isinstance(v, Grid))
+        fixed = sum(len(values.values) == 1 for values in lists)
+        return int((2 * reach + 1) ** (len(self.searched) - fixed)) - 1
 
     def most_near(self, reach: int) -> int:
         """Return an upper bound on the number of cells that `near` returns."""

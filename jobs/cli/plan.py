@@ -18,10 +18,13 @@ from jobs.pools.estimates import Cost, DevicePool, Estimate, Load, estimate
 from results.durations import duration
 from results.storage.folder import Folder
 from results.vocabulary import Phase
+from transfer.engine.any_plan import PlannedRuns
+from transfer.engine.budget import spent
 from transfer.engine.dry_run import dry_run
 from transfer.engine.grouping import TARGET_BYTES, weight_bytes
 from transfer.engine.learned_layers import LearnedLayers, learned_layers
-from transfer.engine.plan import Plan, PlannedRuns, SweepPlan, plan_of
+from transfer.engine.plan import Plan, SweepPlan, plan_of
+from transfer.spec.budget import BudgetSpec
 
 if TYPE_CHECKING:
     from results import Ledger
@@ -50,7 +53,7 @@ def show_plan(options: PlanOptions) -> None:
         if options.as_json:
             print_json("plan", _facts(plan, pool, found))
         else:
-            _show(plan, pool, found)
+            _show(plan, pool, found, ledger)
 
 
 def _show_sweep(plan: SweepPlan, options: PlanOptions) -> None:
@@ -76,6 +79,7 @@ def _count_facts(planned: PlannedRuns) -> dict[str, object]:
         "depth": planned.shape.depth,
         "runs": planned.runs,
         "at_most": planned.at_most,
+        "expected": planned.expected,
         "in_ledger": planned.known,
     }
 
@@ -85,7 +89,8 @@ def _counts(planned: PlannedRuns) -> list[str]:
         planned.arm.label,
         f"{planned.shape.width} x {planned.shape.depth}",
         planned.phase,
-        f"{'≤ ' if planned.at_most else ''}{planned.runs}",
+        f"{'≤ ' if planned.at_most else ''}{planned.runs}"
+        + (f" (~{planned.expected})" if planned.fewer else ""),
         str(planned.known),
     ]
 
@@ -134,7 +139,7 @@ def _load_facts(load: Load, found: Estimate) -> dict[str, object]:
     }
 
 
-def _show(plan: Plan, pool: DevicePool, found: Estimate) -> None:
+def _show(plan: Plan, pool: DevicePool, found: Estimate, ledger: "Ledger") -> None:
     table = plain_table(COLUMNS, text=("variant", "phase"), gap=1)
     for load in found.loads:
         table.add_row(*_cells(load, found))
@@ -142,14 +147,19 @@ def _show(plan: Plan, pool: DevicePool, found: Estimate) -> None:
     console.print(table)
     bound = any(load.planned.at_most for load in found.loads)
     known = sum(load.planned.known for load in found.loads)
+    expected = sum(load.planned.expected - load.planned.known for load in found.loads)
+    fewer = sum(load.planned.fewer for load in found.loads)
     where = f"{pool.slots} x {pool.device.machine or pool.device.name}"
     lines = {
-        "to run": f"{'at most ' if bound else ''}{_describe(found.left)} on {where}",
+        "to run": f"{'at most ' if bound else ''}{_describe(found.left)} on {where}"
+        + (f"; about {expected} runs are expected" if fewer else ""),
         "in the ledger": f"{known} runs",
         "to compile": f"{_programs(found)} programs{', in that time' if found.timings else ''}",
         "direct tuning": f"at the targets instead: {_describe(found.direct)}{_compared(found)}",
         "measured": _measured(found),
     }
+    if plan.experiment.budget:
+        lines["budget"] = _buys(plan.experiment.budget, found, ledger, plan, pool.slots)
     kept = _kept(plan, found)
     if kept.networks:
         size = number(kept.bytes / MIB)
@@ -158,6 +168,27 @@ def _show(plan: Plan, pool: DevicePool, found: Estimate) -> None:
         lines["shallow"] = shallow
     for name, text in lines.items():
         console.print(f"{name:<15}{text}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _buys(budget: BudgetSpec, found: Estimate, ledger: "Ledger", plan: Plan, slots: int) -> str:
+    """Return what is left of the budget and how much of the expected work it buys, in words."""
+    expected = sum(load.planned.expected - load.planned.known for load in found.loads)
+    share = expected / found.left.runs if found.left.runs else 1.0
+    seconds = found.left.seconds
+    needs = {
+        "operations": share * found.left.operations,
+        "hours": None if seconds is None else share * seconds * slots / 3600,
+        "runs": expected,
+    }
+    used, parts = spent(ledger, plan.experiment.name), []
+    for name, most in budget.limits.items():
+        left, need = max(0.0, most - used[name]), needs[name]
+        what = f"{number(left)} of {number(most)} {name} left"
+        if need is not None:
+            bought = 1.0 if left >= need else left / need
+            what += f", which buys {'all' if bought == 1 else f'{bought:.0%}'} of what is expected"
+        parts.append(what)
+    return f"{'; '.join(parts)}: the search comes first"
 
 
 class Kept(NamedTuple):

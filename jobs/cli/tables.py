@@ -12,11 +12,11 @@ from rich.text import Text
 from results.rates import rates_in, with_rates
 from results.untrusted import printable
 from results.vocabulary import (
-    SHALLOW,
     SIZE_SYMBOLS,
     SIZES,
     ZERO_SHOT,
     VerdictLabel,
+    flags,
     rate_name,
 )
 
@@ -113,9 +113,7 @@ def _regret(row: Row, intervals: bool) -> tuple[str, ...]:
 
 def _verdict(row: Row) -> Text:
     label = Text(printable(row["verdict"]), STYLES.get(row["verdict"], ""))
-    if row.get("shallow") is not True:
-        return label
-    return Text.assemble(label, ", ", (SHALLOW, "red"))
+    return Text.assemble(label, *((f", {flag}", "red") for flag in flags(row)))
 
 
 def accuracy_table(rows: Sequence[Row]) -> Table:

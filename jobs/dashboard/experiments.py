@@ -14,7 +14,7 @@ from results.page.conclusion import Row, conclusion, named_groups, next_steps
 from results.page.sections import Section
 from results.shapes import Shape
 from results.storage.announcements import Planned
-from results.vocabulary import SHALLOW, OutcomeLabel
+from results.vocabulary import OutcomeLabel, flags
 
 CURVE_METRICS = ("train_loss", "test_loss", "test_accuracy")
 MOST_CURVES = 24
@@ -73,7 +73,7 @@ def _matrix_cell(row: Row | None) -> Json | None:
     if row is None:
         return None
     return {
-        "labels": [text(row["verdict"]), *([SHALLOW] if row["shallow"] is True else [])],
+        "labels": [text(row["verdict"]), *flags(row)],
         "excess": wording.excess(row["regret"]),
         "interval": wording.interval(row["regret_low"], row["regret_high"], ratio=True),
         "reason": text(row["reason"]),
@@ -90,7 +90,7 @@ def _verdicts(section: Section) -> Json:
                 "rows": [
                     {
                         "target": text(row.target),
-                        "labels": [text(row.label), *([SHALLOW] if row.shallow else [])],
+                        "labels": [text(row.label), *row.flags],
                         "numbers": [[text(value), text(remark)] for value, remark in row.numbers],
                         "reason": text(row.reason),
                     }

@@ -10,9 +10,10 @@ from jobs.pools.devices import Device
 from jobs.pools.layouts import choose_layout, lane_bytes, speed_key
 from jobs.pools.timing import Timing
 from pccore import Lane, TrainingConfig
+from transfer.engine.any_plan import PlannedRuns
 from transfer.engine.dry_run import direct_tuning
 from transfer.engine.grouping import OPERATIONS, evaluation_work, evaluations, sizes, work
-from transfer.engine.plan import Plan, PlannedRuns
+from transfer.engine.plan import Plan
 from transfer.engine.pool import Group, Pool
 
 CALIBRATION_SECONDS = 25.0

@@ -85,6 +85,8 @@ def draw(panels: Sequence[Panel], rates: tuple[str, str] = RATES) -> Figure:
                 _widen(axes, beyond)
             else:
                 open_axes(axes, etas, betas)
+        for panel, axes in zip(panels, used, strict=True):
+            marks.region(axes, panel, rates)
         if cells["loss"].notna().any():  # no scale without a loss
             _colour_bar(figure, used, norm)
         blank = grid and any(len(p.cells) < len(etas) * len(betas) for p in panels)

@@ -20,6 +20,7 @@ OPTIMUM: Look = {"marker": "*", "ms": 17, "mfc": "white", "mec": "black", "mew":
 TRANSFERRED: Look = {  # large enough to surround the star
     "marker": "o", "ms": 22, "mfc": "none", "mec": "#D55E00", "mew": 2.6, "ls": "none",
 }  # fmt: skip
+REGION: Look = {"edgecolor": "#D55E00", "facecolor": "none", "linestyle": (0, (2, 1.5)), "lw": 1.4}
 FAILED: Look = {"marker": "x", "ms": 8, "mec": style.INK, "mew": 1.6, "ls": "none"}
 PRUNED: Look = {"marker": "_", "ms": 8, "mec": style.INK, "mew": 1.6, "ls": "none"}
 
@@ -30,6 +31,7 @@ _TEXTS = {
     "at_chance": "at chance",
     "failed": "every run failed",
     "pruned": "stopped early by the search",
+    "optimal": "the optimum's region, 95 %",
 }
 WITHOUT_TILE = ("failed", "pruned")
 """Outcomes of cells that are marks alone."""
@@ -45,10 +47,32 @@ def put(axes: Axes, name: str, x: float, y: float, **options: Any) -> None:
     axes.plot(x, y, zorder=6, **look, **options)
 
 
+def region(axes: Axes, panel: Panel, rates: Sequence[str]) -> None:
+    """Outline where the optimum of a panel is, over the axes that show these one or two rates.
+
+    It ends where the axes do on an open side. Call it when the limits of the axes are set.
+    """
+    from matplotlib.patches import Rectangle
+
+    if not panel.region or any(rate not in panel.region for rate in rates):
+        return
+    limits = [sorted(axes.get_xlim()), sorted(axes.get_ylim())]
+    ends = [
+        (max(panel.region[rate][0], low), min(panel.region[rate][1], high))
+        for rate, (low, high) in zip(rates, limits, strict=False)
+    ]
+    if len(rates) == 1:
+        axes.axvspan(*ends[0], **REGION, zorder=4)
+        return
+    (left, right), (bottom, top) = ends
+    axes.add_patch(Rectangle((left, bottom), right - left, top - bottom, **REGION, zorder=4))
+
+
 def entries(panels: Sequence[Panel]) -> list[str]:
     """Return the entries of the legend for what the panels show, in order."""
     seen = {outcome for panel in panels for outcome in panel.cells["outcome"]}
     shown = [name for name in ("optimum", "transferred") if any(getattr(p, name) for p in panels)]
+    shown += ["optimal"] if any(panel.optimal for panel in panels) else []
     return shown + [kind for kind in (*style.REGIONS, *WITHOUT_TILE) if kind in seen]
 
 
@@ -59,7 +83,9 @@ def legend(figure: Figure, panels: Sequence[Panel], extra: Sequence[Artist] = ()
 
     handles: list[Artist] = []
     for name in entries(panels):
-        if name in style.REGIONS:
+        if name == "optimal":
+            handles.append(Patch(**REGION, label=_TEXTS[name]))
+        elif name in style.REGIONS:
             face, hatch = style.REGIONS[name]
             look: Look = {"facecolor": face, "hatch": hatch * 2, "edgecolor": style.REGION_EDGE}
             handles.append(Patch(**look, label=_TEXTS[name]))

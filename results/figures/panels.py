@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache, partial
+from math import inf, isfinite, nan
 from typing import TYPE_CHECKING
 
 from results.figures.cells import (
     CELL_KEYS,
+    Record,
     at_cell,
     at_shape,
     best_cell,
@@ -19,6 +21,7 @@ from results.figures.cells import (
     summarise,
 )
 from results.landscape import Cell
+from results.rates import rates_in, with_rates
 from results.shapes import Shape
 from results.vocabulary import ZERO_SHOT, Phase
 
@@ -46,6 +49,8 @@ class Panel:
             found no optimum or nothing was transferred yet.
         note: what happened at this shape: "tuned here", "searched for a law", a verdict label, or
             "no verdict".
+        region: where the optimum is with a probability of 95 %, by rate, as the verdict has it: the
+            lowest and the highest value, infinite or 0 at an open side.
     """
 
     shape: Shape
@@ -53,6 +58,12 @@ class Panel:
     optimum: Cell | None
     transferred: Cell | None
     note: str
+    region: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def optimal(self) -> bool:
+        """Whether the region is known."""
+        return bool(self.region)
 
 
 def tuned_shape(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> Shape | None:
@@ -143,18 +154,42 @@ def panels(runs: pd.DataFrame, verdicts: pd.DataFrame, variant: str) -> list[Pan
         moved = None if only_tuned else transferred(runs, verdicts, variant, shape, optimum)
         note = TUNED_HERE if shape == tuned else SEARCHED if shape in searched else ""
         here = at_shape(judged, shape)
-        found.append(_panel(at_shape(mine, shape), here, shape, note, moved))
+        region = {}
+        if shape == tuned and not judged.empty:
+            region = _region(records(judged)[0], "tune_optimum_")
+        found.append(_panel(at_shape(mine, shape), here, shape, note, moved, region))
     return found
 
 
 def _panel(
-    runs: pd.DataFrame, judged: pd.DataFrame, shape: Shape, note: str, moved: Cell | None
+    runs: pd.DataFrame,
+    judged: pd.DataFrame,
+    shape: Shape,
+    note: str,
+    moved: Cell | None,
+    region: dict[str, tuple[float, float]],
 ) -> Panel:
     best = best_cell(runs)
     if not judged.empty:
         row = records(judged)[0]
         best = cell_of(row, "best_") or best  # the runs that the verdict compared decide
         note = ", ".join(part for part in (note, row["verdict"]) if part)
+        region = _region(row, "optimum_")
     elif note == TUNED_HERE:
         best = moved or best
-    return Panel(shape, summarise(runs), best, moved, note or UNJUDGED)
+    return Panel(shape, summarise(runs), best, moved, note or UNJUDGED, region)
+
+
+def _region(verdict: Record, prefix: str) -> dict[str, tuple[float, float]]:
+    """Return the region of an optimum by rate; a side without a bound is open."""
+    found, row = {}, with_rates(verdict)
+    for rate in rates_in([verdict]):
+        value, low, high = (row.get(f"{prefix}{rate}{end}") for end in ("", "_low", "_high"))
+        if isfinite(_number(value)) and (isfinite(_number(low)) or isfinite(_number(high))):
+            low, high = _number(low), _number(high)
+            found[rate] = (low if isfinite(low) else 0.0, high if isfinite(high) else inf)
+    return found
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else nan

@@ -45,8 +45,9 @@ def draw(panels: Sequence[Panel], runs: pd.DataFrame, rate: str = "weight_lr") -
             used.append(axes)
         losses = style.loss_range(list(trained["final_train_loss"]))
         style.loss_axis(used[0], *losses, margin=1.25)
-        for axes in used:
+        for panel, axes in zip(panels, used, strict=True):
             rate_axis(axes, "x", etas, wide)
+            marks.region(axes, panel, [rate])
         dots: marks.Look = {"marker": "o", "ms": 4, "color": COLOR, "lw": 1.8}
         marks.legend(
             figure, panels, [Line2D([], [], **dots, label="mean over seeds; dots are seeds")]

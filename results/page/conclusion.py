@@ -17,7 +17,7 @@ from results.figures.style import label, rank
 from results.landscape import Cell
 from results.page.wording import listing, number, percent, rates, size
 from results.shapes import Shape
-from results.vocabulary import RATES, SHALLOW, ZERO_SHOT, VerdictLabel, rate_symbol
+from results.vocabulary import COLLAPSED, RATES, SHALLOW, ZERO_SHOT, VerdictLabel, rate_symbol
 
 Row = Mapping[str, Any]
 """A row of the table `verdicts`; a number that is missing is None or NaN."""
@@ -84,6 +84,8 @@ def next_steps(verdicts: Sequence[Row]) -> list[Step]:
             found.append(Step(f"{name} at {_shapes(some)}", word, advice))
         if any(row["shallow"] is True for row in rows):
             found.append(Step(name, SHALLOW, SHALLOW_ADVICE))
+        if any(row.get(COLLAPSED) is True for row in rows):
+            found.append(Step(name, COLLAPSED, COLLAPSED_ADVICE))
     return found
 
 
@@ -108,6 +110,12 @@ def next_step(verdict: Row) -> str:
 SHALLOW_ADVICE = (
     "Fewer than half of the layers learned: take an inference that reaches all layers, such as "
     "nesterov, augmented_lagrangian, equilibrium or error_based."
+)
+
+
+COLLAPSED_ADVICE = (
+    "The accuracy is far below that of the tuned shape, so that no cell may be worth using: train "
+    "longer, or take another inference, parameterisation or target."
 )
 
 

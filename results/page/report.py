@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from results.errors import because
 from results.storage.permissions import may_replace, try_folder
-from results.vocabulary import RATES, SHALLOW, ZERO_SHOT, VerdictLabel
+from results.vocabulary import COLLAPSED, RATES, SHALLOW, ZERO_SHOT, VerdictLabel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,7 @@ MEANINGS: dict[str, str] = {
     VerdictLabel.INCONCLUSIVE: "the runs do not decide",
     VerdictLabel.UNTRAINED: "no cell trained at the target",
     SHALLOW: "fewer than half of the layers learned",
+    COLLAPSED: "the test accuracy is more than 15 points below that of the tuned shape",
 }
 """What the labels of verdicts mean."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from results.figures.cells import Record, cell_of, records
 from results.figures.style import label, rank
+from results.landscape import Cell
 from results.page.wording import (
     NOTHING,
     excess,
@@ -24,7 +26,16 @@ from results.page.wording import (
 )
 from results.rates import with_rates
 from results.shapes import Shape
-from results.vocabulary import SHALLOW, ZERO_SHOT, OutcomeLabel, VerdictLabel, rate_symbol
+from results.vocabulary import (
+    COLLAPSED,
+    SHALLOW,
+    ZERO_SHOT,
+    AddedFor,
+    OutcomeLabel,
+    VerdictLabel,
+    flags,
+    rate_symbol,
+)
 
 if TYPE_CHECKING:
     from results.page.sections import Section
@@ -37,7 +48,7 @@ class VerdictRow:
     Attributes:
         target: the shape.
         label: the verdict label.
-        shallow: whether fewer than half of the layers learned.
+        flags: what stands beside the label, such as shallow.
         numbers: in the order of `verdict_columns`, each (value, 95% interval or other remark,
             which may be empty).
         reason: the sentence that the judge gave.
@@ -45,7 +56,7 @@ class VerdictRow:
 
     target: str
     label: str
-    shallow: bool
+    flags: list[str]
     numbers: list[tuple[str, str]]
     reason: str
 
@@ -65,6 +76,7 @@ BADGES: dict[str, str] = {
     VerdictLabel.UNTRAINED: "∅",
     VerdictLabel.EDGE: "⊣",
     SHALLOW: "↥",
+    COLLAPSED: "↧",
 }
 
 
@@ -117,7 +129,7 @@ def _verdict_row(v: Record, names: Sequence[str]) -> VerdictRow:
         for outcome in OutcomeLabel
         if outcome is not OutcomeLabel.PRUNED and v[f"runs_{outcome}"] > 0
     ]
-    seeds = f"{whole(v['seeds'])} seeds, {whole(v['cells'])} cells"
+    seeds = f"{whole(v['seeds'])} seeds, {whole(v['cells'])} cells{_added(v)}"
     numbers = [
         (loss(v["loss"]), _predicted(v)),
         (loss(v["best_loss"]), f"at {rates(cell_of(v, 'best_'))}"),
@@ -132,7 +144,20 @@ def _verdict_row(v: Record, names: Sequence[str]) -> VerdictRow:
     if numbers[0][0] == NOTHING and numbers[0][1]:  # the cell, where it has no loss
         numbers[0] = (numbers[0][1], "did not train")
     shown = [(value, "" if value == NOTHING else remark) for value, remark in numbers]
-    return VerdictRow(shape, str(v["verdict"]), v["shallow"] is True, shown, str(v["reason"]))
+    return VerdictRow(shape, str(v["verdict"]), flags(v), shown, str(v["reason"]))
+
+
+def _added(v: Record) -> str:
+    """Return which runs were added at the target, and why; "" if none were."""
+    try:
+        added = json.loads(v["added"]) if isinstance(v.get("added"), str) else []
+        parts = [
+            f"{int(each['seeds'])} at {rates(Cell(**each['rates']))} ({AddedFor(each['why']).text})"
+            for each in added
+        ]
+    except (ValueError, TypeError, KeyError):  # the row is not ours
+        return ""
+    return f"; added: {', '.join(parts)}" if parts else ""
 
 
 def _predicted(v: Record) -> str:

@@ -13,6 +13,7 @@ from results.landscape import Cell
 from results.rates import names_in, rates_in, with_rates
 from results.shapes import Shape
 from results.vocabulary import (
+    COLLAPSED,
     SHALLOW,
     SIZE_SYMBOLS,
     VERDICT_PHRASES,
@@ -181,6 +182,8 @@ def _headline(name: str, verdicts: pd.DataFrame) -> Headline:
     sentence = f"{'; '.join(parts)}.{_accuracy_at_deepest(verdicts)}"
     if verdicts["shallow"].eq(True).any():
         labels.append(SHALLOW)
+    if verdicts["collapsed"].eq(True).any():
+        labels.append(COLLAPSED)
     return Headline(name, labels, sentence[0].upper() + sentence[1:])
 
 

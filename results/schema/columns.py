@@ -366,7 +366,9 @@ VERDICTS = (
     *_interval("drift_weight_lr", "log2(best eta at the target / best tuned eta)", "octaves"),
     *_interval("drift_activity_lr", "log2(best beta at the target / best tuned beta)", "octaves"),
     Column("min_train_loss", "float64", f"{_MIN_TRAIN_LOSS}, at the transferred cell", LOSS),
-    Column("seeds", "int64", "seeds per cell", "seeds"),
+    Column(
+        "seeds", "int64", "seeds per cell; if seeds were added, of the transferred cell", "seeds"
+    ),
     Column("cells", "int64", "cells that ran at the target", "cells"),
     Column("runs_trained", "int64", "runs at the target that trained", "runs"),
     Column("runs_at_chance", "int64", "runs at the target that stayed at chance", "runs"),
@@ -446,6 +448,80 @@ VERDICTS = (
         "JSON, such as lr, best_lr, drift_lr and drift_lr_low for the rate lr; frames have them as "
         "columns; null for networks of mupc's",
         since=9,
+    ),
+    *_interval(
+        "tune_optimum_weight_lr", "best eta at the tuned shape", "per weight update", since=10
+    ),
+    *_interval(
+        "tune_optimum_activity_lr", "best beta at the tuned shape", "per inference step", since=10
+    ),
+    Column(
+        "seeds_added",
+        "int64",
+        "runs added at the target until the verdicts on it were decided; null where the number of "
+        "seeds was fixed",
+        "runs",
+        since=10,
+    ),
+    Column(
+        "added",
+        "string",
+        "the added runs as JSON, a list of {rates, seeds, why}; why is transferred, best, better "
+        "or beyond; null where the number of seeds was fixed",
+        since=10,
+    ),
+    Column(
+        "seeds_needed",
+        "int64",
+        "about how many seeds would decide an inconclusive verdict; null for other verdicts, where "
+        "losses were not compared, and above 100",
+        "seeds",
+        since=10,
+    ),
+    Column(
+        "tune_accuracy",
+        "float64",
+        "mean test accuracy of the tuned optimum at the tuned shape",
+        "fraction",
+        since=10,
+    ),
+    Column(
+        "collapsed",
+        "bool",
+        "whether the accuracy at the transferred cell is more than 0.15 below that of the tuned "
+        "shape; null where either is unknown",
+        since=10,
+    ),
+    Column(
+        "operations",
+        "float64",
+        "floating-point operations of the recorded runs of the search and at the target; null for "
+        "training functions",
+        "FLOP",
+        since=10,
+    ),
+    Column(
+        "operations_direct",
+        "float64",
+        "floating-point operations of the same search at the target instead; null for training "
+        "functions",
+        "FLOP",
+        since=10,
+    ),
+    Column(
+        "values_added",
+        "string",
+        "values by which tune.extend extended the grid, as JSON, a list of {width, depth, rate, "
+        "values}; null without tune.extend",
+        since=10,
+    ),
+    Column(
+        "runs_left_out",
+        "int64",
+        "runs of the search and at the target that were left out because the budget was used up; "
+        "null without a budget",
+        "runs",
+        since=10,
     ),
 )
 

@@ -18,8 +18,9 @@ from jobs.pools.timing import Timing, time_training
 from jobs.pools.worker import failed_group
 from pccore import Lane, NetworkConfig, PredictiveCoding, TrainingConfig
 from transfer import Experiment
+from transfer.engine.any_plan import PlannedRuns
 from transfer.engine.grouping import work
-from transfer.engine.plan import Plan, PlannedRuns
+from transfer.engine.plan import Plan
 from transfer.engine.pool import Group, GroupResult
 
 RATE = 1e9  # multiply-adds a second

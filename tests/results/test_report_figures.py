@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
-from synthetic_ledger import at_chance, curve, frame, layers, run, seeds, verdicts
+from synthetic_ledger import at_chance, curve, frame, layers, run, seeds, verdict, verdicts
 
 import pccore
 from results.figures import depth, heatmap, layout, marks, profile, scaling, style, training
@@ -93,6 +93,33 @@ def test_the_legend_has_exactly_what_is_drawn():
     assert marks.entries(drawn(GRID)) == [
         "optimum", "transferred", "diverged", "at_chance", "failed",
     ]  # fmt: skip
+
+
+def test_outlines_the_regions_of_both_optima():
+    """Of the target as far as the axes go on its open side, and of the tuned shape."""
+    columns = {
+        "tune_optimum_weight_lr": (0.1, 0.05, 0.2),
+        "tune_optimum_activity_lr": (1.0, 0.5, 2.0),
+        "optimum_weight_lr": (0.02, None, 0.3),
+        "optimum_activity_lr": (1.0, 0.4, 3.0),
+    }
+    found = verdict(
+        depth=64,
+        **{
+            name + end: value
+            for name, values in columns.items()
+            for end, value in zip(("", "_low", "_high"), values, strict=True)
+        },
+    )
+    both = panels(frame(*GRID), verdicts(found), "mupc")
+    assert both[0].region == {"weight_lr": (0.05, 0.2), "activity_lr": (0.5, 2.0)}
+    assert both[1].region == {"weight_lr": (0.0, 0.3), "activity_lr": (0.4, 3.0)}
+    target = heatmap.draw(both).axes[1]
+    [outline] = [p for p in target.patches if p.get_linestyle() == marks.REGION["linestyle"]]
+    box = outline.get_bbox()
+    np.testing.assert_allclose([box.x0, box.x1], [target.get_xlim()[0], 0.3])
+    np.testing.assert_allclose([box.y0, box.y1], [0.4, 3.0])
+    assert "optimal" in marks.entries(both)
 
 
 def test_a_landscape_without_a_trained_cell_has_no_colour_scale():

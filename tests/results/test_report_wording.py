@@ -177,7 +177,7 @@ def test_numbers_of_a_verdict_row_match_the_columns():
         "μPC: transferred cell η = 0.1, β = 0.5, tuned at N = 32, H = 8"
     )
     assert (group.rows[0].label, group.rows[0].reason) == ("held", row["reason"])
-    assert group.rows[0].shallow
+    assert group.rows[0].flags == ["shallow"]
     assert shown == {
         "loss at the transferred cell": ("0.110", ""),
         "best loss found": ("0.100", "at η = 0.1, β = 1"),

@@ -9,8 +9,9 @@ from test_driver import bowl
 from transfer_fakes import FormulaPool, Killed, MemoryLedger, spec
 
 from transfer import Experiment, run
+from transfer.engine.any_plan import PlannedRuns
 from transfer.engine.dry_run import direct_tuning, dry_run
-from transfer.engine.plan import Plan, PlannedRuns
+from transfer.engine.plan import Plan
 
 FITTED = spec(
     tune={"weight_lr": [0.001, 0.01, 0.1, 1], "activity_lr": [1, 10, 100]},

@@ -80,9 +80,18 @@ class MemoryLedger:
         for row in rows:
             (self.usage if row["quantity"] in QUANTITIES else self.measured).append(row)
 
-    def measurements(self, run_id: list[str]) -> pd.DataFrame:
+    def measurements(
+        self,
+        run_id: list[str] | None = None,
+        quantity: list[str] | None = None,
+        experiment: str = "",
+    ) -> pd.DataFrame:
+        if quantity is not None:
+            newest = {(row["quantity"], row["settings"]): row for row in self.usage}
+            found = [row for row in newest.values() if row["quantity"] in quantity]
+            return pd.DataFrame(found, columns=None if found else ["quantity", "value"])
         frame = pd.DataFrame(self.measured, columns=None if self.measured else ["run_id"])
-        return frame[frame["run_id"].isin(run_id)]
+        return frame[frame["run_id"].isin(run_id or [])]
 
     def append_verdicts(self, rows: list[dict[str, Any]]) -> None:
         self.verdicts += rows

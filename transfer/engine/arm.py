@@ -7,18 +7,20 @@ done, so that the workflows of several arms share a pool and none waits for anot
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from results.landscape import Cell, Landscape, mean, optimum
+from results.landscape import NOT_RUN, Cell, Landscape, mean, optimum
 from results.shapes import Shape
-from results.vocabulary import OutcomeLabel, Phase
-from transfer.engine.grouping import TARGET_BYTES, weight_bytes
-from transfer.engine.plan import AnyPlan, Arm, PlannedRuns
+from results.vocabulary import OutcomeLabel, Phase, rate_name
+from transfer.engine.any_plan import AnyPlan, Arm, PlannedRuns
+from transfer.engine.costs import Costs, costs
+from transfer.engine.extension import Extended, extended
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
 from transfer.engine.runs import AnyRun
 from transfer.engine.scheduler import Scheduler
 from transfer.engine.search_runs import ArmSearch, FullSearch, PrunedSearch, Steps
 from transfer.engine.step_limits import StepLimits
-from transfer.engine.verdict_rows import law_rows, verdict_row
+from transfer.engine.target_runs import Targets
+from transfer.engine.verdict_rows import further_columns, law_rows, verdict_row
 from transfer.judge.law import Prediction, RulePredictions, UnfittedError
 from transfer.judge.verdict import Verdict, judge, without_optimum
 from transfer.spec.transfer_rules import Tuned
@@ -89,20 +91,27 @@ class ArmWorkflow:
             if tune.prune is None
             else PrunedSearch(tune.prune, progress, *shared)
         )
+        self._searched: Mapping[Shape, Extended] = {}
+        self._targets = Targets(plan, arm, self._request, scheduler.results)
 
     def steps(self) -> Steps[None]:
         """Tune, transfer, judge and record the verdicts."""
         experiment, arm = self._plan.experiment, self._arm
         yield from self._limits.measure(experiment.tuned)
         other_shapes = self._request_other_shapes()
-        tuned = yield from self._search.steps()
+        shape = experiment.tune.shape
+        searched = {shape: (yield from self._extended(shape, (yield from self._search.steps())))}
+        for other, cells in other_shapes.items():
+            landscape = yield from self._landscape(other, cells)
+            searched[other] = yield from self._extended(other, landscape)
+        landscapes = {at: found.landscape for at, found in searched.items()}
+        tuned = landscapes[shape]
         cell = optimum(tuned)
         loss = None if cell is None else mean(tuned.losses[tuned.place(cell)])
-        landscapes = {experiment.tune.shape: tuned}
-        for shape, cells in other_shapes.items():
-            landscapes[shape] = yield from self._landscape(shape, cells)
         self.optimum = Optimum(arm.variant.name, arm.activation, cell, loss)
         self._progress.optimum(self.label, cell, loss)
+        self._searched = searched
+        self._arm = arm = replace(arm, space=searched[shape].space)
         rules = [] if cell is None else self._predict(cell, landscapes)
         verdicts = yield from self._transfer(landscapes, rules)
         fits = [row for rule in rules for row in law_rows(self._plan, arm, rule.law)]
@@ -111,7 +120,7 @@ class ArmWorkflow:
     def remaining(self) -> list[PlannedRuns]:
         """Return an upper bound on the runs that have not been requested yet."""
         if self.optimum is not None:
-            return []
+            return self._targets.remaining()
         shapes = () if self._other_shapes_requested else None
         return self._plan.remaining(self._arm, self._search.runs_left, shapes)
 
@@ -123,6 +132,17 @@ class ArmWorkflow:
             requested[shape] = self._without_unstable(shape, self._arm.space.cells)
             self._request(self._plan.runs(self._arm, shape, requested[shape]), Phase.TUNE)
         return requested
+
+    def _extended(self, shape: Shape, landscape: Landscape) -> Steps[Extended]:
+        """Extend the grid at a shape until the optimum is inside (`tune.extend`)."""
+
+        def run(at: Shape, known: Sequence[Cell], fresh: Sequence[Cell]) -> Steps[Landscape]:
+            cells = self._without_unstable(at, fresh)
+            self._request(self._plan.runs(self._arm, at, cells), Phase.TUNE)
+            return (yield from self._landscape(at, [*known, *cells]))
+
+        most = self._plan.experiment.tune.extend or 0
+        return (yield from extended(shape, landscape, self._arm.space, most, run))
 
     def _request(self, runs: Sequence[AnyRun], phase: Phase, optima: Sequence[AnyRun] = ()) -> None:
         """Request runs, and that weights are kept of all, of the optima or of none."""
@@ -139,7 +159,8 @@ class ArmWorkflow:
     def _predict(self, cell: Cell, landscapes: Mapping[Shape, Landscape]) -> list[RulePredictions]:
         """Return what each rule predicts for the targets from the optimum and the landscapes."""
         experiment, found = self._plan.experiment, []
-        tuned = Tuned(experiment.tune.shape, self._plan.like, cell, landscapes, self._arm.space)
+        spaces = {shape: each.space for shape, each in self._searched.items()}
+        tuned = Tuned(experiment.tune.shape, self._plan.like, cell, landscapes, spaces)
         for name, rule in self._plan.rules:
             try:
                 law = rule.law(tuned)
@@ -174,53 +195,81 @@ class ArmWorkflow:
             for shape, cells in predicted.items()
         }
         yield from self._limits.measure(targets, [c for cells in near.values() for c in cells])
-        requested = {
+        first = {
             shape: self._without_unstable(shape, near[shape], keep=predicted[shape])
             for shape in targets
         }
-        for shape, cells in requested.items():
-            runs = plan.runs(arm, shape, cells)
-            # The best cell is not known before its row is written, which names its weights.
-            few = len(runs) * weight_bytes(plan.config(arm, shape)) <= TARGET_BYTES
-            optima = runs if few else plan.runs(arm, shape, predicted[shape])
-            self._request(runs, Phase.TRANSFER, optima)
-        if not rules:
-            reason = without_optimum(tuned).reason
-            if self._search.causes and tuned.count(OutcomeLabel.FAILED):
-                ((cause, _),) = self._search.causes.most_common(1)
-                reason = f"{reason}; the most frequent cause: {cause}"
-            rules = [RulePredictions(name, None, {}, reason) for name, _ in plan.rules]
-        cells_by_shape = {shape: tuned.cells for shape, tuned in landscapes.items()} | requested
+        yield from self._targets.steps(arm, tuned, first, predicted)
+        rules = rules or self._without_rules(tuned)
+        cells_by_shape = {shape: tuned.cells for shape, tuned in landscapes.items()} | first
         run_ids = [
             run.run_id
             for shape, cells in cells_by_shape.items()
             for run in plan.runs(arm, shape, cells[:1])[:1]
         ]
+        searched = [
+            run
+            for shape, landscape in landscapes.items()
+            for run in plan.runs(arm, shape, landscape.cells)
+        ]
         rows = []
-        for shape, cells in requested.items():
-            target = yield from self._landscape(shape, cells)
+        for shape, there in self._targets.at.items():
+            target = there.landscape(plan, arm, self._scheduler.results)
             best = optimum(target)
-            at_best = () if best is None else tuple(plan.runs(arm, shape, [best]))
+            at_best = () if best is None else tuple(there.runs(plan, arm, best))
+            runs_of_all = [*searched, *there.every(plan, arm)]
+            results = self._scheduler.results(runs_of_all)
+            pairs = list(zip(runs_of_all, results, strict=True))
+            took = costs(plan, arm, shape, landscapes, pairs)
+            left_out = sum(row["outcome"] == NOT_RUN for row in results)
             for rule in rules:
-                verdict = self._judge(tuned, target, shape, rule)
-                rows.append(verdict_row(plan, arm, shape, rule, verdict, target, run_ids))
+                verdict = self._judge(tuned, target, shape, rule, took)
+                if left_out:
+                    verdict = replace(verdict, reason=f"{verdict.reason}; {self._short(left_out)}")
+                row = verdict_row(plan, arm, there, rule, verdict, target, run_ids)
+                rows.append(row | further_columns(plan, self._searched, took, left_out))
                 self._progress.verdict(rows[-1])
                 if rule.predicted:
-                    runs = tuple(plan.runs(arm, shape, [rule.predicted[shape].cell]))
+                    runs = tuple(there.runs(plan, arm, rule.predicted[shape].cell))
                     self.transferred.append(
                         Transferred(self.label, shape, rule.rule, runs, at_best, verdict.loss)
                     )
         return rows
 
+    def _short(self, runs: int) -> str:
+        budget = self._plan.experiment.budget
+        assert budget is not None
+        return (
+            f"the budget of {budget.text} left out {runs} {'run' if runs == 1 else 'runs'}: raise "
+            "it and run the same command again"
+        )
+
+    def _without_rules(self, tuned: Landscape) -> list[RulePredictions]:
+        """Return that no rule predicts anything, as the search found no optimum."""
+        reason = without_optimum(tuned).reason
+        if self._search.causes and tuned.count(OutcomeLabel.FAILED):
+            ((cause, _),) = self._search.causes.most_common(1)
+            reason = f"{reason}; the most frequent cause: {cause}"
+        return [RulePredictions(name, None, {}, reason) for name, _ in self._plan.rules]
+
     def _judge(
-        self, tuned: Landscape, target: Landscape, shape: Shape, rule: RulePredictions
+        self,
+        tuned: Landscape,
+        target: Landscape,
+        shape: Shape,
+        rule: RulePredictions,
+        took: Costs | None,
     ) -> Verdict:
         if rule.law is None:
             return Verdict(reason=rule.note)
         cell, tolerance = rule.predicted[shape].cell, self._plan.experiment.transfer.tolerance
         untrained = self._plan.untrained_loss
         found = judge(tuned, target, cell, self._arm.space, tolerance, rule.law.base, untrained)
-        return replace(found, reason="; ".join(filter(None, (found.reason, rule.note))))
+        added = self._searched[self._plan.experiment.tune.shape].added
+        values = " and ".join(f"{rate_name(n)} {_list(v)}" for n, v in added.items())
+        extension = f"the search was extended by {values}" if values else ""
+        reasons = (found.reason, rule.note, extension, took.text if took else "")
+        return replace(found, reason="; ".join(filter(None, reasons)))
 
     def _landscape(self, shape: Shape, cells: Sequence[Cell]) -> Steps[Landscape]:
         """Return the landscape of requested cells, once all their runs are done."""
@@ -243,3 +292,7 @@ class ArmWorkflow:
             self.skipped += runs
             self._progress.skipped(self.label, shape, runs)
         return kept
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)

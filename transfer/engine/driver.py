@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results.errors import LedgerError
 from results.vocabulary import Phase
+from transfer.engine.any_plan import AnyPlan
 from transfer.engine.arm import ArmWorkflow, Optimum, Transferred
-from transfer.engine.plan import AnyPlan, plan_of
+from transfer.engine.plan import plan_of
 from transfer.engine.pool import Pool
 from transfer.engine.progress import Callbacks, Progress, broadcast
 from transfer.engine.runs import Run
@@ -173,6 +174,7 @@ def run(
             folder,
             claims,
             plan.own,
+            experiment.budget,
         )
         scheduler.remove_leftovers()
         workflows = Workflows(plan, scheduler, receiver)
@@ -272,7 +274,8 @@ class Workflows:
     def report(self) -> None:
         """Report to the progress callbacks how much is done and how much is expected."""
         scheduler = self._scheduler
-        remaining = [planned for arm in self.arms for planned in arm.remaining()]
+        planned_runs = (planned for arm in self.arms for planned in arm.remaining())
+        remaining = [replace(each, runs=each.expected, fewer=0) for each in planned_runs]
         phase = Phase.TUNE if any(arm.optimum is None for arm in self.arms) else Phase.TRANSFER
         total = scheduler.requested + sum(planned.runs for planned in remaining)
         self._progress.phase(phase, total, scheduler.done)

@@ -6,8 +6,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from results.vocabulary import Phase
+from transfer.engine.any_plan import AnyPlan, PlannedRuns
 from transfer.engine.driver import Workflows
-from transfer.engine.plan import AnyPlan, PlannedRuns
 from transfer.engine.pool import Pool
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
@@ -105,4 +105,5 @@ def _sum(planned: Iterable[PlannedRuns]) -> PlannedRuns:
         runs=sum(some.runs for some in same),
         known=sum(some.known for some in same),
         at_most=any(some.at_most for some in same),
+        fewer=sum(some.fewer for some in same),
     )

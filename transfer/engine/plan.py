@@ -1,7 +1,6 @@
 """A spec resolved: the runs that each step of the experiment needs."""
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,209 +10,20 @@ from typing import TYPE_CHECKING, Self
 import pccore
 from results.landscape import Cell
 from results.shapes import Shape
-from results.vocabulary import NO_ACTIVATION, Phase
+from results.vocabulary import NO_ACTIVATION
+from transfer.engine.any_plan import AnyPlan, Arm, NamedFunction
 from transfer.engine.function_runs import FunctionRun
-from transfer.engine.grouping import work
-from transfer.engine.pool import Config
-from transfer.engine.runs import AnyRun, Run
+from transfer.engine.runs import Run
 from transfer.functions import FunctionConfig, FunctionLane, TrainingFunction
-from transfer.search.samplers import SAMPLERS
-from transfer.space import Space
 from transfer.spec.building import trace, training_config
 from transfer.spec.errors import SpecError
 from transfer.spec.model import Experiment
-from transfer.spec.sections import DEFAULT_IN_FLIGHT, VariantSpec
+from transfer.spec.sections import VariantSpec
 from transfer.spec.sweep import Sweep
-from transfer.spec.transfer_rules import TRANSFER_RULES, TransferRule, ZeroShot
+from transfer.spec.transfer_rules import TRANSFER_RULES, TransferRule
 
 if TYPE_CHECKING:
     from pccore.data import Dataset
-
-
-@dataclass(frozen=True)
-class NamedFunction:
-    """A training function by its name in the spec, which stands in the place of a variant."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A variant with an activation, or a training function: tuned, transferred, judged by itself.
-
-    Attributes:
-        variant: the variant, or the name of the training function in the spec.
-        activation: a name in `pccore.ACTIVATIONS`; `NO_ACTIVATION` for a function.
-        space: the cells it may take.
-        label: the variant's name, followed by the activation if the experiment has several.
-    """
-
-    variant: VariantSpec | NamedFunction
-    activation: str
-    space: Space
-    label: str
-
-
-@dataclass(frozen=True)
-class PlannedRuns:
-    """How many runs an experiment needs of one arm at one shape in one phase.
-
-    Attributes:
-        arm: the arm.
-        phase: "tune" or "transfer".
-        shape: the shape.
-        config: the configuration that the runs share.
-        runs: how many.
-        known: how many of them the ledger has.
-        at_most: whether `runs` is an upper bound, because the number depends on earlier runs.
-    """
-
-    arm: Arm
-    phase: str
-    shape: Shape
-    config: Config
-    runs: int
-    known: int = 0
-    at_most: bool = False
-
-    @property
-    def training(self) -> pccore.TrainingConfig:
-        """The configuration of networks; a training function has none."""
-        assert isinstance(self.config, pccore.TrainingConfig)
-        return self.config
-
-    @property
-    def work(self) -> float:
-        """Multiply-adds (`transfer.engine.grouping.work`) of the runs not yet in the ledger."""
-        return (self.runs - self.known) * work(self.config)
-
-
-class AnyPlan(ABC):
-    """An experiment or a sweep, resolved: its arms, and their runs at every shape."""
-
-    experiment: Experiment | Sweep
-
-    @cached_property
-    @abstractmethod
-    def arms(self) -> tuple[Arm, ...]:
-        """What is tuned, transferred and judged by itself, in the order of the spec."""
-
-    @abstractmethod
-    def dataset(self, arm: Arm) -> str:
-        """Return the name of the data set, or of the training function."""
-
-    @property
-    @abstractmethod
-    def digests(self) -> tuple[str, ...]:
-        """The digests of data sets and of training functions."""
-
-    @property
-    @abstractmethod
-    def own(self) -> Sequence["Dataset | TrainingFunction"]:
-        """The user's data sets and training functions, which travel to the workers."""
-
-    @property
-    @abstractmethod
-    def rules(self) -> tuple[tuple[str, TransferRule], ...]:
-        """The transfer rules by name."""
-
-    @property
-    def like(self) -> str | None:
-        """How steps of the optimiser depend on gradients, as `pccore.Optimiser.like`."""
-        return None
-
-    @property
-    def untrained_loss(self) -> float | None:
-        """The loss before training; None if it is not known."""
-        return None
-
-    @property
-    def batch_size(self) -> int | None:
-        """B of every run; None if it is not known."""
-        return None
-
-    @abstractmethod
-    def config(self, arm: Arm, shape: Shape) -> Config:
-        """Return the configuration that the runs of `arm` at `shape` share."""
-
-    @abstractmethod
-    def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> Sequence[AnyRun]:
-        """Return the runs of `cells`: cell by cell, each with every seed."""
-
-    @abstractmethod
-    def check(self) -> None:
-        """Find what can be found before training.
-
-        Raises:
-            SpecError: an arm cannot be trained with these settings; one sentence per arm.
-        """
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seeds of every cell."""
-        return self.experiment.tune.seeds
-
-    def neighbourhood(self, arm: Arm, cell: Cell) -> tuple[Cell, ...]:
-        """Return the cells to run at a target for which `cell` is predicted."""
-        reach = self.experiment.transfer.neighbourhood
-        if reach != "all":
-            return arm.space.near(cell, reach)
-        return tuple(dict.fromkeys((*arm.space.cells, *arm.space.near(cell, 1))))
-
-    def most_neighbours(self, arm: Arm) -> int:
-        """Return an upper bound on the cells that the rules' neighbourhoods have together."""
-        rules, space = [rule for _, rule in self.rules], arm.space
-        reach = self.experiment.transfer.neighbourhood
-        if reach != "all":
-            return len(rules) * space.most_near(reach)
-        off_grid = sum(not isinstance(rule, ZeroShot) for rule in rules)
-        return len(space.cells) + off_grid * space.most_near(1)
-
-    def trials(self, arm: Arm) -> int:
-        """Return the number of cells in the search of `arm`."""
-        return self.experiment.tune.trials or len(arm.space.cells)
-
-    def remaining(
-        self, arm: Arm, searched: int, other_shapes: Iterable[Shape] | None = None
-    ) -> list[PlannedRuns]:
-        """Return an upper bound on the runs of `arm` that are still to be requested.
-
-        Args:
-            arm: the arm.
-            searched: runs of the search that are still to come.
-            other_shapes: shapes, besides the tuned one, whose whole grid is still to come; by
-                default all that rules are fitted to.
-        """
-        experiment, tune = self.experiment, self.experiment.tune
-        seeds, pruned = len(self.seeds), tune.prune is not None
-        counts = [(Phase.TUNE, tune.shape, searched)]
-        for shape in experiment.tuned[1:] if other_shapes is None else other_shapes:
-            counts.append((Phase.TUNE, shape, seeds * len(arm.space.cells)))
-        at_target = seeds * self.most_neighbours(arm)
-        counts += [(Phase.TRANSFER, target, at_target) for target in experiment.targets]
-        return [
-            PlannedRuns(
-                arm,
-                phase,
-                shape,
-                self.config(arm, shape),
-                runs=count,
-                at_most=phase == Phase.TRANSFER
-                or tune.skip_unstable
-                or pruned
-                or self.in_flight is not None,
-            )
-            for phase, shape, count in counts
-            if count
-        ]
-
-    @property
-    def in_flight(self) -> int | None:
-        """How many cells the search may be ahead of its first unknown loss; None for no limit."""
-        tune = self.experiment.tune
-        if SAMPLERS[tune.sampler].exhaustive:
-            return None
-        return tune.in_flight or DEFAULT_IN_FLIGHT
 
 
 @dataclass(frozen=True)
@@ -322,8 +132,10 @@ class Plan(AnyPlan):
         if problems:
             raise SpecError(problems)
 
-    def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> list[Run]:
-        """Return the runs of `cells`: cell by cell, each with every seed."""
+    def runs(
+        self, arm: Arm, shape: Shape, cells: Iterable[Cell], seeds: Sequence[int] | None = None
+    ) -> list[Run]:
+        """Return the runs of `cells`: cell by cell, each with all `seeds`, those of the search."""
         config = self.config(arm, shape)
         return [
             Run(
@@ -334,7 +146,7 @@ class Plan(AnyPlan):
                 pccore.Lane(cell.weight_lr, cell.activity_lr, seed),
             )
             for cell in cells
-            for seed in self.seeds
+            for seed in (self.seeds if seeds is None else seeds)
         ]
 
 
@@ -386,15 +198,17 @@ class SweepPlan(AnyPlan):
         whole = tuple(name for name, values in arm.space.searched.items() if values.whole)
         return FunctionConfig(self.functions[arm.variant.name].name, shape, whole)
 
-    def runs(self, arm: Arm, shape: Shape, cells: Iterable[Cell]) -> list[FunctionRun]:
-        """Return the runs of `cells`: cell by cell, each with every seed."""
+    def runs(
+        self, arm: Arm, shape: Shape, cells: Iterable[Cell], seeds: Sequence[int] | None = None
+    ) -> list[FunctionRun]:
+        """Return the runs of `cells`: cell by cell, each with all `seeds`, those of the search."""
         function, config = self.functions[arm.variant.name], self.config(arm, shape)
         return [
             FunctionRun(
                 function.name, function.digest, arm.variant.name, config, FunctionLane(cell, seed)
             )
             for cell in cells
-            for seed in self.seeds
+            for seed in (self.seeds if seeds is None else seeds)
         ]
 
     def check(self) -> None:

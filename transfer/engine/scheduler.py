@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pccore import Outcome, Status
+from results.landscape import NOT_RUN
 from results.vocabulary import Phase
 from transfer.engine.admission import Submitted
+from transfer.engine.any_plan import PlannedRuns
+from transfer.engine.budget import Budget, part
 from transfer.engine.grouping import cut, resumed, steps, trained_together, weight_bytes, work
 from transfer.engine.kept_weights import keep
 from transfer.engine.known_runs import RESULT, KnownRuns, Wanted, suffices
-from transfer.engine.plan import PlannedRuns
 from transfer.engine.pool import Config, Group, GroupResult, Pool
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import (
@@ -30,6 +32,7 @@ from transfer.engine.run_rows import (
 from transfer.engine.runs import AnyRun
 from transfer.engine.stopped_runs import StoppedRuns
 from transfer.engine.usage import Usage
+from transfer.spec.budget import BudgetSpec
 
 if TYPE_CHECKING:
     from pccore.data import Dataset
@@ -105,6 +108,7 @@ class Scheduler:
         claims: of this driver, entered; None where nothing is trained.
         datasets: the data sets that are the user's own, and training functions; workers load others
             by their names.
+        budget: what may be spent; runs beyond it count as done, with the outcome `NOT_RUN`.
     """
 
     def __init__(
@@ -116,7 +120,10 @@ class Scheduler:
         data_dir: Path | None = None,
         claims: "Claims | None" = None,
         datasets: "Iterable[Dataset | TrainingFunction]" = (),
+        budget: BudgetSpec | None = None,
     ) -> None:
+        self._budget = Budget.of(budget, ledger, name)
+        self._left_out = 0
         self._claims = claims
         self.name, self.ledger, self.pool, self.data_dir = name, ledger, pool, data_dir
         self._own_data = {data.name: data for data in datasets}
@@ -139,12 +146,12 @@ class Scheduler:
     @property
     def requested(self) -> int:
         """How many different runs have been requested, not counting those that are measured."""
-        return len(self._results.keys() | self._pending)
+        return len(self._results.keys() | self._pending) - self._left_out
 
     @property
     def done(self) -> int:
         """How many of the requested runs are done, as far as they are to go."""
-        return len(self._results.keys() - self._pending)
+        return len(self._results.keys() - self._pending) - self._left_out
 
     @property
     def _pending(self) -> set[str]:
@@ -212,8 +219,8 @@ class Scheduler:
             if run_id in known:
                 self._accept(Request(run, phase), known[run_id])
             else:
-                part = parts.get(run_id)
-                self._new[run_id] = Request(run, phase, run_id in keep, until, part)
+                chosen = parts.get(run_id)
+                self._new[run_id] = Request(run, phase, run_id in keep, until, chosen)
                 self.work_requested += self._work(self._new[run_id])
                 self.runs_left[run.config] += 1
 
@@ -254,10 +261,40 @@ class Scheduler:
         self._record_copies()
         self._form_groups()
         while self._ready and len(self._in_pool) < GROUPS_PER_SLOT * self.pool.slots:
-            group = self._claimed(heapq.heappop(self._ready)[1])
-            if group is not None:
-                self.pool.submit(group)
-                self._in_pool.add(group)
+            priority, group = heapq.heappop(self._ready)
+            allowed = self._budget.allowed(group, self._usage, self._in_pool.groups)
+            count = 0 if allowed is None else len(allowed.lanes)
+            if count < len(group.lanes):
+                heapq.heappush(self._ready, (priority, part(group, count, len(group.lanes))))
+            if allowed is None:
+                break
+            claimed = self._claimed(allowed)
+            if claimed is not None:
+                self.pool.submit(claimed)
+                self._in_pool.add(claimed)
+
+        if self._ready and not self._in_pool and self._used_up:
+            self._leave_out()
+
+    @property
+    def _used_up(self) -> bool:
+        group = self._ready[0][1]
+        return self._budget.allowed(group, self._usage, self._in_pool.groups) is None
+
+    def _leave_out(self) -> None:
+        """Take the runs that the budget does not allow as done, without a result."""
+        for _, group in self._ready:
+            for run_id in group.run_ids:
+                request = self._training.pop(run_id)
+                self.work_requested -= self._work(request)
+                self.runs_left[group.config] -= 1
+                if request.phase == MEASURE:
+                    self._measured[run_id] = {}
+                    continue
+                row: Row = {"run_id": run_id, "experiment": self.name, "outcome": NOT_RUN}
+                self._results[run_id] = row
+                self._left_out += 1
+        self._ready = []
 
     def report(self, progress: Progress, remaining: Sequence[PlannedRuns] = ()) -> None:
         """Report how much is done and how much is left.
@@ -298,7 +335,7 @@ class Scheduler:
                         progress.finished(request.run, outcome)
         if self._elsewhere and time.monotonic() >= self._look_after:
             self._look_elsewhere()
-        if self._usage.due:
+        if self._usage.due or (self._budget and answers):
             self.record_usage(over=False)
 
     def record_usage(self, *, over: bool) -> None:

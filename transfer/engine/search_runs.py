@@ -13,7 +13,7 @@ from typing import TypeVar
 from pccore import Status, TrainingConfig
 from results.landscape import NOT_RUN, Cell, Landscape, mean, optimum
 from results.vocabulary import OutcomeLabel, Phase
-from transfer.engine.plan import AnyPlan, Arm
+from transfer.engine.any_plan import AnyPlan, Arm
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
 from transfer.engine.runs import AnyRun
@@ -305,8 +305,8 @@ class PrunedSearch(ArmSearch):
 
 
 def _lost(row: Row) -> bool:
-    """Return whether a run has no loss to compare: it diverged, or the machine failed."""
-    return row["outcome"] in (Status.DIVERGED, Status.FAILED)
+    """Return whether a run has no loss to compare: it diverged, failed, or had no budget."""
+    return row["outcome"] in (Status.DIVERGED, Status.FAILED, NOT_RUN)
 
 
 def search_loss(cell: Landscape) -> float:

@@ -19,7 +19,8 @@ from pccore.theory.stability import (
 )
 from results.landscape import Cell
 from results.shapes import Shape
-from transfer.engine.plan import AnyPlan, Arm, Plan
+from transfer.engine.any_plan import AnyPlan, Arm
+from transfer.engine.plan import Plan
 from transfer.engine.runs import AnyRun, Run
 from transfer.engine.scheduler import MEASURE, Scheduler
 from transfer.spec.building import has_measurable_limit

@@ -1,9 +1,10 @@
 """Usage of a pool's slots: rows of the `measurements` table.
 
 A driver process records, for every slot, `worker_busy_seconds` with a group, `worker_idle_seconds`
-without one, and `worker_operations`, the floating-point operations of the updates made there (as
-counted by `transfer.engine.grouping.work`). Operations over busy seconds, compared with the peak of
-the device, show how well it was used. `settings` identifies the process's interval and the slot.
+without one, `worker_operations`, the floating-point operations of the updates made there (as
+counted by `transfer.engine.grouping.work`), and `worker_runs`, the runs that ended there.
+Operations over busy seconds, compared with the peak of the device, show how well it was used.
+`settings` identifies the process's interval and the slot.
 
 A process that continues an experiment has an interval of its own, so that sums over all rows are
 right however often the experiment was interrupted. The rows are written again every few minutes
@@ -24,7 +25,8 @@ from transfer.engine.run_rows import Row, versions
 from transfer.functions import FunctionConfig
 
 BUSY, IDLE, DONE = "worker_busy_seconds", "worker_idle_seconds", "worker_operations"
-QUANTITIES = (BUSY, IDLE, DONE)
+RUNS = "worker_runs"
+QUANTITIES = (BUSY, IDLE, DONE, RUNS)
 RECORDED_EVERY = timedelta(minutes=5)
 _OVERLAP = timedelta(seconds=0.1)
 """By how much two groups of one thread may overlap, because a clock was adjusted."""
@@ -41,6 +43,7 @@ class _Slot:
     end: datetime
     busy: timedelta = timedelta()
     operations: float = 0.0
+    runs: int = 0
     counted: bool = True
     worker: Worker | None = None
 
@@ -69,6 +72,7 @@ class Usage:
         now = self._clock()
         opened = self._since if not self._slots else now
         self._slots += [_Slot(opened, opened) for _ in range(slots - len(self._slots))]
+        self._slots[0].runs += 0 if result.seconds else len(result.group.lanes)
         if not result.seconds:  # it failed before a worker had it
             return
         began = result.started
@@ -79,8 +83,24 @@ class Usage:
         slot.worker = result.worker
         slot.busy += busy
         slot.end = max(slot.end, began + busy)
+        slot.runs += len(result.group.lanes)
         slot.counted &= not isinstance(result.group.config, FunctionConfig)
         slot.operations += _operations(result) * (busy.total_seconds() / result.seconds)
+
+    @property
+    def busy(self) -> timedelta:
+        """The busy time of all slots."""
+        return sum((slot.busy for slot in self._slots), timedelta())
+
+    @property
+    def operations(self) -> float:
+        """The floating-point operations made in all slots."""
+        return sum(slot.operations for slot in self._slots)
+
+    @property
+    def runs(self) -> int:
+        """The runs that ended in all slots."""
+        return sum(slot.runs for slot in self._slots)
 
     @property
     def due(self) -> bool:
@@ -115,6 +135,7 @@ class Usage:
             }
             idle = max(whole - slot.busy, timedelta())
             found = [(BUSY, slot.busy.total_seconds(), "s"), (IDLE, idle.total_seconds(), "s")]
+            found += [(RUNS, float(slot.runs), "runs")]
             found += [(DONE, slot.operations, "FLOP")] if slot.counted else []
             for quantity, value, unit in found:
                 rows.append({"quantity": quantity, "value": value, "unit": unit, **common})

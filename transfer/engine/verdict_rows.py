@@ -9,20 +9,23 @@ from typing import Any
 import pandas as pd
 
 from pccore import CONVENTIONS
-from results.landscape import Landscape
+from results.landscape import NOT_RUN, Landscape
 from results.rates import rates_in, with_rates
 from results.shapes import Shape
 from results.vocabulary import (
     NO_ACTIVATION,
     RATES,
-    SHALLOW,
     SIZES,
     ZERO_SHOT,
     OutcomeLabel,
+    flags,
     rate_name,
 )
-from transfer.engine.plan import AnyPlan, Arm, NamedFunction
+from transfer.engine.any_plan import AnyPlan, Arm, NamedFunction
+from transfer.engine.costs import Costs
+from transfer.engine.extension import Extended
 from transfer.engine.run_rows import Row
+from transfer.engine.target_runs import TargetRuns
 from transfer.judge.estimate import Estimate
 from transfer.judge.law import Fitted, Law, RulePredictions
 from transfer.judge.verdict import Verdict
@@ -41,26 +44,26 @@ RATE_DIGITS = 4
 def verdict_row(
     plan: AnyPlan,
     arm: Arm,
-    shape: Shape,
+    there: TargetRuns,
     rule: RulePredictions,
     verdict: Verdict,
     target: Landscape,
     run_ids: Sequence[str],
 ) -> Row:
-    """Return the row of `arm` at `shape` by one rule.
+    """Return the row of `arm` at a target by one rule.
 
     An infinite bound, of an open side, is null, like one that does not exist.
 
     Args:
         plan: the plan of the experiment.
         arm: the arm.
-        shape: the target.
+        there: the runs at the target, and which were added.
         rule: the predictions of the rule.
         verdict: the verdict.
-        target: the runs at the target, those of all rules.
+        target: their landscape, of all rules.
         run_ids: of one run at every shape of the experiment.
     """
-    tune = plan.experiment.tune
+    tune, shape = plan.experiment.tune, there.shape
     of_rates = _of_rates(arm, shape, rule, verdict)
     return {
         "experiment": plan.experiment.name,
@@ -80,8 +83,12 @@ def verdict_row(
         "held_probability": verdict.probability,
         **_estimate("regret_achievable", verdict.achievable),
         "min_train_loss": verdict.minimum,
-        "seeds": len(plan.seeds),
-        "cells": len(target.cells),
+        "seeds": there.seeds[verdict.cell] if verdict.cell else plan.first_seeds,
+        **_added(plan, there),
+        "seeds_needed": verdict.seeds_needed,
+        "tune_accuracy": verdict.tuned_accuracy,
+        "collapsed": verdict.collapsed,
+        "cells": int((target.statuses != NOT_RUN).any(axis=1).sum()),
         **{
             f"runs_{outcome}": target.count(outcome)
             for outcome in OutcomeLabel
@@ -98,9 +105,37 @@ def verdict_row(
     }
 
 
+def _added(plan: AnyPlan, there: TargetRuns) -> Row:
+    """Return how many runs were added at a target, and to which cells, and why."""
+    if not plan.adds_seeds:
+        return {"seeds_added": None, "added": None}
+    added = [
+        {"rates": dict(cell), "seeds": count, "why": str(why)}
+        for (cell, why), count in there.added.items()
+    ]
+    return {"seeds_added": sum(there.added.values()), "added": json.dumps(added)}
+
+
+def further_columns(
+    plan: AnyPlan, searched: Mapping[Shape, Extended], took: Costs | None, left_out: int
+) -> Row:
+    """Return what all rules share: the work, the extension, and what the budget left out."""
+    added = [
+        {"width": shape.width, "depth": shape.depth, "rate": rate, "values": values}
+        for shape, found in searched.items()
+        for rate, values in found.added.items()
+    ]
+    return {
+        "operations": took.operations if took else None,
+        "operations_direct": took.direct if took else None,
+        "runs_left_out": left_out if plan.experiment.budget else None,
+        "values_added": json.dumps(added) if plan.experiment.tune.extend else None,
+    }
+
+
 def _determining(spec: Mapping[str, object]) -> dict[str, object]:
-    """Return the keys of a spec on which results depend; with another `keep` they are the same."""
-    return {key: value for key, value in spec.items() if key != "keep"}
+    """Return the keys of a spec on which results depend: not `keep` and `budget`."""
+    return {key: value for key, value in spec.items() if key not in ("keep", "budget")}
 
 
 def _of_rates(
@@ -127,6 +162,7 @@ def _columns(
         found[f"best_{rate}"] = verdict.best.get(rate) if verdict.best else None
         found |= _estimate(f"drift_{rate}", drift.get(rate))
         found |= _estimate(f"optimum_{rate}", optimum.get(rate))
+        found |= _estimate(f"tune_optimum_{rate}", (verdict.tuned_optimum or {}).get(rate))
         for size in SIZES:
             power = exponents.get(rate, {}).get(size)
             found |= _estimate(f"{rate}_{size}_exponent", power)
@@ -189,7 +225,7 @@ def summary(rows: Sequence[Row], skipped: Mapping[str, int]) -> str:
         rule = f", {row['rule']}" if several_rules else ""
         arm = " ".join(str(row[n]) for n in ("variant", "activation") if row[n] != NO_ACTIVATION)
         target = f"{arm}, width {row['width']}, depth {row['depth']}"
-        label = f"{row['verdict']}, {SHALLOW}" if row["shallow"] else row["verdict"]
+        label = ", ".join((str(row["verdict"]), *flags(row)))
         lines.append(f"{target}{rule}: {label}: {row['reason']}")
     lines += [f"{arm}: {runs} runs skipped as unstable" for arm, runs in skipped.items()]
     return "\n".join(lines)
@@ -215,7 +251,7 @@ def verdict_table(rows: Sequence[Row], *, reason: bool) -> pd.DataFrame:
             "N x H": f"{row['width']} x {row['depth']}",
             **{label: _rounded(row.get(name), digits) for name, digits, label in columns},
             **({} if "layers_learned" in absent else {"learned": _share(row)}),
-            "verdict": f"{row['verdict']}, {SHALLOW}" if row["shallow"] else row["verdict"],
+            "verdict": ", ".join((str(row["verdict"]), *flags(row))),
             **({"reason": row["reason"]} if reason else {}),
         }
         for row in rows

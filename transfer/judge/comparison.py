@@ -18,6 +18,7 @@ from transfer.judge.estimate import Estimate, exponential, summarise
 from transfer.judge.observations import Observations, floor_of, searched_rates
 from transfer.judge.region import Optima, Region
 from transfer.judge.surface import Posterior
+from transfer.space import Side
 
 REACH, DEPTH = 4.0, 1.5
 """Cells of the tuned shape count up to this distance from its optimum, in octaves, and up to this
@@ -79,10 +80,29 @@ class Comparison:
         """Return the probability that the regret is at most `limit`."""
         return float((self.regrets <= limit).mean())
 
+    def better_at(self, points: Float[ndarray, "n D"]) -> float:
+        """Return the probability that a point, log2 of rates, is better than all cells that ran."""
+        draws = self.posterior.draw(target=points)
+        ran = self.at_cells.shape[1]
+        return float((draws[:, ran:].min(axis=1) < draws[:, :ran].min(axis=1)).mean())
+
+    def open_side(self, rate: str, side: Side) -> bool:
+        """Return whether the optimum at the target may lie beyond the cells that ran on a side."""
+        found, axis = self._optima[1], self.rates.index(rate)
+        return found.below[axis] if side == "lowest" else found.above[axis]
+
     @property
     def optimum(self) -> dict[str, Estimate]:
         """The best rates at the target, each with its region."""
         found = self._optima[1]
+        return {rate: exponential(found.estimate(axis)) for axis, rate in enumerate(self.rates)}
+
+    @property
+    def tuned_optimum(self) -> dict[str, Estimate]:
+        """The best rates at the tuned shape, each with its region; empty if nothing trained."""
+        if not self.regions[0].inside.any():
+            return {}
+        found = self._optima[0]
         return {rate: exponential(found.estimate(axis)) for axis, rate in enumerate(self.rates)}
 
     @property

@@ -7,16 +7,17 @@ docs/verdicts.md states how often the labels are right.
 """
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy import ndarray
 
-from results.landscape import Cell, Landscape, mean, optimum
-from results.vocabulary import OutcomeLabel, VerdictLabel
+from results.landscape import NOT_RUN, Cell, Landscape, mean, optimum
+from results.vocabulary import OutcomeLabel, VerdictLabel, rate_name
 from transfer.judge.comparison import Comparison, compare
 from transfer.judge.estimate import LEVEL, Estimate
-from transfer.space import Space, describe_edges
+from transfer.space import Grid, Side, Space, describe_edges
 
 CONFIDENCE = 0.95
 """The probability at which a verdict is held, or drifted."""
@@ -49,12 +50,16 @@ class Verdict:
         probability: the probability that the regret is within the tolerance; None with one seed.
         achievable: the regret against the best rates between the cells that ran. It never decides.
         optimum: the best rates at the target with their region, by rate.
+        tuned_optimum: the same at the tuned shape.
         drift: their distance from the tuned optimum by rate, in octaves. A bound is infinite where
             the optimum may lie beyond the cells that ran on that side; the value is NaN if both
             are.
         layers: L, weight matrices of the network; None if not recorded.
         layers_learned: how many learned at the transferred cell: the median over the seeds of
             `accuracy`, the lower of two.
+        seeds_needed: about how many seeds of the cells that compete would decide; None where the
+            verdict is decided, or with more than 100.
+        tuned_accuracy: the mean test accuracy of the tuned optimum at the tuned shape.
         label: the verdict in one word.
         reason: the reason for the label, in one sentence.
     """
@@ -70,11 +75,24 @@ class Verdict:
     probability: float | None = None
     achievable: Estimate | None = None
     optimum: dict[str, Estimate] | None = None
+    tuned_optimum: dict[str, Estimate] | None = None
     drift: dict[str, Estimate] | None = None
     layers: int | None = None
     layers_learned: int | None = None
+    seeds_needed: int | None = None
+    tuned_accuracy: float | None = None
     label: VerdictLabel = VerdictLabel.INCONCLUSIVE
     reason: str = ""
+
+    @property
+    def collapsed(self) -> bool | None:
+        """Whether the accuracy is far below that of the tuned shape; None if either is unknown.
+
+        A comparison at the target does not show that all of its cells are bad.
+        """
+        if self.tuned_accuracy is None or self.accuracy is None or self.loss is None:
+            return None
+        return self.tuned_accuracy - self.accuracy > COLLAPSE
 
     @property
     def shallow(self) -> bool | None:
@@ -106,7 +124,9 @@ def judge(
             fitted to the optima of several shapes.
         untrained: the loss before training, if it is known.
     """
-    verdict = _measure(target, cell)
+    tuned_best = optimum(tuned)
+    before = None if tuned_best is None else mean(tuned.accuracies[tuned.place(tuned_best)])
+    verdict = replace(_measure(target, cell), tuned_accuracy=before)
     label, reason = _not_compared(verdict, target, cell)
     if not reason:
         compared = compare(tuned, target, cell, untrained)
@@ -114,7 +134,9 @@ def judge(
         verdict = _with_estimates(verdict, compared, seeds, tolerance)
         edge = "" if space is None else _edge(base or cell, verdict.best or cell, target, space)
         label, reason = _decide(verdict, compared, target, edge, tolerance)
-    remarks = (_missing(target), _collapse(tuned, verdict), _shallow(verdict))
+    if label != VerdictLabel.INCONCLUSIVE:
+        verdict = replace(verdict, seeds_needed=None)
+    remarks = (_missing(target), _collapse(verdict), _shallow(verdict))
     return replace(verdict, label=label, reason="; ".join(filter(None, (reason, *remarks))))
 
 
@@ -162,6 +184,8 @@ def _median(counts: ndarray) -> int | None:
 def _not_compared(verdict: Verdict, target: Landscape, cell: Cell) -> tuple[VerdictLabel, str]:
     """Return the verdict where losses need no comparison; an empty reason elsewhere."""
     trained, tried = target.count(OutcomeLabel.TRAINED), int(target.tried[target.place(cell)])
+    if not tried and not (target.statuses[target.place(cell)] == OutcomeLabel.FAILED).any():
+        return VerdictLabel.INCONCLUSIVE, f"nothing ran at {cell}"
     if not tried:
         again = "run the same command again to retry them"
         return VerdictLabel.INCONCLUSIVE, f"all runs failed at {cell}: {again}"
@@ -191,11 +215,14 @@ def _with_estimates(verdict: Verdict, found: Comparison, seeds: int, tolerance: 
     def shown(estimate: Estimate) -> Estimate:
         return estimate if seeds >= FEWEST_SEEDS else Estimate(estimate.value)
 
+    limit, decides = math.log1p(tolerance), seeds >= FEWEST_SEEDS
     return replace(
         verdict,
         regret=shown(found.regret),
-        probability=found.held(math.log1p(tolerance)) if seeds >= FEWEST_SEEDS else None,
+        probability=found.held(limit) if decides else None,
+        seeds_needed=_seeds_needed(found, limit) if decides else None,
         achievable=shown(found.achievable),
+        tuned_optimum={rate: shown(each) for rate, each in found.tuned_optimum.items()},
         optimum={rate: shown(estimate) for rate, estimate in found.optimum.items()},
         drift={rate: shown(estimate) for rate, estimate in found.drift.items()},
     )
@@ -221,22 +248,22 @@ def _decide(
     border = _border(cell, best, target)
     if held >= CONFIDENCE:
         return VerdictLabel.HELD, f"{excess}, within {allowed}{border}"
-    need = _seeds_needed(found, verdict.regret, math.log1p(tolerance))
+    seeds = verdict.seeds_needed
+    count = f"more than {MOST_SEEDS}" if seeds is None else f"about {seeds}"
+    need = f"{count} seeds would be needed to decide"
     chance = f"with a probability of {100 * held:.0f}%, the rest beyond"
     return VerdictLabel.INCONCLUSIVE, f"{excess}, within {allowed} {chance}; {need}{border}"
 
 
-def _seeds_needed(found: Comparison, regret: Estimate, limit: float) -> str:
-    """Return about how many seeds it would take to tell the regret from the limit, in words.
+def _seeds_needed(found: Comparison, limit: float) -> int | None:
+    """Return about how many seeds it takes to tell the regret from the limit; None for too many.
 
     Two means of n seeds differ by d, give or take sigma sqrt(2 / n): n = 2 (1.65 sigma / d)^2.
     """
-    away = abs(regret.value - limit)
+    away = abs(found.regret.value - limit)
     needed = 2 * (ONE_SIDED * found.noise / away) ** 2 if away else math.inf
     least = int(found.target.counts.max()) + 1
-    if needed > MOST_SEEDS:
-        return f"more than {MOST_SEEDS} seeds would be needed to decide"
-    return f"about {max(math.ceil(needed), least)} seeds would be needed to decide"
+    return max(math.ceil(needed), least) if needed <= MOST_SEEDS else None
 
 
 def _missing(target: Landscape) -> str:
@@ -250,16 +277,14 @@ def _missing(target: Landscape) -> str:
     return f"{count} failed at {where}, and the same command retries them"
 
 
-def _collapse(tuned: Landscape, verdict: Verdict) -> str:
+def _collapse(verdict: Verdict) -> str:
     """Return that the transferred cell is far worse than it was where it was tuned, or ""."""
-    best = optimum(tuned)
-    before = None if best is None else mean(tuned.accuracies[tuned.place(best)])
-    if before is None or verdict.accuracy is None or verdict.loss is None:
+    if not verdict.collapsed:
         return ""
-    if before - verdict.accuracy <= COLLAPSE:
-        return ""
+    assert verdict.accuracy is not None
+    assert verdict.tuned_accuracy is not None
     after = f"the accuracy there is {100 * verdict.accuracy:.0f}%"
-    return f"but {after}, and {100 * before:.0f}% at the tuned shape"
+    return f"but {after}, and {100 * verdict.tuned_accuracy:.0f}% at the tuned shape"
 
 
 def _shallow(verdict: Verdict) -> str:
@@ -285,13 +310,27 @@ def _edge(tuned: Cell, best: Cell, target: Landscape, space: Space) -> str:
     ):
         if sides:
             edges = describe_edges(sides)
-            return f"the {name}, {optimal}, is at the {edges}: a better one may lie beyond"
+            values = ", ".join(_next_values(space, sides))
+            advice = f", such as at {values}: add it to the list, or set tune.extend"
+            return (
+                f"the {name}, {optimal}, is at the {edges}: a better one may lie beyond"
+                f"{advice if values else ''}"
+            )
     return ""
+
+
+def _next_values(space: Space, sides: Mapping[str, Side]) -> Iterator[str]:
+    """Yield the value that follows the outermost one of each list on a side."""
+    for rate, side in sides.items():
+        values = space.searched[rate]
+        if isinstance(values, Grid):
+            yield from (f"{rate_name(rate)} {value:.4g}" for value in values.further(side, 1))
 
 
 def _counts(landscape: Landscape) -> str:
     parts = (f"{landscape.count(outcome)} {outcome.text}" for outcome in OutcomeLabel)
-    return f"{', '.join(parts)} of {landscape.statuses.size} runs"
+    ran = int((landscape.statuses != NOT_RUN).sum())
+    return f"{', '.join(parts)} of {ran} runs"
 
 
 def _trained(target: Landscape, cell: Cell) -> str:

@@ -21,12 +21,21 @@ def problems(settings: Settings, transfer: TransferSpec) -> list[str]:
         *_training(settings),
         *_variants(settings),
         *_sampler(settings),
+        *_pruner(settings),
         *_size(settings),
         *_transfer(settings, transfer),
         *_unused(settings),
     ]
     found = found or list(_incompatible(settings, transfer))
     return found or [*_skipping(settings), *_rules(settings, transfer)]
+
+
+def _pruner(settings: Settings) -> Iterator[str]:
+    if settings.tune.prune is not None and settings.tune.extend:
+        yield (
+            "tune.extend must be left out where tune.prune stops cells early, got "
+            f"{settings.tune.extend}: an extended grid needs the losses of its border"
+        )
 
 
 def _training(settings: Settings) -> Iterator[str]:
@@ -96,6 +105,11 @@ def _sampler(settings: Settings) -> Iterator[str]:
                 f"tune.{key} must be left out, as sampler {tune.sampler} tries every cell, "
                 f"got {value}"
             )
+    if tune.extend and not exhaustive:
+        yield (
+            f"tune.extend must be left out for sampler {tune.sampler}: it extends lists of a "
+            f"grid, got {tune.extend}"
+        )
     if tune.trials is not None and tune.trials > MOST_CELLS:
         yield f"tune.trials must be at most {MOST_CELLS:,}, got {tune.trials:,}"
     others = [name for name, sampler in SAMPLERS.items() if not sampler.exhaustive]
@@ -124,6 +138,7 @@ def _transfer(settings: Settings, transfer: TransferSpec) -> Iterator[str]:
         yield "transfer must have depths, widths or targets, got none of them"
     if transfer.targets is not None and lists:
         yield f"transfer.{lists[0]} must be left out when transfer.targets lists the shapes"
+    yield from transfer.problems(settings.tune.seeds)
     if transfer.neighbourhood != "all":
         return
     for key, values in settings.searched:

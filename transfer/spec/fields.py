@@ -22,16 +22,15 @@ from pydantic_core import CoreSchema, core_schema
 import pccore
 from pccore import Registry
 from pccore.own import Own
-from transfer.space import Grid, Range
+from transfer.space import LARGEST, SMALLEST, Grid, Range
 from transfer.spec.errors import RejectedError
 from transfer.spec.plain import plain
 from transfer.spec.things import is_thing, name_of_thing, reference_schema, referenced
 
 T = TypeVar("T")
 
-# Rates must be numbers in single precision, with room to spare.
-SMALLEST_RATE: float = 1e-30
-LARGEST_RATE: float = 1e30
+SMALLEST_RATE: float = SMALLEST
+LARGEST_RATE: float = LARGEST
 LARGEST_WIDTH, LARGEST_DEPTH = 65_536, 4_096
 LARGEST_SEED = 2**32 - 1
 LARGEST_COUNT = 10**8
@@ -156,6 +155,8 @@ Flag = Annotated[bool, Field(strict=True)]
 Width = Annotated[int, Field(strict=True, ge=1, le=LARGEST_WIDTH)]
 Depth = Annotated[int, Field(strict=True, ge=1, le=LARGEST_DEPTH)]
 Count = Annotated[int, Field(strict=True, ge=1, le=LARGEST_COUNT)]
+MOST_FURTHER = 10
+Further = Annotated[int, Field(strict=True, ge=0, le=MOST_FURTHER)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=LARGEST_SEED)]
 Rate = Annotated[
     float, Field(strict=True, ge=SMALLEST_RATE, le=LARGEST_RATE, title="learning rate")

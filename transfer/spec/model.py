@@ -9,6 +9,7 @@ import pccore
 from pccore.data import Dataset
 from pccore.own import Own, modules_beside
 from results.shapes import Shape
+from transfer.spec.budget import BudgetSpec
 from transfer.spec.checks import problems
 from transfer.spec.dataset import beside, content_of
 from transfer.spec.errors import SpecError, with_lines
@@ -27,10 +28,16 @@ class Experiment(Settings, WholeSpec):
     """
 
     transfer: TransferSpec = Field(description="A mapping with depths, widths or targets.")
+    budget: BudgetSpec | None = Field(
+        default=None,
+        description="The most that the experiment may take: operations, hours of busy workers, or "
+        "runs. What is used up leaves verdicts from what ran; raise it and run again to go on.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        found = problems(self, self.transfer)
+        found = [*(self.budget.problems(counted=True) if self.budget else ())]
+        found += problems(self, self.transfer)
         if found:
             raise SpecError(found)
         return self

@@ -21,6 +21,7 @@ from transfer.spec.fields import (
     Count,
     Depth,
     Flag,
+    Further,
     Label,
     ListOf,
     NameIn,
@@ -207,6 +208,11 @@ class TuneSpec(Section):
     seeds: Seeds = Field(
         default=(0, 1, 2),
         description="Seeds of tuning and transfer: a count n for the seeds 0 .. n - 1, or a list.",
+    )
+    extend: Further | None = Field(
+        default=None,
+        description="Largest number of values to add on each side of each list, which they "
+        "continue, while the optimum lies on the edge there.",
     )
     skip_unstable: Flag = Field(
         default=False,

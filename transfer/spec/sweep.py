@@ -20,6 +20,7 @@ from results.shapes import Shape
 from transfer.functions import TRAININGS
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Grid, Range, Space
+from transfer.spec.budget import BudgetSpec
 from transfer.spec.checks import MOST_CELLS
 from transfer.spec.errors import RejectedError, SpecError, nearest
 from transfer.spec.fields import (
@@ -28,6 +29,7 @@ from transfer.spec.fields import (
     SMALLEST_RATE,
     Count,
     Depth,
+    Further,
     Label,
     NameIn,
     Section,
@@ -221,6 +223,12 @@ class SearchSpec(Section):
     )
     seeds: Seeds = Field(default=(0, 1, 2), description="A count of seeds, or a list.")
 
+    extend: Further | None = Field(
+        default=None,
+        description="Largest number of values to add on each side of each list, which they "
+        "continue, while the optimum lies on the edge there.",
+    )
+
     @property
     def shape(self) -> Shape:
         """The small shape."""
@@ -251,6 +259,11 @@ class Sweep(WholeSpec):
     )
     tune: SearchSpec = Field(description="A mapping with rates, and the width and depth.")
     transfer: FunctionTransferSpec = Field(description="A mapping with depths, widths or targets.")
+    budget: BudgetSpec | None = Field(
+        default=None,
+        description="The most that the experiment may take: operations, hours of busy workers, or "
+        "runs. What is used up leaves verdicts from what ran; raise it and run again to go on.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -298,6 +311,7 @@ class Sweep(WholeSpec):
     def _problems(self) -> Iterator[str]:
         """Yield contradictions between keys that are each valid by themselves."""
         tune, transfer = self.tune, self.transfer
+        yield from self.budget.problems(counted=False) if self.budget else ()
         try:
             rules = self._named_rules()
         except RejectedError as error:
@@ -309,6 +323,7 @@ class Sweep(WholeSpec):
             return
         if transfer.targets is not None and lists:
             yield f"transfer.{lists[0]} must be left out when transfer.targets lists the shapes"
+        yield from transfer.problems(tune.seeds)
         exhaustive = SAMPLERS[tune.sampler].exhaustive
         if not exhaustive and tune.trials is None:
             yield f"tune.trials is missing: sampler {tune.sampler} needs the number of cells to try"
@@ -318,6 +333,11 @@ class Sweep(WholeSpec):
                     f"tune.{key} must be left out, as sampler {tune.sampler} tries every cell, "
                     f"got {value}"
                 )
+        if tune.extend and not exhaustive:
+            yield (
+                f"tune.extend must be left out for sampler {tune.sampler}: it extends lists of a "
+                f"grid, got {tune.extend}"
+            )
         for key, values in self.searched:
             if isinstance(values, Grid):
                 continue

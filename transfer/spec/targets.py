@@ -1,9 +1,15 @@
 """The section of a spec about targets: where the optimum is rerun, and how it is judged."""
 
-from pydantic import Field
+from collections.abc import Iterator
+from itertools import islice
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, Tag
 
 from results.shapes import Shape
 from transfer.spec.fields import (
+    MOST_ENTRIES,
+    ByType,
     Depth,
     ListOf,
     Neighbourhood,
@@ -12,6 +18,16 @@ from transfer.spec.fields import (
     Width,
 )
 from transfer.spec.transfer_rules import Rules, ZeroShot
+
+AUTO: Final = "auto"
+FIRST_SEEDS = 2
+"""Seeds of every neighbour with which `auto` begins: the fewest of which a verdict is given."""
+
+TargetSeeds = Annotated[
+    Annotated[int, Field(strict=True, ge=1, le=MOST_ENTRIES), Tag("integer")]
+    | Annotated[Literal["auto"], Tag("string")],
+    ByType,
+]
 
 
 class TargetSpec(Section):
@@ -58,6 +74,26 @@ class TransferSpec(Section):
         description="Largest relative excess of the loss at the transferred cell over the best "
         "loss found at the target for the optimum to have held.",
     )
+
+    seeds: TargetSeeds | None = Field(
+        default=None,
+        description="Seeds of every cell at the targets: a number, or auto for two of every "
+        "neighbour and then one more at a time of the cells that decide the verdict, until it is "
+        "decided or a cell has 12. Left out, it means the seeds of tune.",
+    )
+
+    def problems(self, tuned: tuple[int, ...]) -> Iterator[str]:
+        """Yield contradictions with the seeds of the tuned shape."""
+        if self.seeds == AUTO and len(tuned) < FIRST_SEEDS:
+            yield (
+                "transfer.seeds must be a number where tune.seeds has one seed, which decides no "
+                f"verdict, got {AUTO!r}"
+            )
+
+    def order_of_seeds(self, tuned: tuple[int, ...], most: int) -> tuple[int, ...]:
+        """Return `most` seeds in the order in which a cell gets them: first those of `tune`."""
+        others = (seed for seed in range(most + len(tuned)) if seed not in tuned)
+        return tuple(islice((*tuned, *others), most))
 
     def shapes(self, tuned: Shape) -> tuple[Shape, ...]:
         """Return the targets of an optimum tuned at a shape, in the order of the spec."""

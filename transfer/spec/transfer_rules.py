@@ -54,14 +54,14 @@ class Tuned:
         like: how steps of the optimiser depend on gradients (`pccore.Optimiser.like`).
         cell: the optimum at the tuned shape.
         landscapes: the runs of the search, by shape: the tuned one, and those of the rules.
-        space: what was searched.
+        spaces: what was searched, by shape.
     """
 
     origin: Shape
     like: str | None
     cell: Cell
     landscapes: Mapping[Shape, Landscape]
-    space: Space
+    spaces: Mapping[Shape, Space]
 
 
 class TransferRule(Protocol):
@@ -230,7 +230,7 @@ class FittedExponents:
         """
         origin = tuned.origin
         optima = {
-            shape: refine(tuned.landscapes[shape], tuned.space, seed)
+            shape: refine(tuned.landscapes[shape], tuned.spaces[shape], seed)
             for seed, shape in enumerate((origin, *self.shapes(origin)))
         }
         return fit(origin, optima)

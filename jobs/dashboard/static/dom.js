@@ -34,7 +34,7 @@ export class Block {
 }
 
 export const SYMBOLS = {
-  held: "✓", drifted: "⇄", inconclusive: "?", untrained: "∅", edge: "⊣", shallow: "↥",
+  held: "✓", drifted: "⇄", inconclusive: "?", untrained: "∅", edge: "⊣", shallow: "↥", collapsed: "↧",
   running: "●", finished: "✓", stopped: "■", unjudged: "○",
 };
 
