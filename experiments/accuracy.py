@@ -35,6 +35,7 @@ class Training:
         batch_size: B.
         inference_steps: T; None means T = H.
         seeds: seeds of the weights and the order of the data.
+        divergence_factor: when a run has diverged (`pccore.TrainingConfig`).
     """
 
     steps: int
@@ -42,6 +43,7 @@ class Training:
     batch_size: int = 64
     inference_steps: int | None = None
     seeds: Sequence[int] = SEEDS
+    divergence_factor: float | None = None
 
 
 def classifiers(
@@ -85,6 +87,7 @@ def classifiers(
         weight_lrs=etas,
         activity_lrs=(None,) if variant == "bp" else betas,
         seeds=training.seeds,
+        divergence_factor=training.divergence_factor,
     )
 
 
