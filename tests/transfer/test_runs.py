@@ -78,6 +78,7 @@ OTHERS = [
             "output": "cross_entropy",
             "skip": 2,
             "bias": True,
+            "order": "weights_first",
             "activity_decay": 0.1,
             "precisions": (1.0, 1.0, 1.0, 1.0, 2.0),
         }.items()
@@ -123,7 +124,7 @@ OTHERS = [
 
 def test_every_setting_changes_the_run_id() -> None:
     ids = [RUN.run_id, *(run.run_id for run in OTHERS)]
-    assert len(set(ids)) == len(ids) == 50
+    assert len(set(ids)) == len(ids) == 51
 
 
 def test_run_ids_match_golden_values(usual_compiler: None) -> None:
