@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import pccore
+from pccore import native
 from pccore.networks.stacked import Network
 
 CONFIG = pccore.NetworkConfig(3, 2, 4, 3, "tanh", order="weights_first")
@@ -73,6 +74,12 @@ def test_linear_networks_are_the_same_in_both_orders(batch):
     )
     assert type(usual) is type(other) is Network
     np.testing.assert_array_equal(usual.predict(batch[0]), other.predict(batch[0]))
+
+
+def test_native_calls_know_the_usual_order_alone():
+    scheme = pccore.GradientDescent(3)
+    assert native.covers(replace(CONFIG, order="activation_first"), scheme)
+    assert not native.covers(CONFIG, scheme)
 
 
 def test_trains_by_predictive_coding():
