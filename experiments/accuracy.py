@@ -35,6 +35,7 @@ class Training:
         batch_size: B.
         inference_steps: T; None means T = H.
         seeds: seeds of the weights and the order of the data.
+        divergence_factor: when a run has diverged (`pccore.TrainingConfig`).
     """
 
     steps: int
@@ -42,6 +43,7 @@ class Training:
     batch_size: int = 64
     inference_steps: int | None = None
     seeds: Sequence[int] = SEEDS
+    divergence_factor: float | None = None
 
 
 def classifiers(
@@ -58,15 +60,17 @@ def classifiers(
     Args:
         dataset: a name in `pccore.data.DATASETS`.
         variant: "bp" (backpropagation through muPC's network), or else predictive coding by
-            gradient descent: "sp" under the standard parameterisation, any other under muPC.
+            gradient descent: "sp" under the standard parameterisation, "orthogonal" under that
+            one without skips, any other under muPC.
         shape: N and H.
         rates: values of eta and beta.
         training: length and batches of training.
         data_dir: folder of the data sets.
         **options: further fields of `pccore.NetworkConfig`, such as another activation.
     """
-    parameterisation = "sp" if variant == "sp" else "mupc"
-    network = stack(dataset, *shape, parameterisation=parameterisation, **options)
+    parameterisation = variant if variant in ("sp", "orthogonal") else "mupc"
+    options |= {"parameterisation": parameterisation, "residual": variant != "orthogonal"}
+    network = stack(dataset, *shape, **options)
     steps = training.inference_steps or network.depth
     rule: pccore.LearningRule = pccore.PredictiveCoding(pccore.GradientDescent(steps))
     config = pccore.TrainingConfig(
@@ -85,6 +89,7 @@ def classifiers(
         weight_lrs=etas,
         activity_lrs=(None,) if variant == "bp" else betas,
         seeds=training.seeds,
+        divergence_factor=training.divergence_factor,
     )
 
 

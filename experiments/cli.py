@@ -11,9 +11,11 @@ from rich.text import Text
 
 import results
 from experiments import RECIPES, Evidence, Line, Recipe, as_markdown, perform, scorecard
-from experiments.cost import cost, missing
+from experiments.cost import blocking, cost, missing
+from experiments.readings import Verdict
 from experiments.recipe import Setting
 from experiments.scale import Scale
+from experiments.scorecard import counts
 from jobs.cli.exit_status import ExitStatus
 from jobs.cli.json_output import print_json
 from jobs.cli.options import PoolKind
@@ -111,7 +113,8 @@ def run_recipes(options: RecipeOptions) -> int:
     check_folder("--out", options.out)
     layout_policy()
     chosen = [RECIPES[name] for name in options.names] or list(RECIPES.values())
-    absent = {recipe.name: missing(recipe.at(options.scale), options.data_dir) for recipe in chosen}
+    settings = {recipe.name: recipe.at(options.scale) for recipe in chosen}
+    absent = {name: blocking(setting, options.data_dir) for name, setting in settings.items()}
     _refuse_missing(options, absent)
     ledger = results.open(options.ledger, create=True)
     ledger.ensure_writable()
@@ -126,7 +129,9 @@ def run_recipes(options: RecipeOptions) -> int:
                 )
                 continue
             if not options.as_json:
-                print(f"\n{recipe.name}: {recipe.at(options.scale).text}", flush=True)
+                lacking = missing(settings[recipe.name], options.data_dir)
+                without = f" (without {', '.join(lacking)})" if lacking else ""
+                print(f"\n{recipe.name}: {settings[recipe.name].text}{without}", flush=True)
             statistics = RunStatistics()
             with display(statistics, screen(stderr=True)):
                 evidence = perform(
@@ -166,10 +171,10 @@ def show_scorecard(
         print_json("scorecard", {"claims": [line.as_dict() for line in card]})
         return
     _print(card)
-    counts = dict.fromkeys(dict.fromkeys(line.verdict for line in card), 0)
-    for line in card:
-        counts[line.verdict] += 1
-    print(f"\n{len(card)} claims: {', '.join(f'{n} {verdict}' for verdict, n in counts.items())}")
+    ours = [line for line in card if not line.of_documents]
+    print(f"\n{counts([line for line in card if line.of_documents])}")
+    if ours:
+        print(f"beyond the documents, {counts(ours)}")
 
 
 def draw(recipe: Recipe, evidence: Evidence, folder: Path) -> list[Path]:
@@ -194,7 +199,7 @@ def _refuse_missing(options: RecipeOptions, absent: dict[str, list[str]]) -> Non
     """Check that the data sets of recipes given by name are available.
 
     Raises:
-        CommandError: one is missing. Without names, recipes whose data set is missing are skipped.
+        CommandError: a recipe has none of its data sets. Without names, such recipes are skipped.
     """
     for name, datasets in absent.items():
         if datasets and options.names:
@@ -236,14 +241,14 @@ def card_table(card: Sequence[Line]) -> "Table":
     """Return a table of the claims for the terminal."""
     names = ("recipe", "claim", "target", "measured", "verdict", "s")
     table = plain_table(names, text=names[:-1])
-    styles = {"reproduced": "green", "not reproduced": "red", "not run": "yellow"}
+    styles: dict[str, str] = {Verdict.REPRODUCED: "green", Verdict.CONTRADICTED: "red"}
     for line in card:
         table.add_row(
             line.recipe,
             f"{line.claim} ({line.source})",
             f"{line.target}; {line.tolerance}",
             line.measured,
-            Text(line.verdict, styles[line.verdict]),
+            Text(line.verdict, styles.get(line.verdict, "yellow")),
             "" if line.seconds is None else f"{line.seconds:.0f}",
         )
     return table

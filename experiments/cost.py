@@ -61,3 +61,12 @@ def missing(setting: Setting, data_dir: Path | None) -> list[str]:
         except pccore.data.DatasetError:
             absent.append(name)
     return absent
+
+
+def blocking(setting: Setting, data_dir: Path | None) -> list[str]:
+    """Return the missing data sets of a setting that has none of those it needs, or no names.
+
+    With one of several data sets, the runs on it are trained.
+    """
+    absent = missing(setting, data_dir)
+    return absent if set(absent) == set(setting.datasets) else []

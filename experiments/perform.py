@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pccore
 import transfer
+from experiments.cost import blocking, missing
 from experiments.evidence import CALCULATED, Evidence, gather
 from experiments.recipe import Recipe, Row, Setting
 from experiments.scale import Scale
@@ -26,6 +27,8 @@ def perform(
 ) -> Evidence:
     """Run or continue a recipe, and return its evidence from the ledger.
 
+    Without one of several data sets the runs on the others are trained; nothing is calculated.
+
     Args:
         recipe: the recipe to run.
         scale: its scale.
@@ -35,18 +38,22 @@ def perform(
         data_dir: folder of the data sets; None means the default place.
 
     Raises:
-        pccore.data.DatasetError: a data set that the recipe needs is missing or damaged. It is
-            raised before anything runs.
+        pccore.data.DatasetError: all data sets that the recipe needs are missing, or one is
+            damaged. It is raised before anything runs.
     """
     setting, name = recipe.at(scale), recipe.experiment(scale)
-    for dataset in setting.datasets:
+    absent = missing(setting, data_dir)
+    for dataset in blocking(setting, data_dir):
         pccore.data.find(dataset, data_dir)
     if progress is not None:
         progress.phase("calculate", 0, 0)
-    _calculate(setting, name, ledger, data_dir)
-    runs = setting.runs(data_dir)
+    if not absent:
+        _calculate(setting, name, ledger, data_dir)
+    runs = [run for run in setting.runs(data_dir) if run.dataset not in absent]
     transfer.train(name, runs, ledger, pool, progress=progress, data_dir=data_dir)
     for experiment in setting.experiments():
+        if experiment.data.name in absent:
+            continue
         named = experiment.model_copy(update={"name": f"{name}-{experiment.name}"})
         transfer.run(named, ledger, pool, progress=progress, data_dir=data_dir)
     return gather(ledger, name)

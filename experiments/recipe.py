@@ -22,16 +22,18 @@ class Judged:
 
     Attributes:
         measured: the measured numbers as text.
-        holds: True if they are within the claim's tolerance.
+        holds: True if they are within the claim's tolerance; None if an interval covers its edge.
     """
 
     measured: str
-    holds: bool
+    holds: bool | None
 
 
 @dataclass(frozen=True)
 class Claim:
     """One statement of the documents that measurements can contradict.
+
+    What it means if it does not hold is in `experiments/readings/` (`experiments.readings`).
 
     Attributes:
         text: the statement.
@@ -39,8 +41,6 @@ class Claim:
         target: the value or relation expected.
         tolerance: the accepted distance of the measurement from the target.
         judge: judges the evidence; returns None if it is insufficient.
-        note: the cause if the claim did not hold at `small` (the recipe, the size or the claim
-            itself), with the measurements that show it.
         scale: the only scale at which it can be judged; None for any.
     """
 
@@ -49,7 +49,6 @@ class Claim:
     target: str
     tolerance: str
     judge: Callable[[Evidence], Judged | None]
-    note: str = ""
     scale: Scale | None = None
 
 

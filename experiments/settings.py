@@ -1,6 +1,7 @@
 """Building blocks of recipes: networks for a data set, runs over rates and seeds, batches."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ def runs_of(
     weight_lrs: Iterable[float] = (0.0,),
     activity_lrs: Iterable[float | None] = (None,),
     seeds: Iterable[int] = SEEDS,
+    divergence_factor: float | None = None,
 ) -> list[Run]:
     """Return one run per pair of learning rates and seed.
 
@@ -55,7 +57,10 @@ def runs_of(
         weight_lrs: values of eta.
         activity_lrs: values of beta.
         seeds: seeds of the weights and the order of the data.
+        divergence_factor: replaces that of `config`. The documents end no run early, so by default
+            only a loss that is NaN or infinite does.
     """
+    config = replace(config, divergence_factor=divergence_factor)
     betas, numbers = tuple(activity_lrs), tuple(seeds)
     return [
         Run(dataset, digest(dataset, data_dir), variant, config, pccore.Lane(eta, beta, seed))

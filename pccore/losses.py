@@ -40,7 +40,10 @@ class MeanSquaredError(OutputEnergy):
 
 
 class CrossEntropy(OutputEnergy):
-    """-sum_k y_k log softmax(prediction)_k: the prediction is a vector of logits (thesis C.4)."""
+    """-sum_k y_k log softmax(prediction)_k: the prediction is a vector of logits.
+
+    Used for CIFAR-10 in the published code of the thesis's experiments, not in the thesis.
+    """
 
     def per_sample(
         self, y: Float[Array, "*B K"], prediction: Float[Array, "*B K"]

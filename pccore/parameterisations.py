@@ -141,7 +141,10 @@ class MuPC:
 
 @dataclass(frozen=True)
 class NeuralTangent(MuPC):
-    """NTP: muPC with a_L = N^(-1/2), the last layer of the neural tangent limit (table 5.1)."""
+    """NTP: muPC with a_L = N^(-1/2), the last layer of the neural tangent limit.
+
+    From the published code of the thesis's experiments; table 5.1 does not have it.
+    """
 
     def scalings(self, network: StackShape) -> Scalings:
         return replace(super().scalings(network), last=network.fan_ins.last**-0.5)
@@ -151,7 +154,8 @@ class NeuralTangent(MuPC):
 class Orthogonal:
     """Orthogonal weights, W^T W = g^2 I or W W^T = g^2 I, and a_l = 1 (thesis C.3.4, fig. C.30).
 
-    The gain g preserves the size of activities through the activation: 1.05 for tanh, 1 otherwise.
+    The gain g preserves the size of activities through the activation: 1.05 for tanh (from the
+    published code of the thesis's experiments; the thesis names no gain), 1 otherwise.
     Meant for networks without skip connections; with them, activities double at every layer.
     """
 

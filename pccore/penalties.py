@@ -56,7 +56,7 @@ class Orthogonality(Penalty):
 
     Attributes:
         strength: lambda.
-        gain: g, to match the `orthogonal` parameterisation: 1.05 for tanh (figure C.30), else 1.
+        gain: g, to match the `orthogonal` parameterisation: 1.05 for tanh, else 1.
 
     Raises:
         ValueError: `strength` or `gain` is not positive.

@@ -2,17 +2,20 @@
 
 from experiments.recipe import Recipe
 from experiments.recipes.activity_decay import ACTIVITY_DECAY
+from experiments.recipes.alternatives import ALTERNATIVES
 from experiments.recipes.conditioning import CONDITIONING
 from experiments.recipes.conditioning_training import CONDITIONING_TRAINING
 from experiments.recipes.deepest import DEEPEST
 from experiments.recipes.depth import DEPTH
 from experiments.recipes.effective_depth import EFFECTIVE_DEPTH
 from experiments.recipes.equilibrated_energy import EQUILIBRATED_ENERGY
+from experiments.recipes.equilibrium_propagation import EQUILIBRIUM_PROPAGATION
 from experiments.recipes.euler_heun import EULER_HEUN
 from experiments.recipes.exact_inference import EXACT_INFERENCE
 from experiments.recipes.faster import FASTER
 from experiments.recipes.forward_pass import FORWARD_PASS
 from experiments.recipes.hessians import HESSIANS
+from experiments.recipes.higher_rank import HIGHER_RANK
 from experiments.recipes.inference_time import INFERENCE_TIME
 from experiments.recipes.loss_energy import LOSS_ENERGY
 from experiments.recipes.matrix_completion import MATRIX_COMPLETION
@@ -20,6 +23,7 @@ from experiments.recipes.one_unit import ONE_UNIT
 from experiments.recipes.one_unit_inference import INFERENCE
 from experiments.recipes.one_unit_updates import UPDATES
 from experiments.recipes.optima import OPTIMA
+from experiments.recipes.partial_scalings import PARTIAL_SCALINGS
 from experiments.recipes.published_depth import PUBLISHED_DEPTH
 from experiments.recipes.random_matrices import RANDOM_MATRICES
 from experiments.recipes.saddle_escape import SADDLE_ESCAPE
@@ -42,9 +46,12 @@ _ALL = (
     *HESSIANS,
     *SADDLE_ESCAPE,
     *MATRIX_COMPLETION,
+    *HIGHER_RANK,
     *DEPTH,
     *DEEPEST,
     *WIDTH,
+    *ALTERNATIVES,
+    *PARTIAL_SCALINGS,
     *EXACT_INFERENCE,
     *TRANSFER,
     *OPTIMA,
@@ -52,6 +59,7 @@ _ALL = (
     *ACTIVITY_DECAY,
     *FORWARD_PASS,
     *RANDOM_MATRICES,
+    *EQUILIBRIUM_PROPAGATION,
     *CONDITIONING_TRAINING,
     *LOSS_ENERGY,
     *TRAJECTORIES,

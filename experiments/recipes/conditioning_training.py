@@ -297,10 +297,6 @@ CLAIMS = (
         "kappa grows for every activation and depth",
         "at least 2-fold from first to last",
         lambda evidence: grows(evidence, "mnist", "sp", ACTIVATIONS),
-        "The small width is the cause: at H = 8, N = 128 gives x2.4 (linear) and x2.2 (tanh) "
-        "in the same 300 steps (one seed). Short training explains less: a whole epoch at N = "
-        "32 gives x2.1 (linear) and x1.5 (tanh). ReLU and both networks with H = 16 already "
-        "grow by 2.4 or more.",
     ),
     Claim(
         "conditioning worsens on Fashion-MNIST too",
@@ -308,8 +304,6 @@ CLAIMS = (
         "kappa grows for every activation and depth",
         "at least 2-fold from first to last",
         lambda evidence: grows(evidence, "fashion_mnist", "sp", ACTIVATIONS),
-        "The small width is the likely cause, as on MNIST, where N = 128 raises the same two "
-        "networks above 2. N = 128 was not run on Fashion-MNIST.",
     ),
     Claim(
         "deeper networks are worse conditioned while they train",
@@ -338,11 +332,6 @@ CLAIMS = (
         "accuracy with skips at least that without",
         "1 point, H = 8",
         skips_keep_accuracy,
-        "The small depth is the cause. At H = 8 networks with skips are 1.04 points worse "
-        "(seeds differ by 2 points); at H = 16 they are 9.5 points better (79.5% against "
-        "70.0%). At H = 8 neither longer training (84.2% against 85.6% after a whole epoch) "
-        "nor exact equilibrium (77.1% against 85.0%) changes this. Tanh, with 90.8% against "
-        "91.7%, is within the tolerance. N = 128 was not run.",
     ),
     Claim(
         "inference by Adam makes the landscape more ill-conditioned than descent",
@@ -357,11 +346,6 @@ CLAIMS = (
         "significantly lower accuracy",
         "more than 1 point lower, H = 8",
         adam_is_less_accurate,
-        "The claim itself is the cause, as far as it was tested. At H = 8 gradient descent, "
-        "Adam and exact equilibrium reach the same accuracy (85.0% each; for tanh 91.4% with "
-        "Adam at beta = 0.1 and 91.7% with descent). At H = 16 Adam reaches 76.8% (beta = "
-        "0.1), exact equilibrium 73.7% and descent 70.0%. N = 128 and H = 32, where the "
-        "authors also saw it, were not run.",
     ),
     Claim(
         "the conditioning of linear networks with orthogonal weights does not grow",
@@ -376,11 +360,6 @@ CLAIMS = (
         "kappa grows",
         "at least 2-fold, tanh",
         lambda evidence: grows(evidence, "mnist", "orthogonal", ("tanh",)),
-        "The initial state is the cause. At the first forward pass the Hessian has a negative "
-        "eigenvalue near zero (-0.07 to -0.03, from the phi'' term that eq. 5.5 omits), so "
-        "kappa starts at 790 to 3,200. That phase ends at step 268 of an epoch; from there to "
-        "the end kappa grows x1.4 (106 to 144), still less than 2-fold at N = 32. N = 128 was "
-        "not run.",
     ),
     Claim(
         "the conditioning of muPC with one inference step grows like the others'",

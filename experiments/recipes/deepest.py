@@ -20,6 +20,9 @@ Cell = tuple[float, float]
 # the best cell of examples/mnist-descent.yaml at 128 layers, N = 64
 OURS: tuple[Cell, float] = (0.1, 5.0), 0.01
 
+BEHIND = 3
+"""Points behind BP at which muPC still competes; the thesis has no number."""
+
 
 def deepest(
     data_dir: Path | None,
@@ -51,9 +54,10 @@ def reaches(evidence: Evidence, percent: float, epochs: float) -> Judged | None:
     return judged([("muPC", found, found >= percent - 1)])
 
 
-def at_least(evidence: Evidence, percent: float) -> Judged | None:
-    found = accuracy(evidence, variant="mupc")
-    return judged([("muPC", found, found is not None and found >= percent)])
+def competes_with_bp(evidence: Evidence) -> Judged | None:
+    mupc, bp = (accuracy(evidence, variant=variant) for variant in ("mupc", "bp"))
+    holds = mupc is not None and bp is not None and mupc >= bp - BEHIND
+    return judged([("muPC", mupc, holds), ("BP", bp, holds)])
 
 
 def rises_steadily(evidence: Evidence) -> Judged | None:
@@ -131,13 +135,13 @@ def _reaches(name: str, source: str, percent: float, epochs: float) -> Claim:
     )
 
 
-def _trains(name: str, source: str, percent: float) -> Claim:
+def _competes(name: str, source: str) -> Claim:
     return Claim(
-        f"128-layer ReLU muPC trains on {name}",
+        f"128-layer ReLU muPC competes with BP on {name}",
         source,
-        "far above chance (10%)",
-        f"at least {percent:g}%",
-        partial(at_least, percent=percent),
+        "as accurate as BP with Depth-muP",
+        f"at most {BEHIND} points behind",
+        competes_with_bp,
     )
 
 
@@ -150,7 +154,7 @@ DEEPEST = (
         full=_full("mnist", 5, (AUTHORS["relu"], AUTHORS_BP["relu"]), seeds=5),
         claims=(
             _reaches("MNIST", "T fig. C.17", 98, 5),
-            _trains("MNIST", "T fig. C.17", 70),
+            _competes("MNIST", "T5.6, fig. C.17"),
             STEADY,
         ),
         figures={"fig-C.17-mnist": accuracy_by_step},
@@ -165,7 +169,7 @@ DEEPEST = (
         full=_full("fashion_mnist", 15, (AUTHORS_FASHION, AUTHORS_BP["relu"]), seeds=3),
         claims=(
             _reaches("Fashion-MNIST", "T fig. C.18", 89, 15),
-            _trains("Fashion-MNIST", "T fig. C.18", 60),
+            _competes("Fashion-MNIST", "T5.6, fig. C.18"),
             STEADY,
         ),
         figures={"fig-C.18-fashion": accuracy_by_step},
@@ -185,7 +189,6 @@ DEEPEST = (
             output="cross_entropy",
         ),
         claims=(
-            _trains("CIFAR-10", "T fig. C.19", 25),
             Claim(
                 "on CIFAR-10 muPC lags slightly behind BP",
                 "T fig. C.19",
@@ -195,8 +198,8 @@ DEEPEST = (
             ),
         ),
         figures={"fig-C.19-cifar": accuracy_by_step},
-        choices="C.4 states B = 64 throughout, but B = 128 with cross-entropy for the "
-        "CIFAR-10 optima; the latter is used. The duration is not stated: 15 epochs, as for "
+        choices="C.4 states B = 64 throughout; B = 128, cross-entropy and the rates are those "
+        "of the authors' published code. The duration is not stated: 15 epochs, as for "
         "Fashion-MNIST.",
     ),
 )

@@ -17,6 +17,7 @@ import numpy as np
 from experiments.accuracy import Training, classifiers
 from experiments.evidence import Evidence
 from experiments.recipe import Claim, Judged, Recipe, Setting
+from pccore.training.config import DIVERGENCE_FACTOR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,15 +49,21 @@ def runs(data_dir: Path | None, seeds: tuple[int, ...]) -> "list[Run]":
             found += _descents(data_dir, UNSEEN, (width, 64), steps, seeds)
     found += _descents(data_dir, UNSEEN, (32, 128), 128, seeds)
     for depth in (8, 16, 32, 64):
-        rates, training = (ETAS_OF_BEST, BETAS_OF_BEST), Training(300, 300, seeds=seeds)
+        rates, training = (ETAS_OF_BEST, BETAS_OF_BEST), _training(300, None, seeds)
         found += classifiers(DATASET, BEST, (32, depth), rates, training, data_dir)  # T = H
     return found
+
+
+def _training(updates: int, steps: int | None, seeds: tuple[int, ...]) -> Training:
+    return Training(
+        updates, updates, inference_steps=steps, seeds=seeds, divergence_factor=DIVERGENCE_FACTOR
+    )
 
 
 def _descents(
     data_dir: Path | None, variant: str, shape: tuple[int, int], steps: int, seeds: tuple[int, ...]
 ) -> "list[Run]":
-    training = Training(100, 100, inference_steps=steps, seeds=seeds)
+    training = _training(100, steps, seeds)
     return classifiers(DATASET, variant, shape, ([ETA], BETAS), training, data_dir)
 
 

@@ -322,11 +322,6 @@ EULER_HEUN = (
                 "a smaller relative spread over updates than Heun's",
                 "interquartile, mean over networks and seeds",
                 euler_is_steadier,
-                note=(
-                    "The machine is the cause. Euler takes the same steps in every update, so "
-                    "its spread comes from other work on the two shared cores. A second "
-                    "measurement at H = 10 gave 5%, and 16% for Heun."
-                ),
             ),
             Claim(
                 "at their best T and dt both solvers are comparably accurate",

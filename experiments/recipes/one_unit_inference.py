@@ -279,10 +279,6 @@ PRECISION_RATIO = Recipe(
             "its direction",
             "mean cosine of at least 0.95",
             lambda evidence: recovers(evidence, "tp", 0.5, 0.95),
-            note=(
-                "The claim itself is the cause: target propagation is a limit, which the last "
-                "claim reaches at 1/1000. At 1/2 the updates are still closer to BP's."
-            ),
         ),
         Claim(
             "BP is the limit of large ratios",

@@ -106,6 +106,11 @@ def escape(curve: "pd.DataFrame") -> float | None:
     return None if left.empty else float(left["step"].iloc[0])
 
 
+def of_seeds(evidence: Evidence, holds: bool) -> bool | None:
+    """Return a result, or None for one that holds in a single seed."""
+    return holds if evidence.runs["seed"].nunique() > 1 or not holds else None
+
+
 def pc_escapes_sooner(evidence: Evidence) -> Judged | None:
     """Judge steps to escape; BP without an escape counts with all its steps, in its favour."""
     if not complete(evidence):
@@ -125,7 +130,7 @@ def pc_escapes_sooner(evidence: Evidence) -> Judged | None:
         f"at most {100 * worst[slowest]:.0f}% of BP's steps ({slowest}); BP had not escaped at the "
         f"end in {stuck} of {total}"
     )
-    return Judged(measured, worst[slowest] <= 0.5)
+    return Judged(measured, of_seeds(evidence, worst[slowest] <= 0.5))
 
 
 def pc_gradients_do_not_vanish(evidence: Evidence) -> Judged | None:
@@ -144,7 +149,7 @@ def pc_gradients_do_not_vanish(evidence: Evidence) -> Judged | None:
         least[" ".join(map(str, name[:2]))] = float((until["pc"] / until["bp"]).min())
     smallest = min(least, key=least.__getitem__)
     measured = f"at least {least[smallest]:.3g} times those of BP before PC escapes ({smallest})"
-    return Judged(measured, least[smallest] >= 10)
+    return Judged(measured, of_seeds(evidence, least[smallest] >= 10))
 
 
 def pc_has_second_plateau(evidence: Evidence) -> Judged | None:
@@ -215,13 +220,13 @@ def setting(saddle: str, *, full: bool) -> Setting:
         datasets: tuple[str, ...] = ("mnist", "fashion_mnist")
     else:
         datasets = ("mnist", "fashion_mnist") if saddle == "origin" else ("mnist",)
-        steps = 1500 if saddle == "origin" else 1200
+        steps = 3000
         text = (
             f"{' and '.join(datasets)}, linear, tanh and ReLU, H = 4, N = 64, sigma = 5e-3 from "
-            f"{place}, SGD at eta = 0.2 for {steps} steps, T = 20 at 0.25 a step, 1 seed"
+            f"{place}, SGD at eta = 0.2 for {steps} steps, T = 20 at 0.25 a step, 3 seeds"
         )
         options = {"width": 64, "steps": steps, "eval_every": 25, "weight_lr": 0.2}
-        options |= {"beta": 0.25, "inference_steps": 20, "seeds": (0,)}
+        options |= {"beta": 0.25, "inference_steps": 20, "seeds": SEEDS}
     return Setting(
         text,
         lambda data_dir: trained(data_dir, saddle, datasets=datasets, **options),
@@ -252,8 +257,9 @@ CHOICES = (
     "sigma = 5e-3 is a standard deviation, as in T (as a variance, as in P, networks of 500 units "
     "would not start near a saddle). Inference steps of 0.1 are on the per-sample energy: beta = "
     "0.1 B. The training duration is not stated; at eta = 1e-3 the energy's curvature there, 0.1, "
-    "takes 10,000 steps for a factor e. At `small` the horizon at the origin was lengthened once, "
-    "from 1200 steps, when PC took up to 625 and BP had not moved. CIFAR-10's convolutional "
+    "takes 10,000 steps for a factor e. BP that has not escaped at the end counts with all its "
+    "steps, which bounds the ratio from above; at `small` the horizon is five times what PC needs, "
+    "so that the bound does not hang on it. CIFAR-10's convolutional "
     "networks are omitted because the ledger describes fully connected layers."
 )
 

@@ -216,7 +216,6 @@ SECOND_ORDER = (
                 "a relative error that vanishes with the residual",
                 "of order 0.9 at least, median of seeds",
                 lambda evidence: vanishes(evidence, "printed"),
-                note=MISPRINT,
             ),
             Claim(
                 "this approximates PC's gradient better than BP's gradient alone",
@@ -224,7 +223,6 @@ SECOND_ORDER = (
                 "a smaller relative error",
                 "at the labels, linear and tanh",
                 lambda evidence: closer_than_bp(evidence, "printed"),
-                note=MISPRINT,
             ),
             Claim(
                 "eq. 3.6 holds with the loss's curvature times the step as the direction",

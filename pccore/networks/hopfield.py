@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from pccore.losses import OutputEnergy
 from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
+from pccore.networks.mirroring import require_activation_first
 from pccore.networks.stacked import Network, NetworkConfig
 from pccore.relaxation import Scalar, gradient_steps
 from pccore.validation import require_at_least, require_positive
@@ -54,6 +55,7 @@ class HopfieldConfig(AbstractNetworkConfig):
     def __post_init__(self) -> None:
         require_at_least(self, 1, "steps")
         require_positive(self, "rate")
+        require_activation_first(self.network, "equilibrium propagation")
         if self.network.residual or self.network.precisions or self.network.activity_decay:
             raise ValueError(
                 "equilibrium propagation has no skip connections, precisions or activity decay: "

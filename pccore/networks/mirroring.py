@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pccore.networks.stacked import NetworkConfig
+from pccore.networks.stacked import ACTIVATION_FIRST, NetworkConfig
 
 
 def mirror(network: NetworkConfig) -> NetworkConfig:
@@ -19,8 +19,16 @@ def mirror(network: NetworkConfig) -> NetworkConfig:
     )
 
 
+def require_activation_first(network: NetworkConfig, names: str) -> None:
+    """Raise `ValueError` if layers apply the activation after the weights."""
+    if network.order != ACTIVATION_FIRST:
+        raise ValueError(f"{names} need the order {ACTIVATION_FIRST}, got {network.order}")
+
+
 def require_mirrored(one: NetworkConfig, other: NetworkConfig, names: str) -> None:
-    """Raise `ValueError` unless `one` and `other` have the same layer sizes in opposite order."""
+    """Raise `ValueError` unless both apply activations first and their sizes are opposite."""
+    for network in (one, other):
+        require_activation_first(network, names)
     sizes = (one.input_size, one.width, one.depth, one.output_size)
     facing = (other.output_size, other.width, other.depth, other.input_size)
     if sizes != facing:

@@ -1,16 +1,25 @@
 """The network with uniform hidden layers: its weights, and inference on a batch."""
 
 from dataclasses import dataclass
+from functools import reduce
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pccore.activations import ACTIVATIONS
+from pccore.layers import WeightsFirstLayer
 from pccore.networks import descent, linear_solution
 from pccore.networks.base import AbstractNetwork
+from pccore.networks.clamping import clamp
+from pccore.networks.general import SequenceRelaxation
 from pccore.networks.linearisation import StackedLinearisation
 from pccore.networks.local import StackEnergy
 from pccore.networks.stack import Stack, StackConfig, StackT
 from pccore.relaxation import Advance, Memory, Scalar
+
+ACTIVATION_FIRST, WEIGHTS_FIRST = ORDERS = ("activation_first", "weights_first")
+"""What a layer applies to its input first."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +53,43 @@ class NetworkConfig(StackConfig):
         layers_per_product: number of layers in one product of gradient descent on activities
             (`pccore.networks.descent`); 0 means all moving layers. It changes the layout of the
             arithmetic, not the result. A divisor of H; needs `skip` 1.
+        order: "activation_first" for the layers above, or "weights_first" for
+            f_l(z) = phi(a_l W_l z) + tau_l z with phi the identity in the last layer (eq. 2.1, in
+            chapters 2 to 4 and 6). Linear networks are the same in both.
 
     Raises:
         ValueError: a size is below 1; a name is unknown; precisions are not L positive numbers; the
             decay or a standard deviation is negative; the number of standard deviations is neither
             1 nor L; the range is not increasing or is given with a standard deviation; `skip` is
-            above 1 without `residual`; or `layers_per_product` does not divide the depth or is
-            given with a longer skip.
+            above 1 without `residual`; `layers_per_product` does not divide the depth or is given
+            with a longer skip; or `order` is unknown, or "weights_first" is given with
+            `layers_per_product` or a longer skip.
     """
+
+    order: str = ACTIVATION_FIRST
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.order not in ORDERS:
+            raise ValueError(f"order must be {' or '.join(ORDERS)}, got {self.order!r}")
+        if self.order == WEIGHTS_FIRST and (self.skip > 1 or self.layers_per_product):
+            raise ValueError(
+                "order weights_first needs skip 1 and no layers_per_product, got skip "
+                f"{self.skip} and layers_per_product {self.layers_per_product}"
+            )
+
+    @property
+    def in_waves(self) -> bool:
+        """False if every step of inference differentiates the whole energy."""
+        return not self._applies_weights_first
+
+    @property
+    def _applies_weights_first(self) -> bool:
+        """Whether the order makes a difference."""
+        return self.order == WEIGHTS_FIRST and self.activation != "linear"
+
+    def _of_this_kind(self) -> dict[str, object]:
+        return {} if self.order == ACTIVATION_FIRST else {"order": self.order}
 
     @property
     def kind(self) -> str:
@@ -59,6 +97,8 @@ class NetworkConfig(StackConfig):
 
     def build(self, key: Array) -> "Network":
         """Return a network with the initial weights of its parameterisation."""
+        if self._applies_weights_first:
+            return WeightsFirstNetwork.create(self, key)
         return Network.create(self, key)
 
 
@@ -78,6 +118,46 @@ class Network(Stack, AbstractNetwork):
     def relaxation(self, x: Float[Array, "B D"], y: Float[Array, "B K"]) -> "StackedRelaxation":
         """Return the energy of a batch; inference starts at the forward pass of `x`."""
         return StackedRelaxation(self, self.forward(x), x, y)
+
+
+class WeightsFirstNetwork(Network):
+    """The weights of a `NetworkConfig` with `order="weights_first"`.
+
+    Its energy differs from that of the usual order: an error passes through phi' before the weights
+    instead of after them. Inference is by automatic differentiation.
+    """
+
+    def layers(self) -> list[WeightsFirstLayer]:  # type: ignore[override]
+        """Return f_1 .. f_L."""
+        config = self.config
+        a, phi, identity = config.scalings, config.phi.phi, ACTIVATIONS["linear"].phi
+        hidden = [None] * config.depth if self.biases is None else [*self.biases.hidden]
+        last = None if self.biases is None else self.biases.last
+        return [
+            WeightsFirstLayer(self.first, hidden[0], a.first, phi, False),
+            *(
+                WeightsFirstLayer(W, b, a.hidden, phi, config.residual)
+                for W, b in zip(self.hidden, hidden[1:], strict=True)
+            ),
+            WeightsFirstLayer(self.last, last, a.last, identity, False),
+        ]
+
+    def forward(self, x: Float[Array, "B D"]) -> Float[Array, "H B U"]:
+        """Return the activities of a forward pass."""
+        nodes = [x]
+        for layer in self.layers()[:-1]:
+            nodes.append(layer(nodes[-1]))
+        return jnp.stack(nodes[1:])
+
+    def predict(self, x: Float[Array, "B D"]) -> Float[Array, "B K"]:
+        """Return the output of a forward pass."""
+        return reduce(lambda z, layer: layer(z), self.layers(), x)
+
+    def relaxation(  # type: ignore[override]
+        self, x: Float[Array, "B D"], y: Float[Array, "B K"]
+    ) -> SequenceRelaxation:
+        """Return the energy of a batch; inference starts at the forward pass of `x`."""
+        return clamp(self, {0: x, -1: y})
 
 
 class StackRelaxation(StackEnergy[StackT]):

@@ -14,8 +14,9 @@ CHANCE_MARGIN = 0.1
 BLOWN_UP = 0.01
 """The share of the limit of the batch loss above which a final training loss has blown up.
 
-The limit is 1,000 times the first loss or that of predicting zero, whichever is larger. A run whose
-last tenth is 10 times worse than both has not stayed at chance: it has left it upwards.
+The limit is 1,000 times the first loss or that of predicting zero, whichever is larger
+(`TrainingConfig.divergence_factor`). A run whose last tenth is 10 times worse than both has not
+stayed at chance: it has left it upwards.
 """
 
 
@@ -61,7 +62,8 @@ def assess(
 
     Args:
         losses: training loss of every step's batch, (steps,); NaN after the lane has diverged.
-        limit: the loss above which the lane counts as diverged.
+        limit: the loss above which the lane counts as diverged; infinite if only a loss that is
+            not finite does.
         evaluated: steps done at each evaluation, increasing; the last one is the end of training.
         test_loss: test loss at each evaluation.
         test_accuracy: test accuracy at each evaluation, NaN for regressions.
@@ -120,7 +122,8 @@ def _divergence(
         first = _first(losses > BLOWN_UP * limit)
     if first is not None:
         return first
-    return None if last_test_loss <= limit else len(losses)
+    within = last_test_loss <= limit and np.isfinite(last_test_loss)
+    return None if within else len(losses)
 
 
 def _first(bad: np.ndarray) -> int | None:

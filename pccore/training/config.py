@@ -4,6 +4,7 @@ A `TrainingConfig` determines a compiled program. Learning rates and seeds are n
 traced values (`Lane`), so that changing them never recompiles.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -52,6 +53,9 @@ class SpectralActivityLr:
         require_bounds(self)
 
 
+DIVERGENCE_FACTOR = 1e3
+"""The usual `TrainingConfig.divergence_factor`: diverged runs can have huge finite losses."""
+
 FEWEST_EVALUATIONS = 5
 """Evaluations of a training that is shorter than `eval_every`: a curve needs several points."""
 
@@ -75,13 +79,17 @@ class TrainingConfig:
             every evaluation.
         activity_lr: sets beta of every lane from the spectrum of its own network; the `activity_lr`
             of the lanes is then not used. None: every lane has its own.
+        divergence_factor: a run has diverged, and ends, if a batch loss exceeds this many times its
+            first value or the loss of predicting zero, whichever is larger. None: only a loss that
+            is NaN or infinite ends it.
         batch_shards: number of devices over which a batch is split, each with all weights. It
             changes the layout of the arithmetic, not the result. It needs a rule that treats
             samples independently: backpropagation, or predictive coding by gradient descent from a
             forward pass.
 
     Raises:
-        ValueError: a count is below 1 (`steps`: below 0), or the shards do not divide the batch or
+        ValueError: a count is below 1 (`steps`: below 0), `divergence_factor` is not above 1, or
+            the shards do not divide the batch or
             the rule does not split batches; or `activity_lr` is given for a rule other than
             predictive coding by a scheme that has a beta.
     """
@@ -95,11 +103,15 @@ class TrainingConfig:
     penalties: tuple[Penalty, ...] = ()
     probes: tuple[Probe[Any], ...] = ()
     activity_lr: SpectralActivityLr | None = None
+    divergence_factor: float | None = DIVERGENCE_FACTOR
     batch_shards: int = 1
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "steps")
         require_at_least(self, 1, "batch_size", "eval_every", "batch_shards")
+        factor = self.divergence_factor
+        if factor is not None and not 1 < factor < math.inf:
+            raise ValueError(f"divergence_factor must be a number above 1, or None, got {factor}")
         if self.batch_size % self.batch_shards:
             raise ValueError(
                 f"batch_shards must divide batch_size {self.batch_size}, got {self.batch_shards}"

@@ -56,7 +56,8 @@ class Outcome:
         steps: weight updates done.
         diverged_step: the first update (counted from 1) whose batch loss had blown up: it was NaN
             or above 1,000 times the first loss (or that of predicting zero, if larger), or above 10
-            times these if the mean of the last tenth of the steps was, too.
+            times these if the mean of the last tenth of the steps was, too
+            (`TrainingConfig.divergence_factor` is the 1,000).
         cause: the reason of a failure, in one sentence, or of a divergence where it is known:
             inference that left its stable region (`SpectralActivityLr`).
         curve: training over time.

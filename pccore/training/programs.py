@@ -22,9 +22,6 @@ from pccore.spectrum import lambda_max
 from pccore.training.config import TrainingConfig
 from pccore.training.probe import Probed
 
-# A run has diverged if its loss exceeds this factor times its first value or the loss of predicting
-# zero, whichever is larger: diverged runs can have huge finite losses, not only NaN.
-DIVERGENCE_FACTOR = 1e3
 TEST_CHUNK = 1000
 SPECTRUM_SAMPLES, SPECTRUM_PRODUCTS = 16, 16  # the result is 1 to 2% below lambda_max
 # By default XLA uses 256 bits on CPUs with 512, which costs 6% of a step at 8 x 128.
@@ -241,9 +238,14 @@ def _update(
     change, optimiser = chosen.update(
         chosen.clipped(gradients), state.optimiser, network, weight_lr
     )
-    null = jnp.mean(output.per_sample(y, jnp.zeros_like(y)))
-    limit = jnp.where(step == 0, DIVERGENCE_FACTOR * jnp.maximum(loss, null), state.limit)
-    alive = state.alive & (loss <= limit)
+    if config.divergence_factor is None:
+        limit, bounded = state.limit, jnp.isfinite(loss)
+    else:
+        null = jnp.mean(output.per_sample(y, jnp.zeros_like(y)))
+        highest = config.divergence_factor * jnp.maximum(loss, null)
+        limit = jnp.where(step == 0, highest, state.limit)
+        bounded = loss <= limit
+    alive = state.alive & bounded
     return LaneState(
         network=jax.tree.map(jnp.subtract, network, change),
         optimiser=optimiser,

@@ -6,8 +6,8 @@ import pandas as pd
 from made_up_evidence import evidence
 
 COLUMNS = [
-    *("quantity", "run_id", "variant", "dataset", "activation", "width", "depth", "activity_lr"),
-    *("seed", "step", "inference_step", "layer", "settings", "value"),
+    *("quantity", "run_id", "variant", "dataset", "activation", "width", "depth", "weight_lr"),
+    *("activity_lr", "seed", "step", "inference_step", "layer", "settings", "value"),
 ]
 
 

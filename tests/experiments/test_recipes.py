@@ -8,8 +8,9 @@ import pytest
 import results
 from experiments import RECIPES, gather
 from experiments.cost import cost, missing
+from experiments.readings import FOLDER, readings
 from experiments.scale import Scale
-from experiments.scorecard import ClaimStatus, lines
+from experiments.scorecard import NOT_RUN, lines
 from transfer.spec.building import trace
 
 MOST_SMALL_SECONDS = 600  # of one core
@@ -35,8 +36,12 @@ def test_recipes_have_texts_and_sources(name):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_empty_ledger_gives_no_verdicts(name, empty):
-    for line in lines(RECIPES[name], Scale.SMALL, empty, None):
-        assert line.verdict is ClaimStatus.NOT_RUN
+    recipe = RECIPES[name]
+    unknown = missing(recipe.small, None)
+    for line in lines(recipe, Scale.SMALL, empty, None):
+        claim = next(claim for claim in recipe.claims if claim.text == line.claim)
+        usual = "undecided at this size" if claim.scale is Scale.FULL else NOT_RUN
+        assert line.verdict == ("not testable here" if unknown else usual)
         assert line.measured.startswith("needs ")
     assert gather(empty, RECIPES[name].experiment(Scale.SMALL)).seconds == 0
 
@@ -71,5 +76,29 @@ def test_scorecard_document_matches_recipe(name):
         start = f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
         row = next((line for line in section.splitlines() if line.startswith(start)), None)
         assert row is not None, start
-        if "**not reproduced**" in row:
-            assert " ".join(f"*{claim.text}* {claim.note}".split()) in words
+        reading = readings(name).get(claim.text)
+        if reading is not None and f"**{reading.verdict}**" in row:
+            assert f"*{claim.text}* ({reading.because}) {reading.note}" in words
+
+
+def test_readings_are_of_claims_and_every_file_is_read():
+    for path in FOLDER.glob("*.toml"):
+        texts = {claim.text for claim in RECIPES[path.stem].claims}
+        assert readings(path.stem), path.name
+        assert set(readings(path.stem)) <= texts, path.name
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('["a"]\nverdict = "undecided"\nbecause = "size"\nnote = "n"', "what would decide it"),
+        ('["a"]\nverdict = "contradicted"\nbecause = "size"\nnote = "n"', "interval, proof"),
+        ('["a"]\nverdict = "untestable"\nbecause = "machine"', "no note"),
+        ('["a"]\nverdict = "untestable"\nreason = "machine"', "the key 'reason'"),
+        ('["a"]\nverdict = "wrong"\nbecause = "size"\nnote = "n"', "verdict 'wrong'"),
+    ],
+)
+def test_invalid_readings_are_refused(tmp_path, text, words):
+    (tmp_path / "trial.toml").write_text(text)
+    with pytest.raises(ValueError, match=words):
+        readings("trial", tmp_path)

@@ -29,7 +29,7 @@ def by_time(excess=lambda t: 1 / t, accuracy=lambda t: 0.5 + t / 2000, times=inf
             runs.append(where)
             for step in (0, 10):  # before the first update all times share their weights
                 own = {**where, "seed": 0, "step": step}
-                value = 1 + (excess(t) if step else 0.5)
+                value = 1 + (0.5 if step else excess(t))
                 rows.append({"quantity": "numerical_energy", "value": value, **own})
                 rows.append({"quantity": "equilibrated_energy", "value": 1.0, **own})
     return measured(rows, runs, curves)

@@ -91,40 +91,50 @@ def test_landscape_claims(judge, good, bad):
         assert judge(only_bp(good)) is None
 
 
-def angles(quantity, pc, bp, spread=(0.1, 0.2)):
+def angles(quantity, pc, bp, spread=(0.1, 0.2), seeds=2):
     for step in range(5):
         for variant, mean, width in (("pc", pc, spread[0]), ("bp", bp, spread[1])):
-            for seed, sign in enumerate((-1, 1)):
-                value = mean + sign * width - 0.01 * step
+            for seed in range(seeds):
+                value = mean + (-1) ** seed * width - 0.01 * step
                 yield row(quantity, value, variant=variant, seed=seed, step=step)
 
 
-@pytest.mark.parametrize(
-    ("judge", "quantity"),
-    [
-        (updates.closer_to_optimal, "cosine_with_optimal"),
-        (updates.closer_to_newton, "cosine_with_newton"),
-    ],
-)
-def test_update_angles(judge, quantity):
-    assert judge(measured(angles(quantity, 0.9, 0.8))).holds
-    assert not judge(measured(angles(quantity, 0.7, 0.8))).holds
-    assert judge(only_bp(angles(quantity, 0.9, 0.8))) is None
+def newton(mean):
+    for step in range(5):
+        yield row("cosine_with_optimal", mean - 0.01 * step, variant="trn", seed=0, step=step)
+
+
+def test_updates_closer_to_the_optimum():
+    judge, name = updates.closer_to_optimal, "cosine_with_optimal"
+    assert judge(measured(angles(name, 0.9, 0.8))).holds
+    assert not judge(measured(angles(name, 0.7, 0.8))).holds
+    assert judge(only_bp(angles(name, 0.9, 0.8))) is None
+
+
+def test_updates_closer_to_newton_by_their_cosines_with_the_optimum():
+    judge, cosines = updates.closer_to_newton, list(angles("cosine_with_optimal", 0.9, 0.8))
+    assert judge(measured([*cosines, *newton(0.87)])).holds
+    assert judge(measured([*cosines, *newton(0.99)])).holds
+    assert not judge(measured([*cosines, *newton(0.83)])).holds
+    assert judge(measured(cosines)) is None
 
 
 def test_reliability_is_spread_over_seeds():
-    steady = angles("cosine_with_optimal", 0.5, 0.8)
+    steady = angles("cosine_with_optimal", 0.5, 0.8, seeds=40)
     assert updates.varies_less(measured(steady)).holds
-    loose = angles("cosine_with_optimal", 0.9, 0.8, spread=(0.2, 0.1))
-    assert not updates.varies_less(measured(loose)).holds
+    loose = angles("cosine_with_optimal", 0.9, 0.8, spread=(0.2, 0.1), seeds=40)
+    assert updates.varies_less(measured(loose)).holds is False
+    alike = angles("cosine_with_optimal", 0.9, 0.8, spread=(0.1, 0.1), seeds=40)
+    assert updates.varies_less(measured(alike)).holds is not True
 
 
 def noise(error, energy):
     for std in (0.5, 0.707):
         for variant, value in (("pc", error), ("bp", 1.0)):
-            columns = {"variant": variant, "seed": 0}
-            yield row("perturbed_mse", value, {"std": std}, **columns)
-            yield row("perturbed_energy", energy, {"std": std}, **columns)
+            for seed in range(2):
+                columns = {"variant": variant, "seed": seed}
+                yield row("perturbed_mse", value, {"std": std}, **columns)
+                yield row("perturbed_energy", energy, {"std": std}, **columns)
 
 
 def test_weight_noise():

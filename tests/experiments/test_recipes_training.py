@@ -57,8 +57,8 @@ def test_bp_without_beta_is_a_cell():
 
 
 def test_depth_claims():
-    good = by_depth({"mupc": (0.9, 0.85), "sp": (0.85, None), "bp": (0.94, 0.88)})
-    bad = by_depth({"mupc": (0.9, 0.6), "sp": (0.85, 0.5), "bp": (0.94, 0.88)})
+    good = by_depth({"mupc": (0.9, 0.88), "sp": (0.85, None), "bp": (0.94, 0.92)})
+    bad = by_depth({"mupc": (0.9, 0.86), "sp": (0.85, 0.5), "bp": (0.94, 0.92)})
     judges = (
         depth.mupc_trains_at_every_depth,
         depth.sp_stays_at_chance,
@@ -74,10 +74,17 @@ def test_one_step_claims():
     def found(many, one):
         return by_depth({"mupc": many, depth.ONE: one}, ["relu"])
 
+    noisy = found((0.9, 0.85), (0.8, 0.78))
+    apart = noisy.runs["variant"] == depth.ONE
+    noisy.runs.loc[apart, "test_accuracy"] += (
+        0.02 * noisy.runs["seed"] * (noisy.runs["depth"] == 64)
+    )
+    assert depth.one_step_degrades_with_depth(noisy).holds is None  # falls by 2, 0 and -2 points
+
     assert depth.one_step_is_worse(found((0.9, 0.85), (0.8, 0.7))).holds
     assert not depth.one_step_is_worse(found((0.9, 0.85), (0.8, 0.86))).holds
     assert depth.one_step_degrades_with_depth(found((0.9, 0.85), (0.8, 0.7))).holds
-    assert not depth.one_step_degrades_with_depth(found((0.9, 0.85), (0.8, 0.78))).holds
+    assert not depth.one_step_degrades_with_depth(found((0.9, 0.85), (0.8, 0.81))).holds
 
 
 def at_128(accuracies, steps=200, curve=(0.2, 0.5, 0.8), bp=0.9):
@@ -91,10 +98,10 @@ def at_128(accuracies, steps=200, curve=(0.2, 0.5, 0.8), bp=0.9):
 
 
 def test_claims_at_128_layers():
-    reaches, trains, steady = RECIPES["depth-128-mnist"].claims
+    reaches, competes, steady = RECIPES["depth-128-mnist"].claims
     assert reaches.judge(at_128([0.99, 0.99, 0.99])) is None
-    assert trains.judge(at_128([0.7, 0.75, 0.8])).holds
-    assert not trains.judge(at_128([0.6, 0.65, 0.7])).holds
+    assert competes.judge(at_128([0.86, 0.87, 0.89])).holds  # BP has 90%
+    assert not competes.judge(at_128([0.86, 0.86, 0.88])).holds
     five_epochs = 5 * 937
     assert not reaches.judge(at_128([0.9, 0.9, 0.9], five_epochs)).holds
     assert reaches.judge(at_128([0.975, 0.97, 0.98], five_epochs)).holds
@@ -105,8 +112,6 @@ def test_claims_at_128_layers():
 
 
 def test_cifar_claims():
-    assert deepest.at_least(at_128([0.3] * 3), 25).holds
-    assert not deepest.at_least(at_128([0.2] * 3), 25).holds
     assert deepest.lags_behind_bp(at_128([0.3] * 3, bp=0.35)).holds
     assert not deepest.lags_behind_bp(at_128([0.4] * 3, bp=0.35)).holds
     assert not deepest.lags_behind_bp(at_128([0.2] * 3, bp=0.35)).holds
@@ -145,7 +150,12 @@ def test_exact_inference_claims():
     for judge in (exact_inference.training_loss_falls, exact_inference.test_loss_falls):
         assert judge(falling).holds
         assert not judge(rising).holds
-        assert not judge(exact([4, 2, float("nan")])).holds
+        assert not judge(exact([4, 2, 4.5])).holds
+        noisy = exact([4, 2, 1, 1])  # seeds disagree about the last change
+        last = noisy.curves["step"] == 3
+        for column in ("train_loss", "test_loss"):
+            noisy.curves.loc[last, column] = 1 + 0.1 * (noisy.curves.loc[last, "seed"] - 1)
+        assert judge(noisy).holds
         one_diverged = exact([4, 2, 1])
         one_diverged.runs.loc[0, "outcome"] = "diverged"
         assert not judge(one_diverged).holds

@@ -1,5 +1,8 @@
 """Execution of a recipe, its verdicts from the ledger, its cost and its scorecard."""
 
+import importlib
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -8,8 +11,11 @@ import pccore
 import results
 from experiments import Claim, Judged, Recipe, as_markdown, gather, perform, scorecard
 from experiments.cost import COMPILE_SECONDS, CORE_RATE, cost
+from experiments.intervals import Interval
+from experiments.readings import Reading, Verdict
 from experiments.recipe import Setting
 from experiments.scale import Scale
+from experiments.scorecard import counts
 from experiments.settings import batch, runs_of, stack
 from transfer import Experiment
 from transfer.engine.grouping import work
@@ -63,7 +69,7 @@ RECIPE = Recipe(
     full=Setting("large | things", datasets=("cifar10",)),
     claims=(
         Claim("the edge is 5", "T eq. 1", "5", "0.3", edge),
-        Claim("it fails", "T fig. 1", "0", "none", impossible, note="The size is the cause."),
+        Claim("it fails", "T fig. 1", "0", "none", impossible),
     ),
 )
 
@@ -109,9 +115,9 @@ def test_claims_are_judged_on_ledger_rows(ledger):
     assert (first.measured, first.verdict) == ("5.100", "reproduced")
     assert (second.verdict, second.note) == ("not run", "")
     assert second.measured.startswith("needs about ")
-    assert {line.measured for line in scorecard([RECIPE], Scale.FULL, ledger)} == {
-        "needs the data set cifar10"
-    }
+    full = scorecard([RECIPE], Scale.FULL, ledger)
+    assert {line.measured for line in full} == {"needs the data set cifar10"}
+    assert {(line.verdict, line.because) for line in full} == {("not testable here", "data")}
 
 
 def test_claim_of_one_scale_is_judged_only_there(ledger):
@@ -121,21 +127,82 @@ def test_claim_of_one_scale_is_judged_only_there(ledger):
         scorecard([Recipe("trial", "", "", runs, runs, (claim,))], scale, ledger)[0]
         for scale in Scale
     )
-    assert small.verdict == "not run"
+    assert (small.verdict, small.because) == ("undecided at this size", "size")
     assert small.measured.startswith("needs the full scale, about ")
     assert full.verdict == "reproduced"
 
 
-def test_failed_claim_shows_its_cause(ledger):
-    with jobs.LocalPool(1) as pool:
-        perform(RECIPE, Scale.SMALL, ledger, pool)
-    card = scorecard([RECIPE], Scale.SMALL, ledger)
-    assert [line.verdict for line in card] == ["reproduced", "not reproduced"]
+READING = Reading(Verdict.UNDECIDED, "size", "N is 4.", "N = 512", "an hour")
+READINGS = {
+    "undecided": (READING, "undecided at this size"),
+    "contradicted": (
+        replace(READING, verdict=Verdict.CONTRADICTED, because="proof"),
+        "contradicted",
+    ),
+    "untestable": (
+        replace(READING, verdict=Verdict.UNTESTABLE, because="machine"),
+        "not testable here",
+    ),
+    "unread": (None, "undecided at this size"),
+}
+
+
+def judged(monkeypatch, ledger, holds, reading, scale=Scale.SMALL):
+    """Return the line of a claim that was judged in this way."""
+    known = {} if reading is None else {"it is": reading}
+    module = importlib.import_module("experiments.scorecard")  # its function has the same name
+    monkeypatch.setattr(module, "readings", lambda name: known)
+    claim = Claim("it is", "T1", "1", "0", lambda _: Judged("2", holds))
+    setting = Setting("", small_runs)
+    recipe = Recipe("trial", "", "", setting, setting, (claim,))
+    return scorecard([recipe], scale, ledger)[0]
+
+
+@pytest.mark.parametrize("kind", READINGS)
+def test_verdict_of_a_claim_that_does_not_hold_is_that_of_its_reading(monkeypatch, ledger, kind):
+    reading, expected = READINGS[kind]
+    line = judged(monkeypatch, ledger, False, reading)
+    assert line.verdict == expected
+    assert line.because == (reading.because if reading else "no reading yet")
+    assert line.decides == ("N = 512: about an hour" if kind == "undecided" else "")
+
+
+def test_verdict_of_an_interval_that_covers_the_limit_is_undecided(monkeypatch, ledger):
+    line = judged(monkeypatch, ledger, None, READINGS["contradicted"][0])
+    assert (line.verdict, line.because) == ("undecided at this size", "seeds")
+
+
+def test_a_claim_that_holds_is_reproduced_unless_it_cannot_be_tested(monkeypatch, ledger):
+    for kind, (reading, _) in READINGS.items():
+        line = judged(monkeypatch, ledger, True, reading)
+        expected = "not testable here" if kind == "untestable" else "reproduced"
+        assert line.verdict == expected
+
+
+def test_readings_are_of_the_small_scale(monkeypatch, ledger):
+    line = judged(monkeypatch, ledger, False, READINGS["contradicted"][0], Scale.FULL)
+    assert (line.verdict, line.because) == ("undecided at this size", "no reading yet")
+
+
+def test_scorecard_shows_causes_and_counts(monkeypatch, ledger):
+    card = [judged(monkeypatch, ledger, False, READING), judged(monkeypatch, ledger, True, None)]
     text = as_markdown(card)
-    assert "**not reproduced**" in text
-    assert "*it fails* The size is the cause." in text
+    assert "**undecided at this size**" in text
+    assert "*it is* (size) N is 4. Decides: N = 512: about an hour." in text
+    assert counts(card) == (
+        "2 claims: 1 reproduced, 0 contradicted, 1 undecided at this size, 0 not testable here"
+    )
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
+
+
+def test_interval_of_a_mean_is_students():
+    """1, 2, 3: mean 2, standard error 3^-1/2, and t of 2 degrees of freedom is 4.3027."""
+    found = Interval.of([1, 2, 3])
+    assert (found.mean, found.low) == pytest.approx((2, 2 - 4.302653 / 3**0.5))
+    assert found.high - found.mean == pytest.approx(found.mean - found.low)
+    assert [found.above(limit) for limit in (-1, 0, 5)] == [True, None, False]
+    assert Interval.of([1.0]).above(0) is None
 
 
 def test_cost_counts_runs_and_searches():
@@ -156,6 +223,21 @@ def test_missing_data_fails_before_anything_runs(ledger, tmp_path):
     )
     with jobs.LocalPool(1) as pool, pytest.raises(pccore.data.DatasetError, match="mnist"):
         perform(recipe, Scale.SMALL, ledger, pool, data_dir=tmp_path)
+    assert calculations == []
+
+
+def test_without_one_of_its_data_sets_a_recipe_runs_the_rest(ledger, tmp_path):
+    calculations.clear()
+
+    def runs(data_dir):
+        found = small_runs(data_dir)
+        return [*found, *(replace(run, dataset="mnist", digest="missing") for run in found)]
+
+    setting = Setting("", runs, calculate=calculate, datasets=("digits", "mnist"))
+    recipe = Recipe("trial", "", "", setting, setting, ())
+    with jobs.LocalPool(1) as pool:
+        evidence = perform(recipe, Scale.SMALL, ledger, pool, data_dir=tmp_path)
+    assert evidence.runs["dataset"].tolist() == ["digits", "digits"]
     assert calculations == []
 
 

@@ -228,6 +228,29 @@ def test_only_a_trained_run_has_final_losses():
     assert assessed([0.5] * 20, accuracy=0.9).final_train_loss == 0.5
 
 
+def test_a_run_without_a_divergence_factor_ends_only_at_nan_or_infinity():
+    """SGD at eta = 30 blows up a linear network: above 1,000 times the loss, then infinite."""
+    network = replace(NETWORK, width=8, activation="linear")
+    config = replace(BACKPROP, network=network, optimiser=pccore.SGD(), eval_every=60)
+    usual, free = (
+        pccore.fit(replace(config, divergence_factor=factor), DIGITS, pccore.Lane(30.0, None, 0))
+        for factor in (1e3, None)
+    )
+    losses = usual.min_train_loss, free.min_train_loss
+    assert usual.status is free.status is pccore.Status.DIVERGED
+    assert usual.diverged_step < free.diverged_step <= 60
+    assert losses[0] == losses[1], "the updates before either end are the same"
+    finite = assessed([1.0] * 10 + [2e9] * 30, limit=np.inf)
+    assert finite.status is pccore.Status.AT_CHANCE
+    assert assessed([1.0] * 10 + [np.inf] * 30, limit=np.inf).status is pccore.Status.DIVERGED
+
+
+@pytest.mark.parametrize("factor", [1, 0, -2, float("nan"), float("inf")])
+def test_a_divergence_factor_is_above_1_or_none(factor):
+    with pytest.raises(ValueError, match="divergence_factor must be a number above 1, or None"):
+        replace(CONFIG, divergence_factor=factor)
+
+
 @pytest.mark.parametrize(
     ("steps", "every", "expected"),
     [(60, 300, [12, 24, 36, 48, 60]), (3, 300, [1, 2, 3]), (7, 300, [2, 4, 6, 7])],

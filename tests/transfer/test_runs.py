@@ -32,6 +32,7 @@ from pccore import (
     mirror,
 )
 from transfer import Cell, Run
+from transfer.engine.rebuilding import run_of
 from transfer.engine.runs import SETTINGS
 
 NETWORK = pccore.NetworkConfig(input_size=64, output_size=10, width=8, depth=4)
@@ -59,6 +60,7 @@ OTHERS = [
             "batch_size": 32,
             "steps": 11,
             "eval_every": 5,
+            "divergence_factor": None,
             "optimiser": Adam(eps=1e-6),
             "rule": PredictiveCoding(GradientDescent(5)),
         }.items()
@@ -76,6 +78,7 @@ OTHERS = [
             "output": "cross_entropy",
             "skip": 2,
             "bias": True,
+            "order": "weights_first",
             "activity_decay": 0.1,
             "precisions": (1.0, 1.0, 1.0, 1.0, 2.0),
         }.items()
@@ -121,7 +124,7 @@ OTHERS = [
 
 def test_every_setting_changes_the_run_id() -> None:
     ids = [RUN.run_id, *(run.run_id for run in OTHERS)]
-    assert len(set(ids)) == len(ids) == 49
+    assert len(set(ids)) == len(ids) == 51
 
 
 def test_run_ids_match_golden_values(usual_compiler: None) -> None:
@@ -141,6 +144,13 @@ def test_records_how_beta_is_set_with_the_inference() -> None:
     assert found["activity_lr"] is None
     options = json.loads(str(found["inference_options"]))
     assert options == {"activity_lr": {"spectral": 0.8, "remeasure": 50}}
+
+
+def test_records_when_a_run_has_diverged_with_the_rule_unless_usual() -> None:
+    assert "rule_options" not in RUN.determinants
+    run = replace(RUN, config=replace(CONFIG, divergence_factor=None))
+    assert json.loads(str(run.determinants["rule_options"])) == {"divergence_factor": None}
+    assert run_of({**run.determinants, "variant": "mupc"}, 64, 10) == run
 
 
 def test_layout_of_arithmetic_keeps_the_run_id() -> None:

@@ -14,6 +14,7 @@ from pccore import (
     TrainingConfig,
 )
 from pccore.theory.probe_registry import PROBES, RULE_PROBES
+from pccore.training.config import DIVERGENCE_FACTOR
 from results import LedgerError
 from transfer.engine.runs import SETTINGS, Run
 from transfer.spec.families import FAMILIES, INPUT_SHAPE
@@ -75,7 +76,9 @@ def refuse_function(row: Mapping[str, object]) -> None:
 def _config(stored: Stored, input_size: int, output_size: int) -> TrainingConfig:
     scheme = _options(stored, "inference_options")
     spectral = scheme.pop("activity_lr", None)
-    rule = _rule(stored, scheme)
+    options = _options(stored, "rule_options")
+    factor = options.pop("divergence_factor", DIVERGENCE_FACTOR)
+    rule = _rule(stored, scheme, options)
     return TrainingConfig(
         network=_network(stored, input_size, output_size),
         rule=rule,
@@ -91,6 +94,7 @@ def _config(stored: Stored, input_size: int, output_size: int) -> TrainingConfig
             for name, options in _named(stored, "probes")
         ),
         activity_lr=spectral and SpectralActivityLr(spectral["spectral"], spectral["remeasure"]),
+        divergence_factor=factor,
     )
 
 
@@ -141,9 +145,8 @@ def _stacks(kind: type[AbstractNetworkConfig]) -> list[str]:
     return [each.name for each in fields(kind) if hints[each.name] is NetworkConfig]
 
 
-def _rule(stored: Stored, scheme: dict[str, Any]) -> pccore.LearningRule:
+def _rule(stored: Stored, scheme: dict[str, Any], options: dict[str, Any]) -> pccore.LearningRule:
     kind = LEARNING_RULES[stored["rule"]]
-    options = _options(stored, "rule_options")
     names = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # a dataclass
     if "inference" in names:
         if "inference_steps" in stored:

@@ -10,6 +10,7 @@ import pccore
 from pccore import Lane, SizedConfig, TrainingConfig
 from pccore.jax_settings import unpinned
 from pccore.theory.probe_registry import PROBES
+from pccore.training.config import DIVERGENCE_FACTOR
 from results import identity
 from results.landscape import Cell
 from results.shapes import Shape
@@ -101,8 +102,13 @@ class Setting:
 
 
 def _rule_options(run: Run) -> dict[str, object]:
-    """Return the options of the learning rule except those that have columns of their own."""
-    return {k: v for k, v in vars(run.config.rule).items() if k not in ("inference", "start")}
+    """Return the options of the learning rule, and when a run has diverged unless that is usual.
+
+    Options that have columns of their own are left out.
+    """
+    options = {k: v for k, v in vars(run.config.rule).items() if k not in ("inference", "start")}
+    factor = run.config.divergence_factor
+    return options if factor == DIVERGENCE_FACTOR else options | {"divergence_factor": factor}
 
 
 def _inference_options(run: Run) -> dict[str, object]:
