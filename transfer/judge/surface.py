@@ -11,16 +11,17 @@ rates by 45 degrees, such as eta and beta to eta beta and eta / beta), shapes wi
 reasons and the measurements.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, wraps
 from itertools import combinations, product
 from statistics import NormalDist
-from typing import Self
+from typing import ParamSpec, Self, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
+from threadpoolctl import ThreadpoolController
 
 from transfer.judge.observations import NOISIER, PRIOR_DOF, PRIOR_NOISE, Observations
 
@@ -41,6 +42,29 @@ JITTER = 1e-7
 
 MOST_TURNED, SPARSE = 3, 5
 """Numbers of rates up to which pairs of them are turned, and from which on lengths are fewer."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def on_one_thread(function: Callable[P, T]) -> Callable[P, T]:
+    """Have BLAS use one thread: matrices of 40 rows gain nothing from more, which wait spinning.
+
+    Beside workers that keep the cores busy, two threads took seven times the processor time.
+    """
+
+    @wraps(function)
+    def limited(*args: P.args, **kwargs: P.kwargs) -> T:
+        with _libraries().limit(limits=1, user_api="blas"):
+            return function(*args, **kwargs)
+
+    return limited
 
 
 @dataclass(frozen=True)
@@ -119,6 +143,7 @@ class Posterior:
     weights: Float[ndarray, " h"]
 
     @classmethod
+    @on_one_thread
     def of(cls, tuned: Observations, target: Observations) -> Self:
         """Return the posterior distribution given the cells that trained."""
         pooled = tuned.variance(PRIOR_NOISE)
@@ -153,6 +178,7 @@ class Posterior:
         places = (np.arange(COMBINATIONS) + start) / COMBINATIONS
         return np.minimum(np.searchsorted(np.cumsum(self.weights), places), len(self.weights) - 1)
 
+    @on_one_thread
     def draw(
         self,
         tuned: Float[ndarray, "n D"] | None = None,
