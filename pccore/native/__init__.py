@@ -44,7 +44,7 @@ ACTIVATIONS = {"linear": 0, "relu": 1, "leaky_relu": 2, "tanh": 3}
 OUTPUTS = {"mse": 0, "cross_entropy": 1}
 
 MOST_WIDTH = 384
-"""Wider layers exceed the cache that a product of the call is made for; XLA is as fast there."""
+"""Wider layers exceed the cache that a product of the call is made for; they were not measured."""
 
 # Settings of a network that the call knows, or that do not change a gradient; any other must have
 # its default.
