@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,19 +104,21 @@ def older_table(section: Section) -> Table | None:
 
 def counts_table(runs: pd.DataFrame) -> Table:
     """Return the runs by outcome, a row per variant and phase, and their compute time."""
-    columns = ["variant", "phase", *(outcome.text for outcome in OutcomeLabel), "all", "compute"]
+    pruned = runs["outcome"].eq(OutcomeLabel.PRUNED).any()
+    shown = [each for each in OutcomeLabel if pruned or each is not OutcomeLabel.PRUNED]
+    columns = ["variant", "phase", *(outcome.text for outcome in shown), "all", "compute"]
     rows = []
     for variant in sorted(runs["variant"].unique(), key=rank):
         mine = runs[runs["variant"].eq(variant)]
         for phase in sorted(mine["phase"].unique(), reverse=True):  # tune, then transfer
-            rows.append([label(variant), phase, *_counts(mine[mine["phase"].eq(phase)])])
+            rows.append([label(variant), phase, *_counts(mine[mine["phase"].eq(phase)], shown)])
     if len(rows) > 1:
-        rows.append(["all", "", *_counts(runs)])
+        rows.append(["all", "", *_counts(runs, shown)])
     return Table("Runs by outcome", columns, rows, headers=2)
 
 
-def _counts(runs: pd.DataFrame) -> list[str]:
-    by_outcome = [whole(int(runs["outcome"].eq(o).sum())) for o in OutcomeLabel]
+def _counts(runs: pd.DataFrame, shown: Sequence[OutcomeLabel]) -> list[str]:
+    by_outcome = [whole(int(runs["outcome"].eq(outcome).sum())) for outcome in shown]
     return [*by_outcome, whole(len(runs)), duration(runs["seconds"].sum())]
 
 

@@ -122,7 +122,7 @@ def test_the_best_cell_of_a_target_is_kept(ledger: Ledger) -> None:
 def test_only_the_transferred_cells_of_large_networks_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transfer.engine.arm.TARGET_BYTES", 4 * 720)  # one network
+    monkeypatch.setattr("transfer.engine.target_runs.TARGET_BYTES", 4 * 720)  # one network
     spec = {**TINY, "variants": ["bp"], "training": {"steps": 20}}
     spec["tune"] = {**TINY["tune"], "weight_lr": [0.001, 0.1, 0.05]}
     ledger = transfer.open(tmp_path / "runs", create=True)

@@ -262,7 +262,7 @@ def test_rejects_a_newer_schema(folder: Path) -> None:
     ledger = ledger_of(folder, 8)
     [path] = files(folder)
     newer = VERSION + 1
-    path.rename(path.with_name(f"v{newer}" + path.name[2:]))
+    path.rename(path.with_name(f"v{newer}-{path.name.partition('-')[2]}"))
     refusal = f"has runs of schema version {newer}, newer than {VERSION}, the ne"
     for ask in (ledger.runs, ledger.check, ledger.compact, ledger.experiments):
         with pytest.raises(LedgerError, match=refusal):

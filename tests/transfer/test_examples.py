@@ -106,5 +106,7 @@ def test_small_examples_search_the_grid_of_the_thesis(name: str) -> None:
 def test_example_loads_and_can_be_built(path: Path) -> None:
     job = plan(path.stem)
     job.check()
-    deepest = {"convolutional": 33, "generative": 16, "unsupervised": 4}.get(path.stem, 128)
+    deepest = {"convolutional": 33, "generative": 16, "seeds": 12, "unsupervised": 4}.get(
+        path.stem, 128
+    )
     assert max(shape.depth for shape in job.experiment.targets) == deepest

@@ -157,11 +157,12 @@ def test_work_of_linear_solution_counts_its_sweeps(scheme: pccore.GaussNewton, s
         PredictiveCoding(pccore.ErrorBased(3)),
     ],
 )
-def test_work_agrees_with_xla(rule: pccore.LearningRule) -> None:
+def test_work_agrees_with_xla(rule: pccore.LearningRule, monkeypatch: pytest.MonkeyPatch) -> None:
     """XLA counts the body of a loop once, so that the loops of the update are unrolled here.
 
     XLA also counts elementwise arithmetic, and products that the top of the network does not need.
     """
+    monkeypatch.setenv("MUPC_NATIVE", "0")
     network = NetworkConfig(input_size=784, output_size=10, width=128, depth=8)
     shared = TrainingConfig(network, rule, steps=1)
     assert xla_operations(shared) == pytest.approx(2 * work(shared), rel=0.15)

@@ -102,7 +102,7 @@ def test_all_runs_at_a_target_that_ended_with_a_network_are_kept(
 def test_optima_of_large_networks_are_the_transferred_cells(
     result: TransferResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transfer.engine.arm.TARGET_BYTES", 1000)
+    monkeypatch.setattr("transfer.engine.target_runs.TARGET_BYTES", 1000)
     ledger = run(tmp_path).ledger
     assert ledger is not None
     runs = ledger.runs().set_index("run_id")

@@ -12,7 +12,7 @@ import pytest
 from pccore import Status
 from results.landscape import Landscape
 from transfer import Cell
-from transfer.engine.arm import search_loss
+from transfer.engine.search_runs import search_loss
 from transfer.search.samplers import SAMPLERS, WORST_LOSS, Search, Trial
 from transfer.space import Grid, Range, Space
 

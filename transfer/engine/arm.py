@@ -217,11 +217,13 @@ class ArmWorkflow:
             target = there.landscape(plan, arm, self._scheduler.results)
             best = optimum(target)
             at_best = () if best is None else tuple(there.runs(plan, arm, best))
-            runs_of_all = [*searched, *there.every(plan, arm)]
-            results = self._scheduler.results(runs_of_all)
-            pairs = list(zip(runs_of_all, results, strict=True))
+            pairs = [
+                (run, row)
+                for run in (*searched, *there.every(plan, arm))
+                if (row := self._scheduler.result_so_far(run)) is not None
+            ]
             took = costs(plan, arm, shape, landscapes, pairs)
-            left_out = sum(row["outcome"] == NOT_RUN for row in results)
+            left_out = sum(row["outcome"] == NOT_RUN for _, row in pairs)
             for rule in rules:
                 verdict = self._judge(tuned, target, shape, rule, took)
                 if left_out:

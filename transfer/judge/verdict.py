@@ -328,7 +328,12 @@ def _next_values(space: Space, sides: Mapping[str, Side]) -> Iterator[str]:
 
 
 def _counts(landscape: Landscape) -> str:
-    parts = (f"{landscape.count(outcome)} {outcome.text}" for outcome in OutcomeLabel)
+    counts = {outcome: landscape.count(outcome) for outcome in OutcomeLabel}
+    parts = (
+        f"{count} {outcome.text}"
+        for outcome, count in counts.items()
+        if count or outcome is not OutcomeLabel.PRUNED
+    )
     ran = int((landscape.statuses != NOT_RUN).sum())
     return f"{', '.join(parts)} of {ran} runs"
 
