@@ -70,6 +70,18 @@ def test_sampler_improves_on_random_search(sampler: str) -> None:
     assert np.median(last) < 0.25 * np.median(random)
 
 
+def test_qmc_covers_every_part_of_a_range() -> None:
+    """A Sobol sequence has equally many points in each of 2^k parts; its first cell is random."""
+
+    def most_and_least(sampler: str) -> tuple[int, int]:
+        rates = [trial.cell.weight_lr for trial in search(PLANE, sampler, 65)]
+        counts, _ = np.histogram(np.log(rates), bins=16, range=(math.log(1e-4), 0))
+        return int(counts.max()), int(counts.min())
+
+    assert most_and_least("qmc") in {(5, 4), (5, 3)}
+    assert most_and_least("random")[0] > 5
+
+
 @pytest.mark.parametrize("sampler", OTHERS)
 def test_sampler_searches_one_rate(sampler: str) -> None:
     trials = search(Space(Range(1e-4, 1), None), sampler, 60)

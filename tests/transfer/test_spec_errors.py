@@ -145,7 +145,7 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"tune": {**LISTS, "weight_lr": {"low": 1, "high": 1}}}, ("weight_lr.high", "above low (1)")),
     ({"tune": {**LISTS, "weight_lr": {"low": 0, "high": 1}}}, ("weight_lr.low", "1e-30", "0")),
     ({"tune": {**LISTS, "weight_lr": {**RANGE, "log": 1}}}, ("weight_lr.log", "true or false")),
-    ({"tune": {"weight_lr": RANGE}}, ("tune.weight_lr", "grid", "tpe, random, cmaes")),
+    ({"tune": {"weight_lr": RANGE}}, ("tune.weight_lr", "grid", "tpe, random, qmc, cmaes")),
     ({"tune": {"weight_lr": list(range(1, 1002))}}, ("weight_lr", "1 to 1,000", "1,001")),
     (
         {"tune": {"weight_lr": list(range(1, 502)), "activity_lr": list(range(1, 22))}},

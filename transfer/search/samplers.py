@@ -6,6 +6,7 @@ that the ledger has, which restores its state.
 """
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
@@ -73,6 +74,26 @@ class TreeParzen:
         return TPESampler(seed=SEED, multivariate=True, constant_liar=True)
 
 
+class QuasiMonteCarlo:
+    """A scrambled Sobol sequence: cells that cover a range more evenly than random ones."""
+
+    exhaustive = False
+
+    def build(self) -> "optuna.samplers.BaseSampler":
+        from optuna.exceptions import ExperimentalWarning
+        from optuna.samplers import QMCSampler
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return QMCSampler(
+                seed=SEED,
+                scramble=True,
+                independent_sampler=RandomSearch().build(),
+                warn_asynchronous_seeding=False,
+                warn_independent_sampling=False,
+            )
+
+
 class CovarianceAdaptation:
     """CMA-ES. It needs two rates; an arm with one rate is searched by TPE."""
 
@@ -120,6 +141,7 @@ SAMPLERS: Registry[Sampler] = Registry(
         "grid": GridSearch(),
         "tpe": TreeParzen(),
         "random": RandomSearch(),
+        "qmc": QuasiMonteCarlo(),
         "cmaes": CovarianceAdaptation(),
     },
     adopt,
