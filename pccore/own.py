@@ -153,6 +153,7 @@ def _imported(name: str) -> ModuleType:
         return _import(name, folder)
     _refuse_hidden(top, str(spec.origin), folder)
     _forget_changed(folder)
+    _forget_elsewhere(top, folder)
     before, writes = set(sys.modules), sys.dont_write_bytecode
     sys.path.insert(0, str(folder))
     # A cached bytecode file is as old as a second, and so may be the text that it was made of.
@@ -214,6 +215,14 @@ def _forget_changed(folder: Path) -> None:
         if own != folder or changed:
             sys.modules.pop(name, None)
             del _loaded[name]
+
+
+def _forget_elsewhere(top: str, folder: Path) -> None:
+    """Forget a module of this name that is not the one beside the spec, whoever imported it."""
+    file = getattr(sys.modules.get(top), "__file__", None)
+    if file and not Path(file).absolute().is_relative_to(folder):
+        for name in [name for name in sys.modules if f"{name}.".startswith(f"{top}.")]:
+            del sys.modules[name]
 
 
 def _state(file: str) -> tuple[int, int]:

@@ -148,6 +148,20 @@ def test_other_code_of_the_same_name_has_other_run_ids(tmp_path: Path, usual: st
     assert pccore.ACTIVATIONS[phi].phi(jnp.ones(())) == pytest.approx(1 / 3)
 
 
+def test_the_module_beside_a_spec_counts_whoever_imported_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.py").write_text("")
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    with monkeypatch.context() as path:
+        path.syspath_prepend(str(elsewhere))
+        importlib.import_module("mine")
+    here = tmp_path / "here"
+    assert transfer.load(written(here, **PLACES["swish"])).own
+
+
 def test_an_edited_module_is_read_again(tmp_path: Path) -> None:
     (tmp_path / "helpers.py").write_text("SCALE = 1.0\n")
     text = "from helpers import SCALE\n\n\ndef phi(z):\n    return SCALE * z\n"
