@@ -25,7 +25,9 @@ from results.figures.style import rank
 from results.page.drawable import drawable
 from results.page.newest import judged_ids, newest_runs, order, split_verdicts
 from results.rates import names_in, rates_in
-from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS, VERDICTS, Column
+from results.schema.column import Column
+from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS
+from results.schema.verdict_columns import VERDICTS
 from results.shapes import Shape
 from results.vocabulary import RATES, OutcomeLabel
 

@@ -12,8 +12,10 @@ import pandas as pd
 import pyarrow as pa
 
 from results.errors import unknown
-from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS, VERDICTS, Column
+from results.schema.column import Column
+from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS
 from results.schema.types import TYPES
+from results.schema.verdict_columns import VERDICTS
 
 VERSION = 10
 """The schema version of files that are written now."""

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from results.identity import ID_LENGTH, hashed
-from results.schema.columns import RUNS, Column
+from results.schema.column import Column
+from results.schema.columns import RUNS
 from results.vocabulary import RATES, OutcomeLabel
 
 SETTINGS: Mapping[str, Column] = {

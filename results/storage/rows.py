@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from results.errors import LedgerError, unknown
-from results.schema.columns import Column
+from results.schema.column import Column
 from results.schema.tables import Table
 from results.schema.types import TYPES, Value
 from results.vocabulary import OutcomeLabel

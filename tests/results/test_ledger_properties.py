@@ -18,7 +18,7 @@ from ledger_rows import curve_rows, later, run_row
 
 import results
 from results import Ledger
-from results.schema.columns import Column
+from results.schema.column import Column
 from results.schema.tables import TABLES
 
 Row = dict[str, Any]

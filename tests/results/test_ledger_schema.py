@@ -16,7 +16,7 @@ from ledger_rows import curve_rows, files, later, run_row, verdict_row
 
 import results
 from results import LedgerError
-from results.schema.columns import Column
+from results.schema.column import Column
 from results.schema.tables import TABLES, VERSION
 from results.storage.folder import Folder
 from results.storage.reading import Reader

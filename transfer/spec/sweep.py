@@ -113,7 +113,8 @@ def _read_rates(given: object) -> dict[str, Grid | Range]:
 
 def _columns_of_the_ledger() -> frozenset[str]:
     """Return the names that frames have already; pandas is loaded for them."""
-    from results.schema.columns import RUNS, VERDICTS
+    from results.schema.columns import RUNS
+    from results.schema.verdict_columns import VERDICTS
 
     return frozenset(column.name for column in (*RUNS, *VERDICTS)).difference(SHARED)
 
