@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from transfer.engine.grouping import OPERATIONS, work
+from transfer.engine.grouping import OPERATIONS, work_between
 from transfer.engine.pool import Group
 from transfer.engine.usage import BUSY, DONE, RUNS, Usage
 from transfer.functions import FunctionConfig
@@ -91,6 +91,5 @@ def part(group: Group, start: int, stop: int) -> Group:
 def _operations(group: Group) -> float:
     if isinstance(group.config, FunctionConfig):
         return 0.0
-    whole = group.config.steps
-    last = whole if group.until is None else group.until
-    return OPERATIONS * work(group.config) * len(group.lanes) * (last - group.begun) / whole
+    each = work_between(group.config, group.begun, group.until)
+    return OPERATIONS * each * len(group.lanes)

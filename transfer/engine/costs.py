@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from results.landscape import Landscape
 from results.shapes import Shape
 from transfer.engine.any_plan import AnyPlan, Arm
-from transfer.engine.grouping import OPERATIONS, steps, work
+from transfer.engine.grouping import OPERATIONS, work, work_between
 from transfer.engine.run_rows import Row
 from transfer.engine.runs import AnyRun
 from transfer.functions import FunctionConfig
@@ -57,5 +57,6 @@ def costs(
 def operations(run: AnyRun, row: Row) -> float:
     """Return the floating-point operations of the updates that a recorded run made."""
     done = row.get("steps_done")
-    share = done / max(steps(run.config), 1) if isinstance(done, int) else 0.0
-    return OPERATIONS * work(run.config) * share
+    if not isinstance(done, int | float):  # it was left out, or failed
+        return 0.0
+    return OPERATIONS * work_between(run.config, until=int(done))

@@ -59,6 +59,19 @@ def updates(result: GroupResult) -> int:
     return sum(max(0, outcome.steps - result.group.begun) for outcome in outcomes)
 
 
+def work_between(config: Config, begun: int = 0, until: int | None = None) -> float:
+    """Return the multiply-adds of some updates of one training, as `work` counts them.
+
+    Args:
+        config: its configuration.
+        begun: the updates before them.
+        until: the last of them; None: the last of the training.
+    """
+    whole = steps(config)
+    last = whole if until is None else until
+    return work(config) * ((last - begun) / whole if whole else 1.0)
+
+
 def steps(config: Config) -> int:
     """Return the weight updates of a run; the run of a function counts as one."""
     return 1 if isinstance(config, FunctionConfig) else config.steps

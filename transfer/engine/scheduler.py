@@ -17,18 +17,20 @@ from results.vocabulary import Phase
 from transfer.engine.admission import Submitted
 from transfer.engine.any_plan import PlannedRuns
 from transfer.engine.budget import Budget, part
-from transfer.engine.grouping import cut, resumed, steps, trained_together, weight_bytes, work
-from transfer.engine.kept_weights import keep
+from transfer.engine.grouping import (
+    cut,
+    resumed,
+    steps,
+    trained_together,
+    weight_bytes,
+    work,
+    work_between,
+)
 from transfer.engine.known_runs import RESULT, KnownRuns, Wanted, suffices
 from transfer.engine.pool import Config, Group, GroupResult, Pool
 from transfer.engine.progress import Progress
-from transfer.engine.run_rows import (
-    Row,
-    curve_rows,
-    layer_rows,
-    measurement_rows,
-    run_row,
-)
+from transfer.engine.recorder import Recorder
+from transfer.engine.run_rows import Row
 from transfer.engine.runs import AnyRun
 from transfer.engine.stopped_runs import StoppedRuns
 from transfer.engine.usage import Usage
@@ -131,7 +133,7 @@ class Scheduler:
         self._stopped = StoppedRuns(ledger)
         self._results: dict[str, Row] = {}  # done, or done so far, by run id
         self._measured: dict[str, Mapping[str, float]] = {}  # done: readings by quantity
-        self._copies: list[Row] = []
+        self._recorder = Recorder(name, ledger, self._stopped)
         self._new: dict[str, Request] = {}  # not yet in a group
         self._ready: list[tuple[tuple[bool, bool, float, int], Group]] = []  # a heap
         self._training: dict[str, Request] = {}  # in a group
@@ -258,7 +260,7 @@ class Scheduler:
 
     def submit(self) -> None:
         """Record copied runs, and submit groups until every slot has one to train and one more."""
-        self._record_copies()
+        self._recorder.copies()
         self._form_groups()
         while self._ready and len(self._in_pool) < GROUPS_PER_SLOT * self.pool.slots:
             priority, group = heapq.heappop(self._ready)
@@ -326,7 +328,8 @@ class Scheduler:
             self.work_done += sum(map(self._work, requests))
             self.runs_left[result.group.config] -= len(requests)
             if requests[0].phase == MEASURE:  # then all are, as their config is another
-                self._record_measured(requests, result)
+                runs = [request.run for request in requests]
+                self._measured |= self._recorder.measured(runs, result)
             else:
                 pairs = self._without_repeated(requests, result)
                 self._record_trained(pairs, result)
@@ -340,7 +343,7 @@ class Scheduler:
 
     def record_usage(self, *, over: bool) -> None:
         """Append how busy the slots were; `over` as in `Usage.rows`."""
-        self._record_measurements(self._usage.rows(self.name, over=over))
+        self._recorder.measurements(self._usage.rows(self.name, over=over))
 
     def record_verdicts(self, verdicts: Sequence[Row], measurements: Sequence[Row]) -> list[Row]:
         """Append rows of `verdicts` and of `measurements`, after the runs that they are about.
@@ -348,12 +351,9 @@ class Scheduler:
         Returns:
             The verdicts as they were recorded.
         """
-        self._record_copies()
-        self._record_measurements(measurements)
-        created = self.ledger.now()
-        recorded = [{**row, "created": created} for row in verdicts]
-        self.ledger.append_verdicts(recorded)
-        return recorded
+        self._recorder.copies()
+        self._recorder.measurements(measurements)
+        return self._recorder.verdicts(verdicts)
 
     def _claimed(self, group: Group) -> Group | None:
         """Return the part of a group that this driver is to train; None if there is none.
@@ -411,7 +411,7 @@ class Scheduler:
         self._results[run.run_id] = row_of_run
         if row["experiment"] != self.name:
             own = {"experiment": self.name, "phase": request.phase, "variant": run.variant}
-            self._copies.append(row_of_run | own)
+            self._recorder.copy(row_of_run | own)
 
     def _recorded_since(self, wanted: Wanted) -> dict[str, Row]:
         """Return the rows of those runs that the ledger has by now, by id."""
@@ -504,10 +504,7 @@ class Scheduler:
 
     def _work(self, request: Request) -> float:
         """Return the multiply-adds of what is to be trained of a run."""
-        whole = steps(request.run.config)
-        last = whole if request.until is None else request.until
-        share = (last - self._begun(request)) / whole if whole else 1.0
-        return work(request.run.config) * share
+        return work_between(request.run.config, self._begun(request), request.until)
 
     def _as_group(self, runs: Sequence[AnyRun]) -> Group:
         first = self._new[runs[0].run_id]
@@ -530,50 +527,11 @@ class Scheduler:
             return lanes
         return max(1, min(lanes, KEPT_BYTES // weight_bytes(runs[0].config)))
 
-    def _record_copies(self) -> None:
-        if self._copies:
-            recorded = self.ledger.now()
-            self.ledger.append([{**row, "recorded": recorded} for row in self._copies])
-            self._copies = []
-
-    def _record_measurements(self, rows: Sequence[Row]) -> None:
-        if rows:
-            created = self.ledger.now()
-            self.ledger.append_measurements([{**row, "created": created} for row in rows])
-
     def _record_trained(
         self, pairs: Sequence[tuple[Request, Outcome]], result: GroupResult
     ) -> None:
-        rows: list[Row] = []
-        curves: list[Row] = []
-        layers: list[Row] = []
-        measurements: list[Row] = []
-        failed = {each.run.run_id for each, ended in pairs if ended.status is Status.FAILED}
-        for request, outcome in pairs:
-            row = run_row(request.run, outcome, result, self.name, request.phase)
-            rows.append(row | {"weights_digest": keep(self.ledger, request.run, result)})
-            curves += curve_rows(request.run, outcome)
-            layers += layer_rows(request.run, outcome)
-            measurements += measurement_rows(request.run, outcome, self.name)
-        # Before the runs: a run that the ledger has is never measured again, and one that stopped
-        # has its snapshot.
-        self._record_measurements(measurements)
-        self._stopped.save(result)
-        recorded = self.ledger.now()
-        self.ledger.append([{**row, "recorded": recorded} for row in rows], curves, layers)
-        self.ledger.checkpoints.remove(result.group.run_ids)
-        trained = [run_id for run_id in result.group.run_ids if run_id not in failed]
-        self._stopped.remove(trained, but=result.group.until or 0)
+        trained = [(request.run, request.phase, outcome) for request, outcome in pairs]
+        rows = self._recorder.trained(trained, result)
         if self._claims is not None:
             self._claims.release(result.group.run_ids)
         self._results |= {str(row["run_id"]): {name: row[name] for name in RESULT} for row in rows}
-
-    def _record_measured(self, requests: Sequence[Request], result: GroupResult) -> None:
-        """Record readings without learning rates, which untrained networks do not depend on."""
-        rows = []
-        for request, outcome in zip(requests, result.outcomes, strict=True):
-            found = measurement_rows(request.run, outcome, self.name)
-            rows += [{**row, "weight_lr": None, "activity_lr": None} for row in found]
-            readings = {reading.quantity: reading.value for reading in outcome.readings}
-            self._measured[request.run.run_id] = readings
-        self._record_measurements(rows)

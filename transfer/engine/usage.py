@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from transfer.engine.grouping import OPERATIONS, updates, work
+from transfer.engine.grouping import OPERATIONS, updates, work_between
 from transfer.engine.pool import GroupResult, Worker
 from transfer.engine.run_rows import Row, versions
 from transfer.functions import FunctionConfig
@@ -162,4 +162,4 @@ def _operations(result: GroupResult) -> float:
     config = result.group.config
     if isinstance(config, FunctionConfig):
         return 0.0
-    return OPERATIONS * work(config) * updates(result) / max(config.steps, 1)
+    return OPERATIONS * work_between(config, until=updates(result))

@@ -22,7 +22,7 @@ Curve = Sequence[tuple[int, float]]
 """Weight updates done and mean training loss since the point before, increasing."""
 
 STUDY = "mupc"
-"""Name of Optuna's studies, of which Hyperband's brackets depend."""
+"""Name of Optuna's studies, on which Hyperband's brackets depend."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,8 +310,9 @@ class _OfOptuna(Race):
 
     def finished(self, cell: int, curve: Curve, loss: float | None) -> None:
         trial = self._trial(cell)
+        told = self._study.trials[trial.number].intermediate_values
         for step, resource in self._resources.items():
-            if resource not in trial.storage.get_trial(trial._trial_id).intermediate_values:
+            if resource not in told:
                 trial.report(min(at(curve, step), WORST_LOSS), resource)
         self._study.tell(trial, WORST_LOSS if loss is None else loss)
 
