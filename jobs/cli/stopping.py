@@ -11,6 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 from jobs.signals import INTERRUPTS, heeded
+from transfer.engine.interrupts import repeat_dropped_interrupts
 
 CLOSING_SECONDS = 1.5  # after which the process exits anyway
 REPEATED_SECONDS = 0.5  # within which a signal to the process and to its group counts once
@@ -39,8 +40,14 @@ class SignalHandler:
 
     def install(self) -> None:
         """Install the handler. Call it again after starting Ray, which replaces that of SIGTERM."""
+        self._arm()
+        repeat_dropped_interrupts(self._arm)
+
+    def _arm(self) -> signal.Signals:
+        """Wait for a first signal; returns the one that was received before."""
         for number in self._signals:
             signal.signal(number, self._interrupt)
+        return self.received
 
     def exit(self, close: Callable[[], None], sentence: Callable[[], str]) -> NoReturn:
         """Call `close`, print a sentence, and exit after at most `CLOSING_SECONDS`.

@@ -24,12 +24,34 @@ except KeyboardInterrupt:
 """
 
 
-def wait(*names: str, ignored: signal.Signals | None = None) -> "subprocess.CompletedProcess[str]":
+DROPPED = """
+import gc, signal, sys, time
+from jobs.cli.stopping import SignalHandler
+
+def interrupt(phase, _):
+    gc.callbacks.remove(interrupt)
+    signal.raise_signal(getattr(signal, sys.argv[1]))  # Python drops what a callback raises
+
+handler = SignalHandler()
+handler.install()
+gc.callbacks.append(interrupt)
+try:
+    gc.collect()
+    time.sleep(60)
+    print("goes on", flush=True)
+except KeyboardInterrupt:
+    handler.exit(lambda: print("saved", flush=True), lambda: f"stopped ({handler.received.name})")
+"""
+
+
+def wait(
+    *names: str, ignored: signal.Signals | None = None, script: str = WAITING
+) -> "subprocess.CompletedProcess[str]":
     """Send signals to a process that handles them: the first, and the others while it closes."""
     ours = signal.signal(ignored, signal.SIG_IGN) if ignored else None
     try:
         return subprocess.run(
-            [sys.executable, "-c", WAITING, *names], capture_output=True, text=True, check=False
+            [sys.executable, "-c", script, *names], capture_output=True, text=True, check=False
         )
     finally:
         if ignored:
@@ -41,6 +63,13 @@ def test_every_usual_signal_saves_says_and_exits_with_128_and_its_number(
     number: signal.Signals,
 ) -> None:
     done = wait(number.name)
+    assert (done.returncode, done.stdout) == (128 + number, "saved\n")
+    assert done.stderr == f"stopped ({number.name})\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_whose_exception_python_drops_comes_again(number: signal.Signals) -> None:
+    done = wait(number.name, script=DROPPED)
     assert (done.returncode, done.stdout) == (128 + number, "saved\n")
     assert done.stderr == f"stopped ({number.name})\n"
 

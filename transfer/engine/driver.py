@@ -10,6 +10,7 @@ from results.errors import LedgerError
 from results.vocabulary import Phase
 from transfer.engine.any_plan import AnyPlan
 from transfer.engine.arm import ArmWorkflow, Optimum, Transferred
+from transfer.engine.interrupts import no_interrupt_dropped
 from transfer.engine.plan import plan_of
 from transfer.engine.pool import Pool
 from transfer.engine.progress import Callbacks, Progress, broadcast
@@ -233,7 +234,8 @@ def _announced(receiver: Progress, name: str, ledger: "Ledger") -> Iterator[None
     """Report the start and the end of a job, however it ends."""
     receiver.begin(name, ledger)
     try:
-        yield
+        with no_interrupt_dropped():
+            yield
     except BaseException as error:
         receiver.end(error)
         raise
