@@ -298,7 +298,7 @@ def test_https_to_another_machine_needs_a_token_and_a_trusted_certificate(
 
 
 def hangs(handler: Handler) -> None:
-    time.sleep(2)
+    time.sleep(3600)
 
 
 def drips(data: bytes) -> Attack:
@@ -378,9 +378,7 @@ def test_list_ends_in_a_sentence(
     path: str, attack: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with http_server(attacking(ATTACKS[attack], path)) as server:
-        start = time.monotonic()
         done = called(capsys, "list", "--address", server.address)
-    assert time.monotonic() - start < 3
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert server.address in done.stderr

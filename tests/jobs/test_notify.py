@@ -29,13 +29,12 @@ def accept(handler: Handler, what: str) -> None:
     handler.send_whole(204, {})
 
 
-def run(folder: Path, url: str, **options: Any) -> tuple[list[str], float]:
-    """Run an experiment; return what the notifier announced, and the seconds that it took."""
+def run(folder: Path, url: str, **options: Any) -> list[str]:
+    """Run an experiment; return what the notifier announced."""
     said: list[str] = []
     ledger = results.open(folder / "runs", create=True)
-    begun = time.monotonic()
     transfer.run(EXPERIMENT, ledger, FormulaPool(**options), progress=Notifier(url, said.append))
-    return said, time.monotonic() - begun
+    return said
 
 
 def posted(server: Server) -> list[dict[str, Any]]:
@@ -46,7 +45,7 @@ def posted(server: Server) -> list[dict[str, Any]]:
 
 def test_posts_failures_verdicts_and_the_end(tmp_path: Path) -> None:
     with http_server(accept) as server:
-        said, _ = run(tmp_path, f"{server.address}/hook?token={KEY}", failing=3)
+        said = run(tmp_path, f"{server.address}/hook?token={KEY}", failing=3)
         messages = posted(server)
         assert {what for what, _, _ in server.seen} == {f"POST /hook?token={KEY}"}
         assert {heads["Content-Type"] for _, heads, _ in server.seen} == {"application/json"}
@@ -89,7 +88,7 @@ def test_errors_of_the_server_are_told_once(
     answer: Callable[[Handler, str], None], reason: str, tmp_path: Path
 ) -> None:
     with http_server(answer) as server:
-        (sentence,), _ = run(tmp_path, f"{server.address}/{KEY}", failing=1)
+        (sentence,) = run(tmp_path, f"{server.address}/{KEY}", failing=1)
         assert len(server.seen) == 3  # it goes on, and follows no redirect
     assert sentence.startswith(f"--notify: {server.address}: ")
     assert reason in sentence
@@ -99,7 +98,7 @@ def test_errors_of_the_server_are_told_once(
 def test_absent_server_is_told_once(tmp_path: Path) -> None:
     with http_server(accept) as server:
         pass
-    (sentence,), _ = run(tmp_path, f"{server.address}/{KEY}")
+    (sentence,) = run(tmp_path, f"{server.address}/{KEY}")
     assert "no webhook answers at" in sentence
     assert KEY not in sentence
 
@@ -111,11 +110,10 @@ def test_hanging_server_blocks_nothing_but_the_end(
     monkeypatch.setattr(notify, "END_SECONDS", 0.5)
 
     def hang(handler: Handler, what: str) -> None:
-        time.sleep(20)
+        time.sleep(3600)
 
     with http_server(hang) as server:
-        said, seconds = run(tmp_path, f"{server.address}/{KEY}", failing=1)
-    assert seconds < 15
+        said = run(tmp_path, f"{server.address}/{KEY}", failing=1)
     assert said[0].startswith(f"--notify: {server.address}: ")
     assert KEY not in said[0]
     assert len(results.open(tmp_path / "runs").verdicts()) == 1
@@ -168,7 +166,7 @@ def test_password_is_sent_as_a_header_and_over_http_only_to_this_machine(tmp_pat
         run(tmp_path, f"{url}/x")
         headers = [heads for _, heads, _ in server.seen]
     assert {heads["Authorization"] for heads in headers} == {"Basic dXNlcjpTM0NSM1Qg"}
-    said, _ = run(tmp_path, f"http://user:{KEY}@192.0.2.1/x")
+    said = run(tmp_path, f"http://user:{KEY}@192.0.2.1/x")
     assert "http would send its password unencrypted" in said[0]
     assert KEY not in said[0] + repr(Webhook.parse(f"https://user:{KEY}@host/{KEY}"))
 

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -368,7 +367,7 @@ import mupc
 
 def train(shape, rates, seed):
     import time
-    time.sleep(60 if shape.depth > 2 else 0)
+    time.sleep(3600 if shape.depth > 2 else 0)
     return rates["lr"]
 
 print("sweeping", flush=True)
@@ -390,10 +389,8 @@ def test_a_script_without_a_guard_sweeps_and_stops_at_once(tmp_path: Path) -> No
     wait_for(lambda: tuned() or process.poll() is not None)
     assert process.poll() is None
     callers = descendants(process.pid)
-    began = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
-    assert time.monotonic() - began < 30
     assert b"KeyboardInterrupt" in err
     assert not set(callers) & set(children())
 
