@@ -5,9 +5,10 @@
 A real Ray cluster on this machine: a head, and nodes with a slot each (in network namespaces of
 their own where permitted). `mupc run` trains an experiment on it, repeatedly under new names, while
 another process compacts its ledger, in a folder or in a bucket of an S3 server (moto). Every few
-seconds a worker, a node, the driver or the compactor gets SIGKILL. A killed node is replaced; the
-driver and the compactor are started again. Before each kill the ledger's files are read, without
-the ledger's code: a run that has vanished is lost, a run with two different rows was trained twice.
+seconds a worker, a node, the driver or the compactor gets SIGKILL, or up to three of them at once.
+A killed node is replaced; the driver and the compactor are started again. Before each strike the
+ledger's files are read, without the ledger's code: a run that has vanished is lost, a run with two
+different rows was trained twice.
 (A compactor that dies leaves copies of rows, which queries drop.) At the end of each experiment its
 verdicts are compared with those of an undisturbed run, and a query must return each run once. The
 exit status is 1 if anything was lost, doubled, damaged or judged differently.
@@ -57,9 +58,10 @@ while True:
         results.open(sys.argv[1]).compact()
     except results.LedgerError as error:  # the ledger does not exist yet
         print(error)
-    time.sleep(0.2)
+    time.sleep(0.5)
 """
-PAUSE = (0.5, 4.0)  # seconds between two kills
+PAUSE = (0.5, 4.0)  # seconds between two strikes
+AT_ONCE = (1, 1, 2, 3)  # kills of a strike, each as likely
 
 
 class Attack:
@@ -209,25 +211,28 @@ def kill_until_done(attack: Attack, chance: random.Random, kills: Counter[str], 
         alive = [node for node in attack.nodes.nodes if node.processes()]
         workers = [worker for node in alive for worker in node.workers()]
         if workers and kills.total() < most:  # a driver that never gets that far loses nothing
-            (kind,) = chance.choices(list(VICTIMS), list(VICTIMS.values()))
-            strike(attack, kind, chance.choice(alive), chance.choice(workers))
-            kills[kind] += 1
+            count = min(chance.choice(AT_ONCE), most - kills.total())
+            kinds = set(chance.choices(list(VICTIMS), list(VICTIMS.values()), k=count))
+            strike(attack, kinds, chance.choice(alive), chance.choice(workers))
+            kills.update(kinds)
 
 
-def strike(attack: Attack, kind: str, node: Node, worker: int) -> None:
-    """Kill a worker, a node, the driver or the compactor, and replace what work needs."""
-    if kind == "worker":
+def strike(attack: Attack, kinds: set[str], node: Node, worker: int) -> None:
+    """Kill a worker, a node, the driver or the compactor, or several, and replace what works."""
+    if "worker" in kinds:
         with suppress(ProcessLookupError):
             os.kill(worker, signal.SIGKILL)
-    elif kind == "node":
+    if "driver" in kinds:
+        attack.driver.kill()
+    if "compactor" in kinds:
+        attack.compactor.kill()
+    if "node" in kinds:
         node.signal(signal.SIGKILL)
         attack.nodes.join()
-    elif kind == "compactor":
-        attack.compactor.kill()
+    if "compactor" in kinds:
         attack.compactor.wait()
         attack.compactor = attack.start_compactor()
-    else:
-        attack.driver.kill()
+    if "driver" in kinds:
         attack.driver.wait()
         attack.inspect()
         attack.driver = attack.start_driver()

@@ -5,6 +5,7 @@ to the head's by a bridge. Elsewhere all nodes share this machine's network.
 """
 
 import os
+import re
 import secrets
 import signal
 import socket
@@ -58,12 +59,12 @@ class Node:
         return found
 
     def workers(self) -> list[int]:
-        """Return the ids of the processes of the pool's actors."""
-        return self._running(b"ray::Trainer")
+        """Return the ids of the processes of the pool's actors, which are named by what they do."""
+        return self._running(rb"ray::(?!IDLE|DashboardAgent|RuntimeEnvAgent)")
 
     def raylets(self) -> list[int]:
         """Return the id of Ray's own process, whose health the head checks."""
-        return self._running(b"raylet/raylet")
+        return self._running(rb".*raylet/raylet")
 
     def signal(self, number: signal.Signals) -> None:
         """Signal all processes: SIGKILL is a power cut, SIGSTOP and SIGCONT freeze and thaw."""
@@ -75,7 +76,7 @@ class Node:
         found = []
         for process in self.processes():
             with suppress(OSError):
-                if command in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[0]:
+                if re.match(command, Path(f"/proc/{process}/cmdline").read_bytes()):
                     found.append(process)
         return found
 
