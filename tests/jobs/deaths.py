@@ -22,7 +22,7 @@ from transfer.search.samplers import Search
 # Forked from a process that has loaded slow modules, and used no device.
 _context = get_context("forkserver")
 _context.set_forkserver_preload(
-    ["jobs.cli.run", "jobs.pools.local", "optuna.samplers", "results.ledger", "sklearn.datasets"]
+    ["jobs.cli.run", "jobs.pools.local", "optuna.samplers", "results.ledger"]
 )
 
 

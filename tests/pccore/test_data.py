@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from pccore import data
 from pccore.data import Dataset, DatasetError
@@ -54,6 +55,23 @@ def test_digits_are_split_within_each_class() -> None:
     assert (train + test).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert test.tolist() == ((train + test) // 5).tolist()
     assert (digits.train_x.min(), digits.train_x.max()) == (0, 16)
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    digits = data.load("digits")
+    x, y = load_digits(return_X_y=True)
+    inputs = np.concatenate([digits.train_x, digits.test_x])
+    labels = np.concatenate([digits.train_y, digits.test_y])
+    ours, theirs = np.column_stack([inputs, labels]), np.column_stack([x, y])
+    assert np.array_equal(ours[np.lexsort(ours.T)], theirs[np.lexsort(theirs.T)])
+
+
+def test_loading_digits_imports_no_scikit_learn() -> None:
+    script = (
+        "import sys; from pccore import data; data.load('digits'); print('sklearn' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (result.stdout.strip(), result.returncode) == ("False", 0), result.stderr
 
 
 def test_mnist1d_restores_the_global_generators() -> None:
