@@ -28,7 +28,7 @@ class FunctionOptimiser(Optimiser):
     name: ClassVar[str]
     function: ClassVar[Function]
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         options = {each.name: getattr(self, each.name) for each in fields(self)}
         return _restored, (self.name, self.function, type(self).like, options)
 
@@ -88,7 +88,7 @@ _DESCRIPTIONS = {
 }
 
 
-def _parameters(function: Function) -> Iterator[tuple[str, Any, object]]:
+def _parameters(function: Function) -> Iterator[tuple[str, object, object]]:
     """Yield the options of a function of the learning rate: name, type and default.
 
     Those of Optax that are neither numbers nor truth values, such as masks, keep their defaults.
@@ -135,7 +135,7 @@ def of_function(
     if name in _made:
         return _made[name]
     word, own, _ = name.partition("@")
-    entries: list[Any] = []
+    entries: list[tuple[str, object, object]] = []
     described: dict[str, str] = {}
     if own:
         alike = field(default=None, kw_only=True)

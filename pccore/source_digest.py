@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -37,7 +37,8 @@ INSTALLED = frozenset({"site-packages", "dist-packages"})
 DIGITS = 12
 """Hexadecimal digits of a digest: 48 bits, so that a clash among 10^4 things has odds of 10^-7."""
 
-Content = str | tuple[Any, ...]
+Key = TypeVar("Key")
+Content = str | tuple[object, ...]
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, type(...))
 _VALUES = (*_SCALARS, tuple, list, dict, np.ndarray, jax.Array)
 
@@ -161,7 +162,7 @@ class _Walk:
             raise SourceError(f"{where} refers to an array of objects")
         return ("array", array.dtype.str, str(array.shape), _sha256(array.tobytes()))
 
-    def _members(self, kind: str, members: Mapping[Any, object], where: str) -> Content:
+    def _members(self, kind: str, members: Mapping[Key, object], where: str) -> Content:
         entries = {
             key if isinstance(key, str) else repr(self.content(key, where)): entry
             for key, entry in members.items()

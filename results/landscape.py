@@ -7,12 +7,13 @@ loss. The judge, the search and the report all rank cells with these functions.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from results.row import Row
 from results.vocabulary import OutcomeLabel, rate_name
 
 TINY = 1e-38  # a loss of exactly 0 has a logarithm too
@@ -115,7 +116,7 @@ class Landscape:
     layers: int | None = None
 
     @classmethod
-    def of(cls, cells: Sequence[Cell], rows: Sequence[Sequence[Mapping[str, Any]]]) -> "Landscape":
+    def of(cls, cells: Sequence[Cell], rows: Sequence[Sequence[Row]]) -> "Landscape":
         """Return the landscape of rows of the `runs` table: `rows[c][s]` is cell c, seed s.
 
         A number that a row lacks counts as null. Cells may have different numbers of seeds.
@@ -248,8 +249,8 @@ def mean(values: ndarray) -> float | None:
     return float(numbers.mean()) if numbers.size else None
 
 
-def _column(rows: Sequence[Sequence[Mapping[str, Any]]], name: str) -> ndarray:
-    def read(value: Any) -> float:
+def _column(rows: Sequence[Sequence[Row]], name: str) -> ndarray:
+    def read(value: SupportsFloat | None) -> float:
         return np.nan if value is None else float(value)
 
     values = np.array([[read(row.get(name)) for row in seeds] for seeds in rows])

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from results.row import Row
 from results.vocabulary import RATES
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def rates_of(row: Mapping[str, object]) -> dict[str, float | None]:
     return dict(_parsed(text)) if isinstance(text, str) else {}
 
 
-def with_rates(row: Mapping[str, object]) -> dict[str, Any]:
+def with_rates(row: Mapping[str, object]) -> Row:
     """Return a row with a column for each of its rates."""
     return {**row, **rates_of(row)}
 

@@ -1,8 +1,9 @@
 from .datasets import read_dataset
-from .engine.driver import TransferResult, run, train
+from .engine.driver import run, train
 from .engine.network_ledger import Ledger, open
 from .engine.pool import Group, GroupResult, Pool, Worker
 from .engine.progress import Progress
+from .engine.result import TransferResult
 from .engine.runs import Cell, Run
 from .engine.trained_networks import Rebuilt, load_network
 from .judge.landscapes import fit_landscapes, judge_landscapes

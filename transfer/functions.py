@@ -11,12 +11,12 @@ function may train anything, with any library, in this process or another.
 import hashlib
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -160,7 +160,7 @@ def _outcome(answer: object) -> Outcome:
     return _of_loss(_number(answer, "returned"))
 
 
-def _of_mapping(answer: Mapping[Any, object]) -> Outcome:
+def _of_mapping(answer: Mapping[object, object]) -> Outcome:
     for key in answer:
         if key not in KEYS:
             near = get_close_matches(str(key), KEYS, n=1)
@@ -172,30 +172,28 @@ def _of_mapping(answer: Mapping[Any, object]) -> Outcome:
     given = {key: value for key, value in answer.items() if value is not None}
     if "loss" not in given and "curve" not in given:
         raise _AnswerError("returned a mapping without a loss: give the key loss or curve")
-    found = {
-        "test_loss": _optional(given, "test_loss", math.inf),
-        "test_accuracy": _optional(given, "test_accuracy", 1.0),
-    }
+    tested = _optional(given, "test_loss", math.inf), _optional(given, "test_accuracy", 1.0)
     if "curve" in given:
         curve = given["curve"]
         if not isinstance(curve, list | tuple):
             raise _AnswerError(f"returned as curve {_shown(curve)}, not a list")
         of_curve = _of_curve(curve)
         if "loss" not in given or of_curve.status is Status.DIVERGED:
-            return _but(of_curve, found)
-        of_loss = _of_loss(_number(given["loss"], "returned as loss"))
-        return _but(
-            of_loss,
-            found
-            | {name: getattr(of_curve, name) for name in ("curve", "steps", "min_train_loss")},
+            return _tested(of_curve, *tested)
+        of_loss = replace(
+            _of_loss(_number(given["loss"], "returned as loss")),
+            curve=of_curve.curve,
+            steps=of_curve.steps,
+            min_train_loss=of_curve.min_train_loss,
         )
-    return _but(_of_loss(_number(given["loss"], "returned as loss")), found)
+        return _tested(of_loss, *tested)
+    return _tested(_of_loss(_number(given["loss"], "returned as loss")), *tested)
 
 
-def _but(outcome: Outcome, values: Mapping[str, Any]) -> Outcome:
-    if outcome.status is not Status.TRAINED:
-        values = {name: value for name, value in values.items() if not name.startswith("test_")}
-    return replace(outcome, **values)
+def _tested(outcome: Outcome, loss: float | None, accuracy: float | None) -> Outcome:
+    """Return an outcome with what was found on the test set, which counts if it trained."""
+    trained = outcome.status is Status.TRAINED
+    return replace(outcome, test_loss=loss, test_accuracy=accuracy) if trained else outcome
 
 
 def _of_loss(loss: float) -> Outcome:
@@ -209,23 +207,22 @@ def _of_loss(loss: float) -> Outcome:
     return Outcome(Status.TRAINED, final_train_loss=loss)
 
 
-def _of_curve(answer: list[Any] | tuple[Any, ...]) -> Outcome:
+def _of_curve(answer: Sequence[object]) -> Outcome:
     """Return the outcome of a curve: its final loss is the mean over the last tenth."""
     if not answer:
         raise _AnswerError("returned an empty curve: it needs at least one loss")
     if len(answer) > LONGEST_CURVE:
         raise _AnswerError(f"returned a curve of {len(answer):,} points, above {LONGEST_CURVE:,}")
-    pairs = [each if isinstance(each, list | tuple) else None for each in answer]
-    if any(pair is None for pair in pairs):
+    pairs = [each for each in answer if isinstance(each, list | tuple)]
+    if len(pairs) < len(answer):
         steps = list(range(1, len(answer) + 1))
         losses = [_number(each, f"returned as loss {n}") for n, each in enumerate(answer, 1)]
     else:
-        whole = cast("list[list[Any]]", pairs)
-        for pair in whole:
+        for pair in pairs:
             if len(pair) != 2:
                 raise _AnswerError(f"returned a curve with {_shown(pair)}, not a (step, loss) pair")
-        steps = [_step(pair[0]) for pair in whole]
-        losses = [_number(pair[1], f"returned as loss at step {pair[0]}") for pair in whole]
+        steps = [_step(pair[0]) for pair in pairs]
+        losses = [_number(pair[1], f"returned as loss at step {pair[0]}") for pair in pairs]
         if any(after <= before for before, after in pairwise(steps)):
             raise _AnswerError("returned a curve whose steps do not increase")
     values = np.array(losses)

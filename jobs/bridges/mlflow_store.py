@@ -4,13 +4,16 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from jobs.bridges.extras import require
 from jobs.bridges.places import SQLITE, begins_with, create
-from jobs.bridges.source import Row, Source, TrainedRun, arm_in_full
+from jobs.bridges.source import Source, TrainedRun, arm_in_full
 from jobs.errors import CommandError, one_sentence
+from results.row import Row
 from results.vocabulary import OutcomeLabel
 
 KEY, OURS = "mupc.run", "mupc.experiment"
@@ -158,11 +161,11 @@ def _texts(values: Mapping[str, object]) -> dict[str, str]:
     return {name: str(value)[:_MOST_LETTERS] for name, value in values.items() if value is not None}
 
 
-def _milliseconds(moment: Any) -> int:
+def _milliseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def _connected(tracking: Any, place: Path) -> Any:
+def _connected(tracking: ModuleType, place: Path) -> Any:
     """Return a client, which creates the tables of a new file."""
     client = tracking.MlflowClient(tracking_uri=f"sqlite:///{place.absolute()}")
     client.search_experiments(max_results=1)

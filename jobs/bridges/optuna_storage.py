@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.bridges.places import SQLITE, begins_with, create
-from jobs.bridges.source import Row, Source, TrainedRun, settings_text
+from jobs.bridges.source import Source, TrainedRun, settings_text
 from jobs.errors import CommandError, one_sentence
+from results.row import Row
 from results.vocabulary import OutcomeLabel
 
 if TYPE_CHECKING:

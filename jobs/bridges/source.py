@@ -1,22 +1,21 @@
 """The runs of a ledger as a bridge takes them: in batches, each once."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from results.errors import unknown
 from results.rates import cell_in
+from results.row import Row
 from results.schema.tables import TABLES
 from results.vocabulary import NO_ACTIVATION, RATES, OutcomeLabel
 
 if TYPE_CHECKING:
     from results import Ledger
-
-Row = Mapping[str, Any]
 
 BATCH = 200
 """Runs that are read at a time, with their curves."""

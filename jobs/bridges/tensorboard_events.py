@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from jobs.bridges.extras import require
 from jobs.bridges.places import create
@@ -76,7 +76,7 @@ def _write_events(path: Path, run: TrainedRun) -> None:
     begun, ended = run.started.timestamp(), run.ended.timestamp()
     last = int(run.row["steps_done"] or run.row["steps"] or 0)
 
-    def scalar(name: str, value: float, step: int) -> Any:
+    def scalar(name: str, value: float, step: int) -> _Message:
         share = step / last if last else 1.0
         values = [summary.Value(tag=name, simple_value=value)]
         when = begun + min(share, 1.0) * (ended - begun)
@@ -99,17 +99,19 @@ def _write_events(path: Path, run: TrainedRun) -> None:
         for name in FINAL:
             if run.row[name] is not None:
                 write(scalar(f"final/{name}", float(run.row[name]), last))
-        write(event(wall_time=ended, summary=summary(value=[_session_end(summary, ended)])))
+        write(event(wall_time=ended, summary=summary(value=[_session_end(ended)])))
 
 
-def _session_end(summary: Any, ended: float) -> Any:
+def _session_end(ended: float) -> _Message:
     """Return the mark of a finished session, which TensorBoard makes only with TensorFlow."""
     metadata = require("tensorboard.plugins.hparams.metadata", "tensorboard", _PURPOSE)
     plugin = require("tensorboard.plugins.hparams.plugin_data_pb2", "tensorboard", _PURPOSE)
     status = require("tensorboard.plugins.hparams.api_pb2", "tensorboard", _PURPOSE)
+    summary = require("tensorboard.compat.proto.summary_pb2", "tensorboard", _PURPOSE)
     info = plugin.SessionEndInfo(status=status.STATUS_SUCCESS, end_time_secs=ended)
     content = metadata.create_summary_metadata(plugin.HParamsPluginData(session_end_info=info))
-    return summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=content)
+    end: _Message = summary.Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=content)
+    return end
 
 
 def _file_name(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from pccore import Outcome, Status
 from results.vocabulary import OutcomeLabel
@@ -10,6 +10,8 @@ from transfer.engine.progress import Progress
 from transfer.engine.runs import AnyRun
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from results import Ledger
 
 
@@ -24,10 +26,11 @@ class ProgressBar(Progress):
         file: where it is printed; by default stderr.
     """
 
+    _bar: "tqdm"
+
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file
         self._name = ""
-        self._bar: Any = None
         self._ended: Counter[Status] = Counter()
 
     def begin(self, experiment: str, ledger: "Ledger") -> None:

@@ -64,7 +64,7 @@ class WandbRun(Progress):
         }
         self._run.log({name: value for name, value in found.items() if value is not None})
 
-    def verdict(self, row: Mapping[str, Any]) -> None:
+    def verdict(self, row: Mapping[str, object]) -> None:
         """Store a verdict in the summary."""
         where = f"{row['variant']} {row['width']}x{row['depth']} {row['rule']}"
         self._run.summary[f"verdict/{where}"] = str(row["verdict"])

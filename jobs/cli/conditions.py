@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.cli.options import TableName
 from jobs.errors import CommandError
@@ -41,11 +41,11 @@ class Condition:
             return frame
         require_column(self.column, frame, "--where")
         column = frame[self.column]
+        values = [value for value in self.values if value is not None]
         if self.operator == "!=":
-            other = [value for value in self.values if value is not None]
-            met = ~column.isin(other)
+            met = ~column.isin(values)
             return frame[met & column.notna() if None in self.values else met]
-        matches = [COMPARISONS[self.operator](column, value) for value in self.values]
+        matches = [COMPARISONS[self.operator](column, value) for value in values]
         return frame[reduce(operator.or_, matches).fillna(value=False).astype(bool)]
 
 
@@ -77,14 +77,14 @@ def parse_condition(text: str, table: TableName) -> Condition:
     return Condition(name, sign, found)
 
 
-def _like(column: "pd.Series[Any]", pattern: object) -> "pd.Series[bool]":
+def _like(column: "pd.Series", pattern: object) -> "pd.Series[bool]":
     """Match SQL's patterns: % stands for any characters, _ for one."""
     parts = {"%": ".*", "_": "."}
     expression = "".join(parts.get(letter, re.escape(letter)) for letter in str(pattern))
     return column.astype("string").str.fullmatch(expression)
 
 
-COMPARISONS: "Mapping[str, Callable[[Any, Any], Any]]" = {
+COMPARISONS: "Mapping[str, Callable[[pd.Series, Value], pd.Series[bool]]]" = {
     "<=": operator.le,
     ">=": operator.ge,
     "<": operator.lt,

@@ -1,7 +1,7 @@
 """`mupc export`: the weights of a trained network in a file of its own."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import results
 from jobs.cli.json_output import print_json
@@ -25,7 +25,7 @@ def export_network(run_id: str, ledger: str, to: str, *, as_json: bool) -> None:
         LedgerError: the weights were not kept, or cannot be read.
     """
     kept = results.open(ledger).kept(run_id)
-    about: dict[str, Any] = kept.description
+    about = kept.description
     named_after_run = f".{to}" in SUFFIXES
     place = Path(f"{about['run_id']}.{to}" if named_after_run else to)
     try:
@@ -43,13 +43,15 @@ def export_network(run_id: str, ledger: str, to: str, *, as_json: bool) -> None:
     )
 
 
-def _origin(about: dict[str, Any]) -> str:
+def _origin(about: Mapping[str, object]) -> str:
     """Return what a network was trained on; nothing if its description does not say."""
     from pccore.data import DATASETS
     from pccore.data.exchange import origin
 
+    data = about.get("data")
+    if not isinstance(data, dict):
+        return ""
     try:
-        data = about["data"]
         if "feature_mean" in data:
             standard = "(x - feature_mean) / feature_std"
             return f", {about['variant']} on {data['name']}; inputs are {standard} (docs/data.md)"

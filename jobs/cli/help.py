@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typer._click import Command as AnyCommand
     from typer._click import Context, HelpFormatter
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 START, RUN, QUERY, CLUSTER = "Begin", "Run", "Read results", "Run on a cluster"
 """Headings, in this order."""

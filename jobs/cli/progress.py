@@ -9,8 +9,9 @@ from rich.text import Text
 
 from jobs.cli.repeating import repeated
 from jobs.cli.statistics import RunStatistics
-from jobs.cli.tables import Row, screen
+from jobs.cli.tables import screen
 from results.durations import duration
+from results.row import Row
 from results.untrusted import printable
 from results.vocabulary import ZERO_SHOT
 from transfer.spec.model import Experiment

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jobs.cli.tables import Row
 from jobs.cli.time_left import TimeLeft
 from pccore import Outcome, Status
 from results.landscape import Cell
+from results.row import Row
 from results.shapes import Shape
 from results.vocabulary import OutcomeLabel
 from transfer.engine.grouping import OPERATIONS

@@ -1,15 +1,17 @@
 """Tables for the terminal: verdicts, accuracies, comparison of transfer rules."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
 
 from results.rates import rates_in, with_rates
+from results.row import Row
 from results.untrusted import printable
 from results.vocabulary import (
     SIZE_SYMBOLS,
@@ -19,9 +21,6 @@ from results.vocabulary import (
     flags,
     rate_name,
 )
-
-Row = Mapping[str, Any]
-"""A row of a table of the ledger."""
 
 STYLES = {
     VerdictLabel.HELD: "green",
@@ -50,10 +49,15 @@ def screen(*, stderr: bool = False) -> Console:
 class PlainTable(Table):
     """A table whose texts are shown as they are: no markup, and control characters escaped."""
 
-    def add_row(self, *cells: Any, **options: Any) -> None:
+    def add_row(
+        self,
+        *cells: RenderableType | None,
+        style: StyleType | None = None,
+        end_section: bool = False,
+    ) -> None:
         """Add a row of texts, or of `rich.text.Text` with styles of our own."""
         shown = (Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells)
-        super().add_row(*shown, **options)
+        super().add_row(*shown, style=style, end_section=end_section)
 
     def add_column(self, header: Any = "", *args: Any, **options: Any) -> None:
         """Add a column."""

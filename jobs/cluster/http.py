@@ -9,12 +9,12 @@ import queue
 import socket
 import ssl
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Protocol, TypedDict, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -33,7 +33,12 @@ MOST_BYTES = 16_000_000
 
 _PORTS = {"http": 80, "https": 443}
 _LONGEST_HOST = 100
-_END = object()
+
+
+class _End(Enum):
+    """What follows the last piece of a stream."""
+
+    END = "end"
 
 
 class AnswerTooLongError(SubmissionError):
@@ -51,6 +56,20 @@ class Answer:
 
     status: int
     body: bytes
+
+
+class _Content(TypedDict, total=False):
+    """What a request sends beside its path."""
+
+    data: bytes
+    json: object
+    headers: dict[str, str]
+
+
+class _Run(Protocol):
+    """Runs a coroutine until it is done."""
+
+    def __call__(self, coroutine: Coroutine[object, None, T]) -> T: ...
 
 
 class Http:
@@ -113,17 +132,17 @@ class Http:
             pieces = self._stream(path)
             while True:
                 piece = run(_next(pieces))
-                if piece is _END:
+                if piece is _End.END:
                     return
                 yield piece
 
     def _look_up(self, host: str, port: int) -> list[ResolveResult]:
         """Return the IP addresses of a name; in a thread, as a look-up has no deadline."""
-        found: queue.Queue[list[Any] | OSError] = queue.Queue()
+        found: queue.Queue[list[ResolveResult] | OSError] = queue.Queue()
 
         def look_up() -> None:
             try:
-                found.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+                found.put(_addresses(host, port))
             except OSError as error:
                 found.put(error)
             except UnicodeError as error:  # no name of a host
@@ -136,19 +155,13 @@ class Http:
             raise self._late() from None
         if isinstance(places, OSError):
             raise self._unreachable(places)
-        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        return [
-            ResolveResult(
-                hostname=host, host=place[0], port=port, family=family, proto=protocol, flags=flags
-            )
-            for family, _, protocol, _, place in places
-        ]
+        return places
 
-    def _request(self, method: str, path: str, **content: Any) -> Answer:
+    def _request(self, method: str, path: str, **content: Unpack[_Content]) -> Answer:
         with _event_loop() as run:
             return run(self._answer(method, path, **content))
 
-    async def _answer(self, method: str, path: str, **content: Any) -> Answer:
+    async def _answer(self, method: str, path: str, **content: Unpack[_Content]) -> Answer:
         async with (
             self._answering(),
             self._session() as session,
@@ -253,12 +266,24 @@ class _Known(AbstractResolver):
         pass
 
 
-async def _next(pieces: AsyncGenerator[T, None]) -> T | object:
-    """Return the next piece, or `_END` after the last.
+def _addresses(host: str, port: int) -> list[ResolveResult]:
+    """Return the IP addresses of a name; raises OSError or UnicodeError."""
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [
+        ResolveResult(
+            hostname=host, host=str(place[0]), port=port, family=family, proto=protocol, flags=flags
+        )
+        for family, _, protocol, _, place in places
+    ]
+
+
+async def _next(pieces: AsyncGenerator[T, None]) -> T | _End:
+    """Return the next piece, or `_End.END` after the last.
 
     Called in the event loop, which then closes an abandoned generator.
     """
-    return await anext(pieces, _END)
+    return await anext(pieces, _End.END)
 
 
 def _reason(error: Exception) -> str:
@@ -279,20 +304,24 @@ def _target(answer: aiohttp.ClientResponse) -> str:
 
 
 @contextmanager
-def _event_loop() -> Iterator[Callable[..., Any]]:
+def _event_loop() -> Iterator[_Run]:
     """Yield a function that runs coroutines until they are done."""
     runner = asyncio.Runner()
+
+    def run(coroutine: Coroutine[object, None, T]) -> T:
+        return _outside_loops(lambda: runner.run(coroutine))
+
     try:
-        yield partial(_outside_loops, runner.run)
+        yield run
     finally:
         _outside_loops(runner.close)
 
 
-def _outside_loops(work: Callable[..., T], *arguments: Any) -> T:
+def _outside_loops(work: Callable[[], T]) -> T:
     """Call `work`, in another thread where an event loop already runs, as in notebooks."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return work(*arguments)
+        return work()
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(work, *arguments).result()
+        return thread.submit(work).result()

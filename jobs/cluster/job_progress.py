@@ -87,7 +87,7 @@ class JobProgress:
                 unfinished.unlink(missing_ok=True)
 
 
-_WRONG: Any = object()
+_WRONG = object()
 
 
 def _checked(kind: object, value: object) -> Any:
@@ -107,7 +107,7 @@ def file_name(job_id: str) -> str:
     return f"mupc-progress-{job_id}.json"
 
 
-def path_on_server(record: Mapping[str, Any]) -> str | None:
+def path_on_server(record: Mapping[str, object]) -> str | None:
     """Return where a job server has the file of a job, by its record; None if it has none."""
     job_id, node = record.get("submission_id"), record.get("driver_node_id")
     if not isinstance(job_id, str) or not isinstance(node, str):

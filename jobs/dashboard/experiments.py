@@ -1,17 +1,16 @@
 """What the page shows of one experiment: its sections, as the report has them."""
 
-from typing import Any
-
 import pandas as pd
 
 from jobs.dashboard.landscapes import Json, Landscapes
 from jobs.dashboard.plain import number, plain, text
-from results.figures.cells import Record, at_cell, at_shape, by_shape, records
+from results.figures.cells import at_cell, at_shape, by_shape, records
 from results.figures.style import label
 from results.landscape import Cell
 from results.page import run_tables, verdict_table, wording
-from results.page.conclusion import Row, conclusion, named_groups, next_steps
+from results.page.conclusion import conclusion, named_groups, next_steps
 from results.page.sections import Section
+from results.row import Row
 from results.shapes import Shape
 from results.storage.announcements import Planned
 from results.vocabulary import OutcomeLabel, flags
@@ -54,7 +53,7 @@ def section_payload(section: Section, landscapes: Landscapes, planned: Planned |
     }
 
 
-def _matrix(verdicts: list[Record]) -> Json:
+def _matrix(verdicts: list[Row]) -> Json:
     """Return the verdicts by variant and rule, and by target."""
     targets = sorted({Shape(int(row["width"]), int(row["depth"])) for row in verdicts})
     rows = []
@@ -204,5 +203,5 @@ def table_payload(frame: pd.DataFrame, columns: list[str], first: int, count: in
     }
 
 
-def _null(value: Any) -> Any:
+def _null(value: object) -> object:
     return None if value is pd.NA or value is pd.NaT else value

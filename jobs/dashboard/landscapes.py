@@ -10,7 +10,6 @@ import pandas as pd
 from jobs.dashboard.plain import number
 from results.figures.cells import (
     CELL_KEYS,
-    Record,
     at_shape,
     cell_of,
     column_of,
@@ -25,6 +24,7 @@ from results.landscape import Cell, Landscape
 from results.page.sections import Section
 from results.page.wording import rates as rates_text
 from results.page.wording import size
+from results.row import Row
 from results.shapes import Shape
 from results.storage.announcements import Planned
 from results.vocabulary import OutcomeLabel, rate_label, rate_symbol
@@ -97,7 +97,7 @@ class Landscapes:
         panel: Panel,
         runs: pd.DataFrame,
         names: Sequence[str],
-        extra: Mapping[tuple[object, ...], Record],
+        extra: Mapping[tuple[object, ...], Row],
         waiting: Waiting,
     ) -> Json:
         here = at_shape(runs, panel.shape)
@@ -138,7 +138,7 @@ def _empty(shape: Shape, waiting: Waiting) -> Json:
     }
 
 
-def _means(runs: pd.DataFrame) -> dict[tuple[object, ...], Record]:
+def _means(runs: pd.DataFrame) -> dict[tuple[object, ...], Row]:
     """Return what a cell shows on hover besides its loss, by its keys."""
     trained = runs["outcome"].eq(OutcomeLabel.TRAINED)
     frame = runs.assign(accuracy=runs["test_accuracy"].where(trained))
@@ -152,11 +152,11 @@ def _means(runs: pd.DataFrame) -> dict[tuple[object, ...], Record]:
     return {_key(row): row for row in records(found)}
 
 
-def _key(row: Record) -> tuple[object, ...]:
+def _key(row: Row) -> tuple[object, ...]:
     return tuple(None if row[name] != row[name] else row[name] for name in CELL_KEYS)
 
 
-def _cell(cell: Record, names: Sequence[str], extra: Mapping[tuple[object, ...], Record]) -> Json:
+def _cell(cell: Row, names: Sequence[str], extra: Mapping[tuple[object, ...], Row]) -> Json:
     more = extra.get(_key(cell), {})
     whole = cell_of(cell)
     return {

@@ -3,7 +3,7 @@
 import json
 import math
 from datetime import datetime
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
 
@@ -13,7 +13,7 @@ MOST_LETTERS = 2_000
 """The longest text of a ledger that is sent to the page."""
 
 
-def number(value: Any) -> float | int | None:
+def number(value: SupportsFloat | None) -> float | int | None:
     """Return a number; None if there is none, or it is not finite."""
     if value is None:
         return None
@@ -29,7 +29,7 @@ def text(value: object) -> str:
     return shown if len(shown) <= MOST_LETTERS else f"{shown[:MOST_LETTERS]}…"
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> str | float | int | bool | None:
     """Return a value of a frame as JSON has it; None for a null."""
     if value is None or isinstance(value, bool | np.bool_):
         return None if value is None else bool(value)

@@ -16,21 +16,45 @@ import struct
 import sys
 import threading
 import traceback
-from typing import Any, BinaryIO, ClassVar
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import CodeType, ModuleType
+from typing import BinaryIO, ClassVar, NotRequired, TypedDict
 
 LENGTH = struct.Struct("<Q")
 DEEPEST = 4
 """Levels of lists and mappings in an answer."""
 LONGEST_TEXT = 300
 
-_functions: dict[str, Any] = {}
+_functions: dict[str, Callable[..., object]] = {}
+
+
+class SentModule(TypedDict):
+    """A module of the user's, as `transfer.function_code.Module` has it."""
+
+    text: str
+    file: str
+    package: bool
+
+
+class Request(TypedDict):
+    """A call of a function; the first one brings the function."""
+
+    name: str
+    shape: object
+    rates: dict[str, float]
+    seed: int
+    place: NotRequired[tuple[str, str] | None]
+    pickled: NotRequired[bytes]
+    path: NotRequired[list[str]]
+    modules: NotRequired[dict[str, SentModule]]
 
 
 def main() -> None:
     """Answer requests until the parent closes its pipe."""
     sys.meta_path.insert(0, _SentModules())
     reading, writing = os.fdopen(int(sys.argv[1]), "rb"), os.fdopen(int(sys.argv[2]), "wb")
-    requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(reading, requests), daemon=True).start()
     while True:
         answer = pickle.dumps(_answer(requests.get()))
@@ -38,7 +62,7 @@ def main() -> None:
         writing.flush()
 
 
-def _receive(reading: BinaryIO, requests: "queue.SimpleQueue[Any]") -> None:
+def _receive(reading: BinaryIO, requests: "queue.SimpleQueue[Request]") -> None:
     while True:
         try:
             requests.put(pickle.loads(_frame(reading)))
@@ -58,7 +82,7 @@ def _frame(reading: BinaryIO) -> bytes:
     return body
 
 
-def _answer(request: dict[str, Any]) -> tuple[str, Any]:
+def _answer(request: Request) -> tuple[str, object]:
     """Call the function; return ("returned", value), or ("failed", cause).
 
     "unloaded" in place of "failed" means that the function has to be sent again.
@@ -76,7 +100,7 @@ def _answer(request: dict[str, Any]) -> tuple[str, Any]:
         return "failed", _cause(error)
 
 
-def _loaded(request: dict[str, Any]) -> Any:
+def _loaded(request: Request) -> Callable[..., object]:
     """Return the function that a first request brings, with the modules that it needs."""
     sys.path[:] = request["path"]
     _SentModules.texts |= request["modules"]
@@ -93,9 +117,11 @@ def _loaded(request: dict[str, Any]) -> Any:
 class _SentModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """Imports modules from the texts that the parent sent."""
 
-    texts: ClassVar[dict[str, dict[str, Any]]] = {}
+    texts: ClassVar[dict[str, SentModule]] = {}
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Return how to import a module; None if it was not sent."""
         if name not in self.texts:
             return None
@@ -113,12 +139,12 @@ class _SentModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """Return the text of a module."""
         return str(self.texts[name]["text"])
 
-    def get_code(self, name: str) -> Any:
+    def get_code(self, name: str) -> CodeType:
         """Return a module compiled."""
         return compile(self.get_source(name), self.texts[name]["file"], "exec")
 
 
-def _plain(value: Any, levels: int) -> Any:
+def _plain(value: object, levels: int) -> object:
     """Return the numbers, lists and mappings that a value stands for, whatever library it is of.
 
     The name of its type, as bytes, stands for anything else.
@@ -140,7 +166,7 @@ def _plain(value: Any, levels: int) -> Any:
     return f"{place}{kind.__qualname__}".encode()
 
 
-def _is_outcome(value: Any) -> bool:
+def _is_outcome(value: object) -> bool:
     module = sys.modules.get("pccore.training.outcomes")
     return module is not None and isinstance(value, module.Outcome)
 

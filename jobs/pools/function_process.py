@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
-from jobs.pools.function_child import LENGTH
+from jobs.pools.function_child import LENGTH, Request, SentModule
 from pccore import Outcome
 from results.shapes import Shape
 from transfer.engine.pool import Group, GroupResult, Worker
@@ -86,12 +86,15 @@ class FunctionProcess:
             seed: its third.
             poll: called now and then; what it raises ends the process.
         """
-        request = {"name": function.name, "shape": shape, "rates": dict(rates), "seed": seed}
+        request = Request(name=function.name, shape=shape, rates=dict(rates), seed=seed)
         if function.name not in self._sent:
             code = function.code
-            texts = {name: vars(module) for name, module in code.modules.items()}
-            request |= {"place": code.place, "pickled": code.pickled, "path": sys.path}
-            request["modules"] = texts
+            request["place"], request["pickled"] = code.place, code.pickled
+            request["path"] = sys.path
+            request["modules"] = {
+                name: SentModule(text=module.text, file=module.file, package=module.package)
+                for name, module in code.modules.items()
+            }
         try:
             self._send(pickle.dumps(request))
             kind, value = pickle.loads(self._receive(poll))
@@ -199,7 +202,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **variables}
 
 
-def _has_number(stream: Any) -> bool:
+def _has_number(stream: TextIO) -> bool:
     try:
         return isinstance(stream.fileno(), int)
     except (AttributeError, OSError, ValueError):  # of a notebook, or a test that captures it

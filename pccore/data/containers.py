@@ -4,9 +4,9 @@ A container is recognised by its interface, so that no library has to be known h
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 
@@ -14,9 +14,25 @@ from pccore.data.errors import DatasetError
 from pccore.data.inputs import array_of
 
 
+@runtime_checkable
+class Columns(Protocol):
+    """A table, which has its columns by name."""
+
+    def __getitem__(self, name: str, /) -> Iterable[object]: ...
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A sequence of samples."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> object: ...
+
+
 def inputs_and_targets(
-    x: Any, y: Any, what: str = "x", columns: Sequence[str] = ()
-) -> tuple[Any, Any, tuple[str, ...]]:
+    x: object, y: object, what: str = "x", columns: Sequence[str] = ()
+) -> tuple[object, object, tuple[str, ...]]:
     """Return inputs and targets taken apart, and the names of the inputs if they are columns.
 
     Args:
@@ -34,7 +50,7 @@ def inputs_and_targets(
         x, names = _columns_of_samples(x, what)
         if y is None and names == ("0", "1"):
             return x["0"], x["1"], ()
-    if names is None:
+    if names is None or not isinstance(x, Columns):
         if y is None or isinstance(y, str):
             raise DatasetError(f"{what} has no columns, so give the targets as an array")
         return x, y, ()
@@ -56,16 +72,16 @@ def inputs_and_targets(
     return inputs, y, used
 
 
-def column_names(table: Any) -> tuple[str, ...] | None:
+def column_names(table: object) -> tuple[str, ...] | None:
     """Return the names of the columns of a table; None if it is no table.
 
     Raises:
         DatasetError: two columns have the same name.
     """
-    found: Any = table if isinstance(table, Mapping) else getattr(table, "column_names", None)
+    found = table if isinstance(table, Mapping) else getattr(table, "column_names", None)
     if found is None:
         found = getattr(table, "columns", None)
-    if found is None or callable(found) or not hasattr(table, "__getitem__"):
+    if found is None or callable(found) or not isinstance(table, Columns):
         return None
     names = list(found)
     counts = Counter(map(str, names))
@@ -87,7 +103,7 @@ def require_column(name: object, names: Sequence[str], what: str) -> None:
     raise DatasetError(f"{what} has no column {name!r}: it has {shown}{hint}")
 
 
-def joined(columns: Mapping[str, Any], what: str) -> np.ndarray:
+def joined(columns: Mapping[str, Iterable[object]], what: str) -> np.ndarray:
     """Return columns side by side; a single column keeps its shape.
 
     Raises:
@@ -110,30 +126,32 @@ def joined(columns: Mapping[str, Any], what: str) -> np.ndarray:
     return np.column_stack(list(arrays.values()))
 
 
-def _plain(column: Any) -> Any:
+def _plain(column: Iterable[object]) -> Iterable[object]:
     """Return a column as NumPy reads it; a lazy one of a library as a list."""
     if hasattr(column, "__array__") or isinstance(column, list | tuple):
         return column
     return list(column)
 
 
-def _columns_in(names: Sequence[str], y: Any) -> list[str]:
+def _columns_in(names: Sequence[str], y: object) -> list[str]:
     """Return the names in a list of names of columns; none if it is a list of something else."""
     if not isinstance(y, list | tuple) or not all(isinstance(each, str) for each in y):
         return []
     return list(y) if set(y) <= set(names) else []
 
 
-def _is_samples(x: Any, y: Any) -> bool:
+def _is_samples(x: object, y: object) -> TypeGuard[Samples]:
     """Return whether `x` is a sequence of samples that have their targets with them."""
-    if hasattr(x, "__array__") or not (hasattr(x, "__len__") and hasattr(x, "__getitem__")):
+    if hasattr(x, "__array__") or not isinstance(x, Samples):
         return False
     return y is None or (isinstance(y, str) and len(x) > 0 and isinstance(x[0], Mapping))
 
 
-def _columns_of_samples(samples: Any, what: str) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
+def _columns_of_samples(
+    samples: Samples, what: str
+) -> tuple[dict[str, list[object]], tuple[str, ...]]:
     """Return the columns of samples that are pairs ("0" and "1") or mappings."""
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, list[object]] = {}
     names: tuple[str, ...] = ()
     for place in range(len(samples)):
         sample = samples[place]

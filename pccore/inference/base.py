@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic
+from typing import ClassVar, Generic
 
 import equinox as eqx
 import jax
@@ -90,7 +90,7 @@ class InferenceScheme(ABC):
         """
         return math.inf
 
-    def descended(self, relaxation: Relaxation[Any]) -> Relaxation[Any]:
+    def descended(self, relaxation: Relaxation[Departure]) -> Relaxation[Departure]:
         """Return the energy as a function of the variables in which the scheme takes its steps."""
         return relaxation
 

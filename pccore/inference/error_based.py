@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Protocol, runtime_checkable
+from typing import ClassVar, Generic, Protocol, runtime_checkable
 
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
@@ -131,7 +131,7 @@ class ErrorBased(FixedSteps):
 
     stability_limit: ClassVar[float] = 2.0
 
-    def descended(self, relaxation: Relaxation[Any]) -> Relaxation[Any]:
+    def descended(self, relaxation: Relaxation[Departure]) -> Relaxation[Departure]:
         """Return the energy as a function of the errors."""
         return ErrorRelaxation(sweeping(relaxation))
 

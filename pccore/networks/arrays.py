@@ -8,7 +8,6 @@ front: `amortiser.layers.0.weight`. Layers of your own have the paths of their f
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -37,7 +36,7 @@ def from_arrays(
     require_arrays(config, arrays)
     tree = eqx.filter_eval_shape(config.build, jax.random.key(0))
 
-    def filled(path: Any, leaf: Any) -> Any:
+    def filled(path: jax.tree_util.KeyPath, leaf: object) -> object:
         prefix = _name(path)
         if isinstance(leaf, Stack):
             return _stack(leaf, prefix, arrays)
@@ -132,7 +131,7 @@ def _sequence(
     return replace(like, weights=weights)
 
 
-def _name(path: Any) -> str:
+def _name(path: jax.tree_util.KeyPath) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 

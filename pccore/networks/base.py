@@ -78,12 +78,12 @@ class AbstractNetworkConfig(ABC):
         """
         parts = self.parts()
         first = next(iter(parts.values()))
-        usual = asdict(cast(Any, first))
+        usual = asdict(first)
         found = first.own_settings()
         found |= {name: value for name, value in vars(self).items() if name not in parts}
         for name, part in parts.items():
             if part is not first:
-                settings = asdict(cast(Any, part))
+                settings = asdict(part)
                 found[name] = {k: v for k, v in settings.items() if v != usual[k]}
         return found
 
@@ -114,10 +114,10 @@ class SizedConfig(AbstractNetworkConfig):
         def depth(self) -> int: ...
 
         @property
-        def activation(self) -> Any: ...
+        def activation(self) -> str: ...
 
         @property
-        def parameterisation(self) -> Any: ...
+        def parameterisation(self) -> str: ...
 
         @property
         def residual(self) -> bool | None: ...
@@ -191,11 +191,14 @@ class SizedConfig(AbstractNetworkConfig):
                 f"the layers of {self.kind} have scalings and initial weights of their own: choose "
                 "the variant pc or bp, or give the function the parameter parameterisation"
             )
-        return cast(Sized, replace(cast(Any, self), parameterisation=parameterisation))
+        return self._with(parameterisation=parameterisation)
 
     def without_energy(self: Sized) -> Sized:
         """Return the network without the settings of an energy, which backpropagation has not."""
-        return cast(Sized, replace(cast(Any, self), precisions=(), activity_decay=0.0))
+        return self._with(precisions=(), activity_decay=0.0)
+
+    def _with(self: Sized, **settings: object) -> Sized:
+        return cast(Sized, replace(cast(Any, self), **settings))  # of fields that subclasses have
 
 
 class AbstractNetwork(eqx.Module):

@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -60,8 +59,8 @@ class NetworkFunction:
     """
 
     name: str
-    function: Callable[..., Any] = field(compare=False, repr=False)
-    options: tuple[tuple[str, Any], ...] = ()
+    function: Callable[..., object] = field(compare=False, repr=False)
+    options: tuple[tuple[str, object], ...] = ()
 
     def __post_init__(self) -> None:
         require_network_function(self.function)
@@ -256,7 +255,7 @@ class FamilyConfig(GeneralConfig, SizedConfig):
 @lru_cache(maxsize=256)
 def _costs(config: FamilyConfig) -> tuple[Sequence[int], int]:
     """Return the multiply-adds of every layer, and the numbers in all nodes, for one sample."""
-    node: Any = jax.ShapeDtypeStruct(config.input_shape, jnp.zeros(()).dtype)
+    node = jax.ShapeDtypeStruct(config.input_shape, jnp.zeros(()).dtype)
     products, numbers = [], config.input_size
     for layer in skeleton(config):
         traced = eqx.filter_make_jaxpr(lambda layer, z: layer(z))

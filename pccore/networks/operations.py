@@ -1,7 +1,7 @@
 """Multiply-adds of traced functions, counted without a device."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr
@@ -36,7 +36,7 @@ def _shape(variable: Any) -> tuple[int, ...]:
     return shape
 
 
-def _inner(values: Any) -> Iterator[Jaxpr]:
+def _inner(values: Iterable[object]) -> Iterator[Jaxpr]:
     for value in values:
         if isinstance(value, ClosedJaxpr):
             yield value.jaxpr

@@ -8,7 +8,7 @@ ways give every update the same batch.
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, UInt
 
 from pccore.data import Dataset, DatasetError
 from pccore.networks.base import AbstractNetwork
+from pccore.training.config import TrainingConfig
 from pccore.training.programs import (
     Samples,
     evaluate,
@@ -36,6 +37,9 @@ WINDOW_BYTES = 2**24
 
 Losses = tuple[Float[Array, " lanes"], Float[Array, " lanes"]]
 """Mean test loss and accuracy of every lane."""
+
+Inferring = tuple[TrainingConfig, Float[Array, " lanes"]] | tuple[()]
+"""The training and beta of every lane, if its rule infers the inputs."""
 
 
 class Window(NamedTuple):
@@ -79,7 +83,7 @@ class Feed(ABC):
         """Samples of the test set on the device, all or some."""
 
     @abstractmethod
-    def evaluate(self, network: AbstractNetwork, *inferring: Any) -> Losses:
+    def evaluate(self, network: AbstractNetwork, inferring: Inferring) -> Losses:
         """Return mean test loss and accuracy of every lane (accuracy NaN for regressions).
 
         Args:
@@ -163,7 +167,7 @@ class Resident(Feed):
     def test_part(self) -> Samples:
         return self._test
 
-    def evaluate(self, network: AbstractNetwork, *inferring: Any) -> Losses:
+    def evaluate(self, network: AbstractNetwork, inferring: Inferring) -> Losses:
         return evaluate(network, self._test, *inferring)
 
 
@@ -242,7 +246,7 @@ class Streamed(Feed):
         rows = self._test_rows
         return self._sent(self._dataset.test_x[:rows], self._dataset.test_y[:rows])
 
-    def evaluate(self, network: AbstractNetwork, *inferring: Any) -> Losses:
+    def evaluate(self, network: AbstractNetwork, inferring: Inferring) -> Losses:
         loss = accuracy = jnp.zeros(())
         x, y = self._dataset.test_x, self._dataset.test_y
         for start in range(0, len(x), self._test_rows):

@@ -21,7 +21,7 @@ from pccore.training.assessment import Chance, assess
 from pccore.training.config import Lane, TrainingConfig
 from pccore.training.data_arrays import DataArrays, as_dataset
 from pccore.training.evaluation import Evaluation
-from pccore.training.feed import Feed, feed_of
+from pccore.training.feed import Feed, Inferring, feed_of
 from pccore.training.outcomes import Outcome, Status
 from pccore.training.probe import Probed, readings_of
 from pccore.training.programs import (
@@ -346,9 +346,9 @@ class _Group:
 
     def _tested(self, network: AbstractNetwork, rates: Rates) -> tuple[Array, Array]:
         """Return the mean test loss and accuracy of every lane."""
-        return self.feed.evaluate(network, *self._inferring(rates))
+        return self.feed.evaluate(network, self._inferring(rates))
 
-    def _inferring(self, rates: Rates) -> tuple[TrainingConfig, Array] | tuple[()]:
+    def _inferring(self, rates: Rates) -> Inferring:
         """Return what an evaluation needs to know if it infers the inputs."""
         return (self.config, rates.activity) if self.config.rule.infers_input else ()
 

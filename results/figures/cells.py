@@ -6,13 +6,13 @@ that diverged, stayed at chance or failed are counted by outcome and never enter
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import isfinite
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from results.figures.style import rank
 from results.landscape import NOT_RUN, Cell, Landscape, mean, optimum, settled
 from results.rates import COLUMN, cell_in, names_in, rates_of
+from results.row import Row
 from results.shapes import Shape
 from results.vocabulary import RATES, OutcomeLabel
 
@@ -20,19 +20,16 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-Record = dict[str, Any]
-"""A row of a frame, by column name."""
-
 CELL_KEYS = ["variant", "width", "depth", *RATES, COLUMN]
 """What identifies a cell: `rates` where the rates are those of a training function."""
 
 
-def records(frame: pd.DataFrame) -> list[Record]:
+def records(frame: pd.DataFrame) -> list[Row]:
     """Return the rows of `frame` as dictionaries."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
-def cell_of(row: Mapping[str, Any], prefix: str = "") -> Cell | None:
+def cell_of(row: Row, prefix: str = "") -> Cell | None:
     """Return the cell in the columns `weight_lr` and `activity_lr` of a row; None if it is null.
 
     Args:
@@ -146,7 +143,7 @@ def landscape(runs: pd.DataFrame) -> Landscape:
 
     by = [*RATES, *([COLUMN] if COLUMN in runs else [])]
     groups = runs.groupby(by, dropna=False)
-    keys = cast("list[tuple[Any, ...]]", list(groups.size().index))
+    keys = cast("list[tuple[object, ...]]", list(groups.size().index))
     found_cells = [cell_of(dict(zip(by, key, strict=True))) for key in keys]
     cells = tuple(cell for cell in found_cells if cell is not None)
     seeds, found = pd.factorize(runs["seed"], use_na_sentinel=False)

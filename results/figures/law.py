@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from results.figures import marks, style
 from results.figures.cells import (
-    Record,
     at_shape,
     best_cell,
     records,
@@ -22,6 +21,7 @@ from results.figures.cells import (
 from results.figures.panels import tuned_shape
 from results.figures.scaling import AXIS_LABELS, Sweep, sweeps
 from results.rates import rates_in, with_rates
+from results.row import Row
 from results.shapes import Shape
 from results.vocabulary import DEPTH_MUP, EXPONENTS, FITTED, ZERO_SHOT, rate_label
 
@@ -65,7 +65,7 @@ def points(
 
     mine = verdicts[verdicts["variant"].eq(variant)]
     tuned = tuned_shape(runs, verdicts, variant)
-    rows: list[Record] = []
+    rows: list[Row] = []
     for rate in rates_in(records(mine)):
         rows += _fitted_points(measured[measured["variant"].eq(variant)], rate)
         if tuned is not None and not any(
@@ -93,13 +93,13 @@ def _point(
     value: float | None,
     low: float | None = None,
     high: float | None = None,
-) -> Record:
+) -> Row:
     return dict(
         zip(COLUMNS, (kind, rule, rate, shape.width, shape.depth, value, low, high), strict=True)
     )
 
 
-def _fitted_points(measured: pd.DataFrame, rate: str) -> list[Record]:
+def _fitted_points(measured: pd.DataFrame, rate: str) -> list[Row]:
     """Return the optima that a law of one rate was fitted to, and the rates of the law."""
     found = []
     for shape in shapes(measured):
@@ -111,7 +111,7 @@ def _fitted_points(measured: pd.DataFrame, rate: str) -> list[Record]:
     return [point for point in found if point["value"] is not None]
 
 
-def _base(verdict: Record, rate: str, tuned: Shape) -> float:
+def _base(verdict: Row, rate: str, tuned: Shape) -> float:
     """Return the tuned rate from which a prescribed law predicted the rate of a verdict."""
     grown = 1.0
     for size, more in (("depth", 1), ("width", 0)):

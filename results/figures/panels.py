@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from results.figures.cells import (
     CELL_KEYS,
-    Record,
     at_cell,
     at_shape,
     best_cell,
@@ -22,6 +21,7 @@ from results.figures.cells import (
 )
 from results.landscape import Cell
 from results.rates import rates_in, with_rates
+from results.row import Row
 from results.shapes import Shape
 from results.vocabulary import ZERO_SHOT, Phase
 
@@ -180,7 +180,7 @@ def _panel(
     return Panel(shape, summarise(runs), best, moved, note or UNJUDGED, region)
 
 
-def _region(verdict: Record, prefix: str) -> dict[str, tuple[float, float]]:
+def _region(verdict: Row, prefix: str) -> dict[str, tuple[float, float]]:
     """Return the region of an optimum by rate; a side without a bound is open."""
     found, row = {}, with_rates(verdict)
     for rate in rates_in([verdict]):

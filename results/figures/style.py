@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from results.untrusted import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 PIXELS_PER_INCH = 160  # of the PNG; an inch is 100 CSS pixels on the page
 MOST_INCHES = 400.0  # a PNG has at most 2^16 pixels a side
@@ -39,7 +40,7 @@ LINES = (
 )
 VARIANT_LABELS = {"mupc": "μPC", "sp": "SP", "bp": "BP", "ntp": "NTP", "pc": "PC"}
 
-_RC: Any = {
+_RC: dict[RcKeyType, object] = {
     "font.family": "DejaVu Sans",  # ships with Matplotlib, so that pages are the same everywhere
     "font.size": 11.0,
     "axes.titlesize": 11.0,
@@ -74,7 +75,7 @@ class LineLook:
 
 
 @contextmanager
-def styled(others: dict[str, Any] | None = None) -> Iterator[None]:
+def styled(others: dict[RcKeyType, object] | None = None) -> Iterator[None]:
     """Apply the Matplotlib settings of the report, and `others`, inside a `with` block."""
     import matplotlib
 

@@ -2,8 +2,7 @@
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator
 
 import pandas as pd
 import pyarrow as pa
@@ -14,7 +13,7 @@ from results.ledger import Ledger
 from results.live.cache import TableCache
 from results.live.overview import Counts, Overview
 from results.rates import expanded
-from results.schema.tables import TABLES
+from results.schema.tables import TABLES, Table
 from results.storage.choosing import best_runs, distinct, in_order, newest, of_newest_spec
 from results.storage.proof import contradictory
 
@@ -145,13 +144,12 @@ class LiveLedger:
         return self._quietly(self.ledger.layers, filters)
 
     @staticmethod
-    def _quietly(query: Any, filters: dict[str, object]) -> pd.DataFrame:
+    def _quietly(query: Callable[..., pd.DataFrame], filters: dict[str, object]) -> pd.DataFrame:
         """Query the ledger without warnings: damaged files are named on the page."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DamagedFileWarning)
-            found: pd.DataFrame = query(**filters)
-        return found
+            return query(**filters)
 
 
-def _frame(table: Any, rows: pa.Table) -> pd.DataFrame:
+def _frame(table: Table, rows: pa.Table) -> pd.DataFrame:
     return expanded(in_order(table, rows).to_pandas())

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -133,7 +132,7 @@ def _digest(rows: pa.Table) -> dict[str, _Some]:
     ages: np.ndarray = pc.fill_null(times, 0).to_numpy()
     found: dict[str, _Some] = {}
     for code, name in enumerate(experiments.dictionary.to_pylist()):
-        mine: Any = codes == code
+        mine: np.ndarray = codes == code
         found[str(name)] = _Some(
             hashes[mine], outcomes[mine].astype(np.int8), int(ages[mine].max())
         )

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import expm1, isclose, isfinite, nan
-from typing import Any
 
 from results.figures.cells import cell_of
 from results.figures.style import label, rank
 from results.landscape import Cell
 from results.page.wording import listing, number, percent, rates, size
+from results.row import Row
 from results.shapes import Shape
 from results.vocabulary import COLLAPSED, RATES, SHALLOW, ZERO_SHOT, VerdictLabel, rate_symbol
-
-Row = Mapping[str, Any]
-"""A row of the table `verdicts`; a number that is missing is None or NaN."""
 
 UNJUDGED = "No target has been judged yet."
 MOST_REMARKS = 3

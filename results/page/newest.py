@@ -8,7 +8,7 @@ run decides.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from results.figures.cells import CELL_KEYS
 from results.schema.columns import RUNS
@@ -103,7 +103,7 @@ def _variants(verdicts: pd.DataFrame) -> set[str]:
     return names
 
 
-def _keys(rows: pd.DataFrame, columns: list[str]) -> pd.Series[Any]:
+def _keys(rows: pd.DataFrame, columns: list[str]) -> pd.Series:
     """Return the values in these columns, as a tuple a row; a null is None."""
     import pandas as pd
 

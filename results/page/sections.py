@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 from results.errors import LedgerError, unknown
 from results.figures.cells import (
     CELL_KEYS,
-    Record,
     at_cell,
     at_shape,
     cell_of,
@@ -25,6 +24,7 @@ from results.figures.style import rank
 from results.page.drawable import drawable
 from results.page.newest import judged_ids, newest_runs, order, split_verdicts
 from results.rates import names_in, rates_in
+from results.row import Row
 from results.schema.column import Column
 from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS
 from results.schema.verdict_columns import VERDICTS
@@ -263,7 +263,7 @@ def _groups(runs: pd.DataFrame, verdicts: pd.DataFrame) -> list[tuple[Key, pd.Da
     return groups
 
 
-def _owner(verdict: Record, groups: list[tuple[Key, pd.DataFrame]]) -> int:
+def _owner(verdict: Row, groups: list[tuple[Key, pd.DataFrame]]) -> int:
     """Return the index of the group whose runs were judged.
 
     Experiment, data set and activation usually leave one group. After a rerun with other settings
@@ -278,7 +278,7 @@ def _owner(verdict: Record, groups: list[tuple[Key, pd.DataFrame]]) -> int:
     return (agreeing or candidates)[-1]
 
 
-def _agrees(verdict: Record, runs: pd.DataFrame) -> bool:
+def _agrees(verdict: Row, runs: pd.DataFrame) -> bool:
     import numpy as np
 
     cell = cell_of(verdict)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite, nan
 from typing import TYPE_CHECKING
 
-from results.figures.cells import Record, cell_of, records
+from results.figures.cells import cell_of, records
 from results.figures.style import label, rank
 from results.landscape import Cell
 from results.page.wording import (
@@ -25,6 +25,7 @@ from results.page.wording import (
     whole,
 )
 from results.rates import with_rates
+from results.row import Row
 from results.shapes import Shape
 from results.vocabulary import (
     COLLAPSED,
@@ -110,7 +111,7 @@ def verdict_groups(section: Section) -> list[VerdictGroup]:
     return [_verdict_group(records(some), section.rates) for some in groups]
 
 
-def _verdict_group(verdicts: list[Record], names: Sequence[str]) -> VerdictGroup:
+def _verdict_group(verdicts: list[Row], names: Sequence[str]) -> VerdictGroup:
     v = verdicts[0]
     cell = cell_of(v)
     moved = "no cell to transfer" if cell is None else f"transferred cell {rates(cell)}"
@@ -123,7 +124,7 @@ def _verdict_group(verdicts: list[Record], names: Sequence[str]) -> VerdictGroup
     return VerdictGroup(title, [_verdict_row(row, names) for row in verdicts])
 
 
-def _verdict_row(v: Record, names: Sequence[str]) -> VerdictRow:
+def _verdict_row(v: Row, names: Sequence[str]) -> VerdictRow:
     by_outcome = [
         f"{whole(v[f'runs_{outcome}'])} {outcome.text}"
         for outcome in OutcomeLabel
@@ -147,7 +148,7 @@ def _verdict_row(v: Record, names: Sequence[str]) -> VerdictRow:
     return VerdictRow(shape, str(v["verdict"]), flags(v), shown, str(v["reason"]))
 
 
-def _added(v: Record) -> str:
+def _added(v: Row) -> str:
     """Return which runs were added at the target, and why; "" if none were."""
     try:
         added = json.loads(v["added"]) if isinstance(v.get("added"), str) else []
@@ -160,13 +161,13 @@ def _added(v: Record) -> str:
     return f"; added: {', '.join(parts)}" if parts else ""
 
 
-def _predicted(v: Record) -> str:
+def _predicted(v: Row) -> str:
     """Return the cell that a rule predicts for the target; the title names a zero-shot one."""
     cell = cell_of(v)
     return "" if v["rule"] == ZERO_SHOT or cell is None else f"at {rates(cell)}"
 
 
-def _drift(v: Record, rate: str) -> tuple[str, str]:
+def _drift(v: Row, rate: str) -> tuple[str, str]:
     value, low, high = (_real(v.get(f"drift_{rate}{end}")) for end in ("", "_low", "_high"))
     return octaves(value), interval(low, high)
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from math import expm1, floor, isfinite, log10, nan
 from typing import TYPE_CHECKING
 
-from results.figures.cells import Record, at_shape, best_cell, by_shape, records, shapes
+from results.figures.cells import at_shape, best_cell, by_shape, records, shapes
 from results.figures.panels import Panel, transferred
 from results.figures.style import label
 from results.landscape import Cell
 from results.rates import names_in, rates_in, with_rates
+from results.row import Row
 from results.shapes import Shape
 from results.vocabulary import (
     COLLAPSED,
@@ -127,7 +128,7 @@ def rates(cell: Cell | None) -> str:
     return ", ".join(f"{rate_symbol(name)} = {number(rate, 4)}" for name, rate in cell.items())
 
 
-def law(verdict: Record) -> str:
+def law(verdict: Row) -> str:
     """Return the power laws by which a rule scaled the rates: "η ∝ L^−0.37 [−0.65, −0.22]"."""
     laws, nothing = [], "without a law"
     own = with_rates(verdict)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from uuid import uuid4
 
 import pyarrow as pa
@@ -274,7 +274,7 @@ class Folder:
         return next((name for name, info in kinds if info.type == pafs.FileType.NotFound), None)
 
     @contextmanager
-    def _open(self, name: str, most: int) -> Iterator[tuple[IO[bytes] | Any, int]]:
+    def _open(self, name: str, most: int) -> Iterator[tuple[IO[bytes] | pa.NativeFile, int]]:
         """Open a file of at most `most` bytes; yields it and its size."""
         path = self.path(name)
         if self.local:

@@ -417,7 +417,7 @@ def test_answer_is_read_up_to_its_bound() -> None:
 
 @pytest.mark.usefixtures("short")
 def test_look_up_of_a_name_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(2))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(2) or [])
     with pytest.raises(SubmissionError, match=r"no cluster answers at http://head:1 within 0.25 s"):
         jobs.list_jobs("http://head:1")
 

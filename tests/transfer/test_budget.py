@@ -10,10 +10,10 @@ from transfer_fakes import FormulaPool, MemoryLedger, spec
 
 from transfer import Experiment, SpecError, run
 from transfer.engine.budget import spent
-from transfer.engine.driver import TransferResult
 from transfer.engine.grouping import OPERATIONS, work
 from transfer.engine.plan import Plan
 from transfer.engine.pool import GroupResult
+from transfer.engine.result import TransferResult
 
 SEARCH, WHOLE = 36, 36 + 2 * 27
 

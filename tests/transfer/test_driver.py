@@ -12,7 +12,7 @@ from transfer_fakes import FormulaPool, Killed, MemoryLedger, Response, outcome,
 
 from pccore import Curve, Outcome, Status, TrainingConfig
 from transfer import Cell, Experiment, Progress, run
-from transfer.engine.driver import TransferResult
+from transfer.engine.result import TransferResult
 
 DIVERGED = Outcome(Status.DIVERGED, steps=3, diverged_step=3)
 AT_CHANCE = Outcome(Status.AT_CHANCE, 2.3, 2.2, 2.3, 0.1, steps=10)

@@ -9,8 +9,8 @@ from transfer_fakes import FormulaPool, MemoryLedger, spec
 
 from pccore import Outcome, TrainingConfig
 from transfer import Cell, Experiment, SpecError, run
-from transfer.engine.driver import TransferResult
 from transfer.engine.pool import Group
+from transfer.engine.result import TransferResult
 from transfer.functions import outcome_of
 from transfer.space import Grid, Range, Space
 from transfer.spec.sweep import Sweep

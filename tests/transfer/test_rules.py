@@ -14,7 +14,7 @@ import results
 from pccore import Outcome, Status, TrainingConfig
 from results.shapes import Shape
 from transfer import Cell, Experiment, Progress, run
-from transfer.engine.driver import TransferResult
+from transfer.engine.result import TransferResult
 from transfer.spec.transfer_rules import (
     TRANSFER_RULES,
     DepthMuP,

@@ -12,7 +12,7 @@ from transfer_fakes import FormulaPool, Killed, MemoryLedger, spec
 
 from pccore import TrainingConfig
 from transfer import Cell, Experiment, SpecError, run
-from transfer.engine.driver import TransferResult
+from transfer.engine.result import TransferResult
 
 DEPTH = 4
 SPEC = spec(

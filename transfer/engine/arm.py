@@ -185,21 +185,7 @@ class ArmWorkflow:
         """
         plan, arm = self._plan, self._arm
         tuned = landscapes[plan.experiment.tune.shape]
-        targets = plan.experiment.targets
-        predicted = {
-            shape: [rule.predicted[shape].cell for rule in rules if rule.predicted]
-            for shape in targets
-        }
-        near = {
-            shape: tuple(dict.fromkeys(c for cell in cells for c in plan.neighbourhood(arm, cell)))
-            for shape, cells in predicted.items()
-        }
-        yield from self._limits.measure(targets, [c for cells in near.values() for c in cells])
-        first = {
-            shape: self._without_unstable(shape, near[shape], keep=predicted[shape])
-            for shape in targets
-        }
-        yield from self._targets.steps(arm, tuned, first, predicted)
+        first = yield from self._run_at_targets(tuned, rules)
         rules = rules or self._without_rules(tuned)
         cells_by_shape = {shape: tuned.cells for shape, tuned in landscapes.items()} | first
         run_ids = [
@@ -237,6 +223,28 @@ class ArmWorkflow:
                         Transferred(self.label, shape, rule.rule, runs, at_best, verdict.loss)
                     )
         return rows
+
+    def _run_at_targets(
+        self, tuned: Landscape, rules: Sequence[RulePredictions]
+    ) -> Steps[dict[Shape, tuple[Cell, ...]]]:
+        """Run the targets; return the cells that each began with: predictions and neighbours."""
+        plan, arm = self._plan, self._arm
+        targets = plan.experiment.targets
+        predicted = {
+            shape: [rule.predicted[shape].cell for rule in rules if rule.predicted]
+            for shape in targets
+        }
+        near = {
+            shape: tuple(dict.fromkeys(c for cell in cells for c in plan.neighbourhood(arm, cell)))
+            for shape, cells in predicted.items()
+        }
+        yield from self._limits.measure(targets, [c for cells in near.values() for c in cells])
+        first = {
+            shape: self._without_unstable(shape, near[shape], keep=predicted[shape])
+            for shape in targets
+        }
+        yield from self._targets.steps(arm, tuned, first, predicted)
+        return first
 
     def _short(self, runs: int) -> str:
         budget = self._plan.experiment.budget

@@ -2,132 +2,27 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from results.errors import LedgerError
 from results.vocabulary import Phase
 from transfer.engine.any_plan import AnyPlan
-from transfer.engine.arm import ArmWorkflow, Optimum, Transferred
+from transfer.engine.arm import ArmWorkflow
 from transfer.engine.interrupts import no_interrupt_dropped
 from transfer.engine.plan import plan_of
 from transfer.engine.pool import Pool
 from transfer.engine.progress import Callbacks, Progress, broadcast
+from transfer.engine.result import TransferResult
 from transfer.engine.runs import Run
 from transfer.engine.scheduler import Awaited, Scheduler
-from transfer.engine.trained_networks import chosen_run, network
-from transfer.engine.verdict_rows import summary, verdict_table
 from transfer.spec.errors import SpecError
 from transfer.spec.model import Experiment
 from transfer.spec.sweep import Sweep
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from pccore import Predictor
     from pccore.data import Dataset
     from results import Ledger
-
-
-@dataclass(frozen=True, repr=False)
-class TransferResult:
-    """The result of an experiment. It prints as a table of its verdicts, also in notebooks.
-
-    Attributes:
-        optima: the optimum of every arm, by its label: "mupc", or "mupc tanh" with several
-            activations.
-        verdicts: rows of the `verdicts` table, one per arm, target and rule.
-        skipped: by arm, how many runs were left out because of `tune.skip_unstable`.
-        transferred: the runs at the transferred cells, by arm, target and rule.
-        ledger: where they are recorded; None if the result is of no ledger.
-    """
-
-    optima: dict[str, Optimum]
-    verdicts: list[dict[str, object]]
-    skipped: dict[str, int] = field(default_factory=dict)
-    transferred: tuple[Transferred, ...] = ()
-    ledger: "Ledger | None" = field(default=None, compare=False)
-
-    def __repr__(self) -> str:
-        table = self.table()
-        return "no verdicts" if table.empty else table.to_string(index=False, na_rep="-")
-
-    def _repr_html_(self) -> str:
-        """Return the table in HTML, in which names and reasons are escaped."""
-        table = self.table(reason=True)
-        return table.to_html(index=False, na_rep="-", escape=True, border=0)
-
-    def table(self, *, reason: bool = False) -> "pd.DataFrame":
-        """Return the verdicts in a few columns, a row each.
-
-        Args:
-            reason: whether to add the reasons.
-        """
-        return verdict_table(self.verdicts, reason=reason)
-
-    def network(
-        self,
-        variant: str,
-        depth: int,
-        *,
-        width: int | None = None,
-        rule: str | None = None,
-        seed: int | None = None,
-        best: bool = False,
-    ) -> "Predictor":
-        """Return a trained network of the transferred cell at a target, from its kept weights.
-
-        Args:
-            variant: the arm's label, a key of `optima`.
-            depth: H of the target.
-            width: N of the target; needed if several targets have this depth.
-            rule: the transfer rule; by default the one with the lowest loss at this target.
-            seed: the seed; by default the first whose weights were kept.
-            best: whether to take, in place of the transferred cell, the best one that ran there.
-
-        Raises:
-            LedgerError: there is no such target, rule or seed; or no weights were kept.
-        """
-        run_id = self.run_id(variant, depth, width=width, rule=rule, seed=seed, best=best)
-        return network(self._recorded, run_id)
-
-    def run_id(
-        self,
-        variant: str,
-        depth: int,
-        *,
-        width: int | None = None,
-        rule: str | None = None,
-        seed: int | None = None,
-        best: bool = False,
-    ) -> str:
-        """Return the id of the run whose network `network` returns, with the same arguments.
-
-        Raises:
-            LedgerError: there is no such target, rule or seed.
-        """
-        return chosen_run(
-            self._recorded,
-            self.transferred,
-            variant,
-            depth,
-            width=width,
-            rule=rule,
-            seed=seed,
-            best=best,
-        )
-
-    @property
-    def _recorded(self) -> "Ledger":
-        if self.ledger is None:
-            raise LedgerError("the result is of no ledger, so it has no networks")
-        return self.ledger
-
-    @property
-    def summary(self) -> str:
-        """The verdicts in plain text, a line each, and how many runs were skipped."""
-        return summary(self.verdicts, self.skipped)
 
 
 def run(

@@ -24,6 +24,9 @@ from transfer.spec.variants import LEARNING_RULES
 Stored = Mapping[str, Any]
 """The settings of a run by column, as the ledger stores them."""
 
+Options = dict[str, Any]
+"""The options of one setting by name: the arguments of the class that the setting names."""
+
 IMMATERIAL = ("compiler_settings", "conventions")
 """Settings of a run that are of the process that trained it."""
 
@@ -145,7 +148,7 @@ def _stacks(kind: type[AbstractNetworkConfig]) -> list[str]:
     return [each.name for each in fields(kind) if hints[each.name] is NetworkConfig]
 
 
-def _rule(stored: Stored, scheme: dict[str, Any], options: dict[str, Any]) -> pccore.LearningRule:
+def _rule(stored: Stored, scheme: Options, options: Options) -> pccore.LearningRule:
     kind = LEARNING_RULES[stored["rule"]]
     names = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # a dataclass
     if "inference" in names:
@@ -158,19 +161,22 @@ def _rule(stored: Stored, scheme: dict[str, Any], options: dict[str, Any]) -> pc
     return kind(**options)
 
 
-def _named(stored: Stored, column: str) -> list[tuple[str, dict[str, Any]]]:
+def _named(stored: Stored, column: str) -> list[tuple[str, Options]]:
     """Return the names and the options of penalties or probes."""
-    found = [_tuples(each) for each in json.loads(stored.get(column, "[]"))]
+    found = [_with_tuples(each) for each in json.loads(stored.get(column, "[]"))]
     return [(each.pop("name"), each) for each in found]
 
 
-def _options(stored: Stored, column: str) -> dict[str, Any]:
-    options: dict[str, Any] = _tuples(json.loads(stored.get(column, "{}")))
-    return options
+def _options(stored: Stored, column: str) -> Options:
+    return _with_tuples(json.loads(stored.get(column, "{}")))
 
 
-def _tuples(value: Any) -> Any:
-    """Return a value of JSON with tuples for its lists, as configurations have them."""
+def _with_tuples(options: Options) -> Options:
+    """Return options from JSON with tuples for their lists, as configurations have them."""
+    return {name: _tuples(each) for name, each in options.items()}
+
+
+def _tuples(value: object) -> object:
     if isinstance(value, dict):
-        return {name: _tuples(each) for name, each in value.items()}
+        return _with_tuples(value)
     return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,7 +1,6 @@
 """Trained networks from a ledger: from their kept weights, or trained again from their row."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -11,10 +10,7 @@ import pccore
 from pccore.data import DatasetError
 from pccore.data.exchange import origin
 from results import LedgerError, read_weights
-from results.errors import unknown
-from transfer.engine.arm import Transferred
 from transfer.engine.rebuilding import refuse_function, run_of
-from transfer.engine.runs import AnyRun
 
 if TYPE_CHECKING:
     from results import KeptWeights, Ledger
@@ -146,49 +142,3 @@ def rebuild(
         )
     run = run_of(row, data.input_size, data.output_size)
     return Rebuilt(run.config, data, run.lane, cast(int, row["lanes"] or 1))
-
-
-def chosen_run(
-    ledger: "Ledger",
-    transferred: Sequence[Transferred],
-    label: str,
-    depth: int,
-    *,
-    width: int | None = None,
-    rule: str | None = None,
-    seed: int | None = None,
-    best: bool = False,
-) -> str:
-    """Return the id of a run at a target; the arguments of `TransferResult.network`.
-
-    Raises:
-        LedgerError: there is no such target, rule or seed, or the width is needed.
-    """
-    found = _only(transferred, "variant", label, lambda each: each.label)
-    found = _only(found, "depth", depth, lambda each: each.shape.depth)
-    found = _only(found, "width", width, lambda each: each.shape.width)
-    found = _only(found, "rule", rule, lambda each: each.rule)
-    if len(widths := sorted({each.shape.width for each in found})) > 1:
-        raise LedgerError(f"targets of depth {depth} have several widths: choose one of {widths}")
-    chosen = min(found, key=lambda each: math.inf if each.loss is None else each.loss)
-    runs: Sequence[AnyRun] = chosen.best if best else chosen.runs
-    if not runs:
-        raise LedgerError(f"nothing trained at {chosen.shape.width} x {depth}, so no cell is best")
-    runs = _only(runs, "seed", seed, lambda run: run.lane.seed)
-    rows = ledger.runs(["run_id", "weights_digest"], run_id=[run.run_id for run in runs])
-    kept = set(rows.loc[rows["weights_digest"].notna(), "run_id"])
-    return next((run.run_id for run in runs if run.run_id in kept), runs[0].run_id)
-
-
-def _only(
-    things: Sequence[T], what: str, wanted: object, value: Callable[[T], object]
-) -> Sequence[T]:
-    """Return the things with the wanted value, all if None is wanted."""
-    if wanted is None:
-        return things
-    if not things:
-        raise LedgerError("the result has no transferred optimum, and so no networks")
-    found = [each for each in things if value(each) == wanted]
-    if not found:
-        raise unknown(what, wanted, dict.fromkeys(str(value(each)) for each in things))
-    return found

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
 
 import pandas as pd
 
@@ -231,7 +230,7 @@ def summary(rows: Sequence[Row], skipped: Mapping[str, int]) -> str:
     return "\n".join(lines)
 
 
-def verdict_table(rows: Sequence[Row], *, reason: bool) -> pd.DataFrame:
+def verdict_table(rows: Sequence[Mapping[str, object]], *, reason: bool) -> pd.DataFrame:
     """Return verdicts in a few columns: rates, loss, accuracy, regret, how many layers learned.
 
     Args:
@@ -258,10 +257,10 @@ def verdict_table(rows: Sequence[Row], *, reason: bool) -> pd.DataFrame:
     )
 
 
-def _rounded(value: Any, digits: int) -> str:
+def _rounded(value: object, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}g}"
 
 
-def _share(row: Row) -> str:
+def _share(row: Mapping[str, object]) -> str:
     count = row["layers_learned"]
     return "-" if count is None else f"{count}/{row['layers']}"

@@ -3,9 +3,9 @@
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Required, TypedDict, Unpack
 
 from pccore import (
     ConvolutionalStackConfig,
@@ -24,12 +24,33 @@ Precisions = Callable[[int], tuple[float, ...]]
 """p_1 .. p_L for a number of hidden layers; () for ones."""
 
 
+class LayerSettings(TypedDict, total=False):
+    """Settings of `SizedConfig`, and how the initial weights of a stack are drawn."""
+
+    width: Required[int]
+    depth: Required[int]
+    activation: str
+    residual: bool
+    parameterisation: str
+    output: str
+    skip: int
+    bias: bool
+    activity_decay: float
+    initial_std: float | tuple[float, ...] | None
+    initial_range: tuple[float, float] | None
+
+
 class Family(ABC):
     """A choice of layers."""
 
     @abstractmethod
     def build(
-        self, input_size: int, output_size: int, *, precisions: Precisions, **settings: Any
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        precisions: Precisions,
+        **settings: Unpack[LayerSettings],
     ) -> SizedConfig:
         """Return the network for a width and a depth.
 
@@ -37,7 +58,7 @@ class Family(ABC):
             input_size: D.
             output_size: K.
             precisions: of the energy.
-            settings: of `SizedConfig`, width and depth among them, and `initial_std`.
+            settings: what is left out has the default of the network's class.
 
         Raises:
             ValueError: the family has no such network.
@@ -53,7 +74,12 @@ class Stacked(Family):
     """Fully connected layers; the width is the number of units."""
 
     def build(
-        self, input_size: int, output_size: int, *, precisions: Precisions, **settings: Any
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        precisions: Precisions,
+        **settings: Unpack[LayerSettings],
     ) -> NetworkConfig:
         p = precisions(settings["depth"])
         return NetworkConfig(input_size, output_size, precisions=p, **settings)
@@ -73,7 +99,12 @@ class Convolutional(Family):
     kernel: PositiveInt = 3
 
     def build(
-        self, input_size: int, output_size: int, *, precisions: Precisions, **settings: Any
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        precisions: Precisions,
+        **settings: Unpack[LayerSettings],
     ) -> ConvolutionalStackConfig:
         image = square_image(input_size)
         if image is None:
@@ -111,20 +142,26 @@ class FunctionFamily(Family):
     """
 
     name: ClassVar[str]
-    function: ClassVar[Callable[..., Any]]
+    function: ClassVar[Callable[..., object]]
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _restored, (self.name, type(self).function, self._options())
 
     def takes(self, setting: str) -> bool:
         return NetworkFunction(self.name, type(self).function).takes(setting)
 
     def build(
-        self, input_size: int, output_size: int, *, precisions: Precisions, **settings: Any
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        precisions: Precisions,
+        **settings: Unpack[LayerSettings],
     ) -> FamilyConfig:
         options = self._options()
-        shape = options.pop(INPUT_SHAPE, ())
+        options.pop(INPUT_SHAPE, None)
         make = NetworkFunction(self.name, type(self).function, tuple(options.items()))
+        shape: tuple[int, ...] = getattr(self, INPUT_SHAPE, ())
         if not shape and make.takes(INPUT_SHAPE):
             shape = square_image(input_size) or ()
         shape = tuple(shape) or (input_size,)
@@ -134,11 +171,11 @@ class FunctionFamily(Family):
                 f"{list(shape)}"
             )
         known = {each.name for each in fields(FamilyConfig)}
-        given = {name: value for name, value in settings.items() if name in known}
+        given: dict[str, Any] = {name: v for name, v in settings.items() if name in known}
         config = FamilyConfig(shape, output_size, make, **given)
         return replace(config, precisions=precisions(config.hidden))
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self) -> dict[str, object]:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
@@ -149,7 +186,7 @@ OF_LAYERS = ("activation", "residual", "skip", "bias", "initial_std")
 _made: dict[str, type[FunctionFamily]] = {}
 
 
-def of_function(name: str, function: Callable[..., Any]) -> type[FunctionFamily]:
+def of_function(name: str, function: Callable[..., object]) -> type[FunctionFamily]:
     """Return the family of a function, whose fields are the options.
 
     Args:
@@ -175,7 +212,7 @@ def of_function(name: str, function: Callable[..., Any]) -> type[FunctionFamily]
     return _made[name]
 
 
-def _options(function: Callable[..., Any]) -> Any:
+def _options(function: Callable[..., object]) -> Iterator[tuple[str, object, object]]:
     """Yield the options of a function: name, type and field.
 
     Raises:
@@ -202,7 +239,7 @@ def _options(function: Callable[..., Any]) -> Any:
 
 
 def _restored(
-    name: str, function: Callable[..., Any], options: Mapping[str, object]
+    name: str, function: Callable[..., object], options: Mapping[str, object]
 ) -> FunctionFamily:
     return of_function(name, function)(**options)
 

@@ -1,7 +1,7 @@
 """The sections of a spec. The descriptions of their keys are those of the JSON Schema."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
@@ -247,9 +247,10 @@ Variant = Annotated[
 ]
 
 
-def _usual_variants(given: Mapping[str, Any]) -> tuple[VariantSpec, ...]:
-    network = given.get("network", NetworkSpec())
-    return (VariantSpec(name="mupc" if network.family.takes("parameterisation") else "pc"),)
+def _usual_variants(given: Mapping[str, object]) -> tuple[VariantSpec, ...]:
+    network = given.get("network")
+    family = (network if isinstance(network, NetworkSpec) else NetworkSpec()).family
+    return (VariantSpec(name="mupc" if family.takes("parameterisation") else "pc"),)
 
 
 class Settings(Section):

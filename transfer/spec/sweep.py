@@ -194,7 +194,7 @@ Functions = Annotated[
 """A training function, or several by name."""
 
 NamedRates = Annotated[
-    dict[str, Any],
+    dict[str, Grid | Range],
     PlainValidator(_read_rates),
     PlainSerializer(_rates_as_yaml),
     WithJsonSchema({"type": "object"}),
