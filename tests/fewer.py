@@ -12,9 +12,9 @@ from hypothesis import settings
 
 
 def examples(count: int, **others: Any) -> settings:
-    """Return settings with `count` examples in `make check-all`, otherwise with a quarter."""
+    """Return settings with `count` examples in `make check-all`, otherwise with an eighth."""
     same = settings.get_current_profile_name() == "same"
-    return settings(max_examples=-(-count // 4) if same else count, **others)
+    return settings(max_examples=-(-count // 8) if same else count, **others)
 
 
 def cases(values: Iterable[Any], first: int) -> list[Any]:

@@ -69,6 +69,7 @@ def test_rejects_unknown_layouts_in_the_environment(tmp_path, monkeypatch, capsy
     assert "MUPC_LAYOUTS" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_python_m_experiments_lists_recipes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["experiments", "list", "--json"])

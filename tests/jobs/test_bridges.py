@@ -167,6 +167,7 @@ def test_failed_run_that_is_trained_later_is_a_second_trial(home: Path, tmp_path
     assert [trial.state for trial in found] == [TrialState.FAIL, TrialState.COMPLETE]
 
 
+@pytest.mark.slow
 def test_runs_of_other_settings_are_another_study(home: Path, tmp_path: Path) -> None:
     """An experiment's name may be used again, with other training."""
     shutil.copytree(home / "runs", tmp_path / "runs")
@@ -190,6 +191,7 @@ def eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_following_continues_after_a_kill_without_repetition(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "runs", tmp_path / "runs")
     ledger = results.open(tmp_path / "runs")

@@ -241,7 +241,7 @@ def test_run_ends_with_its_conclusion_and_leaves_its_progress(home: Path) -> Non
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "somewhere"])
 def test_missing_cluster_is_one_sentence(tmp_path: Path, address: str) -> None:
     write_spec(tmp_path)
-    done = mupc_process(tmp_path, "run", "spec.yaml", "--pool", "ray", "--address", address)
+    done = mupc(tmp_path, "run", "spec.yaml", "--pool", "ray", "--address", address)
     assert done.returncode == 2
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith(f"mupc: no Ray cluster at {address!r}")

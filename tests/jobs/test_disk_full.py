@@ -25,6 +25,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_full_disk_ends_the_job_and_loses_nothing(tmp_path: Path, small_disk: Path) -> None:
     write_spec(tmp_path)
     ledger = str(small_disk / "runs")

@@ -155,6 +155,7 @@ def test_diverged_trainings_do_not_count(monkeypatch: pytest.MonkeyPatch) -> Non
         measure_layout(SMALL, CPU)
 
 
+@pytest.mark.slow
 def test_real_trainings_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout_measurement, "ROUNDS_SECONDS", 0.0)
     monkeypatch.setattr(layout_measurement, "TIMED_SECONDS", 1e-4)

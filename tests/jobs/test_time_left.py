@@ -150,6 +150,7 @@ def estimates(
     return recorder.estimates
 
 
+@pytest.mark.slow
 def test_is_within_a_factor_of_1_5_from_15_percent_on(
     estimates: list[tuple[float, float | None]],
 ) -> None:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fewer import examples
+from fewer import cases, examples
 from hypothesis import given
 from inference_problems import LINEAR, TANH, assert_close, dense_system, infer, problem
 
@@ -74,20 +74,20 @@ def nesterov_reference(network, x, y, beta, steps):
 
 
 NETWORKS = {
-    "linear": LINEAR,
-    "tanh": TANH,
     "relu": replace(LINEAR, activation="relu", depth=5),
     "plain": replace(TANH, residual=False),
     "skip of two": replace(TANH, depth=5, skip=2),
-    "biases": replace(TANH, bias=True),
     "cross-entropy": replace(TANH, output="cross_entropy"),
     "precisions": replace(TANH, precisions=(0.5, 2.0, 1.5, 3.0)),
     "decay": replace(TANH, activity_decay=0.1),
+    "biases": replace(TANH, bias=True),
+    "linear": LINEAR,
+    "tanh": TANH,
 }
 SIMPLE_SKIPS = {name: config for name, config in NETWORKS.items() if name != "skip of two"}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", cases(NETWORKS, 6))
 def test_nesterov_follows_its_definition(name):
     network, x, y = problem(NETWORKS[name])
     steps = 25
@@ -111,7 +111,7 @@ def test_nesterov_restarts_some_samples_and_not_others():
     assert any(rises)
 
 
-@pytest.mark.parametrize("name", SIMPLE_SKIPS)
+@pytest.mark.parametrize("name", cases(SIMPLE_SKIPS, 5))
 def test_augmented_lagrangian_follows_its_definition(name):
     network, x, y = problem(SIMPLE_SKIPS[name])
     steps = 25

@@ -112,7 +112,16 @@ def assert_close(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.parametrize("config", list(variants()), ids=name)
+def few(configs):
+    """Leave to `make check-all` parameterisations that differ from others in premultipliers."""
+    often = ("mupc", "sp_gaussian")
+    return [
+        pytest.param(each, marks=[] if each.parameterisation in often else [pytest.mark.slow])
+        for each in configs
+    ]
+
+
+@pytest.mark.parametrize("config", few(variants()), ids=name)
 class TestAgainstAutodiff:
     def test_forward_pass_equals_layers(self, config):
         network, x, _ = problem(config)
