@@ -20,15 +20,12 @@ from transfer.engine.runs import AnyRun
 from transfer.engine.scheduler import Awaited, Scheduler, Stop
 from transfer.engine.step_limits import StepLimits
 from transfer.judge.contenders import contenders
-from transfer.search.pruning import Curve, Pruner
+from transfer.search.pruning import BATCH, Curve, Pruner
 from transfer.search.samplers import WORST_LOSS, Search, Trial
 
 T = TypeVar("T")
 Steps = Generator[Sequence[Awaited], None, T]
 """Steps of a workflow: they yield the runs that they wait for, and return a T."""
-
-BATCH = 8
-"""Cells that run side by side where a pruner compares them with those before, not all at once."""
 
 Keep = Callable[[Sequence[AnyRun]], set[str]]
 """Returns the ids of the runs whose weights are kept."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Curve = Sequence[tuple[int, float]]
 """Weight updates done and mean training loss since the point before, increasing."""
 
+BATCH = 8
+"""Cells that run side by side where a pruner compares them with those before, not all at once."""
 STUDY = "mupc"
 """Name of Optuna's studies, on which Hyperband's brackets depend."""
 
@@ -310,7 +312,7 @@ class _OfOptuna(Race):
 
     def finished(self, cell: int, curve: Curve, loss: float | None) -> None:
         trial = self._trial(cell)
-        told = self._study.trials[trial.number].intermediate_values
+        told = self._study.get_trials(deepcopy=False)[trial.number].intermediate_values
         for step, resource in self._resources.items():
             if resource not in told:
                 trial.report(min(at(curve, step), WORST_LOSS), resource)
