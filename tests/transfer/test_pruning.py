@@ -194,6 +194,45 @@ def test_halving_stops_at_rungs_and_finishes_the_neighbours(tmp_path: Path) -> N
     assert len(near[near["weight_lr"].eq(0.1) & near["activity_lr"].eq(4)]) == 3
 
 
+@pytest.mark.parametrize("prune", ["halving", "median", "seeds"])
+def test_a_pruned_search_grows_until_the_optimum_is_inside(prune: str, tmp_path: Path) -> None:
+    """Eta grows from 0.2 and 0.4 down to 0.05, and beta by the one value that is allowed."""
+    found = {}
+    for place, how in (("pruned", prune), ("full", None)):
+        tune = {**SPEC["tune"], "weight_lr": [1.6, 0.8, 0.4, 0.2], "prune": how, "extend": 2}
+        tune["activity_lr"] = [4, 2]
+        experiment = mupc.Experiment.from_dict({**SPEC, "tune": tune})
+        pool = CurvePool()
+        result = mupc.run(experiment, results.open(tmp_path / place, create=True), pool)
+        found[place] = result.optima["mupc"], result.verdicts[0]["values_added"], pool.updates
+    assert found["pruned"][:2] == found["full"][:2]
+    assert found["full"][0].cell == Cell(0.1, 16.0)
+    assert found["pruned"][2] < found["full"][2]
+    rows = results.open(tmp_path / "pruned").runs(phase="tune")
+    assert set(rows["weight_lr"]) == {1.6, 0.8, 0.4, 0.2, 0.1, 0.05}
+    assert not results.open(tmp_path / "pruned").checkpoints.groups()
+    grown = rows[rows["weight_lr"].eq(0.05)]
+    assert len(grown) < 3 * 4  # by the same rule: not every cell with all seeds
+
+
+@pytest.mark.parametrize("deaths", [[5], [6, 2]])
+def test_an_interrupted_extension_makes_the_same_decisions(
+    deaths: list[int], tmp_path: Path
+) -> None:
+    tune = {**SPEC["tune"], "weight_lr": [0.8, 0.4, 0.2], "prune": "halving", "extend": 2}
+    experiment = mupc.Experiment.from_dict({**SPEC, "tune": tune})
+
+    def go(place: str, groups: int | None = None) -> None:
+        mupc.run(experiment, results.open(tmp_path / place, create=True), CurvePool(groups))
+
+    go("whole")
+    for groups in deaths:
+        with pytest.raises(KeyboardInterrupt):
+            go("killed", groups)
+    go("killed")
+    assert tuned(tmp_path / "killed").equals(tuned(tmp_path / "whole"))
+
+
 @pytest.mark.parametrize("prune", ["halving", "curves", "median", "hyperband"])
 def test_replay_makes_as_many_updates_as_the_search(prune: str, tmp_path: Path) -> None:
     spec = {**SPEC, "tune": {**SPEC["tune"], "seeds": [3]}}
