@@ -21,6 +21,7 @@ from transfer.search.pruning import (
     Hyperband,
     LearningCurves,
     Median,
+    Seeds,
     SuccessiveHalving,
     extrapolated,
     geometric,
@@ -192,6 +193,28 @@ def test_halving_stops_at_rungs_and_finishes_the_neighbours(tmp_path: Path) -> N
     near = rows[rows["weight_lr"].isin([0.2, 0.1, 0.05])]
     assert near["outcome"].eq("trained").all()
     assert len(near[near["weight_lr"].eq(0.1) & near["activity_lr"].eq(4)]) == 3
+
+
+def test_fewest_trainings_are_those_worked_out_by_hand() -> None:
+    halving = Halving(factor=3, first=10, fewest=2)  # 14 cells to 10, 5 to 30, 2 to 90 updates
+    rungs = (14 * 10 + 5 * 20 + 2 * 60) / 90
+    assert halving.fewest_trainings(14, 3, 90, 10) == pytest.approx(rungs + 2)
+    assert halving.fewest_trainings(14, 3, 90, 10, in_flight=1) == pytest.approx(14 + 2)
+    every = Halving(factor=3, first=10, grow_seeds=False)
+    assert every.fewest_trainings(14, 3, 90, 10) == pytest.approx(3 * rungs)
+    assert Seeds().fewest_trainings(14, 3, 1, 1) == 14 + 2
+    assert LearningCurves(first=10).fewest_trainings(14, 3, 90, 10) == pytest.approx(14 / 9)
+
+
+@pytest.mark.parametrize("prune", ["halving", "curves", "median", "seeds"])
+def test_a_search_takes_no_less_than_its_bound(prune: str, tmp_path: Path) -> None:
+    pool, full = CurvePool(), CurvePool()
+    searched(tmp_path / "pruned", prune, pool)
+    searched(tmp_path / "full", None, full)
+    cells = len(ETAS) * 2
+    at_target = full.updates - cells * 3 * STEPS
+    least = PRUNERS[prune]().fewest_trainings(cells, 3, STEPS, EVERY)
+    assert least * STEPS <= pool.updates - at_target <= cells * 3 * STEPS
 
 
 @pytest.mark.parametrize("prune", ["halving", "median", "seeds"])

@@ -55,6 +55,38 @@ class Pruner(ABC):
     def race(self, steps: int, interval: int) -> "Race":
         """Return what decides in one search of runs of `steps` updates."""
 
+    def fewest_survivors(self, running: int) -> int:
+        """Return how many of the cells that run to a rung continue at least."""
+        return 0
+
+    def fewest_trainings(
+        self, cells: int, seeds: int, steps: int, interval: int, in_flight: int | None = None
+    ) -> float:
+        """Return a lower bound on the updates of a search in which no run diverges, over `steps`.
+
+        Every cell runs to the first rung, as many as survive at least to each further one and to
+        the end, and the best cell with all seeds.
+
+        Args:
+            cells: number of cells.
+            seeds: seeds of a cell that may be the best.
+            steps: updates of a whole run.
+            interval: updates between two evaluations.
+            in_flight: cells that are compared with each other; None for the pruner's own number.
+        """
+        size = in_flight or (cells if self.at_once else BATCH)
+        updates, finished = 0, 0
+        for start in range(0, cells, size or 1):
+            running, done = min(size, cells - start), 0
+            for rung in self.rungs(steps, interval):
+                updates += running * (rung - done)
+                running, done = min(running, self.fewest_survivors(running)), rung
+            updates += running * (steps - done)
+            finished += running
+        if not self.grow_seeds:
+            return seeds * updates / steps
+        return updates / steps + (seeds - 1) * bool(finished)
+
 
 class Race(ABC):
     """The decisions of a pruner in one search. Cells are known by their number in the search."""
@@ -124,6 +156,9 @@ class Halving(Geometric):
     slope: NonNegativeFloat = 0.5
     fewest: PositiveInt = 2
 
+    def fewest_survivors(self, running: int) -> int:
+        return max(self.fewest, math.ceil(running / self.factor))
+
     def race(self, steps: int, interval: int) -> Race:
         return _Halving(self, steps)
 
@@ -134,11 +169,11 @@ class _Halving(Race):
     steps: int
 
     def survivors(self, step: int, curves: Mapping[int, Curve], running: Sequence[int]) -> set[int]:
-        count = max(self.pruner.fewest, math.ceil(len(running) / self.pruner.factor))
         expected = {
             cell: extrapolated(curves[cell], self.steps, self.pruner.slope) for cell in running
         }
-        return set(sorted(running, key=lambda cell: (expected[cell], cell))[:count])
+        best_first = sorted(running, key=lambda cell: (expected[cell], cell))
+        return set(best_first[: self.pruner.fewest_survivors(len(running))])
 
 
 @dataclass(frozen=True)
