@@ -252,7 +252,7 @@ def pruning(
             parser=count,
             metavar="N",
             help="Weight updates before the first decision of the pruners.",
-            show_default="a ninth of all",
+            show_default="a tenth of all",
         ),
     ] = None,
     as_json: Json = False,

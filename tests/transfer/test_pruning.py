@@ -185,7 +185,7 @@ def test_pruned_search_finds_the_optimum_with_fewer_updates(prune: str, tmp_path
 
 
 def test_halving_stops_at_rungs_and_finishes_the_neighbours(tmp_path: Path) -> None:
-    searched(tmp_path, {"name": "halving", "first": 10}, CurvePool())
+    searched(tmp_path, {"name": "halving", "factor": 3, "first": 10}, CurvePool())
     rows = results.open(tmp_path).runs(phase="tune")
     stopped = rows[rows["outcome"].eq("pruned")]
     assert set(stopped["steps_done"]) <= {10, 30}
@@ -281,7 +281,7 @@ def landscape(early: list[list[float]], final: list[float]) -> EarlyLosses:
 def test_false_kills_are_those_worked_out_by_hand() -> None:
     # The best third of six cells continues after 1 update, and both of these, as two always do.
     early = [[1.0, 1], [2, 2], [3, 3], [4, 4], [np.inf, np.inf], [6, 6]]
-    halving = {"halving": Halving(fewest=2, slope=0.0)}
+    halving = {"halving": Halving(factor=3, fewest=2, slope=0.0)}
     slow = landscape(early, [0.9, 0.8, 0.91, 0.3, np.inf, 0.31])
     replay = replay_pruners(slow, halving, regret=0.05)["halving"]
     # Cells 3 and 5 are the good ones, and both are stopped after 1 update. The best of those that

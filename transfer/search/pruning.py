@@ -114,7 +114,7 @@ class Geometric(Pruner):
 
     Attributes:
         factor: the factor.
-        first: weight updates before the first decision; by default a ninth of all. Decisions are
+        first: weight updates before the first decision; by default a tenth of all. Decisions are
             made at evaluations (`training.eval_every`).
 
     Raises:
@@ -130,7 +130,7 @@ class Geometric(Pruner):
             raise ValueError(f"first must be at least 1, got {self.first}")
 
     def rungs(self, steps: int, interval: int) -> tuple[int, ...]:
-        return geometric(self.first or steps / 9, self.factor, steps, interval)
+        return geometric(self.first or steps / 10, self.factor, steps, interval)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Halving(Geometric):
 
     Attributes:
         factor: the share of cells that continues is 1/factor, rounded up.
-        first: weight updates before the first decision; by default a ninth of all, or the first
+        first: weight updates before the first decision; by default a tenth of all, or the first
             evaluation if that is later.
         slope: the share of its slope that a curve is expected to keep; 0 ranks by the last loss.
         fewest: cells that always continue.
@@ -153,6 +153,7 @@ class Halving(Geometric):
         ValueError: `factor` is below 2, `first` below 1, or another number is negative.
     """
 
+    factor: Factor = 2
     slope: NonNegativeFloat = 0.5
     fewest: PositiveInt = 2
 
@@ -185,7 +186,7 @@ class LearningCurves(Geometric):
     loss of any cell so far. It stops fewer cells than halving, and is the safer of the two.
 
     Attributes:
-        first: weight updates before the first decision; by default a ninth of all.
+        first: weight updates before the first decision; by default a tenth of all.
         factor: updates between two decisions grow by this factor.
         slope: how much steeper than so far a curve may become.
 
@@ -242,7 +243,7 @@ class Median(Geometric):
     Attributes:
         factor: updates between two decisions grow by this factor.
         startup: cells that run to their end before any is stopped.
-        first: weight updates before the first decision; by default a ninth of all.
+        first: weight updates before the first decision; by default a tenth of all.
 
     Raises:
         ValueError: a number is below 1.
@@ -268,7 +269,7 @@ class SuccessiveHalving(Geometric):
 
     Attributes:
         factor: the best 1/factor of the cells at a rung so far continues.
-        first: weight updates before the first decision; by default a ninth of all.
+        first: weight updates before the first decision; by default a tenth of all.
 
     Raises:
         ValueError: `factor` is below 2, or `first` below 1.
@@ -291,7 +292,7 @@ class Hyperband(Geometric):
 
     Attributes:
         factor: the best 1/factor of a bracket's cells at a rung so far continues.
-        first: weight updates before the first decision; by default a ninth of all.
+        first: weight updates before the first decision; by default a tenth of all.
 
     Raises:
         ValueError: `factor` is below 2, or `first` below 1.
