@@ -29,8 +29,13 @@ def sweep(
     name: str | None = None,
     sampler: str = "grid",
     trials: int | None = None,
+    in_flight: int | None = None,
+    prune: object = None,
+    extend: int | None = None,
     neighbourhood: int | str = 1,
     tolerance: float = 0.1,
+    target_seeds: int | str | None = None,
+    budget: Mapping[str, float] | None = None,
     progress: "Progress | None" = None,
 ) -> "TransferResult":
     """Tune the rates of a training function on a small shape, and judge whether they transfer.
@@ -69,8 +74,19 @@ def sweep(
         name: of the sweep in the ledger; by default that of the function.
         sampler: how cells are chosen; "grid" runs every cell of the lists.
         trials: number of cells, for samplers other than "grid".
+        in_flight: cells that such a sampler proposes before the first of them is done; 8 by
+            default.
+        prune: "seeds" runs the first seed of every cell, and the others only of cells that may be
+            the best; by default every cell runs with all seeds. A call of a function cannot be
+            stopped early.
+        extend: largest number of values to add on each side of each list while the optimum lies on
+            the edge there; by default none.
         neighbourhood: places around the transferred cell that run at the targets too, or "all".
         tolerance: largest relative excess of the loss over the best at which the optimum held.
+        target_seeds: seeds of every cell at the targets; "auto" adds seeds until the verdicts are
+            decided; by default those of the search.
+        budget: {"runs": ...} or {"hours": ...}, the most that the sweep may take; what is used up
+            leaves verdicts from what ran.
         progress: receives the events of the job.
 
     Raises:
@@ -81,6 +97,7 @@ def sweep(
     from transfer.spec.sweep import Sweep
 
     origin = _shape(small, "small", None)
+    searched = {"trials": trials, "in_flight": in_flight, "prune": prune, "extend": extend}
     spec = {
         "name": name or _name(train),
         "train": train,
@@ -90,14 +107,16 @@ def sweep(
             "rates": rates,
             "sampler": sampler,
             "seeds": seeds,
-            **({} if trials is None else {"trials": trials}),
+            **_given(searched),
         },
         "transfer": {
             "rules": rule,
             "targets": [vars(each) for each in _shapes(targets, origin)],
             "neighbourhood": neighbourhood,
             "tolerance": tolerance,
+            **_given({"seeds": target_seeds}),
         },
+        **_given({"budget": budget}),
     }
     experiment = Sweep.from_dict(spec)
     with ExitStack() as stack:
@@ -111,6 +130,11 @@ def sweep(
             os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
             pool = stack.enter_context(LocalPool())
         return transfer.run(experiment, opened, pool, progress=progress)
+
+
+def _given(options: Mapping[str, object]) -> dict[str, object]:
+    """Return the keys of a spec that have a value: the others keep the defaults of the spec."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _name(train: object) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from results.early_losses import COLUMNS, EarlyLosses, early_losses
 from results.errors import LedgerError
 from results.rate_filters import matching, split
 from results.rates import COLUMN, expanded, names_in, without_rates
@@ -299,6 +300,25 @@ class Ledger:
         Filters may use columns of `curves`, and columns of `runs` to select the runs.
         """
         return _frame(CURVES, self._queries.details(CURVES, filters), arrow=arrow)
+
+    def early_losses(self, **filters: object) -> list[EarlyLosses]:
+        """Return the losses during training beside the final ones, for every landscape of networks.
+
+        They show from when on a search may stop cells early (`tune.prune`).
+
+            for each in ledger.early_losses(experiment="digits"):
+                print(each.variant, each.shape, each.horizons())
+
+        Args:
+            **filters: `column=value` or `column=[values]` of `runs`.
+
+        Returns:
+            One entry per variant, shape and other settings in which runs differ, by variant and
+            shape. Training functions, runs without a curve and landscapes of fewer than three
+            finished cells are left out.
+        """
+        runs = self.runs(COLUMNS, arrow=False, **filters)
+        return early_losses(runs, self.curves(arrow=False, **filters))
 
     def layers(self, *, arrow: bool = False, **filters: object) -> pd.DataFrame:
         """Return how much each layer learned: one row per `run_id` and `layer`.

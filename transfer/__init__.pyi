@@ -9,6 +9,7 @@ from .engine.trained_networks import Rebuilt, load_network
 from .judge.landscapes import fit_landscapes, judge_landscapes
 from .judge.law import determined
 from .judge.verdict import Verdict, VerdictLabel
+from .search.false_kills import PrunerReplay, replay_pruners
 from .spec.errors import SpecError
 from .spec.model import Experiment, load
 from .spec.sweep import Sweep
@@ -23,6 +24,7 @@ __all__ = [
     "Ledger",
     "Pool",
     "Progress",
+    "PrunerReplay",
     "Rebuilt",
     "Run",
     "SpecError",
@@ -38,6 +40,7 @@ __all__ = [
     "load_network",
     "open",
     "read_dataset",
+    "replay_pruners",
     "run",
     "train",
 ]

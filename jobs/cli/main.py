@@ -18,6 +18,7 @@ from jobs.cli.arguments import (
     PoolOption,
     Spec,
     Workers,
+    count,
     port_number,
 )
 from jobs.cli.cluster_commands import cluster
@@ -236,6 +237,34 @@ def diff(
     from jobs.cli.queries import show_comparison
 
     show_comparison(one, other, ledger, as_json=as_json)
+
+
+@app.command(rich_help_panel=QUERY)
+def pruning(
+    ledger: Ledger = "runs",
+    experiment: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name of one experiment.", show_default="all"),
+    ] = None,
+    first: Annotated[
+        int | None,
+        typer.Option(
+            parser=count,
+            metavar="N",
+            help="Weight updates before the first decision of the pruners.",
+            show_default="a tenth of all",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show from finished runs whether the search could stop cells early.
+
+    For every landscape: the rank correlation of early losses with the final ones, and how often
+    each pruner would have stopped a cell that ends within 5% of the best.
+    """
+    from jobs.cli.pruning import show_pruning
+
+    show_pruning(ledger, experiment, first, as_json=as_json)
 
 
 @app.command(rich_help_panel=QUERY)

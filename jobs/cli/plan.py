@@ -1,6 +1,6 @@
 """`mupc plan`: an estimate of what an experiment runs and takes, before anything runs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from tempfile import TemporaryDirectory
@@ -19,12 +19,12 @@ from results.durations import duration
 from results.storage.folder import Folder
 from results.vocabulary import Phase
 from transfer.engine.any_plan import PlannedRuns
-from transfer.engine.budget import spent
+from transfer.engine.budget import Bought, bought
 from transfer.engine.dry_run import dry_run
-from transfer.engine.grouping import TARGET_BYTES, weight_bytes
+from transfer.engine.grouping import OPERATIONS, TARGET_BYTES, weight_bytes, work
 from transfer.engine.learned_layers import LearnedLayers, learned_layers
 from transfer.engine.plan import Plan, SweepPlan, plan_of
-from transfer.spec.budget import BudgetSpec
+from transfer.engine.search_bounds import SearchBounds, search_bounds
 
 if TYPE_CHECKING:
     from results import Ledger
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 MIB = 2**20
 STEEPEST = 4.3
 """About lambda_max of the activity Hessian of muPC networks: 4.8 to 4.1 at 8 to 128 layers."""
+Needs = Mapping[str, float | None]
+"""What runs take, by the names of a budget's limits; None if that is not known."""
 COLUMNS = (
     *("variant", "N x H", "phase", "runs", "in ledger", "groups", "lanes", "programs"),
     *("MiB/lane", "operations", "ms/step", "slot time", "learn"),
@@ -51,7 +53,7 @@ def show_plan(options: PlanOptions) -> None:
         planned_runs = dry_run(plan, ledger, pool)
         found = estimate(plan, planned_runs, pool, measure=options.calibrate)
         if options.as_json:
-            print_json("plan", _facts(plan, pool, found))
+            print_json("plan", _facts(plan, pool, found, ledger))
         else:
             _show(plan, pool, found, ledger)
 
@@ -60,16 +62,71 @@ def _show_sweep(plan: SweepPlan, options: PlanOptions) -> None:
     """Print the runs of a sweep of training functions: what a run takes is not known."""
     with _ledger(options.ledger) as ledger, make_pool(options) as pool:
         planned_runs = dry_run(plan, ledger, pool)
+        needs = {"runs": float(sum(each.expected - each.known for each in planned_runs))}
+        buys = _bought(plan, ledger, needs)
+    bounds = search_bounds(plan)
     if options.as_json:
         facts = [
             {"variant": planned.arm.label, **_count_facts(planned)} for planned in planned_runs
         ]
-        print_json("plan", {"experiment": plan.experiment.name, "shapes": facts})
+        ends = {"pruning": _bound_facts(bounds), "budget": _budget_facts(buys)}
+        print_json("plan", {"experiment": plan.experiment.name, "shapes": facts, **ends})
         return
     table = plain_table(COLUMNS[:5], text=("variant", "phase"), gap=1)
     for planned in planned_runs:
         table.add_row(*_counts(planned))
-    screen().print(table)
+    console = screen()
+    console.print(table)
+    for name, text in _search_lines(plan, bounds, buys).items():
+        console.print(f"{name:<15}{text}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _bought(plan: Plan | SweepPlan, ledger: "Ledger", needs: Needs) -> dict[str, Bought]:
+    """Return what the budget of an experiment buys; nothing without a budget."""
+    experiment = plan.experiment
+    if experiment.budget is None:
+        return {}
+    return bought(experiment.budget, ledger, experiment.name, needs)
+
+
+def _bound_facts(bounds: SearchBounds | None) -> dict[str, object] | None:
+    return None if bounds is None else asdict(bounds)
+
+
+def _budget_facts(buys: Mapping[str, Bought]) -> dict[str, object] | None:
+    return {name: asdict(each) for name, each in buys.items()} or None
+
+
+def _search_lines(
+    plan: Plan | SweepPlan, bounds: SearchBounds | None, buys: Mapping[str, Bought]
+) -> dict[str, str]:
+    """Return the lines about pruning and about the budget, by their names."""
+    lines = {}
+    if bounds is not None:
+        ends = [bounds.operations_at_least, bounds.operations_at_most]
+        operations = (
+            "" if None in ends else f", {' to '.join(number(end) for end in ends)} operations"
+        )
+        lines["pruning"] = (
+            f"the search takes the updates of {number(bounds.trainings_at_least)} to "
+            f"{bounds.trainings_at_most} trainings{operations}; less only where runs diverge, or "
+            "cells are skipped or proposed twice"
+            + (", more where tune.extend adds values" if plan.experiment.tune.extend else "")
+        )
+    if buys:
+        counted = "what is expected" if bounds is None else "what may run at most"
+        lines["budget"] = f"{'; '.join(_buys(*each, counted) for each in buys.items())}: the " + (
+            "search comes first"
+        )
+    return lines
+
+
+def _buys(name: str, found: Bought, counted: str) -> str:
+    """Return what is left of a limit, and how much of the work that is `counted` it buys."""
+    what = f"{number(found.left)} of {number(found.limit)} {name} left"
+    if found.share is None:
+        return what
+    return f"{what}, which buys {'all' if found.share == 1 else f'{found.share:.0%}'} of {counted}"
 
 
 def _count_facts(planned: PlannedRuns) -> dict[str, object]:
@@ -105,7 +162,7 @@ def _ledger(place: str) -> "Iterator[Ledger]":
         yield results.open(empty if missing else place, create=missing)
 
 
-def _facts(plan: Plan, pool: DevicePool, found: Estimate) -> dict[str, object]:
+def _facts(plan: Plan, pool: DevicePool, found: Estimate, ledger: "Ledger") -> dict[str, object]:
     costs = {name: asdict(getattr(found, name)) for name in ("left", "whole", "direct")}
     return {
         "experiment": plan.experiment.name,
@@ -114,6 +171,8 @@ def _facts(plan: Plan, pool: DevicePool, found: Estimate) -> dict[str, object]:
         "shapes": [_load_facts(load, found) for load in found.loads],
         **costs,
         "programs": _programs(found),
+        "pruning": _bound_facts(search_bounds(plan)),
+        "budget": _budget_facts(_bought(plan, ledger, _needs(found, pool.slots))),
         "kept": _kept(plan, found)._asdict(),
         "direct_over_whole": _ratios(found),
         "calibration_seconds": found.seconds,
@@ -158,8 +217,8 @@ def _show(plan: Plan, pool: DevicePool, found: Estimate, ledger: "Ledger") -> No
         "direct tuning": f"at the targets instead: {_describe(found.direct)}{_compared(found)}",
         "measured": _measured(found),
     }
-    if plan.experiment.budget:
-        lines["budget"] = _buys(plan.experiment.budget, found, ledger, plan, pool.slots)
+    buys = _bought(plan, ledger, _needs(found, pool.slots))
+    lines |= _search_lines(plan, search_bounds(plan), buys)
     kept = _kept(plan, found)
     if kept.networks:
         size = number(kept.bytes / MIB)
@@ -170,25 +229,19 @@ def _show(plan: Plan, pool: DevicePool, found: Estimate, ledger: "Ledger") -> No
         console.print(f"{name:<15}{text}", soft_wrap=True, markup=False, highlight=False)
 
 
-def _buys(budget: BudgetSpec, found: Estimate, ledger: "Ledger", plan: Plan, slots: int) -> str:
-    """Return what is left of the budget and how much of the expected work it buys, in words."""
+def _needs(found: Estimate, slots: int) -> Needs:
+    """Return what the expected runs that are still to come take, by the names of limits."""
     expected = sum(load.planned.expected - load.planned.known for load in found.loads)
     share = expected / found.left.runs if found.left.runs else 1.0
     seconds = found.left.seconds
-    needs = {
-        "operations": share * found.left.operations,
+    return {
+        "operations": sum(
+            OPERATIONS * work(load.planned.training) * (load.planned.expected - load.planned.known)
+            for load in found.loads
+        ),
         "hours": None if seconds is None else share * seconds * slots / 3600,
-        "runs": expected,
+        "runs": float(expected),
     }
-    used, parts = spent(ledger, plan.experiment.name), []
-    for name, most in budget.limits.items():
-        left, need = max(0.0, most - used[name]), needs[name]
-        what = f"{number(left)} of {number(most)} {name} left"
-        if need is not None:
-            bought = 1.0 if left >= need else left / need
-            what += f", which buys {'all' if bought == 1 else f'{bought:.0%}'} of what is expected"
-        parts.append(what)
-    return f"{'; '.join(parts)}: the search comes first"
 
 
 class Kept(NamedTuple):

@@ -114,7 +114,8 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     Columns: `CELL_KEYS`; one count per outcome; `loss`, the final training loss averaged over the
     seeds that trained (NaN if none did); `outcome`, the worst among the seeds: a cell where one
     seed diverged is diverged. Failed runs do not count: "failed" means that no run finished, and
-    "pruned" that the search stopped those that there are.
+    "pruned" that the search stopped those that there are; `stopped_after`, the most weight updates
+    of those (NaN if none was stopped).
     """
     import numpy as np
 
@@ -123,8 +124,11 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     for outcome in OutcomeLabel:
         frame[outcome] = runs["outcome"].eq(outcome).astype(int)
     frame["loss"] = runs["final_train_loss"].where(runs["outcome"].eq(OutcomeLabel.TRAINED))
+    done = runs.get("steps_done", np.nan)
+    frame["stopped_after"] = np.where(frame[OutcomeLabel.PRUNED].eq(1), done, np.nan)
     grouped = frame.groupby(keys, dropna=False, as_index=False)
-    cells = grouped.agg({**{str(outcome): "sum" for outcome in OutcomeLabel}, "loss": "mean"})
+    counts = {str(outcome): "sum" for outcome in OutcomeLabel}
+    cells = grouped.agg({**counts, "loss": "mean", "stopped_after": "max"})
     worst_first = [OutcomeLabel.DIVERGED, OutcomeLabel.AT_CHANCE, OutcomeLabel.TRAINED]
     worst_first.append(OutcomeLabel.PRUNED)  # of cells without any run that ended by itself
     found = [cells[outcome] > 0 for outcome in worst_first]

@@ -133,9 +133,8 @@ def _tiles(
     axes.pcolormesh(xs, ys, losses, norm=norm, cmap=style.CMAP, zorder=1, **TILE_EDGE)
     for kind in style.REGIONS:
         _region(axes, outcome == kind, np.isfinite(colour), xs, ys, kind)
-    for kind in marks.WITHOUT_TILE:
-        for row, column in np.argwhere(outcome == kind):
-            marks.put(axes, kind, etas[column], betas[row])
+    for cell in records(cells[cells["outcome"].isin(marks.WITHOUT_TILE)]):
+        marks.put_outcome(axes, cell, cell[X], cell[Y])
 
 
 def _region(
@@ -195,7 +194,7 @@ def _points(axes: Axes, cells: pd.DataFrame, norm: LogNorm) -> None:
             x, y = some[X], some[Y]
             axes.scatter(x, y, facecolors=colour, edgecolors=style.REGION_EDGE, **shape, **look)
     for cell in records(cells[cells["outcome"].isin(marks.WITHOUT_TILE)]):
-        marks.put(axes, cell["outcome"], cell[X], cell[Y])
+        marks.put_outcome(axes, cell, cell[X], cell[Y])
 
 
 def _marks(axes: Axes, panel: Panel, rates: tuple[str, str]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from results.figures import style
 from results.figures.panels import Panel
+from results.row import Row
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -30,7 +32,7 @@ _TEXTS = {
     "diverged": "diverged",
     "at_chance": "at chance",
     "failed": "every run failed",
-    "pruned": "stopped early by the search",
+    "pruned": "stopped early by the search, after so many updates",
     "optimal": "the optimum's region, 95 %",
 }
 WITHOUT_TILE = ("failed", "pruned")
@@ -45,6 +47,24 @@ def put(axes: Axes, name: str, x: float, y: float, **options: Any) -> None:
         halo = look | {"mec": "white", "mew": look["mew"] + 2.2}
         axes.plot(x, y, zorder=5, **halo, **options)
     axes.plot(x, y, zorder=6, **look, **options)
+
+
+def put_outcome(axes: Axes, cell: Row, x: float, y: float, **options: Any) -> None:
+    """Draw the mark of a cell without a tile, over the updates after which it was stopped."""
+    put(axes, cell["outcome"], x, y, **options)
+    if cell["outcome"] == "pruned" and isfinite(cell["stopped_after"]):
+        axes.annotate(
+            f"{cell['stopped_after']:.0f}",
+            (x, y),
+            (0, 3),
+            xycoords=options.get("transform", "data"),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=7,
+            color=style.INK,
+            zorder=6,
+        )
 
 
 def region(axes: Axes, panel: Panel, rates: Sequence[str]) -> None:

@@ -83,4 +83,5 @@ def _bands(axes: Axes, panel: Panel, column: str) -> None:
             }
             axes.axvspan(border[place], border[place + 1], facecolor=face, **look)
         elif cell["outcome"] in marks.WITHOUT_TILE:
-            marks.put(axes, cell["outcome"], etas[place], 0.5, transform=axes.get_xaxis_transform())
+            where = {"transform": axes.get_xaxis_transform()}
+            marks.put_outcome(axes, cell, etas[place], 0.5, **where)

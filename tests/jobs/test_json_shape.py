@@ -33,6 +33,7 @@ CALLS = {
     "sql": ["select 1 as one"],
     "diff": ["tiny", "tiny"],
     "export": ["{run}", "--to", "{folder}/network.npz"],
+    "pruning": [],
     "check": [],
     "report": ["--out", "{folder}/report"],
     "submit": ["spec.yaml", "--dry-run"],

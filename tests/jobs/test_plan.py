@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from command import TINY, called, write_spec
 from pool_trainers import MakePool
 
@@ -124,6 +125,54 @@ def test_prints_table_and_four_sentences(
     assert "0.5 times the runs" in done.stdout
     assert [line.split()[-3:] for line in lines[1:3]] == [["3", "of", "3"], ["4", "of", "4"]]
     assert "shallow" not in done.stdout
+
+
+def test_says_what_pruning_takes_and_what_a_budget_buys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tune = {**TINY["tune"], "prune": {"name": "halving", "factor": 3, "first": 20}}
+    spec = write_spec(tmp_path, tune=tune, budget={"runs": 8, "operations": 1e30})
+    facts = plan_facts(capsys, spec, "--no-calibrate")
+    # One rung, at 20 of 60 updates, from which two cells go on, and one seed more of the best.
+    mupc, bp = 6 / 3 + 2 * 2 / 3 + 1, 2 / 3 + 2 * 2 / 3 + 1
+    pruning = facts["pruning"]
+    assert pruning["trainings_at_least"] == pytest.approx(mupc + bp)
+    assert pruning["trainings_at_most"] == (6 + 2) * 2
+    weights = 64 * 8 + 8 * 8 + 8 * 10
+    inference = 2 * (1 + 2) / 2 * (weights - 64 * 8)
+    whole = [2 * 60 * 64 * each for each in (2 * weights + inference, 3 * weights - 64 * 8)]
+    assert pruning["operations_at_least"] == pytest.approx(mupc * whole[0] + bp * whole[1])
+    assert pruning["operations_at_most"] == pytest.approx(12 * whole[0] + 4 * whole[1])
+    runs, operations = facts["budget"]["runs"], facts["budget"]["operations"]
+    assert runs == {"limit": 8, "spent": 0, "left": 8, "needed": 32, "share": 1 / 4}
+    assert operations["share"] == 1
+    assert operations["needed"] > pruning["operations_at_most"]
+    printed = called(capsys, "plan", str(spec), "--no-calibrate").stdout
+    assert "pruning        the search takes the updates of 7.33 to 16 trainings, " in printed
+    assert "8 of 8 runs left, which buys 25% of what may run at most: the search" in printed
+
+
+def test_says_the_same_of_a_training_function(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "planned.py").write_text("def train(shape, rates, seed):\n    return 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    search = {"rates": {"lr": [0.1, 0.2, 0.4]}, "seeds": 4, "prune": "seeds"}
+    values = {"name": "own", "train": "planned:train", "tune": search}
+    values |= {"transfer": {"depths": [2], "seeds": 1}, "budget": {"runs": 30}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(values))
+    facts = plan_facts(capsys, tmp_path / "own.yaml")
+    assert facts["pruning"] == {
+        "trainings_at_least": 3 + 3,
+        "trainings_at_most": 12,
+        "operations_at_least": None,
+        "operations_at_most": None,
+    }
+    expected = sum(shape["expected"] for shape in facts["shapes"])
+    assert facts["budget"]["runs"]["needed"] == expected == 12 + 3
+    printed = called(capsys, "plan", str(tmp_path / "own.yaml")).stdout
+    assert "the search takes the updates of 6 to 12 trainings; " in printed
+    assert "30 of 30 runs left, which buys all of what may run at most: the search" in printed
 
 
 def test_warns_of_targets_where_few_layers_learn(

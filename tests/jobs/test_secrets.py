@@ -30,6 +30,7 @@ COMMANDS = {
     "sql": ["select 1", "--json"],
     "diff": ["one", "two", "--json"],
     "export": ["0123", "--json"],
+    "pruning": ["--json"],
     "check": ["--json"],
     "dashboard": ["--port", "0"],
     "report": ["--out", "{folder}/report"],

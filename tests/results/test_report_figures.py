@@ -67,6 +67,27 @@ def test_draws_regions_and_marks_at_their_cells():
     assert marked(at64, "*") == {(0.01, 1.0)}
 
 
+def test_a_cell_that_the_search_stopped_shows_after_how_many_updates():
+    """The most of its seeds; none where a seed was finished, or the number is not recorded."""
+    stopped = {"outcome": "pruned", "steps": 160}
+    rows = [
+        *seeds(0.01, 1, 0.4), *seeds(0.1, 1, 0.1), *seeds(0.01, 10, 0.3),
+        run(0.1, 10, None, steps_done=24, **stopped),
+        run(0.1, 10, None, seed=1, steps_done=56, **stopped),
+        run(0.01, 10, None, seed=1, steps_done=24, **stopped),
+    ]  # fmt: skip
+    axes = heatmap.draw(drawn(rows)).axes[0]
+    assert [(text.get_text(), text.xy) for text in axes.texts] == [("56", (0.1, 10.0))]
+    assert marked(axes, "_") == {(0.1, 10.0)}
+    unknown = run(0.1, 10, None, steps_done=None, **stopped)
+    axes = heatmap.draw(drawn([*seeds(0.01, 1, 0.4), unknown])).axes[0]
+    assert not axes.texts
+    of_bp = [*seeds(0.01, None, 0.3, variant="bp")]
+    of_bp += [run(0.1, None, None, variant="bp", steps_done=40, **stopped)]
+    axes = profile.draw(panels(frame(*of_bp), verdicts(), "bp"), frame(*of_bp)).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["40"]
+
+
 def test_tiles_are_coloured_by_loss_on_one_log_scale_for_all_shapes():
     figure = heatmap.draw(drawn(GRID))
     at8, at64 = (axes.collections[0] for axes in figure.axes[:2])

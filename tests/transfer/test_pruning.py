@@ -11,13 +11,17 @@ import mupc
 import results
 from pccore import Outcome, Status
 from pccore.training.outcomes import Curve
+from results.early_losses import EarlyLosses
+from results.landscape import Cell
 from transfer.engine.pool import Group, GroupResult, Worker
+from transfer.search.false_kills import replay_pruners
 from transfer.search.pruning import (
     PRUNERS,
     Halving,
     Hyperband,
     LearningCurves,
     Median,
+    Seeds,
     SuccessiveHalving,
     extrapolated,
     geometric,
@@ -181,7 +185,7 @@ def test_pruned_search_finds_the_optimum_with_fewer_updates(prune: str, tmp_path
 
 
 def test_halving_stops_at_rungs_and_finishes_the_neighbours(tmp_path: Path) -> None:
-    searched(tmp_path, {"name": "halving", "first": 10}, CurvePool())
+    searched(tmp_path, {"name": "halving", "factor": 3, "first": 10}, CurvePool())
     rows = results.open(tmp_path).runs(phase="tune")
     stopped = rows[rows["outcome"].eq("pruned")]
     assert set(stopped["steps_done"]) <= {10, 30}
@@ -189,6 +193,112 @@ def test_halving_stops_at_rungs_and_finishes_the_neighbours(tmp_path: Path) -> N
     near = rows[rows["weight_lr"].isin([0.2, 0.1, 0.05])]
     assert near["outcome"].eq("trained").all()
     assert len(near[near["weight_lr"].eq(0.1) & near["activity_lr"].eq(4)]) == 3
+
+
+def test_fewest_trainings_are_those_worked_out_by_hand() -> None:
+    halving = Halving(factor=3, first=10, fewest=2)  # 14 cells to 10, 5 to 30, 2 to 90 updates
+    rungs = (14 * 10 + 5 * 20 + 2 * 60) / 90
+    assert halving.fewest_trainings(14, 3, 90, 10) == pytest.approx(rungs + 2)
+    assert halving.fewest_trainings(14, 3, 90, 10, in_flight=1) == pytest.approx(14 + 2)
+    every = Halving(factor=3, first=10, grow_seeds=False)
+    assert every.fewest_trainings(14, 3, 90, 10) == pytest.approx(3 * rungs)
+    assert Seeds().fewest_trainings(14, 3, 1, 1) == 14 + 2
+    assert LearningCurves(first=10).fewest_trainings(14, 3, 90, 10) == pytest.approx(14 / 9)
+
+
+@pytest.mark.parametrize("prune", ["halving", "curves", "median", "seeds"])
+def test_a_search_takes_no_less_than_its_bound(prune: str, tmp_path: Path) -> None:
+    pool, full = CurvePool(), CurvePool()
+    searched(tmp_path / "pruned", prune, pool)
+    searched(tmp_path / "full", None, full)
+    cells = len(ETAS) * 2
+    at_target = full.updates - cells * 3 * STEPS
+    least = PRUNERS[prune]().fewest_trainings(cells, 3, STEPS, EVERY)
+    assert least * STEPS <= pool.updates - at_target <= cells * 3 * STEPS
+
+
+@pytest.mark.parametrize("prune", ["halving", "median", "seeds"])
+def test_a_pruned_search_grows_until_the_optimum_is_inside(prune: str, tmp_path: Path) -> None:
+    """Eta grows from 0.2 and 0.4 down to 0.05, and beta by the one value that is allowed."""
+    found = {}
+    for place, how in (("pruned", prune), ("full", None)):
+        tune = {**SPEC["tune"], "weight_lr": [1.6, 0.8, 0.4, 0.2], "prune": how, "extend": 2}
+        tune["activity_lr"] = [4, 2]
+        experiment = mupc.Experiment.from_dict({**SPEC, "tune": tune})
+        pool = CurvePool()
+        result = mupc.run(experiment, results.open(tmp_path / place, create=True), pool)
+        found[place] = result.optima["mupc"], result.verdicts[0]["values_added"], pool.updates
+    assert found["pruned"][:2] == found["full"][:2]
+    assert found["full"][0].cell == Cell(0.1, 16.0)
+    assert found["pruned"][2] < found["full"][2]
+    rows = results.open(tmp_path / "pruned").runs(phase="tune")
+    assert set(rows["weight_lr"]) == {1.6, 0.8, 0.4, 0.2, 0.1, 0.05}
+    assert not results.open(tmp_path / "pruned").checkpoints.groups()
+    grown = rows[rows["weight_lr"].eq(0.05)]
+    assert len(grown) < 3 * 4  # by the same rule: not every cell with all seeds
+
+
+@pytest.mark.parametrize("deaths", [[5], [6, 2]])
+def test_an_interrupted_extension_makes_the_same_decisions(
+    deaths: list[int], tmp_path: Path
+) -> None:
+    tune = {**SPEC["tune"], "weight_lr": [0.8, 0.4, 0.2], "prune": "halving", "extend": 2}
+    experiment = mupc.Experiment.from_dict({**SPEC, "tune": tune})
+
+    def go(place: str, groups: int | None = None) -> None:
+        mupc.run(experiment, results.open(tmp_path / place, create=True), CurvePool(groups))
+
+    go("whole")
+    for groups in deaths:
+        with pytest.raises(KeyboardInterrupt):
+            go("killed", groups)
+    go("killed")
+    assert tuned(tmp_path / "killed").equals(tuned(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("prune", ["halving", "curves", "median", "hyperband"])
+def test_replay_makes_as_many_updates_as_the_search(prune: str, tmp_path: Path) -> None:
+    spec = {**SPEC, "tune": {**SPEC["tune"], "seeds": [3]}}
+    pool, full = CurvePool(), CurvePool()
+    for place, used, how in (("pruned", pool, prune), ("full", full, None)):
+        experiment = mupc.Experiment.from_dict({**spec, "tune": {**spec["tune"], "prune": how}})
+        mupc.run(experiment, results.open(tmp_path / place, create=True), used)
+    (early,) = results.open(tmp_path / "full").early_losses(phase="tune")
+    replay = replay_pruners(early, {prune: PRUNERS[prune]()})[prune]
+    whole = len(ETAS) * 2 * STEPS
+    assert replay.updates * whole - whole == pytest.approx(pool.updates - full.updates)
+    assert replay.searches == 1
+    assert replay.missed == 0
+
+
+def landscape(early: list[list[float]], final: list[float]) -> EarlyLosses:
+    """One seed of cells along eta, with losses after 1, 3 and 9 updates."""
+    cells = tuple(Cell(10.0**place) for place in range(len(final)))
+    losses = np.array([[*some, end] for some, end in zip(early, final, strict=True)])
+    return EarlyLosses({}, cells, np.array([1, 3, 9]), losses[:, None], np.array(final)[:, None])
+
+
+def test_false_kills_are_those_worked_out_by_hand() -> None:
+    # The best third of six cells continues after 1 update, and both of these, as two always do.
+    early = [[1.0, 1], [2, 2], [3, 3], [4, 4], [np.inf, np.inf], [6, 6]]
+    halving = {"halving": Halving(factor=3, fewest=2, slope=0.0)}
+    slow = landscape(early, [0.9, 0.8, 0.91, 0.3, np.inf, 0.31])
+    replay = replay_pruners(slow, halving, regret=0.05)["halving"]
+    # Cells 3 and 5 are the good ones, and both are stopped after 1 update. The best of those that
+    # are left is cell 1, whose neighbours 0 and 2 are finished, which finds neither.
+    assert (replay.rungs, replay.good, replay.stopped) == ((1, 3), 2, 2)
+    assert (replay.searches, replay.missed, replay.false_kill_rate) == (1, 1, 1.0)
+    # 9 updates of cells 0, 1 and 2, 1 of 3 and 5 and of the one that diverged; 9 of 5 cells and 1.
+    assert replay.updates == pytest.approx((3 * 9 + 3) / (5 * 9 + 1))
+    near = landscape(early, [0.9, 0.8, 0.5, 0.3, np.inf, 0.9])
+    found = replay_pruners(near, halving, regret=0.05)["halving"]
+    assert (found.good, found.stopped, found.missed) == (1, 1, 0)  # by way of cell 2
+
+
+def test_without_a_rung_there_is_nothing_to_replay() -> None:
+    early = landscape([[1.0, 1]] * 3, [1.0] * 3)
+    late = EarlyLosses({}, early.cells, early.updates[2:], early.early[:, :, 2:], early.losses)
+    assert replay_pruners(late) == {}
 
 
 @pytest.mark.parametrize("deaths", [[1], [2, 1], [4], [3, 3]])

@@ -23,6 +23,7 @@ from transfer.engine.target_runs import Targets
 from transfer.engine.verdict_rows import further_columns, law_rows, verdict_row
 from transfer.judge.law import Prediction, RulePredictions, UnfittedError
 from transfer.judge.verdict import Verdict, judge, without_optimum
+from transfer.space import Space
 from transfer.spec.transfer_rules import Tuned
 
 
@@ -101,6 +102,7 @@ class ArmWorkflow:
         other_shapes = self._request_other_shapes()
         shape = experiment.tune.shape
         searched = {shape: (yield from self._extended(shape, (yield from self._search.steps())))}
+        self._search.end()
         for other, cells in other_shapes.items():
             landscape = yield from self._landscape(other, cells)
             searched[other] = yield from self._extended(other, landscape)
@@ -136,7 +138,11 @@ class ArmWorkflow:
     def _extended(self, shape: Shape, landscape: Landscape) -> Steps[Extended]:
         """Extend the grid at a shape until the optimum is inside (`tune.extend`)."""
 
-        def run(at: Shape, known: Sequence[Cell], fresh: Sequence[Cell]) -> Steps[Landscape]:
+        def run(
+            at: Shape, known: Sequence[Cell], fresh: Sequence[Cell], longer: Space
+        ) -> Steps[Landscape]:
+            if isinstance(self._search, PrunedSearch) and at == self._plan.experiment.tune.shape:
+                return (yield from self._search.grow(fresh, longer))
             cells = self._without_unstable(at, fresh)
             self._request(self._plan.runs(self._arm, at, cells), Phase.TUNE)
             return (yield from self._landscape(at, [*known, *cells]))

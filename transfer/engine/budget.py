@@ -38,6 +38,44 @@ def spent(ledger: "Ledger", experiment: str) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
+class Bought:
+    """What is left of one limit of a budget, and what it buys.
+
+    Attributes:
+        limit: the limit.
+        spent: of it, by earlier jobs.
+        left: of it.
+        needed: what the expected runs that are still to come take; None if that is not known.
+        share: of these runs, how much the rest buys; None if that is not known.
+    """
+
+    limit: float
+    spent: float
+    left: float
+    needed: float | None
+    share: float | None
+
+
+def bought(
+    spec: BudgetSpec, ledger: "Ledger", experiment: str, needs: Mapping[str, float | None]
+) -> dict[str, Bought]:
+    """Return what a budget buys, by its limits.
+
+    Args:
+        spec: the budget.
+        ledger: where the experiment has run so far.
+        experiment: its name.
+        needs: what the expected runs take, by the names of limits.
+    """
+    used, found = spent(ledger, experiment), {}
+    for name, limit in spec.limits.items():
+        left, needed = max(0.0, limit - used[name]), needs.get(name)
+        share = None if needed is None else 1.0 if left >= needed else left / needed
+        found[name] = Bought(limit, used[name], left, needed, share)
+    return found
+
+
+@dataclass(frozen=True)
 class Budget:
     """The budget of an experiment in this process.
 

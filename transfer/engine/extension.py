@@ -10,8 +10,9 @@ from transfer.engine.search_runs import Steps
 from transfer.space import Grid, Side, Space
 
 Ran = Steps[Landscape]
-Run = Callable[[Shape, Sequence[Cell], Sequence[Cell]], Ran]
-"""Runs the new ones of some cells at a shape: returns the landscape of all."""
+Run = Callable[[Shape, Sequence[Cell], Sequence[Cell], Space], Ran]
+"""Takes a shape, its known cells, new ones and the space of all: runs the new ones, and returns the
+landscape of all, the known ones first."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def extended(
         used.update(sides.items())
         longer = space.extended(sides)
         fresh = [cell for cell in longer.cells if cell not in set(space.cells)]
-        found = yield from run(shape, landscape.cells, fresh)
+        found = yield from run(shape, landscape.cells, fresh, longer)
         if not (found.statuses[len(landscape.cells) :] != NOT_RUN).any():
             break  # all are beyond the step limit, or the budget is used up
         landscape, space = found, longer

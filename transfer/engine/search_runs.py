@@ -7,7 +7,7 @@ best, and the cells around the optimum are finished.
 
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TypeVar
 
 from pccore import Status, TrainingConfig
@@ -20,15 +20,13 @@ from transfer.engine.runs import AnyRun
 from transfer.engine.scheduler import Awaited, Scheduler, Stop
 from transfer.engine.step_limits import StepLimits
 from transfer.judge.contenders import contenders
-from transfer.search.pruning import Curve, Pruner
+from transfer.search.pruning import BATCH, Curve, Pruner
 from transfer.search.samplers import WORST_LOSS, Search, Trial
+from transfer.space import Space
 
 T = TypeVar("T")
 Steps = Generator[Sequence[Awaited], None, T]
 """Steps of a workflow: they yield the runs that they wait for, and return a T."""
-
-BATCH = 8
-"""Cells that run side by side where a pruner compares them with those before, not all at once."""
 
 Keep = Callable[[Sequence[AnyRun]], set[str]]
 """Returns the ids of the runs whose weights are kept."""
@@ -70,6 +68,9 @@ class ArmSearch(ABC):
     @abstractmethod
     def steps(self) -> Steps[Landscape]:
         """Search, and return the landscape of the cells that ran."""
+
+    def end(self) -> None:  # noqa: B027
+        """Release what only a search that goes on needs."""
 
     @property
     def cells_left(self) -> int:
@@ -150,14 +151,17 @@ class PrunedSearch(ArmSearch):
     ) -> None:
         super().__init__(plan, arm, scheduler, limits, keep, within_limit)
         config = plan.config(arm, self._shape)
-        assert isinstance(config, TrainingConfig)  # `tune.prune` is a key of networks' specs
+        # Calls of a training function cannot be stopped: the spec lets no pruner with rungs pass.
+        steps, interval = (
+            (config.steps, config.interval) if isinstance(config, TrainingConfig) else (1, 1)
+        )
         self._pruner, self._progress = pruner, progress
-        self._rungs = pruner.rungs(config.steps, config.interval)
-        self._race = pruner.race(config.steps, config.interval)
+        self._rungs = pruner.rungs(steps, interval)
+        self._race = pruner.race(steps, interval)
         self._cells: dict[int, Cell] = {}
         self._curves: dict[str, list[tuple[int, float]]] = {}
         self._first = len(plan.seeds) if not pruner.grow_seeds else 1
-        self._over = False
+        self._space, self._over = arm.space, False
 
     @property
     def runs_left(self) -> int:
@@ -175,16 +179,41 @@ class PrunedSearch(ArmSearch):
             if not trials:
                 break
             yield from self._run(trials)
-        landscape = yield from self._finish()
+        return (yield from self._finish())
+
+    def grow(self, cells: Sequence[Cell], space: Space) -> Steps[Landscape]:
+        """Run further cells by the same rule, and finish those that may be the best of all.
+
+        Args:
+            cells: cells that the search has not asked for.
+            space: the space that they belong to, with all cells so far.
+        """
+        self._space = space
+        first = max(self._search.asked, 1 + max(self._cells, default=-1))
+        numbers = list(range(first, first + len(cells)))
+        size = self._most or len(cells)
+        for start in range(0, len(cells), size):
+            batch = numbers[start : start + size]
+            running = yield from self._raced(dict(zip(batch, cells[start:], strict=False)))
+            for number in batch:
+                if number in self._cells:
+                    self._ended(number, number in running)
+        return (yield from self._finish())
+
+    def end(self) -> None:
+        """Remove the snapshots of runs that stopped early."""
         self._over = True
         self._scheduler.forget_snapshots(self._runs(list(self._cells.values())))
-        return landscape
+
+    @property
+    def _most(self) -> int | None:
+        """How many cells run side by side; None for all."""
+        return self._plan.in_flight or (None if self._pruner.at_once else BATCH)
 
     def _batch(self) -> list[Trial]:
         """Ask for the cells that run side by side."""
-        most = self._plan.in_flight or (None if self._pruner.at_once else BATCH)
         trials: list[Trial] = []
-        while most is None or len(trials) < most:
+        while self._most is None or len(trials) < self._most:
             trial = self._search.ask()
             if trial is None:
                 break
@@ -193,11 +222,19 @@ class PrunedSearch(ArmSearch):
 
     def _run(self, trials: Sequence[Trial]) -> Steps[None]:
         """Train a batch up to each rung and its survivors to the end; tell the search."""
-        running = []
+        running = yield from self._raced({trial.number: trial.cell for trial in trials})
         for trial in trials:
-            if self._within_limit([trial.cell]):
-                self._cells[trial.number] = trial.cell
-                running.append(trial.number)
+            beyond = trial.number not in self._cells  # the step limit
+            loss = WORST_LOSS if beyond else self._ended(trial.number, trial.number in running)
+            self._search.tell(trial, loss)
+
+    def _raced(self, cells: Mapping[int, Cell]) -> Steps[list[int]]:
+        """Train cells by their number up to each rung, and return those that come to the end."""
+        running = []
+        for number, cell in cells.items():
+            if self._within_limit([cell]):
+                self._cells[number] = cell
+                running.append(number)
         for rung in self._rungs:
             if not running:
                 break
@@ -208,8 +245,7 @@ class PrunedSearch(ArmSearch):
         runs = self._seeded(running)
         self._scheduler.request(runs, Phase.TUNE, self._keep(runs), together=True)
         yield runs
-        for trial in trials:
-            self._tell(trial, trial.number in running)
+        return running
 
     def _survivors(self, rung: int, running: Sequence[int]) -> list[int]:
         """Return which cells continue: those that the pruner keeps and that can."""
@@ -228,21 +264,19 @@ class PrunedSearch(ArmSearch):
             self._progress.pruned(self._arm.label, self._shape, rung, stopped)
         return [number for number in able if number in kept]
 
-    def _tell(self, trial: Trial, finished: bool) -> None:
-        """Tell the search the loss of a cell; of one that stopped, that at its last update."""
-        if trial.number not in self._cells:  # beyond the step limit
-            self._search.tell(trial, WORST_LOSS)
-            return
-        runs = self._seeded([trial.number])
-        rows = self._scheduler.results(runs)
+    def _ended(self, number: int, finished: bool) -> float:
+        """Return the loss of a cell for the search; of one that stopped, that at its last update.
+
+        The pruner learns of those that finished.
+        """
+        rows = self._scheduler.results(self._seeded([number]))
         self.causes.update(row["cause"] for row in rows if row.get("cause"))
-        curve = self._curve(trial.number, None)
-        if finished:
-            loss = search_loss(Landscape.of([trial.cell], [rows]))
-            self._race.finished(trial.number, curve, None if loss >= WORST_LOSS else loss)
-            self._search.tell(trial, loss)
-        else:
-            self._search.tell(trial, min(curve[-1][1] if curve else WORST_LOSS, WORST_LOSS))
+        curve = self._curve(number, None)
+        if not finished:
+            return min(curve[-1][1] if curve else WORST_LOSS, WORST_LOSS)
+        loss = search_loss(Landscape.of([self._cells[number]], [rows]))
+        self._race.finished(number, curve, None if loss >= WORST_LOSS else loss)
+        return loss
 
     def _finish(self) -> Steps[Landscape]:
         """Add seeds to cells that may be the best, and finish the cells around the optimum.
@@ -257,7 +291,7 @@ class PrunedSearch(ArmSearch):
             if best is None:
                 return landscape
             asked = list(self._cells.values())
-            near = [cell for cell in self._arm.space.near(best, 1) if cell in asked]
+            near = [cell for cell in self._space.near(best, 1) if cell in asked]
             wanted = dict.fromkeys(near, self._first)
             for cell in contenders(landscape, best):
                 done = int(landscape.tried[landscape.place(cell)])

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Curve = Sequence[tuple[int, float]]
 """Weight updates done and mean training loss since the point before, increasing."""
 
+BATCH = 8
+"""Cells that run side by side where a pruner compares them with those before, not all at once."""
 STUDY = "mupc"
 """Name of Optuna's studies, on which Hyperband's brackets depend."""
 
@@ -53,6 +55,38 @@ class Pruner(ABC):
     def race(self, steps: int, interval: int) -> "Race":
         """Return what decides in one search of runs of `steps` updates."""
 
+    def fewest_survivors(self, running: int) -> int:
+        """Return how many of the cells that run to a rung continue at least."""
+        return 0
+
+    def fewest_trainings(
+        self, cells: int, seeds: int, steps: int, interval: int, in_flight: int | None = None
+    ) -> float:
+        """Return a lower bound on the updates of a search in which no run diverges, over `steps`.
+
+        Every cell runs to the first rung, as many as survive at least to each further one and to
+        the end, and the best cell with all seeds.
+
+        Args:
+            cells: number of cells.
+            seeds: seeds of a cell that may be the best.
+            steps: updates of a whole run.
+            interval: updates between two evaluations.
+            in_flight: cells that are compared with each other; None for the pruner's own number.
+        """
+        size = in_flight or (cells if self.at_once else BATCH)
+        updates, finished = 0, 0
+        for start in range(0, cells, size or 1):
+            running, done = min(size, cells - start), 0
+            for rung in self.rungs(steps, interval):
+                updates += running * (rung - done)
+                running, done = min(running, self.fewest_survivors(running)), rung
+            updates += running * (steps - done)
+            finished += running
+        if not self.grow_seeds:
+            return seeds * updates / steps
+        return updates / steps + (seeds - 1) * bool(finished)
+
 
 class Race(ABC):
     """The decisions of a pruner in one search. Cells are known by their number in the search."""
@@ -80,7 +114,7 @@ class Geometric(Pruner):
 
     Attributes:
         factor: the factor.
-        first: weight updates before the first decision; by default a ninth of all. Decisions are
+        first: weight updates before the first decision; by default a tenth of all. Decisions are
             made at evaluations (`training.eval_every`).
 
     Raises:
@@ -96,7 +130,7 @@ class Geometric(Pruner):
             raise ValueError(f"first must be at least 1, got {self.first}")
 
     def rungs(self, steps: int, interval: int) -> tuple[int, ...]:
-        return geometric(self.first or steps / 9, self.factor, steps, interval)
+        return geometric(self.first or steps / 10, self.factor, steps, interval)
 
 
 @dataclass(frozen=True)
@@ -110,7 +144,7 @@ class Halving(Geometric):
 
     Attributes:
         factor: the share of cells that continues is 1/factor, rounded up.
-        first: weight updates before the first decision; by default a ninth of all, or the first
+        first: weight updates before the first decision; by default a tenth of all, or the first
             evaluation if that is later.
         slope: the share of its slope that a curve is expected to keep; 0 ranks by the last loss.
         fewest: cells that always continue.
@@ -119,8 +153,12 @@ class Halving(Geometric):
         ValueError: `factor` is below 2, `first` below 1, or another number is negative.
     """
 
+    factor: Factor = 2
     slope: NonNegativeFloat = 0.5
     fewest: PositiveInt = 2
+
+    def fewest_survivors(self, running: int) -> int:
+        return max(self.fewest, math.ceil(running / self.factor))
 
     def race(self, steps: int, interval: int) -> Race:
         return _Halving(self, steps)
@@ -132,11 +170,11 @@ class _Halving(Race):
     steps: int
 
     def survivors(self, step: int, curves: Mapping[int, Curve], running: Sequence[int]) -> set[int]:
-        count = max(self.pruner.fewest, math.ceil(len(running) / self.pruner.factor))
         expected = {
             cell: extrapolated(curves[cell], self.steps, self.pruner.slope) for cell in running
         }
-        return set(sorted(running, key=lambda cell: (expected[cell], cell))[:count])
+        best_first = sorted(running, key=lambda cell: (expected[cell], cell))
+        return set(best_first[: self.pruner.fewest_survivors(len(running))])
 
 
 @dataclass(frozen=True)
@@ -148,7 +186,7 @@ class LearningCurves(Geometric):
     loss of any cell so far. It stops fewer cells than halving, and is the safer of the two.
 
     Attributes:
-        first: weight updates before the first decision; by default a ninth of all.
+        first: weight updates before the first decision; by default a tenth of all.
         factor: updates between two decisions grow by this factor.
         slope: how much steeper than so far a curve may become.
 
@@ -205,7 +243,7 @@ class Median(Geometric):
     Attributes:
         factor: updates between two decisions grow by this factor.
         startup: cells that run to their end before any is stopped.
-        first: weight updates before the first decision; by default a ninth of all.
+        first: weight updates before the first decision; by default a tenth of all.
 
     Raises:
         ValueError: a number is below 1.
@@ -231,7 +269,7 @@ class SuccessiveHalving(Geometric):
 
     Attributes:
         factor: the best 1/factor of the cells at a rung so far continues.
-        first: weight updates before the first decision; by default a ninth of all.
+        first: weight updates before the first decision; by default a tenth of all.
 
     Raises:
         ValueError: `factor` is below 2, or `first` below 1.
@@ -254,7 +292,7 @@ class Hyperband(Geometric):
 
     Attributes:
         factor: the best 1/factor of a bracket's cells at a rung so far continues.
-        first: weight updates before the first decision; by default a ninth of all.
+        first: weight updates before the first decision; by default a tenth of all.
 
     Raises:
         ValueError: `factor` is below 2, or `first` below 1.
@@ -310,7 +348,7 @@ class _OfOptuna(Race):
 
     def finished(self, cell: int, curve: Curve, loss: float | None) -> None:
         trial = self._trial(cell)
-        told = self._study.trials[trial.number].intermediate_values
+        told = self._study.get_trials(deepcopy=False)[trial.number].intermediate_values
         for step, resource in self._resources.items():
             if resource not in told:
                 trial.report(min(at(curve, step), WORST_LOSS), resource)

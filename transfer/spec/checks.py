@@ -21,21 +21,12 @@ def problems(settings: Settings, transfer: TransferSpec) -> list[str]:
         *_training(settings),
         *_variants(settings),
         *_sampler(settings),
-        *_pruner(settings),
         *_size(settings),
         *_transfer(settings, transfer),
         *_unused(settings),
     ]
     found = found or list(_incompatible(settings, transfer))
     return found or [*_skipping(settings), *_rules(settings, transfer)]
-
-
-def _pruner(settings: Settings) -> Iterator[str]:
-    if settings.tune.prune is not None and settings.tune.extend:
-        yield (
-            "tune.extend must be left out where tune.prune stops cells early, got "
-            f"{settings.tune.extend}: an extended grid needs the losses of its border"
-        )
 
 
 def _training(settings: Settings) -> Iterator[str]:

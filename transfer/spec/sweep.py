@@ -18,6 +18,8 @@ from pccore.registry import UnknownNameError
 from results.rates import SHARED
 from results.shapes import Shape
 from transfer.functions import TRAININGS
+from transfer.search.pruning import PRUNERS, Pruner
+from transfer.search.pruning import Seeds as SeedsFirst
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Grid, Range, Space
 from transfer.spec.budget import BudgetSpec
@@ -38,6 +40,7 @@ from transfer.spec.fields import (
     rates_as_yaml,
 )
 from transfer.spec.function_rules import NamedRule, read_rules
+from transfer.spec.sections import PRUNING
 from transfer.spec.targets import TransferSpec
 from transfer.spec.things import is_thing, reference_schema, referenced
 from transfer.spec.transfer_rules import TransferRule
@@ -208,7 +211,6 @@ class SearchSpec(Section):
     """The search at the small shape."""
 
     skip_unstable: ClassVar[bool] = False
-    prune: ClassVar[None] = None
 
     width: Width = Field(default=1, description="N of the small shape.")
     depth: Depth = Field(default=1, description="H of the small shape.")
@@ -228,6 +230,11 @@ class SearchSpec(Section):
         default=None,
         description="Largest number of values to add on each side of each list, which they "
         "continue, while the optimum lies on the edge there.",
+    )
+    prune: Annotated[Pruner, PRUNING.marker()] | None = Field(
+        default=None,
+        description="seeds: run the first seed of every cell, and the others only of cells that "
+        "may be the best. Calls of a function cannot be stopped early, as other pruners do.",
     )
 
     @property
@@ -334,6 +341,11 @@ class Sweep(WholeSpec):
                     f"tune.{key} must be left out, as sampler {tune.sampler} tries every cell, "
                     f"got {value}"
                 )
+        if tune.prune is not None and not isinstance(tune.prune, SeedsFirst):
+            yield (
+                "tune.prune must be seeds for a training function, whose calls cannot be stopped "
+                f"early, got {PRUNERS.name_of(tune.prune)}"
+            )
         if tune.extend and not exhaustive:
             yield (
                 f"tune.extend must be left out for sampler {tune.sampler}: it extends lists of a "
