@@ -32,15 +32,14 @@ def share_compiled_programs() -> None:
     """Keep compiled programs in the checkout, for all processes of this run and for later runs.
 
     The folder's name has the CPU's features in it, and JAX's keys the program, its options and the
-    versions of JAX and XLA. Entries torn by the processes that tests kill are removed. Programs
-    that compile in less than 0.3 s are not kept: to write and read them takes longer.
+    versions of JAX and XLA. Entries torn by the processes that tests kill are removed.
     """
     os.environ.setdefault("MUPC_CACHE", str(CACHE))
     from jobs.pools import compile_cache
 
     if folder := compile_cache.open_folder():
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
 
 # Before anything imports JAX, which reads its environment once.

@@ -17,19 +17,24 @@ AGAIN_SECONDS = 0.05
 def repeat_dropped_interrupts(renew: Callable[[], signal.Signals]) -> None:
     """Send a signal again, from now on, when Python has dropped its KeyboardInterrupt.
 
+    Signals that are dropped within `AGAIN_SECONDS` are sent once: a second one would end a command
+    that is closing.
+
     Args:
         renew: lets the process receive the signal once more, and returns it.
     """
     usual = sys.unraisablehook
+    again: threading.Timer | None = None
 
     def hook(dropped: "sys.UnraisableHookArgs") -> None:
+        nonlocal again
         main = threading.main_thread().ident
-        if issubclass(dropped.exc_type, KeyboardInterrupt) and main is not None:
+        if main is None or not issubclass(dropped.exc_type, KeyboardInterrupt):
+            usual(dropped)
+        elif again is None or not again.is_alive():
             again = threading.Timer(AGAIN_SECONDS, signal.pthread_kill, (main, renew()))
             again.daemon = True
             again.start()
-        else:
-            usual(dropped)
 
     sys.unraisablehook = hook
 
