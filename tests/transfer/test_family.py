@@ -253,9 +253,7 @@ WITHOUT_BETA = ("equilibrium", "exact")
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(
-            name, marks=[pytest.mark.slow] if name not in ("convolutional", "equilibrium") else []
-        )
+        pytest.param(name, marks=[pytest.mark.slow] if name != "convolutional" else [])
         for name in TRAINED
     ],
 )

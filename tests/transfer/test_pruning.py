@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fewer import cases
 
 import mupc
 import results
@@ -206,7 +207,7 @@ def test_fewest_trainings_are_those_worked_out_by_hand() -> None:
     assert LearningCurves(first=10).fewest_trainings(14, 3, 90, 10) == pytest.approx(14 / 9)
 
 
-@pytest.mark.parametrize("prune", ["halving", "curves", "median", "seeds"])
+@pytest.mark.parametrize("prune", cases(["halving", "seeds", "curves", "median"], 2))
 def test_a_search_takes_no_less_than_its_bound(prune: str, tmp_path: Path) -> None:
     pool, full = CurvePool(), CurvePool()
     searched(tmp_path / "pruned", prune, pool)
@@ -217,7 +218,7 @@ def test_a_search_takes_no_less_than_its_bound(prune: str, tmp_path: Path) -> No
     assert least * STEPS <= pool.updates - at_target <= cells * 3 * STEPS
 
 
-@pytest.mark.parametrize("prune", ["halving", "median", "seeds"])
+@pytest.mark.parametrize("prune", cases(["halving", "seeds", "median"], 2))
 def test_a_pruned_search_grows_until_the_optimum_is_inside(prune: str, tmp_path: Path) -> None:
     """Eta grows from 0.2 and 0.4 down to 0.05, and beta by the one value that is allowed."""
     found = {}
@@ -238,7 +239,7 @@ def test_a_pruned_search_grows_until_the_optimum_is_inside(prune: str, tmp_path:
     assert len(grown) < 3 * 4  # by the same rule: not every cell with all seeds
 
 
-@pytest.mark.parametrize("deaths", [[5], [6, 2]])
+@pytest.mark.parametrize("deaths", cases([[6, 2], [5]], 1))
 def test_an_interrupted_extension_makes_the_same_decisions(
     deaths: list[int], tmp_path: Path
 ) -> None:
@@ -301,7 +302,7 @@ def test_without_a_rung_there_is_nothing_to_replay() -> None:
     assert replay_pruners(late) == {}
 
 
-@pytest.mark.parametrize("deaths", [[1], [2, 1], [4], [3, 3]])
+@pytest.mark.parametrize("deaths", cases([[2, 1], [4], [1], [3, 3]], 2))
 def test_interrupted_search_makes_the_same_decisions(deaths: list[int], tmp_path: Path) -> None:
     searched(tmp_path / "whole", "halving", CurvePool())
     for groups in deaths:
