@@ -14,10 +14,11 @@ PYTEST := MUPC_CHECK_TYPES=1 OPENBLAS_NUM_THREADS=1 \
 FAST := tests/test_layers.py tests/test_systems.py tests/results tests/transfer \
 	$(addprefix tests/pccore/test_,activations.py data_idx.py parameterisations.py starts.py) \
 	$(addprefix tests/jobs/test_,cli_errors.py cluster.py progress.py tables.py worker.py)
-SLOWER := $(addprefix --ignore=tests/,results/test_ledger_crashes.py \
-	results/test_ledger_every_byte.py results/test_ledger_properties.py \
-	results/test_report_figures.py results/test_report_page.py transfer/test_family.py \
-	transfer/test_law.py transfer/test_rules.py transfer/test_train.py)
+SLOWER := $(addprefix --ignore=tests/results/test_,ledger_crashes.py ledger_every_byte.py \
+	ledger_golden.py ledger_properties.py ledger_s3.py report_bounds.py report_figures.py \
+	report_laws.py report_page.py) $(addprefix --ignore=tests/transfer/test_,admission.py \
+	driver.py driver_ledger.py dry_run.py family.py law.py modes.py own_families.py pruning.py \
+	reused_names.py rules.py sharing.py train.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-fast check check-all lint types format docs bench dist size
