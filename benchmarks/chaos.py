@@ -218,7 +218,7 @@ def kill_until_done(attack: Attack, chance: random.Random, kills: Counter[str], 
 
 
 def strike(attack: Attack, kinds: set[str], node: Node, worker: int) -> None:
-    """Kill a worker, a node, the driver or the compactor, or several, and replace what works."""
+    """Kill processes of these kinds at once; replace the node, the compactor and the driver."""
     if "worker" in kinds:
         with suppress(ProcessLookupError):
             os.kill(worker, signal.SIGKILL)

@@ -50,6 +50,9 @@ DataDir = Annotated[
     Path | None,
     typer.Option(envvar="MUPC_DATA", metavar="FOLDER", help="Folder of the data sets."),
 ]
+OneExperiment = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Name of one experiment.", show_default="all")
+]
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="YAML file of the experiment.")]
 Workers = Annotated[
     int | None,

@@ -15,6 +15,7 @@ from jobs.cli.arguments import (
     Ledger,
     Limit,
     Notify,
+    OneExperiment,
     PoolOption,
     Spec,
     Workers,
@@ -242,10 +243,7 @@ def diff(
 @app.command(rich_help_panel=QUERY)
 def pruning(
     ledger: Ledger = "runs",
-    experiment: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Name of one experiment.", show_default="all"),
-    ] = None,
+    experiment: OneExperiment = None,
     first: Annotated[
         int | None,
         typer.Option(
@@ -291,10 +289,7 @@ def check(
 @app.command(rich_help_panel=QUERY)
 def report(
     ledger: Ledger = "runs",
-    experiment: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Name of one experiment.", show_default="all"),
-    ] = None,
+    experiment: OneExperiment = None,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the report.")] = Path(
         "report"
     ),
