@@ -115,9 +115,8 @@ def _search_lines(
         )
     if buys:
         counted = "what is expected" if bounds is None else "what may run at most"
-        lines["budget"] = f"{'; '.join(_buys(*each, counted) for each in buys.items())}: the " + (
-            "search comes first"
-        )
+        parts = [_buys(name, each, counted) for name, each in buys.items()]
+        lines["budget"] = f"{'; '.join(parts)}: the search comes first"
     return lines
 
 
