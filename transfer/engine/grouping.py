@@ -77,6 +77,11 @@ def steps(config: Config) -> int:
     return 1 if isinstance(config, FunctionConfig) else config.steps
 
 
+def interval(config: Config) -> int:
+    """Return the weight updates between two evaluations of a run; 1 for a function."""
+    return 1 if isinstance(config, FunctionConfig) else config.interval
+
+
 def weight_bytes(config: Config) -> int:
     """Return the bytes of a network's weights in single precision, without biases."""
     if isinstance(config, FunctionConfig):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pccore import TrainingConfig
 from transfer.engine.any_plan import AnyPlan
-from transfer.engine.grouping import OPERATIONS, work
+from transfer.engine.grouping import OPERATIONS, interval, steps, work
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,9 @@ def search_bounds(plan: AnyPlan) -> SearchBounds | None:
         config, cells = plan.config(arm, tune.shape), plan.trials(arm)
         counted = isinstance(config, TrainingConfig)
         # Calls of a training function cannot be stopped: whatever its updates, there is no rung.
-        steps, interval = (
-            (config.steps, config.interval) if isinstance(config, TrainingConfig) else (1, 1)
+        fewest = pruner.fewest_trainings(
+            cells, seeds, steps(config), interval(config), plan.in_flight
         )
-        fewest = pruner.fewest_trainings(cells, seeds, steps, interval, plan.in_flight)
         least, most = least + fewest, most + cells * seeds
         each = OPERATIONS * work(config)
         operations = [operations[0] + each * fewest, operations[1] + each * cells * seeds]

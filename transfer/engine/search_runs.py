@@ -10,10 +10,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TypeVar
 
-from pccore import Status, TrainingConfig
+from pccore import Status
 from results.landscape import NOT_RUN, Cell, Landscape, mean, optimum
 from results.vocabulary import OutcomeLabel, Phase
 from transfer.engine.any_plan import AnyPlan, Arm
+from transfer.engine.grouping import interval, steps
 from transfer.engine.progress import Progress
 from transfer.engine.run_rows import Row
 from transfer.engine.runs import AnyRun
@@ -152,12 +153,9 @@ class PrunedSearch(ArmSearch):
         super().__init__(plan, arm, scheduler, limits, keep, within_limit)
         config = plan.config(arm, self._shape)
         # Calls of a training function cannot be stopped: the spec lets no pruner with rungs pass.
-        steps, interval = (
-            (config.steps, config.interval) if isinstance(config, TrainingConfig) else (1, 1)
-        )
         self._pruner, self._progress = pruner, progress
-        self._rungs = pruner.rungs(steps, interval)
-        self._race = pruner.race(steps, interval)
+        self._rungs = pruner.rungs(steps(config), interval(config))
+        self._race = pruner.race(steps(config), interval(config))
         self._cells: dict[int, Cell] = {}
         self._curves: dict[str, list[tuple[int, float]]] = {}
         self._first = len(plan.seeds) if not pruner.grow_seeds else 1
