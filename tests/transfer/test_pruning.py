@@ -1,5 +1,6 @@
 """Pruners decide from curves; a pruned search stops runs, continues others, finds the optimum."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,25 @@ def test_halving_stops_at_rungs_and_finishes_the_neighbours(tmp_path: Path) -> N
     near = rows[rows["weight_lr"].isin([0.2, 0.1, 0.05])]
     assert near["outcome"].eq("trained").all()
     assert len(near[near["weight_lr"].eq(0.1) & near["activity_lr"].eq(4)]) == 3
+
+
+class LuckyPool(CurvePool):
+    """The first seed of eta 0.2, beta 4 has a quarter of the loss that it has with the others."""
+
+    def _outcome(self, lane: Any, last: int) -> Outcome:
+        found = super()._outcome(lane, last)
+        if (lane.weight_lr, lane.activity_lr, lane.seed) != (0.2, 4, 0):
+            return found
+        assert found.final_train_loss is not None
+        return replace(found, final_train_loss=found.final_train_loss / 4)
+
+
+def test_a_lucky_cell_gets_seeds_until_another_is_better(tmp_path: Path) -> None:
+    """By the pool's formula eta 0.2 is twice as bad as 0.1: (1/4 + 1) / 2 of 2 is above 1."""
+    found = searched(tmp_path, "seeds", LuckyPool())
+    assert found.optima["mupc"].cell == Cell(0.1, 4)
+    counts = results.open(tmp_path).runs(phase="tune").groupby(["weight_lr", "activity_lr"]).size()
+    assert counts[counts > 1].to_dict() == {(0.2, 4.0): 2, (0.1, 4.0): 3}
 
 
 def test_fewest_trainings_are_those_worked_out_by_hand() -> None:

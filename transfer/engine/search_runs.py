@@ -1,8 +1,8 @@
 """The search of one arm: the cells that it asks for, the runs that they need, what they are told.
 
 Without a pruner every cell is trained in full with every seed. With one, cells are trained up to
-rungs, where the pruner decides which continue; then seeds are added to the cells that may be the
-best, and the cells around the optimum are finished.
+rungs, where the pruner decides which continue; then seeds are added to the cell that is the best so
+far, and the cells around it are finished.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +20,6 @@ from transfer.engine.run_rows import Row
 from transfer.engine.runs import AnyRun
 from transfer.engine.scheduler import Awaited, Scheduler, Stop
 from transfer.engine.step_limits import StepLimits
-from transfer.judge.contenders import contenders
 from transfer.search.pruning import BATCH, Curve, Pruner
 from transfer.search.samplers import WORST_LOSS, Search, Trial
 from transfer.space import Space
@@ -171,7 +170,7 @@ class PrunedSearch(ArmSearch):
         return cells * len(self._plan.seeds) - self._scheduler.requested_of(runs)
 
     def steps(self) -> Steps[Landscape]:
-        """Run cells a batch at a time, then finish those that may be the best."""
+        """Run cells a batch at a time, then finish those around the best."""
         while True:
             trials = self._batch()
             if not trials:
@@ -180,7 +179,7 @@ class PrunedSearch(ArmSearch):
         return (yield from self._finish())
 
     def grow(self, cells: Sequence[Cell], space: Space) -> Steps[Landscape]:
-        """Run further cells by the same rule, and finish those that may be the best of all.
+        """Run further cells by the same rule, and finish those around the best of all.
 
         Args:
             cells: cells that the search has not asked for.
@@ -277,24 +276,20 @@ class PrunedSearch(ArmSearch):
         return loss
 
     def _finish(self) -> Steps[Landscape]:
-        """Add seeds to cells that may be the best, and finish the cells around the optimum.
+        """Add seeds to the best cell until it has them all, and finish the cells around it.
 
-        The verdict needs the best cell with all seeds, and its neighbours to see that it is one: a
-        neighbour that was stopped early is finished, and may turn out to be better.
+        One seed at a time: a cell that is best with few seeds was lucky, and as its mean rises
+        another one takes its place. A neighbour that was stopped early may turn out to be better.
         """
-        tune = self._plan.experiment.tune
         while True:
             landscape = self._landscape()
             best = optimum(landscape)
             if best is None:
                 return landscape
             asked = list(self._cells.values())
-            near = [cell for cell in self._space.near(best, 1) if cell in asked]
-            wanted = dict.fromkeys(near, self._first)
-            for cell in contenders(landscape, best):
-                done = int(landscape.tried[landscape.place(cell)])
-                wanted[cell] = min(len(tune.seeds), max(done + 1, self._first))
-            wanted[best] = len(tune.seeds)
+            wanted = {cell: self._first for cell in self._space.near(best, 1) if cell in asked}
+            ran = int((landscape.statuses[landscape.place(best)] != NOT_RUN).sum())
+            wanted[best] = min(len(self._plan.seeds), max(ran + 1, self._first))
             runs = [run for cell, n in wanted.items() for run in self._runs([cell])[:n]]
             self._scheduler.request(runs, Phase.TUNE, self._keep(runs), together=True)
             if self._scheduler.all_done(runs):

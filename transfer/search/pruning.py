@@ -35,7 +35,7 @@ class Pruner(ABC):
 
     Attributes:
         grow_seeds: whether the search runs the first seed of every cell, and the others only of
-            cells that may be the best.
+            cells that are the best so far.
     """
 
     at_once: ClassVar[bool] = True
@@ -69,7 +69,7 @@ class Pruner(ABC):
 
         Args:
             cells: number of cells.
-            seeds: seeds of a cell that may be the best.
+            seeds: seeds of the best cell.
             steps: updates of a whole run.
             interval: updates between two evaluations.
             in_flight: cells that are compared with each other; None for the pruner's own number.
@@ -220,7 +220,7 @@ class _LearningCurves(Race):
 
 @dataclass(frozen=True)
 class Seeds(Pruner):
-    """Stops no run early: it runs one seed of every cell, and the others where they may decide."""
+    """Stops no run early: it runs one seed of every cell, and the others of the best so far."""
 
     def rungs(self, steps: int, interval: int) -> tuple[int, ...]:
         return ()

@@ -234,7 +234,7 @@ class SearchSpec(Section):
     prune: Annotated[Pruner, PRUNING.marker()] | None = Field(
         default=None,
         description="seeds: run the first seed of every cell, and the others only of cells that "
-        "may be the best. Calls of a function cannot be stopped early, as other pruners do.",
+        "are the best so far. Calls of a function cannot be stopped early, as other pruners do.",
     )
 
     @property
