@@ -5,19 +5,20 @@
 replays full grids: every search is run by mupc's own engine over a pool that answers from the
 recorded curves of the full grid, once with `tune.prune` and once without, each time with three of
 the recorded seeds. Beside it, at as many operations and on the same curves, Optuna's TPE with its
-Hyperband pruner, which minimises the loss of one seed.
+Hyperband pruner, and random search with Ray Tune's ASHA. Both minimise the loss of a run, and first
+stop runs after a tenth of the updates, as `halving` does.
 
-Ray Tune's ASHA is not compared. Without --ledger the grids are trained first, on digits. Found
-within 5 % means that the chosen cell's loss, averaged over all recorded seeds, is at most 5 % above
-that of the best cell, or no worse than the full grid's choice. `rank_at_3` is Spearman's
-correlation, over cells, of the loss after a third of the updates with the final loss.
+The grids are trained first, on digits, except those that the ledger has. As good means that the
+chosen cell's loss, averaged over all recorded seeds, is at most 5 % above that of the best cell, or
+no worse than the full grid's choice. `rank_at_3` is Spearman's correlation, over cells, of the loss
+after a third of the updates with the final loss.
 """
 
 import argparse
 import json
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,7 @@ from transfer.engine.grouping import work
 from transfer.engine.plan import plan_of
 from transfer.engine.pool import Config, Group, GroupResult, Worker
 from transfer.search.pruning import geometric
+from transfer.search.samplers import WORST_LOSS
 from transfer.spec.model import Experiment
 
 REGRET = 0.05
@@ -195,6 +197,14 @@ def regret(cell: Cell | None, of: Mapping[Cell, float]) -> float:
     return math.inf if cell is None else of[cell] / min(of.values()) - 1
 
 
+def as_good(
+    cells: Sequence[Cell | None], full: Sequence[Cell | None], of: Mapping[Cell, float]
+) -> float:
+    """Return the share of searches whose cell is within `REGRET`, or as good as the full grid's."""
+    pairs = zip(cells, full, strict=True)
+    return float(np.mean([regret(c, of) <= max(REGRET, regret(f, of)) for c, f in pairs]))
+
+
 def rank_correlation(
     plan: AnyPlan, recorded: Recorded, truth: Mapping[Cell, float], share: float
 ) -> float | None:
@@ -216,40 +226,127 @@ def rank_correlation(
     return float(spearmanr(early, list(truth.values())).statistic)
 
 
-def by_optuna(plan: AnyPlan, arm: Arm, recorded: Recorded, budget: float, seed: int) -> Cell:
-    """Return the cell that TPE with Hyperband finds with so many trainings' worth of updates."""
+class PeerSearch:
+    """The search of another library for one variant: what it may spend, and what it found.
+
+    Its trials run one after the other, each a cell with one seed; a cell that is tried again runs
+    with its next seed. A trial reports its loss at every evaluation, and ends where it diverges.
+
+    Args:
+        plan: the plan, with the seeds of this search.
+        recorded: the outcomes of its runs.
+        budget: trainings that it may spend.
+    """
+
+    def __init__(self, plan: AnyPlan, recorded: Recorded, budget: float) -> None:
+        self._plan, self._recorded, self._budget = plan, recorded, budget
+        config = plan.config(plan.arms[0], plan.experiment.tune.shape)
+        assert isinstance(config, TrainingConfig)
+        self.steps, self.first = (
+            config.steps,
+            geometric(config.steps / 10, 3, config.steps, config.interval)[0],
+        )
+        self.cells = plan.arms[0].space.cells
+        self._tried = dict.fromkeys(self.cells, 0)
+        self._spent, self._best = 0.0, (math.inf, self.cells[0])
+
+    @property
+    def over(self) -> bool:
+        """Whether the budget is spent."""
+        return self._spent >= self._budget
+
+    @property
+    def best(self) -> Cell:
+        """The cell of the finished run with the lowest loss."""
+        return self._best[1]
+
+    def train(self, cell: Cell, stops: Callable[[int, float], bool]) -> float | None:
+        """Return the final loss of a trial, `WORST_LOSS` if it diverges; None if it is stopped.
+
+        Args:
+            cell: what it tries.
+            stops: whether the trial stops, given its updates and its loss.
+        """
+        runs = self._plan.runs(self._plan.arms[0], self._plan.experiment.tune.shape, [cell])
+        outcome = self._recorded.outcomes[runs[self._tried[cell] % len(runs)].run_id]
+        self._tried[cell] += 1
+        curve = zip(outcome.curve.step.tolist(), outcome.curve.train_loss.tolist(), strict=True)
+        for step, loss in curve:
+            if not 0 < step < self.steps:
+                continue
+            ended = not math.isfinite(loss)
+            if ended or stops(step, loss):
+                self._spent += step / self.steps
+                return WORST_LOSS if ended else None
+        loss = outcome.final_train_loss
+        self._spent += 1 if loss is not None else (outcome.diverged_step or self.steps) / self.steps
+        if loss is None:
+            return WORST_LOSS
+        self._best = min(self._best, (loss, cell), key=lambda pair: pair[0])
+        return loss
+
+
+def by_optuna(peer: PeerSearch, seed: int) -> Cell:
+    """Return the cell that Optuna's TPE finds with its Hyperband pruner of factor 3."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    config = plan.config(arm, plan.experiment.tune.shape)
-    assert isinstance(config, TrainingConfig)
-    rungs = geometric(config.steps / 9, 3, config.steps, config.interval)
     study = optuna.create_study(
-        study_name=f"{arm.label} {seed}",
+        study_name=str(seed),
         sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True),
-        pruner=optuna.pruners.HyperbandPruner(rungs[0], config.steps, 3),
+        pruner=optuna.pruners.HyperbandPruner(peer.first, peer.steps, 3),
     )
-    cells, spent, best = arm.space.cells, 0.0, (math.inf, arm.space.cells[0])
-    axes = {name: sorted({cell[name] for cell in cells}) for name in cells[0]}
-    while spent < budget:
+    axes = {name: sorted({cell[name] for cell in peer.cells}) for name in peer.cells[0]}
+
+    while not peer.over:
         trial = study.ask()
+
+        def stops(step: int, loss: float, trial: optuna.Trial = trial) -> bool:
+            trial.report(loss, step)
+            return trial.should_prune()
+
         cell = Cell(**{n: v[trial.suggest_int(n, 0, len(v) - 1)] for n, v in axes.items()})
-        (run, *_) = plan.runs(arm, plan.experiment.tune.shape, [cell])
-        outcome = recorded.outcomes[run.run_id]
-        curve = dict(zip(outcome.curve.step, outcome.curve.train_loss, strict=True))
-        for rung in rungs:
-            value = float(curve.get(rung, math.nan))
-            trial.report(value if math.isfinite(value) else 1e30, rung)
-            if trial.should_prune():
-                spent += rung / config.steps
-                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                break
-        else:
-            loss = 1e30 if outcome.final_train_loss is None else outcome.final_train_loss
-            spent += 1
-            study.tell(trial, loss)
-            best = min(best, (loss, cell), key=lambda pair: pair[0])
-    return best[1]
+        loss = peer.train(cell, stops)
+        state = optuna.trial.TrialState.PRUNED if loss is None else None
+        study.tell(trial, loss, state=state)
+    return peer.best
+
+
+@dataclass(frozen=True)
+class RayTrial:
+    """What Ray Tune's scheduler reads of a trial."""
+
+    trial_id: str
+
+
+def by_ray_tune(peer: PeerSearch, seed: int) -> Cell:
+    """Return the cell that random search finds with Ray Tune's ASHA of factor 4, its default.
+
+    Cells come in random order; once all were tried they come again. The scheduler is driven as Ray
+    Tune's controller drives it with one trial at a time, but without a cluster.
+    """
+    from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+
+    scheduler = ASHAScheduler(
+        "updates", "loss", "min", max_t=peer.steps, grace_period=peer.first, reduction_factor=4
+    )
+    draw, number = np.random.default_rng(seed), 0
+    while True:
+        for place in draw.permutation(len(peer.cells)):
+            if peer.over:
+                return peer.best
+            trial, number = RayTrial(str(number)), number + 1
+            scheduler.on_trial_add(None, trial)
+
+            def stops(updates: int, loss: float, trial: RayTrial = trial) -> bool:
+                result = {"updates": updates, "loss": loss}
+                return scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP
+
+            loss = peer.train(peer.cells[place], stops)
+            if loss is None or loss == WORST_LOSS:
+                scheduler.on_trial_remove(None, trial)
+            else:
+                scheduler.on_trial_complete(None, trial, {"updates": peer.steps, "loss": loss})
 
 
 def compare(experiment: Experiment, recorded: Recorded, searches: int, pruner: Any) -> list[Any]:
@@ -264,7 +361,8 @@ def compare(experiment: Experiment, recorded: Recorded, searches: int, pruner: A
         values = {**experiment.to_dict(), "variants": [variant.name]}
         truth_plan = plan_of(mupc.Experiment.from_dict(values))
         truth = losses(truth_plan, truth_plan.arms[0], recorded)
-        ours, full, tpe = [], [], []
+        found: dict[str, list[Cell | None]] = {"ours": [], "tpe_hyperband": [], "asha": []}
+        ours, full = [], []
         for number, seeds in enumerate(choices):
             tune = {**values["tune"], "seeds": list(seeds)}
             whole = mupc.Experiment.from_dict({**values, "tune": tune})
@@ -274,22 +372,22 @@ def compare(experiment: Experiment, recorded: Recorded, searches: int, pruner: A
             plan = plan_of(whole)
             each = work(plan.config(plan.arms[0], plan.experiment.tune.shape))
             budget = ours[-1].operations / each
-            tpe.append(by_optuna(plan, plan.arms[0], recorded, budget, number))
-        within = [regret(f.cell, truth) <= max(REGRET, regret(g.cell, truth)) for f, g in
-                  zip(ours, full, strict=True)]  # fmt: skip
+            found["ours"].append(ours[-1].cell)
+            found["tpe_hyperband"].append(by_optuna(PeerSearch(plan, recorded, budget), number))
+            found["asha"].append(by_ray_tune(PeerSearch(plan, recorded, budget), number))
         rows.append(
             {
                 "grid": f"{experiment.name} {variant.name}",
                 "cells": len(truth),
                 "fewer": sum(f.operations for f in full) / sum(f.operations for f in ours),
-                "within": float(np.mean(within)),
                 "full_within": float(np.mean([regret(f.cell, truth) <= REGRET for f in full])),
                 "same_verdicts": float(
                     np.mean([a.verdicts == b.verdicts for a, b in zip(ours, full, strict=True)])
                 ),
-                "tpe_hyperband_within": float(
-                    np.mean([regret(cell, truth) <= REGRET for cell in tpe])
-                ),
+                **{
+                    f"{name}_as_good": as_good(cells, [each.cell for each in full], truth)
+                    for name, cells in found.items()
+                },
                 **{
                     f"rank_at_{share}": rank_correlation(truth_plan, recorded, truth, 1 / share)
                     for share in (10, 3, 2)
@@ -300,15 +398,14 @@ def compare(experiment: Experiment, recorded: Recorded, searches: int, pruner: A
 
 
 def grids(ledger: Path | None, *, quick: bool) -> Sequence[tuple[Experiment, Recorded]]:
-    """Return the grids, trained first unless a ledger has them."""
+    """Return the grids, and train what a ledger does not have of them."""
     names = ("descent",) if quick else ("descent", "equilibrium")
     experiments = [spec(name, quick=quick) for name in names]
     with tempfile.TemporaryDirectory() as folder:
-        place = results.open(ledger or Path(folder), create=ledger is None)
-        if ledger is None:
-            with mupc.LocalPool() as pool:
-                for experiment in experiments:
-                    mupc.run(experiment, place, pool)
+        place = results.open(ledger or Path(folder), create=True)
+        with mupc.LocalPool() as pool:
+            for experiment in experiments:
+                mupc.run(experiment, place, pool)
         recorded = Recorded.of(place)
     return [(experiment, recorded) for experiment in experiments]
 
@@ -316,7 +413,7 @@ def grids(ledger: Path | None, *, quick: bool) -> Sequence[tuple[Experiment, Rec
 def main() -> None:
     """Print the table, or its numbers as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ledger", type=Path, help="ledger of an earlier call's grids")
+    parser.add_argument("--ledger", type=Path, help="ledger of the grids; none: they are not kept")
     parser.add_argument("--searches", type=int, default=20)
     parser.add_argument("--pruner", default="halving", help="a name, or a mapping in JSON")
     parser.add_argument("--quick", action="store_true")
