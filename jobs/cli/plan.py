@@ -107,10 +107,15 @@ def _search_lines(
         operations = (
             "" if None in ends else f", {' to '.join(number(end) for end in ends)} operations"
         )
+        expected = (
+            ""
+            if bounds.trainings_expected is None
+            else f", about {number(bounds.trainings_expected)} expected"
+        )
         lines["pruning"] = (
             f"the search takes the updates of {number(bounds.trainings_at_least)} to "
-            f"{bounds.trainings_at_most} trainings{operations}; less only where runs diverge, or "
-            "cells are skipped or proposed twice"
+            f"{bounds.trainings_at_most} trainings{expected}{operations}; less only where "
+            "runs diverge, or cells are skipped or proposed twice"
             + (", more where tune.extend adds values" if plan.experiment.tune.extend else "")
         )
     if buys:

@@ -138,17 +138,25 @@ def test_says_what_pruning_takes_and_what_a_budget_buys(
     pruning = facts["pruning"]
     assert pruning["trainings_at_least"] == pytest.approx(mupc + bp)
     assert pruning["trainings_at_most"] == (6 + 2) * 2
+    # Two rates have 3 x 2 cells around one of 3 x 2, of which 5 are others; one rate of 2 has one.
+    further = 0.4 + 0.3 * (2 - 1)
+    assert pruning["trainings_expected"] == pytest.approx(mupc + bp + (5 + 1) * further)
     weights = 64 * 8 + 8 * 8 + 8 * 10
     inference = 2 * (1 + 2) / 2 * (weights - 64 * 8)
     whole = [2 * 60 * 64 * each for each in (2 * weights + inference, 3 * weights - 64 * 8)]
     assert pruning["operations_at_least"] == pytest.approx(mupc * whole[0] + bp * whole[1])
+    expected = (mupc + 5 * further) * whole[0] + (bp + further) * whole[1]
+    assert pruning["operations_expected"] == pytest.approx(expected)
     assert pruning["operations_at_most"] == pytest.approx(12 * whole[0] + 4 * whole[1])
     runs, operations = facts["budget"]["runs"], facts["budget"]["operations"]
     assert runs == {"limit": 8, "spent": 0, "left": 8, "needed": 32, "share": 1 / 4}
     assert operations["share"] == 1
     assert operations["needed"] > pruning["operations_at_most"]
     printed = called(capsys, "plan", str(spec), "--no-calibrate").stdout
-    assert "pruning        the search takes the updates of 7.33 to 16 trainings, " in printed
+    assert (
+        "pruning        the search takes the updates of 7.33 to 16 trainings, about 11.5 expected, "
+        in printed
+    )
     assert "8 of 8 runs left, which buys 25% of what may run at most: the search" in printed
 
 
@@ -165,13 +173,15 @@ def test_says_the_same_of_a_training_function(
     assert facts["pruning"] == {
         "trainings_at_least": 3 + 3,
         "trainings_at_most": 12,
+        "trainings_expected": 3 + 3,
         "operations_at_least": None,
         "operations_at_most": None,
+        "operations_expected": None,
     }
     expected = sum(shape["expected"] for shape in facts["shapes"])
     assert facts["budget"]["runs"]["needed"] == expected == 12 + 3
     printed = called(capsys, "plan", str(tmp_path / "own.yaml")).stdout
-    assert "the search takes the updates of 6 to 12 trainings; " in printed
+    assert "the search takes the updates of 6 to 12 trainings, about 6 expected; " in printed
     assert "30 of 30 runs left, which buys all of what may run at most: the search" in printed
 
 

@@ -227,6 +227,16 @@ def test_fewest_trainings_are_those_worked_out_by_hand() -> None:
     assert LearningCurves(first=10).fewest_trainings(14, 3, 90, 10) == pytest.approx(14 / 9)
 
 
+def test_expected_trainings_add_some_for_each_neighbour() -> None:
+    halving, few = Halving(factor=3, first=10), (14, 3, 90, 10)
+    least = halving.fewest_trainings(*few)
+    assert halving.expected_trainings(*few, 0) == least
+    assert halving.expected_trainings(*few, 2) == pytest.approx(least + 2 * (0.4 + 2 * 0.3))
+    assert halving.expected_trainings(2, 3, 90, 10, 8) == 2 * 3  # no more than every cell in full
+    assert Seeds().expected_trainings(14, 3, 1, 1, 8) == Seeds().fewest_trainings(14, 3, 1, 1)
+    assert LearningCurves().expected_trainings(*few, 2) is None
+
+
 @pytest.mark.parametrize("prune", cases(["halving", "seeds", "curves", "median"], 2))
 def test_a_search_takes_no_less_than_its_bound(prune: str, tmp_path: Path) -> None:
     pool, full = CurvePool(), CurvePool()

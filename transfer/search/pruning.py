@@ -25,6 +25,10 @@ BATCH = 8
 """Cells that run side by side where a pruner compares them with those before, not all at once."""
 STUDY = "mupc"
 """Name of Optuna's studies, on which Hyperband's brackets depend."""
+FINISHED_SHARE, SEEDS_SHARE = 0.4, 0.3
+"""Trainings for each neighbour of the best cell: to finish those that were stopped, and, for each
+further seed, of cells that are the best for a while. Fitted to `halving` on six landscapes
+(docs/decisions/speed.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,34 @@ class Pruner(ABC):
         if not self.grow_seeds:
             return seeds * updates / steps
         return updates / steps + (seeds - 1) * bool(finished)
+
+    def expected_trainings(
+        self,
+        cells: int,
+        seeds: int,
+        steps: int,
+        interval: int,
+        neighbours: int,
+        in_flight: int | None = None,
+    ) -> float | None:
+        """Return the updates that a search takes on average, over `steps`.
+
+        They are those of `fewest_trainings`, and some for each neighbour of the best cell. None
+        where the curves alone decide how many cells continue.
+
+        Args:
+            cells: as of `fewest_trainings`, like the arguments not named here.
+            neighbours: cells of the search around the best one, at most.
+        """
+        least = self.fewest_trainings(cells, seeds, steps, interval, in_flight)
+        if not self.rungs(steps, interval):
+            return least
+        if not self.fewest_survivors(cells):
+            return None
+        further = seeds * FINISHED_SHARE
+        if self.grow_seeds:
+            further = FINISHED_SHARE + SEEDS_SHARE * (seeds - 1)
+        return min(float(cells * seeds), least + neighbours * further)
 
 
 class Race(ABC):
