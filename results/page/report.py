@@ -94,6 +94,7 @@ class View:
     depth: Image | None
     moved: Table
     counts: Table
+    pruning: Table | None
     failures: Table | None
     settings: Table
 
@@ -147,6 +148,7 @@ def _view(section: Section, anchor: str) -> View:
         depth=_depth(section, anchor),
         moved=run_tables.moved_table(section),
         counts=run_tables.counts_table(section.runs),
+        pruning=run_tables.pruning_table(section),
         failures=run_tables.failures_table(section.runs),
         settings=run_tables.settings_table(section),
     )

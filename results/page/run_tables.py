@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from results.page.sections import Section
 
 
+HORIZONS = (0.1, 0.25, 0.5)
+"""Shares of the updates after which early losses are compared with final ones."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of text.
@@ -120,6 +124,32 @@ def counts_table(runs: pd.DataFrame) -> Table:
 def _counts(runs: pd.DataFrame, shown: Sequence[OutcomeLabel]) -> list[str]:
     by_outcome = [whole(int(runs["outcome"].eq(outcome).sum())) for outcome in shown]
     return [*by_outcome, whole(len(runs)), duration(runs["seconds"].sum())]
+
+
+def pruning_table(section: Section) -> Table | None:
+    """Return what early losses tell about final ones, a row per variant; None if it is not known.
+
+    At the first evaluations after these shares of the updates.
+    """
+    columns: list[str] = []
+    rows = []
+    for early in section.early:
+        before = [each for each in early.horizons() if each.share < 1]
+        first = (next((h for h in before if h.share >= share), None) for share in HORIZONS)
+        shown = [each for each in dict.fromkeys(first) if each is not None]
+        names = [f"after {each.updates} ({each.share:.0%})" for each in shown]
+        columns = columns or names
+        known = all(each.correlation is not None and each.keep is not None for each in shown)
+        if shown and known and names == columns:
+            cells = [f"{number(each.correlation, 2)}, {each.keep:.0%}" for each in shown]
+            rows.append([label(early.variant), *cells])
+    if not rows:
+        return None
+    caption = (
+        "Early losses of the search: rank correlation with the final losses after some of the "
+        "updates, and the share of cells that must continue then to keep all within 5 % of the best"
+    )
+    return Table(caption, ["variant", *columns], rows)
 
 
 def failures_table(runs: pd.DataFrame) -> Table | None:

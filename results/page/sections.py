@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from results.early_losses import EarlyLosses, early_losses
 from results.errors import LedgerError, unknown
 from results.figures.cells import (
     CELL_KEYS,
@@ -29,7 +30,7 @@ from results.schema.column import Column
 from results.schema.columns import CURVES, LAYERS, MEASUREMENTS, RUNS
 from results.schema.verdict_columns import VERDICTS
 from results.shapes import Shape
-from results.vocabulary import RATES, OutcomeLabel
+from results.vocabulary import RATES, OutcomeLabel, Phase
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,6 +94,8 @@ class Section:
         older: verdicts of older specs on targets that the newest one does not have.
         curves: training curves of the runs at the transferred cells; none without details.
         layers: changes of the layers of these runs; none without details.
+        early: losses during the search beside the final ones, by variant; none without details,
+            and of a variant whose search stopped cells early.
         measured: quantities of fitted laws; numbers as float64.
         superseded: number of runs left out, which are of older specs.
         differs: settings, by column, that differ from other sections of the experiment.
@@ -108,6 +111,7 @@ class Section:
     older: pd.DataFrame
     curves: pd.DataFrame
     layers: pd.DataFrame
+    early: list[EarlyLosses]
     measured: pd.DataFrame
     superseded: int
     differs: dict[str, str]
@@ -199,6 +203,10 @@ def _sections(ledger: Source, experiment: str, details: bool) -> list[Section]:
         mine, older = mine[~stale], pd.concat([older, mine[stale]]) if stale.any() else older
         kept = _newest(chosen)
         there = at_transferred(kept, mine) if details else kept.iloc[:0]
+        searched = _searched(kept, mine) if details else kept.iloc[:0]
+        # One query for both: it reads the same files.
+        either = pd.concat([there, searched]).drop_duplicates("run_id")
+        curves = _details(ledger.curves, CURVES, either)
         section = Section(
             experiment=experiment,
             dataset=str(key[0] or UNKNOWN),
@@ -206,8 +214,9 @@ def _sections(ledger: Source, experiment: str, details: bool) -> list[Section]:
             runs=kept,
             verdicts=_ordered(mine),
             older=_ordered(older),
-            curves=_details(ledger.curves, CURVES, there),
+            curves=curves[curves["run_id"].isin(there["run_id"])].reset_index(drop=True),
             layers=_details(ledger.layers, LAYERS, there),
+            early=early_losses(searched, curves),
             measured=_laws(laws, key, kept, several=len(kept) < len(some)),
             superseded=len(some) - len(kept),
             differs=_differences(key, keys),
@@ -315,6 +324,18 @@ def _text(value: object) -> str:
         return f"{value:g}"
     text = str(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _searched(runs: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of the searches that stopped no cell early."""
+    found = runs["phase"].eq(Phase.TUNE)
+    for variant in runs["variant"].unique():
+        mine, shape = runs["variant"].eq(variant), tuned_shape(runs, verdicts, variant)
+        if shape is not None:
+            found &= ~mine | (runs["width"].eq(shape.width) & runs["depth"].eq(shape.depth))
+        if runs.loc[found & mine, "outcome"].eq(OutcomeLabel.PRUNED).any():
+            found &= ~mine
+    return runs[found]
 
 
 def _details(

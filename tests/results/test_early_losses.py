@@ -11,6 +11,8 @@ from scipy.stats import spearmanr
 import results
 from results.early_losses import spearman
 from results.landscape import Cell
+from results.page.run_tables import pruning_table
+from results.page.sections import collect
 
 ETAS = (0.1, 0.2, 0.3, 0.4, 0.5)
 FINAL = (0.50, 0.51, 0.80, 0.90, None)  # the last one diverged
@@ -83,6 +85,23 @@ def test_a_cell_ends_at_the_mean_of_its_seeds(ledger: results.Ledger) -> None:
     assert found.seeds == 2
     np.testing.assert_allclose(found.final, [0.5, 0.51, 0.45, 0.9, np.inf])
     np.testing.assert_array_equal(found.good(0.05), [False, False, True, False, False])
+
+
+def test_report_shows_early_losses_of_a_search_that_ran_in_full(
+    tmp_path: Path, ledger: results.Ledger
+) -> None:
+    """The numbers are those worked out by hand, at the only evaluation before the end."""
+    full = results.open(tmp_path / "full", create=True)
+    full.append(*rows(0))
+    (section,) = collect(full, None)
+    table = pruning_table(section)
+    assert table is not None
+    assert table.columns == ["variant", "after 10 (50%)"]
+    assert table.rows == [["μPC", "-1, 80%"]]
+    (section,) = collect(ledger, None)  # it stopped a cell early
+    assert pruning_table(section) is None
+    (section,) = collect(full, None, details=False)
+    assert pruning_table(section) is None
 
 
 def test_landscapes_differ_in_settings_and_have_three_cells(ledger: results.Ledger) -> None:
