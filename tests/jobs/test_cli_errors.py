@@ -178,6 +178,19 @@ def test_rejects_invalid_arguments(
     refuse([word.format(**places) for word in shlex.split(arguments)], named, capsys)
 
 
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_sampler_that_needs_a_missing_package(
+    command: str,
+    surroundings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("transfer.search.samplers.find_spec", lambda name: None)
+    spec = write_spec(surroundings, **tune(sampler="gp", trials=4))
+    sentence = "tune.sampler gp needs torch, which is not installed: pip install torch"
+    refuse([command, str(spec)], [sentence], capsys)
+
+
 def test_bugs_keep_their_traceback(surroundings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def bug(path: Path) -> None:
         raise ValueError("operands could not be broadcast together")

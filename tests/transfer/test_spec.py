@@ -108,7 +108,7 @@ sampled = st.fixed_dictionaries(
         "depth": sizes,
         "weight_lr": rates | ranges,
         "activity_lr": rates | ranges | spectral,
-        "sampler": st.sampled_from(["tpe", "random", "qmc", "cmaes"]),
+        "sampler": st.sampled_from(["tpe", "random", "qmc", "cmaes", "gp"]),
         "trials": st.integers(1, 99),
         "seeds": st.integers(1, 5) | st.lists(st.integers(0, 99), min_size=1, unique=True),
     },

@@ -16,7 +16,7 @@ from transfer.engine.pool import Config
 from transfer.engine.runs import AnyRun
 from transfer.functions import TrainingFunction
 from transfer.judge.next_runs import EXPECTED_SEEDS, MOST_SEEDS
-from transfer.search.samplers import SAMPLERS
+from transfer.search.samplers import SAMPLERS, missing_package
 from transfer.space import Grid, Space
 from transfer.spec.model import Experiment
 from transfer.spec.sections import DEFAULT_IN_FLIGHT, VariantSpec
@@ -152,8 +152,16 @@ class AnyPlan(ABC):
         """Find what can be found before training.
 
         Raises:
-            SpecError: an arm cannot be trained with these settings; one sentence per arm.
+            SpecError: an arm cannot be trained with these settings, one sentence per arm; or the
+                sampler needs a package that is not installed.
         """
+
+    def _sampler_problems(self) -> list[str]:
+        """Return that the sampler needs a package that is not installed, in a sentence, or none."""
+        sampler = self.experiment.tune.sampler
+        missing = missing_package(sampler)
+        needs = f"tune.sampler {sampler} needs {missing}, which is not installed"
+        return [] if missing is None else [f"{needs}: pip install {missing}"]
 
     @property
     def seeds(self) -> tuple[int, ...]:

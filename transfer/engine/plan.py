@@ -118,9 +118,10 @@ class Plan(AnyPlan):
         """Trace a training step of every arm, so that errors show before training.
 
         Raises:
-            SpecError: an arm cannot be trained with these settings; one sentence per arm.
+            SpecError: an arm cannot be trained with these settings, one sentence per arm; or the
+                sampler needs a package that is not installed.
         """
-        problems = []
+        problems = self._sampler_problems()
         for arm in self.arms:
             try:
                 trace(self.config(arm, self.experiment.tune.shape))
@@ -215,8 +216,11 @@ class SweepPlan(AnyPlan):
         """Pickle the functions, as workers receive them.
 
         Raises:
-            SpecError: a function cannot be sent to the processes that call it.
+            SpecError: a function cannot be sent to the processes that call it, or the sampler needs
+                a package that is not installed.
         """
+        if problems := self._sampler_problems():
+            raise SpecError(problems)
         try:
             _ = self.functions
         except ValueError as error:

@@ -9,6 +9,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, cast
 
 from pccore import Registry
@@ -109,6 +110,22 @@ class CovarianceAdaptation:
         )
 
 
+class GaussianProcess:
+    """A Gaussian process over the losses, with log expected improvement. It needs torch."""
+
+    exhaustive = False
+    needs = "torch"
+
+    def build(self) -> "optuna.samplers.BaseSampler":
+        from optuna.samplers import GPSampler
+
+        return GPSampler(
+            seed=SEED,
+            independent_sampler=RandomSearch().build(),
+            warn_independent_sampling=False,
+        )
+
+
 @dataclass(frozen=True)
 class Made:
     """The sampler that a user's function makes: a number of trials."""
@@ -143,9 +160,16 @@ SAMPLERS: Registry[Sampler] = Registry(
         "random": RandomSearch(),
         "qmc": QuasiMonteCarlo(),
         "cmaes": CovarianceAdaptation(),
+        "gp": GaussianProcess(),
     },
     adopt,
 )
+
+
+def missing_package(sampler: str) -> str | None:
+    """Return the package that a sampler needs and that is not installed; None if there is none."""
+    needs: str | None = getattr(SAMPLERS[sampler], "needs", None)
+    return needs if needs is not None and find_spec(needs) is None else None
 
 
 @dataclass(frozen=True)
