@@ -23,6 +23,7 @@ from experiments.recipes.one_unit import ONE_UNIT
 from experiments.recipes.one_unit_inference import INFERENCE
 from experiments.recipes.one_unit_updates import UPDATES
 from experiments.recipes.optima import OPTIMA
+from experiments.recipes.order import ORDER
 from experiments.recipes.partial_scalings import PARTIAL_SCALINGS
 from experiments.recipes.published_depth import PUBLISHED_DEPTH
 from experiments.recipes.random_matrices import RANDOM_MATRICES
@@ -45,6 +46,7 @@ _ALL = (
     *SADDLE_LANDSCAPES,
     *HESSIANS,
     *SADDLE_ESCAPE,
+    *ORDER,
     *MATRIX_COMPLETION,
     *HIGHER_RANK,
     *DEPTH,
