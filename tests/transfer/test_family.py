@@ -26,6 +26,7 @@ SCHEMES: dict[str, dict[str, Any]] = {
     "equilibrium": {"iterations": 2, "direct_outputs": 5},
     "nesterov": {"steps": "depth"},
     "augmented_lagrangian": {"steps": "depth"},
+    "langevin": {"steps": "depth", "temperature": 0.1},
 }
 
 
@@ -250,6 +251,16 @@ def test_convolutional_family_has_a_network_for_every_shape() -> None:
             "activation_first, got weights_first",
         ),
         (
+            {
+                "network": {"residual": False},
+                "training": {"inference": {"scheme": "langevin", "steps": 2}},
+                "variants": ["equilibrium_propagation"],
+            },
+            "equilibrium_propagation cannot be trained: equilibrium propagation contrasts two "
+            "equilibria, which noise does not reach: it needs inference without noise, got "
+            "Langevin(steps=2, temperature=1.0)",
+        ),
+        (
             {"network": {"order": "weights_first", "skip": 2}},
             "mupc cannot be trained: order weights_first needs skip 1, got 2",
         ),
@@ -261,6 +272,7 @@ def test_convolutional_family_has_a_network_for_every_shape() -> None:
     ids=[
         *("not square", "patch", "trust region", "hybrid"),
         *("order of kernels", "order of mirrors", "order of symmetric weights"),
+        "equilibria with noise",
         *("order and skip", "order of linear layers"),
     ],
 )
@@ -307,12 +319,31 @@ def test_check_finds_what_only_compiling_would_find(changes: dict[str, Any], sen
     assert str(caught.value) == sentence
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"variants": ["hybrid", "bidirectional", "ntp"]},
+        {"network": CONVOLUTIONAL},
+        {"tune": {"activity_lr": "spectral"}},
+        {"mode": {"name": "unsupervised", "latents": 3}},
+        {"mode": "generative", "training": {"start": "normal"}},
+    ],
+    ids=["variants", "kernels", "spectral", "unsupervised", "normal start"],
+)
+def test_langevin_inference_of_other_networks_and_modes(changes: dict[str, Any]) -> None:
+    training = {"inference": {"scheme": "langevin", "steps": 2}} | changes.get("training", {})
+    plan(experiment(**changes | {"training": training})).check()
+
+
 TRAINED: dict[str, dict[str, Any]] = {
     "error_based": {"training": {"inference": {"scheme": "error_based", "steps": 2}}},
     "equilibrium": {"training": {"inference": "equilibrium"}, "tune": {"activity_lr": None}},
     "exact": without_beta(),
     "hybrid": {"variants": ["hybrid"]},
     "convolutional": {"network": CONVOLUTIONAL},
+    "langevin": {
+        "training": {"inference": {"scheme": "langevin", "steps": 2, "temperature": 1e-3}}
+    },
     "weights first": {"network": WEIGHTS_FIRST | {"activation": "tanh"}},
     "near the origin": {"network": {"initial_std": 0.05, "residual": False}},
     "ntp": {"variants": ["ntp"], "network": {"activation": "tanh"}},
