@@ -200,7 +200,7 @@ def show_scorecard(
     if out is not None:
         out.write_text(as_markdown(card) + "\n")
     if page is not None:
-        found = scorecard_page.dates(recipes, card, scale, ledger)
+        found = scorecard_page.dates(recipes, card, scale, ledger, data_dir)
         record = scorecard_page.updated(scorecard_page.load(), card, found)
         scorecard_page.dump(record)
         page.write_text(scorecard_page.page(recipes, record), encoding="utf-8")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from experiments.cost import missing
 from experiments.evidence import gather
 from experiments.readings import Verdict, readings
 from experiments.recipe import Recipe
@@ -57,11 +58,12 @@ lacks what today's rule needs.
 BEYOND = """
 ## Beyond the source documents
 
-These recipes test claims of our own (`effective-depth`) and figures that others have published
-(`published-depth`: S is Seely and Gould, arXiv 2605.31022, F is FabricPC 0.5). They are not in the
-count above. In `effective-depth` both claims were worded after all runs had been seen: a power law
-without a constant had failed, and so had "the best β falls as 1/L" (−1.6 over four depths). The two
-numbers of the law are fitted without the shapes at which it is judged.
+These recipes test claims of our own (`effective-depth`, `frontier`) and figures that others have
+published (`published-depth`: S is Seely and Gould, arXiv 2605.31022, F is FabricPC 0.5). They are
+not in the count above. In `effective-depth` both claims were worded after all runs had been seen: a
+power law without a constant had failed, and so had "the best β falls as 1/L" (−1.6 over four
+depths). The two numbers of the law are fitted without the shapes at which it is judged. Those of
+`frontier` were worded after a first measurement too.
 """
 
 
@@ -96,16 +98,28 @@ def dump(record: Record, path: Path = RECORD) -> None:
 
 
 def dates(
-    recipes: Iterable[Recipe], card: Sequence[Line], scale: Scale, ledger: "Ledger"
+    recipes: Iterable[Recipe],
+    card: Sequence[Line],
+    scale: Scale,
+    ledger: "Ledger",
+    data_dir: Path | None = None,
 ) -> dict[str, str]:
-    """Return the recipes of which a ledger has all claims, with the date of their newest row."""
+    """Return the recipes that a ledger has whole, with the date of their newest row.
+
+    They are those with all runs, on data sets that this machine has, and with a measurement for
+    every claim.
+    """
     import pandas as pd
 
     found = {}
     for recipe in recipes:
         if any(line.verdict == NOT_RUN for line in card if line.recipe == recipe.name):
             continue
-        evidence = gather(ledger, recipe.experiment(scale))
+        evidence, setting = gather(ledger, recipe.experiment(scale)), recipe.at(scale)
+        absent = missing(setting, data_dir)
+        wanted = {run.run_id for run in setting.runs(data_dir) if run.dataset not in absent}
+        if not wanted <= set(evidence.runs["run_id"]):
+            continue
         times = pd.concat([evidence.runs["recorded"], evidence.measurements["created"]]).dropna()
         if len(times):
             found[recipe.name] = f"{times.max():%Y-%m-%d}"

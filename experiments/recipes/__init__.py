@@ -14,6 +14,7 @@ from experiments.recipes.euler_heun import EULER_HEUN
 from experiments.recipes.exact_inference import EXACT_INFERENCE
 from experiments.recipes.faster import FASTER
 from experiments.recipes.forward_pass import FORWARD_PASS
+from experiments.recipes.frontier import FRONTIER
 from experiments.recipes.hessians import HESSIANS
 from experiments.recipes.higher_rank import HIGHER_RANK
 from experiments.recipes.inference_time import INFERENCE_TIME
@@ -68,6 +69,7 @@ _ALL = (
     *INFERENCE_TIME,
     *EULER_HEUN,
     *EFFECTIVE_DEPTH,
+    *FRONTIER,
     *PUBLISHED_DEPTH,
 )
 

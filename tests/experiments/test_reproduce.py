@@ -208,13 +208,15 @@ def test_scorecard_shows_causes_and_counts(monkeypatch, ledger):
 def test_page_takes_recipes_of_the_ledger_and_keeps_the_others(monkeypatch, tmp_path, ledger):
     """A recipe with a claim that the ledger cannot judge keeps all that was measured before."""
     second = replace(RECIPE, name="second")
-    only = replace(RECIPE, name="only", claims=RECIPE.claims[:1])
-    recipes = (RECIPE, second, only)
+    calculated = Setting("", calculate=calculate)
+    only = replace(RECIPE, name="only", claims=RECIPE.claims[:1], small=calculated)
+    half = replace(only, name="half", small=Setting("", small_runs))  # none of its runs
+    recipes = (RECIPE, second, only, half)
     before = {"measured": "5.000", "verdict": "reproduced", "seconds": 3.0}
     texts = [claim.text for claim in RECIPE.claims]
     record = {"trial": {"measured": "2020-01-01", "claims": dict.fromkeys(texts, before)}}
     now = pd.Timestamp("2026-01-02", tz="UTC").to_pydatetime()
-    for name in ("trial", "only"):
+    for name in ("trial", "only", "half"):
         known = {"experiment": f"reproduce-{name}-small", "created": now}
         ledger.append_measurements([{"quantity": "edge", "width": 4, "value": 5.1, **known}])
     card = scorecard(recipes, Scale.SMALL, ledger)
@@ -227,7 +229,7 @@ def test_page_takes_recipes_of_the_ledger_and_keeps_the_others(monkeypatch, tmp_
     scorecard_page.dump(after, tmp_path / "record.json")
     assert scorecard_page.load(tmp_path / "record.json") == after
     written = scorecard_page.page(recipes, after)
-    assert "**5 claims: 3 reproduced" in written
+    assert "**6 claims: 4 reproduced" in written
     assert "| 2020-01-01 | `trial` |" in written
     assert "| 2026-01-02 | `only` |" in written
 
