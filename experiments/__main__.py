@@ -61,11 +61,18 @@ def scorecard(
     out: Annotated[
         Path | None, typer.Option(help="Write the scorecard to this file, as Markdown.")
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the page docs/scorecard.md to this file, with what was measured before of "
+            "recipes that the ledger lacks, and record what it has."
+        ),
+    ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Judge every claim on the runs of a ledger: target, tolerance, measured, verdict."""
-    show_scorecard(ledger, scale, out, data_dir, as_json=as_json)
+    show_scorecard(ledger, scale, out, page, data_dir, as_json=as_json)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, TypedDict
 from rich.text import Text
 
 import results
-from experiments import RECIPES, Evidence, Line, Recipe, as_markdown, perform, scorecard
+from experiments import (
+    RECIPES,
+    Evidence,
+    Line,
+    Recipe,
+    as_markdown,
+    perform,
+    scorecard,
+    scorecard_page,
+)
 from experiments.cost import blocking, cost, missing
 from experiments.readings import Verdict
 from experiments.recipe import Setting
@@ -159,14 +168,42 @@ def run_recipes(options: RecipeOptions) -> int:
 
 
 def show_scorecard(
-    ledger: str, scale: Scale, out: Path | None, data_dir: Path | None, *, as_json: bool
+    address: str,
+    scale: Scale,
+    out: Path | None,
+    page: Path | None,
+    data_dir: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
-    """Judge every claim on the rows of a ledger; print the scorecard, and write it to `out`."""
+    """Judge every claim on the rows of a ledger and print the scorecard.
+
+    Args:
+        address: folder or URI of the ledger.
+        scale: whose runs are judged.
+        out: file for the tables of this ledger.
+        page: file for the whole page, with former measurements of the recipes that it lacks.
+        data_dir: folder of data sets.
+        as_json: print JSON.
+
+    Raises:
+        CommandError: a page is asked for at a scale that it does not have.
+    """
     if out is not None:
         check_folder("--out", out.parent)
-    card = scorecard(RECIPES.values(), scale, results.open(ledger), data_dir)
+    if page is not None:
+        check_folder("--page", page.parent)
+        if scale is not Scale.SMALL:
+            raise CommandError(f"--page is of the scale {Scale.SMALL}, got --scale {scale}")
+    ledger, recipes = results.open(address), list(RECIPES.values())
+    card = scorecard(recipes, scale, ledger, data_dir)
     if out is not None:
         out.write_text(as_markdown(card) + "\n")
+    if page is not None:
+        found = scorecard_page.dates(recipes, card, scale, ledger, data_dir)
+        record = scorecard_page.updated(scorecard_page.load(), card, found)
+        scorecard_page.dump(record)
+        page.write_text(scorecard_page.page(recipes, record), encoding="utf-8")
     if as_json:
         print_json("scorecard", {"claims": [line.as_dict() for line in card]})
         return

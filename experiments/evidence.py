@@ -38,11 +38,16 @@ class Evidence:
         return float(self.runs["seconds"].sum() + calculated)
 
     def measured(self, quantity: str, **where: object) -> "pd.DataFrame":
-        """Return the measurements of one quantity whose columns have the values given."""
+        """Return the measurements of one quantity whose columns have the values given.
+
+        Sizes that all of them have are whole numbers: nulls elsewhere in the table made them
+        floats, which a text would show as H = 8.0.
+        """
         rows = self.measurements[self.measurements["quantity"] == quantity]
         for column, value in where.items():
             rows = rows[rows[column] == value]
-        return rows
+        whole = [name for name in SIZES if name in rows and rows[name].notna().all()]
+        return rows.astype(dict.fromkeys(whole, "int64"))
 
     def trained(self, **where: object) -> "pd.DataFrame":
         """Return the runs whose columns have the values given."""
@@ -51,6 +56,8 @@ class Evidence:
             rows = rows[rows[column] == value]
         return rows
 
+
+SIZES = ("width", "depth")
 
 OF_RUN = [
     *("variant", "width", "depth", "activation", "dataset", "weight_lr", "activity_lr", "seed"),

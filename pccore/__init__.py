@@ -44,6 +44,7 @@ from pccore.inference import (
     Halving,
     Inference,
     InferenceScheme,
+    Langevin,
     Nesterov,
     ToConvergence,
 )
@@ -134,6 +135,7 @@ __all__ = [
     "Inference",
     "InferenceScheme",
     "Lane",
+    "Langevin",
     "Layer",
     "LearningRule",
     "Nesterov",

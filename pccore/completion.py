@@ -35,6 +35,8 @@ def complete(
     scheme: InferenceScheme,
     activity_lr: float,
     clamped: Clamped | None = None,
+    *,
+    key: Array | None = None,
 ) -> Completion:
     """Clamp some units and infer the others: min F over the free units (thesis chapter 2).
 
@@ -51,13 +53,14 @@ def complete(
         activity_lr: beta, for the batch-mean energy: a sample moves by beta/B of its own gradient.
         clamped: the clamped units of a node in `values`: True (the default), False or a boolean
             mask. Units that are not clamped start at their values. See `pccore.clamp`.
+        key: random key of the noise of `Langevin`; None is `jax.random.key(0)`.
 
     Raises:
         ValueError: as for `pccore.clamp`.
     """
-    return _complete(
-        scheme, network, *resolve(network, values, clamped), jnp.asarray(activity_lr, float)
-    )
+    key = jax.random.key(0) if key is None else key
+    beta = jnp.asarray(activity_lr, float)
+    return _complete(scheme, network, *resolve(network, values, clamped), beta, key)
 
 
 @partial(jax.jit, static_argnames="scheme")
@@ -67,9 +70,10 @@ def _complete(
     values: dict[int, Array],
     free: dict[int, Array | None],
     activity_lr: Float[Array, ""],
+    key: Array,
 ) -> Completion:
     relaxation: SequenceRelaxation = clamp_resolved(network, values, free)
-    inference = scheme.infer(relaxation, activity_lr)
+    inference = scheme.drawing(key).infer(relaxation, activity_lr)
     return Completion(
         activities=relaxation.nodes(inference.departure),
         energies=relaxation.energies(inference.departure),

@@ -57,7 +57,7 @@ def trace(
         y: the clamped output.
         activity_lr: beta, for the batch-mean energy.
         start: the first activities; None is a forward pass.
-        key: random key of the start; None is `jax.random.key(0)`.
+        key: random key of the start and of noise; None is `jax.random.key(0)`.
     """
     key = jax.random.key(0) if key is None else key
     start = ForwardStart() if start is None else start
@@ -97,7 +97,8 @@ def _trace(
     key: Array,
 ) -> Trace:
     relaxation = network.relaxation(x, y)
-    return trace_relaxation(scheme, relaxation, activity_lr, start.departure(relaxation, key))
+    departure = start.departure(relaxation, key)
+    return trace_relaxation(scheme.drawing(key), relaxation, activity_lr, departure)
 
 
 def _layer_norms(activities: PyTree[Array], batch: int) -> Float[Array, " H"]:

@@ -14,6 +14,7 @@ from experiments.recipes.euler_heun import EULER_HEUN
 from experiments.recipes.exact_inference import EXACT_INFERENCE
 from experiments.recipes.faster import FASTER
 from experiments.recipes.forward_pass import FORWARD_PASS
+from experiments.recipes.frontier import FRONTIER
 from experiments.recipes.hessians import HESSIANS
 from experiments.recipes.higher_rank import HIGHER_RANK
 from experiments.recipes.inference_time import INFERENCE_TIME
@@ -23,6 +24,7 @@ from experiments.recipes.one_unit import ONE_UNIT
 from experiments.recipes.one_unit_inference import INFERENCE
 from experiments.recipes.one_unit_updates import UPDATES
 from experiments.recipes.optima import OPTIMA
+from experiments.recipes.order import ORDER
 from experiments.recipes.partial_scalings import PARTIAL_SCALINGS
 from experiments.recipes.published_depth import PUBLISHED_DEPTH
 from experiments.recipes.random_matrices import RANDOM_MATRICES
@@ -45,6 +47,7 @@ _ALL = (
     *SADDLE_LANDSCAPES,
     *HESSIANS,
     *SADDLE_ESCAPE,
+    *ORDER,
     *MATRIX_COMPLETION,
     *HIGHER_RANK,
     *DEPTH,
@@ -66,6 +69,7 @@ _ALL = (
     *INFERENCE_TIME,
     *EULER_HEUN,
     *EFFECTIVE_DEPTH,
+    *FRONTIER,
     *PUBLISHED_DEPTH,
 )
 

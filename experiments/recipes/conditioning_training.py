@@ -1,10 +1,12 @@
 """Thesis chapter 5: the conditioning of inference during training."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pccore
+from experiments.accuracy import accuracy_curves
 from experiments.activity_conditioning import KAPPA, VARIANTS, geometric_mean
 from experiments.evidence import Evidence
 from experiments.recipe import Claim, Judged, Recipe, Setting
@@ -276,6 +278,12 @@ def along_training(evidence: Evidence, dataset: str, variant: str) -> "Figure":
     )
 
 
+def accuracy_along_training(evidence: Evidence, dataset: str, variant: str) -> "Figure":
+    runs = tuned(evidence, dataset=dataset, variant=variant)
+    curves = evidence.curves[evidence.curves["run_id"].isin(runs["run_id"])]
+    return accuracy_curves(curves, "depth", "activation", ordered=True)
+
+
 FIGURES = {
     "sp": ("5.3", "c.23"),
     "sp adam": ("c.8", "c.24"),
@@ -286,8 +294,16 @@ FIGURES = {
 }
 
 
-def _figure(dataset: str, variant: str) -> "Callable[[Evidence], Figure]":
-    return lambda evidence: along_training(evidence, dataset, variant)
+def _figures() -> "Iterator[tuple[str, Callable[[Evidence], Figure]]]":
+    """Yield both rows of every figure, condition numbers and accuracies, by file name."""
+    for variant, numbers in FIGURES.items():
+        for number, dataset in zip(numbers, ("mnist", "fashion_mnist"), strict=True):
+            name = f"fig-{number}-{variant.replace(' ', '-')}-{dataset}"
+            yield name, partial(along_training, dataset=dataset, variant=variant)
+            yield (
+                f"{name}-accuracy",
+                partial(accuracy_along_training, dataset=dataset, variant=variant),
+            )
 
 
 CLAIMS = (
@@ -402,11 +418,7 @@ CONDITIONING_TRAINING = (
             datasets=("mnist", "fashion_mnist"),
         ),
         claims=CLAIMS,
-        figures={
-            f"fig-{number}-{variant.replace(' ', '-')}-{dataset}": _figure(dataset, variant)
-            for variant, numbers in FIGURES.items()
-            for number, dataset in zip(numbers, ("mnist", "fashion_mnist"), strict=True)
-        },
+        figures=dict(_figures()),
         choices="The thesis does not state the tolerance at which inference stops; here it is "
         "1e-3 of the first gradient. At small, beta T is the authors' 0.5 x 500 in a fifth of "
         "the steps. Every kind is judged at its beta of highest mean accuracy. Kappa is "

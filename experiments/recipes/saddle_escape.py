@@ -8,6 +8,7 @@ import pccore
 from experiments.evidence import Evidence
 from experiments.recipe import Claim, Judged, Recipe, Setting
 from experiments.settings import ACTIVATIONS, SEEDS, runs_of, stack
+from pccore.networks.stacked import ACTIVATION_FIRST
 from pccore.theory.weight_gradients import WeightGradientNorm
 
 if TYPE_CHECKING:
@@ -44,15 +45,20 @@ def trained(
     beta: float,
     inference_steps: int,
     seeds: tuple[int, ...],
+    activations: tuple[str, ...] = ACTIVATIONS,
+    order: str = ACTIVATION_FIRST,
 ) -> "list[Run]":
-    """Return both rules on every data set and activation; beta is per sample, B times smaller."""
+    """Return both rules on every data set and activation; beta is per sample, B times smaller.
+
+    Variants are "pc" and "bp", and "pc weights_first" and "bp weights_first" in that order.
+    """
     rules: dict[str, tuple[pccore.LearningRule, float | None]] = {
         "pc": (pccore.PredictiveCoding(pccore.GradientDescent(inference_steps)), beta * BATCH),
         "bp": (pccore.Backpropagation(), None),
     }
     found = []
     for dataset in datasets:
-        for activation in ACTIVATIONS:
+        for activation in activations:
             network = stack(
                 dataset,
                 width,
@@ -61,6 +67,7 @@ def trained(
                 residual=False,
                 parameterisation="sp",
                 initial_std=near(saddle, width),
+                order=order,
             )
             for variant, (rule, activity_lr) in rules.items():
                 config = pccore.TrainingConfig(
@@ -74,7 +81,7 @@ def trained(
                 )
                 found += runs_of(
                     dataset,
-                    variant,
+                    variant if order == ACTIVATION_FIRST else f"{variant} {order}",
                     config,
                     data_dir,
                     weight_lrs=[weight_lr],
@@ -203,32 +210,31 @@ def _by_network(rows: "pd.DataFrame", column: str, label: str, *, log: bool = Fa
     )
 
 
-def setting(saddle: str, *, full: bool) -> Setting:
-    place = "the origin" if saddle == "origin" else "the saddle where only W_{L-1} is not zero"
+def setting_of(*, full: bool, place: str = "the origin") -> tuple[str, dict[str, Any]]:
+    """Return the text of a training near a saddle, and the arguments of `trained`."""
     if full:
         text = (
-            f"MNIST and Fashion-MNIST, linear, tanh and ReLU, H = 4, N = 500, sigma = 5e-3 from "
-            f"{place}, SGD at eta = 1e-3 for 100 epochs, T = 50 at 0.1 a step, 3 seeds"
+            f"H = 4, N = 500, sigma = 5e-3 from {place}, SGD at eta = 1e-3 for 100 epochs, T = 50 "
+            "at 0.1 a step, 3 seeds"
         )
-        options: dict[str, Any] = {
-            "width": 500,
-            "steps": 93_700,
-            "eval_every": 937,
-            "weight_lr": 1e-3,
-        }
-        options |= {"beta": 0.1, "inference_steps": 50, "seeds": SEEDS}
-        datasets: tuple[str, ...] = ("mnist", "fashion_mnist")
-    else:
-        datasets = ("mnist", "fashion_mnist") if saddle == "origin" else ("mnist",)
-        steps = 3000
-        text = (
-            f"{' and '.join(datasets)}, linear, tanh and ReLU, H = 4, N = 64, sigma = 5e-3 from "
-            f"{place}, SGD at eta = 0.2 for {steps} steps, T = 20 at 0.25 a step, 3 seeds"
-        )
-        options = {"width": 64, "steps": steps, "eval_every": 25, "weight_lr": 0.2}
-        options |= {"beta": 0.25, "inference_steps": 20, "seeds": SEEDS}
+        options = {"width": 500, "steps": 93_700, "eval_every": 937, "weight_lr": 1e-3}
+        return text, {**options, "beta": 0.1, "inference_steps": 50, "seeds": SEEDS}
+    text = (
+        f"H = 4, N = 64, sigma = 5e-3 from {place}, SGD at eta = 0.2 for 3000 steps, T = 20 at "
+        "0.25 a step, 3 seeds"
+    )
+    options = {"width": 64, "steps": 3000, "eval_every": 25, "weight_lr": 0.2}
+    return text, {**options, "beta": 0.25, "inference_steps": 20, "seeds": SEEDS}
+
+
+def setting(saddle: str, *, full: bool) -> Setting:
+    place = "the origin" if saddle == "origin" else "the saddle where only W_{L-1} is not zero"
+    text, options = setting_of(full=full, place=place)
+    both = full or saddle == "origin"
+    datasets = ("mnist", "fashion_mnist") if both else ("mnist",)
+    names = "MNIST and Fashion-MNIST" if full else " and ".join(datasets)
     return Setting(
-        text,
+        f"{names}, linear, tanh and ReLU, {text}",
         lambda data_dir: trained(data_dir, saddle, datasets=datasets, **options),
         datasets=datasets,
     )

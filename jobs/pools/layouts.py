@@ -118,12 +118,13 @@ def default_layout(config: TrainingConfig, device: Device) -> Layout:
 
 
 def groups_layers(config: TrainingConfig) -> bool:
-    """Return whether `layers_per_product` matters: gradient descent from a forward pass, skip 1."""
+    """Return whether `layers_per_product` matters: gradient descent in waves, skip 1."""
     return (
         isinstance(config.rule.inference, pccore.GradientDescent)
         and config.rule.splits_batches
         and isinstance(config.network, NetworkConfig)
         and config.network.skip == 1
+        and config.network.in_waves
     )
 
 

@@ -9,6 +9,7 @@ from pccore.inference.gauss_newton import GaussNewton
 from pccore.inference.gradient_descent import GradientDescent
 from pccore.inference.gradient_flow import AdaptiveFlow, GradientFlow
 from pccore.inference.halving import Halving
+from pccore.inference.langevin import Langevin
 from pccore.inference.nesterov import Nesterov
 from pccore.inference.to_convergence import ToConvergence
 from pccore.registry import Registry, subclass_of
@@ -25,6 +26,7 @@ INFERENCE: Registry[type[InferenceScheme]] = Registry(
         "exact": ExactSolution,
         "error_based": ErrorBased,
         "equilibrium": GaussNewton,
+        "langevin": Langevin,
         "nesterov": Nesterov,
         "augmented_lagrangian": AugmentedLagrangian,
     },
@@ -46,6 +48,7 @@ __all__ = [
     "Halving",
     "Inference",
     "InferenceScheme",
+    "Langevin",
     "Nesterov",
     "ToConvergence",
 ]

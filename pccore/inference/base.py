@@ -68,6 +68,9 @@ class InferenceScheme(ABC):
     uses_start: ClassVar[bool] = True
     """True if the result depends on the activities from which inference begins."""
 
+    draws: ClassVar[bool] = False
+    """True if inference draws at random: `infer` needs what `drawing` returns."""
+
     splits_batches: ClassVar[bool] = False
     """True if each sample of a batch is inferred independently of the others."""
 
@@ -93,6 +96,14 @@ class InferenceScheme(ABC):
     def descended(self, relaxation: Relaxation[Departure]) -> Relaxation[Departure]:
         """Return the energy as a function of the variables in which the scheme takes its steps."""
         return relaxation
+
+    def drawing(self, key: Array) -> "InferenceScheme":
+        """Return the scheme with the random numbers of one batch; itself if it draws none.
+
+        Args:
+            key: a random key, different for every batch. A random start may draw from it too.
+        """
+        return self
 
     @abstractmethod
     def infer(

@@ -55,7 +55,7 @@ class HopfieldConfig(AbstractNetworkConfig):
     def __post_init__(self) -> None:
         require_at_least(self, 1, "steps")
         require_positive(self, "rate")
-        require_activation_first(self.network, "equilibrium propagation")
+        require_activation_first(self.network, "equilibrium propagation needs")
         if self.network.residual or self.network.precisions or self.network.activity_decay:
             raise ValueError(
                 "equilibrium propagation has no skip connections, precisions or activity decay: "

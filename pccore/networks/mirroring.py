@@ -19,16 +19,16 @@ def mirror(network: NetworkConfig) -> NetworkConfig:
     )
 
 
-def require_activation_first(network: NetworkConfig, names: str) -> None:
+def require_activation_first(network: NetworkConfig, who_needs: str) -> None:
     """Raise `ValueError` if layers apply the activation after the weights."""
     if network.order != ACTIVATION_FIRST:
-        raise ValueError(f"{names} need the order {ACTIVATION_FIRST}, got {network.order}")
+        raise ValueError(f"{who_needs} the order {ACTIVATION_FIRST}, got {network.order}")
 
 
 def require_mirrored(one: NetworkConfig, other: NetworkConfig, names: str) -> None:
     """Raise `ValueError` unless both apply activations first and their sizes are opposite."""
     for network in (one, other):
-        require_activation_first(network, names)
+        require_activation_first(network, f"{names} need")
     sizes = (one.input_size, one.width, one.depth, one.output_size)
     facing = (other.output_size, other.width, other.depth, other.input_size)
     if sizes != facing:

@@ -16,9 +16,11 @@ from pccore.networks.general import SequenceRelaxation
 from pccore.networks.linearisation import StackedLinearisation
 from pccore.networks.local import StackEnergy
 from pccore.networks.stack import Stack, StackConfig, StackT
+from pccore.registry import Registry
 from pccore.relaxation import Advance, Memory, Scalar
 
-ACTIVATION_FIRST, WEIGHTS_FIRST = ORDERS = ("activation_first", "weights_first")
+ACTIVATION_FIRST, WEIGHTS_FIRST = "activation_first", "weights_first"
+ORDERS = Registry("order", {ACTIVATION_FIRST: "W phi(z)", WEIGHTS_FIRST: "phi(W z)"})
 """What a layer applies to its input first."""
 
 
@@ -72,11 +74,10 @@ class NetworkConfig(StackConfig):
         super().__post_init__()
         if self.order not in ORDERS:
             raise ValueError(f"order must be {' or '.join(ORDERS)}, got {self.order!r}")
-        if self.order == WEIGHTS_FIRST and (self.skip > 1 or self.layers_per_product):
-            raise ValueError(
-                "order weights_first needs skip 1 and no layers_per_product, got skip "
-                f"{self.skip} and layers_per_product {self.layers_per_product}"
-            )
+        if self.order == WEIGHTS_FIRST:
+            for name, usual in (("skip", 1), ("layers_per_product", 0)):
+                if (value := getattr(self, name)) != usual:
+                    raise ValueError(f"order {WEIGHTS_FIRST} needs {name} {usual}, got {value}")
 
     @property
     def in_waves(self) -> bool:
@@ -89,7 +90,7 @@ class NetworkConfig(StackConfig):
         return self.order == WEIGHTS_FIRST and self.activation != "linear"
 
     def _of_this_kind(self) -> dict[str, object]:
-        return {} if self.order == ACTIVATION_FIRST else {"order": self.order}
+        return {"order": self.order} if self._applies_weights_first else {}
 
     @property
     def kind(self) -> str:

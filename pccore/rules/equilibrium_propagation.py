@@ -33,8 +33,8 @@ class EquilibriumPropagation(LearningRule):
         symmetric: whether to nudge in both directions, which takes a third phase.
 
     Raises:
-        ValueError: the nudge is not positive; or, in `gradients`, the network is not an
-            `HopfieldNetwork`.
+        ValueError: the nudge is not positive; inference draws noise; or, in `gradients`, the
+            network is not a `HopfieldNetwork`.
     """
 
     inference: InferenceScheme = field()
@@ -44,6 +44,11 @@ class EquilibriumPropagation(LearningRule):
 
     def __post_init__(self) -> None:
         require_positive(self, "nudge")
+        if self.inference.draws:
+            raise ValueError(
+                "equilibrium propagation contrasts two equilibria, which noise does not reach: it "
+                f"needs inference without noise, got {self.inference}"
+            )
 
     def gradients(
         self,

@@ -54,7 +54,7 @@ class PredictiveCoding(LearningRule):
         ) -> tuple[Array, NetworkT]:
             relaxation = network.relaxation(x, y)
             start = self.start.departure(relaxation, key)
-            inferred = self.inference.infer(relaxation, activity_lr, start)
+            inferred = self.inference.drawing(key).infer(relaxation, activity_lr, start)
             return relaxation.loss(), inferred.weight_gradients(relaxation)
 
         if not self._from_forward_pass or not native.takes(network, self.inference, x, y):

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pccore.inference import InferenceScheme
+from pccore.jax_settings import PRNG
 from pccore.networks.base import AbstractNetwork
 from pccore.networks.clamping import clamp
 from pccore.networks.general import SequenceRelaxation
@@ -41,7 +43,7 @@ class Unsupervised(LearningRule):
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
         relaxation = _free_input(network, y)
-        inferred = self.inference.infer(relaxation, activity_lr)
+        inferred = self.inference.drawing(key).infer(relaxation, activity_lr)
         latent = relaxation.nodes(inferred.departure)[0]
         energy = network.config.output_energy.per_sample(y, network.predict(latent))
         return jnp.mean(energy), inferred.weight_gradients(relaxation)
@@ -53,9 +55,10 @@ class Unsupervised(LearningRule):
         y: Float[Array, "B K"],
         activity_lr: Scalar,
     ) -> Float[Array, "B K"]:
-        """Return the reconstructions of `y`."""
+        """Return the reconstructions of `y`. A random scheme always uses the same key."""
         relaxation = _free_input(network, y)
-        departure = self.inference.infer(relaxation, activity_lr).departure
+        scheme = self.inference.drawing(jax.random.key(0, impl=PRNG))
+        departure = scheme.infer(relaxation, activity_lr).departure
         return network.predict(relaxation.nodes(departure)[0])
 
 

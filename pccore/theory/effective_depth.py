@@ -83,8 +83,8 @@ def predicted_changes(
         NaN if inference blows up. None where no prediction is known: other networks, rules, schemes
         or starts; activations of users; other optimisers, whose gradients grow with training (SGD),
         clipping and schedules; penalties, activity decay, skips over several layers; dependent
-        weights, or weights of an `initial_std` or `initial_range`; plain networks whose activation
-        is neither linear nor ReLU.
+        weights, or weights of an `initial_std` or `initial_range`; the order "weights_first"; plain
+        networks whose activation is neither linear nor ReLU.
     """
     network, optimiser = config.network, config.optimiser
     if not isinstance(network, NetworkConfig) or not isinstance(optimiser, Adam):
@@ -171,6 +171,7 @@ def _is_covered(network: NetworkConfig) -> bool:
     return (
         not network.activity_decay
         and network.stride == 1
+        and network.in_waves
         and network.initial_range is network.initial_std is None
         and PARAMETERISATIONS[network.parameterisation].variance(network.width) is not None
         and network.activation in ACTIVATIONS

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import results
-from experiments import RECIPES, gather
+from experiments import RECIPES, gather, scorecard_page
 from experiments.cost import cost, missing
 from experiments.readings import FOLDER, readings
 from experiments.scale import Scale
@@ -66,19 +66,21 @@ def test_every_training_can_be_traced(name, scale):
         trace(config)  # raises on incompatible shapes
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_scorecard_document_matches_recipe(name):
+def test_scorecard_page_is_that_of_the_record():
+    """Written by `python -m experiments scorecard --ledger runs --page docs/scorecard.md`."""
+    record = scorecard_page.load()
+    claims = {name: [claim.text for claim in recipe.claims] for name, recipe in RECIPES.items()}
+    assert {name: [*kept["claims"]] for name, kept in record.items()} == claims
     document = Path(__file__).parents[2] / "docs/scorecard.md"
-    section = document.read_text().split(f"### {name}\n")[1].split("\n### ")[0]
-    words = " ".join(section.split())
-    for claim in RECIPES[name].claims:
-        cells = (claim.text, claim.source, claim.target, claim.tolerance)
-        start = f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-        row = next((line for line in section.splitlines() if line.startswith(start)), None)
-        assert row is not None, start
-        reading = readings(name).get(claim.text)
-        if reading is not None and f"**{reading.verdict}**" in row:
-            assert f"*{claim.text}* ({reading.because}) {reading.note}" in words
+    assert document.read_text(encoding="utf-8") == scorecard_page.page(RECIPES.values(), record)
+
+
+def test_verdicts_of_the_record_have_the_causes_of_their_readings():
+    for name, kept in scorecard_page.load().items():
+        for text, line in kept["claims"].items():
+            reading = readings(name).get(text)
+            if reading is not None and line["verdict"] == reading.verdict:
+                assert line["because"] == reading.because, (name, text)
 
 
 def test_readings_are_of_claims_and_every_file_is_read():

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 from made_up_measurements import measured
 
@@ -126,6 +127,21 @@ def test_growth_in_training_uses_best_beta():
     assert grows(found).holds
     assert not grows(course(("sp", "linear", 8, 0.5, 0.9, [10, 15]))).holds
     assert grows(course(("sp", "tanh", 8, 0.5, 0.9, [10, 30]))) is None
+
+
+def test_figures_have_a_row_of_condition_numbers_and_one_of_accuracies():
+    """Those of the tuned runs: the other beta's curve is not drawn."""
+    (recipe,) = conditioning_training.CONDITIONING_TRAINING
+    runs = [
+        {"variant": "sp", "activity_lr": beta, "test_accuracy": best, "depth": 8}
+        for beta, best in ((0.5, 0.9), (0.1, 0.5))
+    ]
+    curves = [(place, {"step": [10, 20], "test_accuracy": [0.3, best]})
+              for place, best in enumerate((0.9, 0.5))]  # fmt: skip
+    figure = recipe.figures["fig-5.3-sp-mnist-accuracy"](measured([], runs, curves))
+    (drawn,) = figure.axes[0].get_lines()
+    np.testing.assert_allclose(drawn.get_ydata(), [30, 90])
+    assert {name.removesuffix("-accuracy") for name in recipe.figures} <= set(recipe.figures)
 
 
 def test_diverged_run_ends_at_last_finite_value():

@@ -12,6 +12,7 @@ from experiments.recipes import (
     equilibrated_energy,
     hessians,
     matrix_completion,
+    order,
     saddle_escape,
     saddle_landscapes,
 )
@@ -76,6 +77,39 @@ def test_escapes_from_saddle(escapes_at_all):
 @pytest.mark.parametrize(("gradient", "holds"), [(0.1, True), (0.005, False)])
 def test_gradients_near_saddle(gradient, holds):
     assert saddle_escape.pc_gradients_do_not_vanish(escapes(gradient=gradient)).holds is holds
+
+
+ESCAPES = {
+    "pc": {"tanh": 4, "relu": 4},
+    "pc weights_first": {"tanh": 4, "relu": 9},
+    "bp weights_first": {"tanh": None, "relu": None},
+}
+
+
+def in_both_orders(**changes):
+    """Return twenty evaluations of two seeds, after which the loss falls at the number given."""
+    runs, curves = [], []
+    for variant, by_activation in (ESCAPES | changes).items():
+        for (activation, fall), seed in product(by_activation.items(), range(2)):
+            loss = np.where(np.arange(20) < (20 if fall is None else fall), 0.5, 0.1)
+            curves.append((len(runs), {"step": np.arange(1, 21) * 25, "train_loss": loss}))
+            runs.append({"variant": variant, "activation": activation, "seed": seed})
+    return made_up.evidence(runs, curves)
+
+
+def judged_orders(**changes):
+    seen = in_both_orders(**changes)
+    return [claim.judge(seen).holds for claim in order.ORDER[0].claims]
+
+
+def test_orders_of_activation_and_weights():
+    assert judged_orders() == [True, True, True]
+    late = {"tanh": 4, "relu": 15}  # PC escapes after 400 of BP's 500 steps
+    assert judged_orders(**{"pc weights_first": late}) == [False, True, True]
+    same = {"tanh": 6, "relu": 5}
+    assert judged_orders(**{"pc weights_first": same}) == [True, False, False]
+    stuck = {"tanh": None, "relu": None}
+    assert judged_orders(**{"pc weights_first": stuck}) == [False, False, True]
 
 
 def spectrum(loss=0.0, error=0.0, energy=-1.0):
@@ -155,6 +189,7 @@ def test_no_verdict_without_evidence():
         *saddle_landscapes.SADDLE_LANDSCAPES,
         *hessians.HESSIANS,
         *saddle_escape.SADDLE_ESCAPE,
+        *order.ORDER,
         *matrix_completion.MATRIX_COMPLETION,
     )
     nothing = made_up.measured([])

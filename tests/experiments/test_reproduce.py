@@ -9,7 +9,16 @@ import pytest
 import jobs
 import pccore
 import results
-from experiments import Claim, Judged, Recipe, as_markdown, gather, perform, scorecard
+from experiments import (
+    Claim,
+    Judged,
+    Recipe,
+    as_markdown,
+    gather,
+    perform,
+    scorecard,
+    scorecard_page,
+)
 from experiments.cost import COMPILE_SECONDS, CORE_RATE, cost
 from experiments.intervals import Interval
 from experiments.readings import Reading, Verdict
@@ -194,6 +203,35 @@ def test_scorecard_shows_causes_and_counts(monkeypatch, ledger):
     )
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
+
+
+def test_page_takes_recipes_of_the_ledger_and_keeps_the_others(monkeypatch, tmp_path, ledger):
+    """A recipe with a claim that the ledger cannot judge keeps all that was measured before."""
+    second = replace(RECIPE, name="second")
+    calculated = Setting("", calculate=calculate)
+    only = replace(RECIPE, name="only", claims=RECIPE.claims[:1], small=calculated)
+    half = replace(only, name="half", small=Setting("", small_runs))  # none of its runs
+    recipes = (RECIPE, second, only, half)
+    before = {"measured": "5.000", "verdict": "reproduced", "seconds": 3.0}
+    texts = [claim.text for claim in RECIPE.claims]
+    record = {"trial": {"measured": "2020-01-01", "claims": dict.fromkeys(texts, before)}}
+    now = pd.Timestamp("2026-01-02", tz="UTC").to_pydatetime()
+    for name in ("trial", "only", "half"):
+        known = {"experiment": f"reproduce-{name}-small", "created": now}
+        ledger.append_measurements([{"quantity": "edge", "width": 4, "value": 5.1, **known}])
+    card = scorecard(recipes, Scale.SMALL, ledger)
+    found = scorecard_page.dates(recipes, card, Scale.SMALL, ledger)
+    assert found == {"only": "2026-01-02"}
+    after = scorecard_page.updated(record, card, found)
+    assert after["trial"] == record["trial"]
+    assert after["only"]["claims"][texts[0]]["measured"] == "5.100"
+    assert {line["verdict"] for line in after["second"]["claims"].values()} == {"not run"}
+    scorecard_page.dump(after, tmp_path / "record.json")
+    assert scorecard_page.load(tmp_path / "record.json") == after
+    written = scorecard_page.page(recipes, after)
+    assert "**6 claims: 4 reproduced" in written
+    assert "| 2020-01-01 | `trial` |" in written
+    assert "| 2026-01-02 | `only` |" in written
 
 
 def test_interval_of_a_mean_is_students():

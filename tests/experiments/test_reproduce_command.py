@@ -51,6 +51,7 @@ def test_run_writes_figures_rows_and_verdicts(tmp_path, monkeypatch, capsys):
         (["run", CHEAP, "--scale", "smal"], ["smal", "small"]),
         (["run", CHEAP, "--out", "taken"], ["--out", "taken", "file"]),
         (["scorecard", "--ledger", "nowhere"], ["nowhere"]),
+        (["scorecard", "--page", "card.md", "--scale", "full"], ["--page", "small", "full"]),
     ],
 )
 def test_user_errors_print_one_line_and_write_nothing(

@@ -59,6 +59,7 @@ def config(
         (config(32, 512), 2),  # 33 MB
         (config(127, 128), 0),  # 2 does not divide the depth
         (config(skip=2), 0),
+        (config(order="weights_first"), 0),
         (config(rule=RANDOM_START), 0),  # all layers move at once
         (config(rule=pccore.PredictiveCoding(pccore.ErrorBased(4))), 0),
         (config(rule=pccore.Backpropagation()), 0),

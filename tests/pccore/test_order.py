@@ -97,8 +97,8 @@ def test_trains_by_predictive_coding():
     ("change", "words"),
     [
         ({"order": "phi_first"}, "order must be activation_first or weights_first, got 'phi_fir"),
-        ({"skip": 2}, "needs skip 1 and no layers_per_product, got skip 2"),
-        ({"layers_per_product": 3}, "needs skip 1 and no layers_per_product"),
+        ({"skip": 2}, "order weights_first needs skip 1, got 2"),
+        ({"layers_per_product": 3}, "order weights_first needs layers_per_product 0, got 3"),
     ],
 )
 def test_invalid_orders_are_refused(change, words):
@@ -109,5 +109,5 @@ def test_invalid_orders_are_refused(change, words):
 def test_networks_of_several_stacks_need_the_usual_order():
     with pytest.raises(ValueError, match="need the order activation_first"):
         pccore.HybridConfig(CONFIG, pccore.mirror(CONFIG))
-    with pytest.raises(ValueError, match="equilibrium propagation need the order"):
+    with pytest.raises(ValueError, match="equilibrium propagation needs the order"):
         pccore.HopfieldConfig(replace(CONFIG, residual=False))

@@ -93,6 +93,7 @@ def test_exception_in_offer_ends_training() -> None:
         pccore.Backpropagation(),
         pccore.PredictiveCoding(pccore.GaussNewton()),
         pccore.PredictiveCoding(pccore.GradientDescent(steps=4), pccore.NormalStart()),
+        pccore.PredictiveCoding(pccore.Langevin(steps=4, temperature=0.01)),
     ],
 )
 def test_resumes_with_every_rule(rule: pccore.LearningRule) -> None:

@@ -155,6 +155,7 @@ def test_inference_that_blows_up_has_no_prediction(scheme):
         replace(config(), network=pccore.HopfieldConfig(config(residual=False).network)),
         config(activity_decay=0.1),
         config(skip=2),
+        config(order="weights_first"),
         config(initial_std=0.1),
         config(initial_range=(0.0, 1.0)),
         config(parameterisation="orthogonal", residual=False),

@@ -12,6 +12,7 @@ import results
 from results.shapes import Shape
 from transfer import VARIANTS, Experiment, SpecError, run
 from transfer.engine.plan import Plan
+from transfer.engine.rebuilding import run_of
 
 SCHEMES: dict[str, dict[str, Any]] = {
     "gradient_descent": {"steps": 3},
@@ -25,6 +26,7 @@ SCHEMES: dict[str, dict[str, Any]] = {
     "equilibrium": {"iterations": 2, "direct_outputs": 5},
     "nesterov": {"steps": "depth"},
     "augmented_lagrangian": {"steps": "depth"},
+    "langevin": {"steps": "depth", "temperature": 0.1},
 }
 
 
@@ -153,6 +155,47 @@ def test_initial_weights_near_the_origin() -> None:
     assert run_of_it.determinants["network_options"] == '{"initial_std": 0.05}'
 
 
+WEIGHTS_FIRST = {"order": "weights_first", "activation": ["linear", "tanh"]}
+
+
+def test_order_reaches_the_network_and_the_id_where_it_matters() -> None:
+    """Linear networks are the same in both orders, so that their runs are too."""
+    usual = {"activation": ["linear", "tanh"]}
+    linear, tanh, same, known = (
+        job.runs(arm, Shape(8, 4), arm.space.cells)[0]
+        for job in (plan(experiment(network=given)) for given in (WEIGHTS_FIRST, usual))
+        for arm in job.arms
+    )
+    assert (linear.network.order, tanh.network.order) == ("weights_first", "weights_first")
+    assert tanh.determinants["network_options"] == '{"order": "weights_first"}'
+    assert "network_options" not in linear.determinants | known.determinants
+    assert linear.run_id == same.run_id
+    assert tanh.run_id != known.run_id
+    assert run_of(tanh.determinants, 64, 10).config == tanh.config
+
+
+@pytest.mark.parametrize("scheme", [name for name in SCHEMES if name != "exact"])
+def test_schemes_infer_with_the_weights_first(scheme: str) -> None:
+    """All but the exact solution, which is of linear networks."""
+    given = {"scheme": scheme, **SCHEMES[scheme]}
+    rates = {} if pccore.INFERENCE[scheme].uses_activity_lr else {"activity_lr": None}
+    network = WEIGHTS_FIRST | {"bias": True, "output_precision": 2}
+    plan(experiment(network=network, training={"inference": given}, tune=rates)).check()
+
+
+@pytest.mark.parametrize("name", ["sp", "ntp", "bp", "orthogonal"])
+def test_variants_of_one_stack_take_the_weights_first(name: str) -> None:
+    network = WEIGHTS_FIRST | {"residual": False}
+    plan(experiment(network=network, variants=[name])).check()
+
+
+def test_spectral_rates_and_unsupervised_learning_with_the_weights_first() -> None:
+    spectral = {"tune": {"activity_lr": "spectral"}}
+    unsupervised = {"mode": {"name": "unsupervised", "latents": 3}}
+    for changes in (spectral, unsupervised):
+        plan(experiment(network=WEIGHTS_FIRST, **changes)).check()
+
+
 CONVOLUTIONAL = {"family": {"name": "convolutional", "patch": 2}}
 
 
@@ -190,8 +233,48 @@ def test_convolutional_family_has_a_network_for_every_shape() -> None:
             "hybrid cannot be trained: its layers are fully connected: network.family must be "
             "'stacked'",
         ),
+        (
+            {"network": CONVOLUTIONAL | {"order": "weights_first"}},
+            "network.order must be left out: the family convolutional has no parameter order",
+        ),
+        (
+            {"network": {"order": "weights_first"}, "variants": ["hybrid"]},
+            "hybrid cannot be trained: amortiser and generator need the order activation_first, "
+            "got weights_first",
+        ),
+        (
+            {
+                "network": {"order": "weights_first", "residual": False},
+                "variants": ["equilibrium_propagation"],
+            },
+            "equilibrium_propagation cannot be trained: equilibrium propagation needs the order "
+            "activation_first, got weights_first",
+        ),
+        (
+            {
+                "network": {"residual": False},
+                "training": {"inference": {"scheme": "langevin", "steps": 2}},
+                "variants": ["equilibrium_propagation"],
+            },
+            "equilibrium_propagation cannot be trained: equilibrium propagation contrasts two "
+            "equilibria, which noise does not reach: it needs inference without noise, got "
+            "Langevin(steps=2, temperature=1.0)",
+        ),
+        (
+            {"network": {"order": "weights_first", "skip": 2}},
+            "mupc cannot be trained: order weights_first needs skip 1, got 2",
+        ),
+        (
+            {"network": {"order": "weights_first", "activation": "linear"}},
+            "network.order must be left out: linear networks are the same in both orders",
+        ),
     ],
-    ids=["not square", "patch", "trust region", "hybrid"],
+    ids=[
+        *("not square", "patch", "trust region", "hybrid"),
+        *("order of kernels", "order of mirrors", "order of symmetric weights"),
+        "equilibria with noise",
+        *("order and skip", "order of linear layers"),
+    ],
 )
 def test_rejects_what_the_family_has_no_network_for(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SpecError) as caught:
@@ -236,12 +319,32 @@ def test_check_finds_what_only_compiling_would_find(changes: dict[str, Any], sen
     assert str(caught.value) == sentence
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"variants": ["hybrid", "bidirectional", "ntp"]},
+        {"network": CONVOLUTIONAL},
+        {"tune": {"activity_lr": "spectral"}},
+        {"mode": {"name": "unsupervised", "latents": 3}},
+        {"mode": "generative", "training": {"start": "normal"}},
+    ],
+    ids=["variants", "kernels", "spectral", "unsupervised", "normal start"],
+)
+def test_langevin_inference_of_other_networks_and_modes(changes: dict[str, Any]) -> None:
+    training = {"inference": {"scheme": "langevin", "steps": 2}} | changes.get("training", {})
+    plan(experiment(**changes | {"training": training})).check()
+
+
 TRAINED: dict[str, dict[str, Any]] = {
     "error_based": {"training": {"inference": {"scheme": "error_based", "steps": 2}}},
     "equilibrium": {"training": {"inference": "equilibrium"}, "tune": {"activity_lr": None}},
     "exact": without_beta(),
     "hybrid": {"variants": ["hybrid"]},
     "convolutional": {"network": CONVOLUTIONAL},
+    "langevin": {
+        "training": {"inference": {"scheme": "langevin", "steps": 2, "temperature": 1e-3}}
+    },
+    "weights first": {"network": WEIGHTS_FIRST | {"activation": "tanh"}},
     "near the origin": {"network": {"initial_std": 0.05, "residual": False}},
     "ntp": {"variants": ["ntp"], "network": {"activation": "tanh"}},
 }

@@ -158,6 +158,8 @@ def test_options_and_shapes_are_part_of_a_run() -> None:
          "network.residual must be left out: the family layers@X has no parameter residual"),
         ({"family": own_module.module, "activation": "tanh"}, {"variants": ["bp"]},
          "network.activation must be left out: the family module@X has no parameter activation"),
+        ({"family": own_module.layers, "order": "weights_first"}, {},
+         "network.order must be left out: the family layers@X has no parameter order"),
         ({"family": own_module.layers}, {"variants": ["hybrid"]},
          "hybrid cannot be trained: its layers are fully connected: network.family must be "
          "'stacked'"),

@@ -36,6 +36,7 @@ def training_config(
         output=network.output,
         skip=network.skip,
         bias=network.bias,
+        order=network.order,
         precisions=network.precisions,
         activity_decay=network.activity_decay,
         initial_std=network.initial_std,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pccore
+from pccore.networks.stacked import ACTIVATION_FIRST
 from transfer.search.samplers import SAMPLERS
 from transfer.space import Grid
 from transfer.spec.building import has_measurable_limit, training_config
@@ -153,6 +154,8 @@ def _unused(settings: Settings) -> Iterator[str]:
         if not network.family.takes(key) and getattr(network, key) != usual:
             name = FAMILIES.name_of(type(network.family))
             yield f"network.{key} must be left out: the family {name} has no parameter {key}"
+    if network.order != ACTIVATION_FIRST and set(network.activations) == {"linear"}:
+        yield "network.order must be left out: linear networks are the same in both orders"
     begins = training.start != pccore.ForwardStart()
     if begins and not training.inference.uses_start:
         yield (

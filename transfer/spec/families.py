@@ -35,6 +35,7 @@ class LayerSettings(TypedDict, total=False):
     output: str
     skip: int
     bias: bool
+    order: str
     activity_decay: float
     initial_std: float | tuple[float, ...] | None
     initial_range: tuple[float, float] | None
@@ -98,6 +99,9 @@ class Convolutional(Family):
     patch: PositiveInt = 4
     kernel: PositiveInt = 3
 
+    def takes(self, setting: str) -> bool:
+        return setting != "order"
+
     def build(
         self,
         input_size: int,
@@ -106,6 +110,7 @@ class Convolutional(Family):
         precisions: Precisions,
         **settings: Unpack[LayerSettings],
     ) -> ConvolutionalStackConfig:
+        taken: dict[str, Any] = {k: v for k, v in settings.items() if self.takes(k)}
         image = square_image(input_size)
         if image is None:
             raise ValueError(
@@ -116,7 +121,7 @@ class Convolutional(Family):
             input_size,
             output_size,
             precisions=precisions(settings["depth"]),
-            **settings,
+            **taken,
             image=image,
             patch=self.patch,
             kernel=self.kernel,
@@ -148,7 +153,7 @@ class FunctionFamily(Family):
         return _restored, (self.name, type(self).function, self._options())
 
     def takes(self, setting: str) -> bool:
-        return NetworkFunction(self.name, type(self).function).takes(setting)
+        return setting in OFFERED and NetworkFunction(self.name, type(self).function).takes(setting)
 
     def build(
         self,
@@ -180,7 +185,7 @@ class FunctionFamily(Family):
 
 
 INPUT_SHAPE = "input_shape"
-OF_LAYERS = ("activation", "residual", "skip", "bias", "initial_std")
+OF_LAYERS = ("activation", "residual", "skip", "bias", "order", "initial_std")
 """The settings of a spec's networks that layers may take, unlike those of the energy."""
 
 _made: dict[str, type[FunctionFamily]] = {}

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 import pccore
 from pccore.networks.family import OWN
+from pccore.networks.stacked import ACTIVATION_FIRST, ORDERS
 from pccore.theory.probe_registry import RULE_PROBES
 from results.shapes import Shape
 from transfer.search.pruning import PRUNERS, Pruner
@@ -86,6 +87,11 @@ class NetworkSpec(Section):
     )
     skip: Depth = Field(default=1, description="Number of layers that a skip connection spans.")
     bias: Flag = Field(default=False, description="Biases in every layer.")
+    order: Annotated[str, NameIn(ORDERS)] = Field(
+        default=ACTIVATION_FIRST,
+        description="Whether fully connected layers apply the activation before the weights, "
+        "W phi(z), or after them, phi(W z), with a linear output (thesis eq. 2.1).",
+    )
     activity_decay: NotNegative = Field(
         default=0.0,
         description="alpha of the term alpha/2 ||z||^2 in the energy of hidden activities.",
