@@ -21,7 +21,7 @@ SLOWER := $(addprefix --ignore=tests/results/test_,ledger_crashes.py ledger_ever
 	reused_names.py rules.py sharing.py train.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast check check-all lint types format docs bench dist size
+.PHONY: help install run test test-fast check check-all lint types format docs bench gpu dist size
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -67,6 +67,9 @@ docs: $(READY)  ## the site, in build/site
 
 bench: $(READY)  ## the short measurements against benchmarks/record.json, in minutes
 	$(BIN)/python benchmarks/bench.py
+
+gpu: $(READY)  ## what a GPU is to show, in one table within eight minutes; status 2 without one
+	$(BIN)/python benchmarks/gpu.py
 
 dist: $(READY)  ## the wheel and the source distribution in dist/, checked
 	rm -rf dist build mupc.egg-info

@@ -9,6 +9,7 @@ measured time of a step inside `pccore.fit_many` is listed with the prediction.
 """
 
 import argparse
+import math
 from dataclasses import dataclass
 
 from measure import BATCH, EPOCH, INPUTS, OUTPUTS, Shape, in_turns, naive_flops, parser, shapes
@@ -37,6 +38,7 @@ COLUMNS = [
     "traffic, ms",
     "launches, ms",
     "predicted, fp32 / TF32, ms",
+    "inference, a layer per SM, fp32 / TF32, ms",
     "trials/hour",
     "measured, ms",
 ]
@@ -49,6 +51,9 @@ class Gpu:
     fp32: float
     tf32: float
     bandwidth: float
+    multiprocessors: int = 132
+    shared: int = 227 * 1024
+    """Bytes of shared memory that a program may take of one multiprocessor."""
 
 
 GPUS = {
@@ -114,6 +119,24 @@ def predicted(shape: Shape, lanes: int, peak: float, bandwidth: float, launch: f
     return sum(phase.seconds(peak, bandwidth, launch) for phase in found)
 
 
+def layer_per_sm(
+    shape: Shape, lanes: int, gpu: Gpu, peak: float, batch: int = BATCH
+) -> float | None:
+    """Return the least seconds of T = H inference steps with one layer per multiprocessor.
+
+    Weights and activities of a layer (start and departure) stay in the shared memory of its
+    multiprocessor, so that nothing but arithmetic is left: both products of a layer, step after
+    step, H of them. The wave saves nothing, as layers that wait occupy their multiprocessor. None
+    where a layer exceeds the shared memory, or a network the GPU.
+    """
+    depth, width = shape
+    if FLOAT * (width**2 + 2 * batch * width) > gpu.shared or depth > gpu.multiprocessors:
+        return None
+    rounds = math.ceil(lanes / (gpu.multiprocessors // depth))
+    layer = 4 * batch * width**2 / (peak / gpu.multiprocessors)
+    return rounds * depth * layer
+
+
 def main() -> None:
     options = parse()
     gpu = GPUS[options.gpu]
@@ -160,6 +183,7 @@ def add(report: Report, shape: Shape, lanes: int, gpu: Gpu, seconds: float | Non
     fast, slow = LAUNCH
     worst = predicted(shape, lanes, gpu.fp32, gpu.bandwidth, slow)
     best = predicted(shape, lanes, gpu.tf32, gpu.bandwidth, fast)
+    resident = [layer_per_sm(shape, lanes, gpu, peak) for peak in (gpu.fp32, gpu.tf32)]
     report.rows.append(
         [
             f"{shape[0]} x {shape[1]} x {lanes}",
@@ -170,6 +194,7 @@ def add(report: Report, shape: Shape, lanes: int, gpu: Gpu, seconds: float | Non
             f"{1e3 * traffic / gpu.bandwidth:.2f}",
             f"{1e3 * kernels * fast:.2f} to {1e3 * kernels * slow:.2f}",
             f"{1e3 * worst:.2f} / {1e3 * best:.2f}",
+            "-" if None in resident else " / ".join(f"{1e3 * s:.3f}" for s in resident),
             f"{3600 * lanes / (worst * EPOCH):.0f}",
             "-" if seconds is None else f"{1e3 * seconds:.2f}",
         ]

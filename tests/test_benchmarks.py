@@ -280,6 +280,7 @@ IN_A_PROCESS_OF_ITS_OWN = {
     "compile_time": "--depths 2,3 --width 4 --repeats 1",
     "conditioning": "--shapes 2x2",
     "forecast": "",
+    "gpu": "--quick --json",
     "gauss_newton": "--shapes 2x4 --repeats 1 --longest 10 --json",
     "many_rates": "1",
     "ledger_scale": "--runs 40000 --points 1 --merged 2 --small 2 --many 3 --json",
@@ -338,3 +339,100 @@ def test_smallest_form_runs_by_itself(name: str, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_layer_per_multiprocessor_does_two_products_a_step() -> None:
+    """Eight layers take 8 of 132 multiprocessors: 16 lanes at once, 132 in nine rounds."""
+    roofline = import_module("roofline")
+    gpu = roofline.Gpu(fp32=132.0, tf32=264.0, bandwidth=1.0)
+    one = 8 * 4 * 64 * 128**2
+    assert roofline.layer_per_sm((8, 128), 16, gpu, gpu.fp32) == one
+    assert roofline.layer_per_sm((8, 128), 132, gpu, gpu.tf32) == 9 * one / 2
+    assert roofline.layer_per_sm((128, 512), 1, gpu, gpu.fp32) is None  # 1 MB of weights
+    assert roofline.layer_per_sm((133, 64), 1, gpu, gpu.fp32) is None
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the script of `make gpu`, its parts at tiny sizes."""
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--only", "steps,kernel"])
+    return import_module("gpu")
+
+
+def part_of(gpu: Any, found: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return the exit status of the script when its parts find these."""
+    monkeypatch.setattr(gpu, "of_process", lambda part, limit, options: found[part])
+    with pytest.raises(SystemExit) as end:
+        gpu.main()
+    return int(end.value.code or 0)
+
+
+def test_gpu_parts_fit_in_eight_minutes() -> None:
+    gpu = import_module("gpu")
+    assert gpu.DEVICE_LIMIT + sum(gpu.LIMITS.values()) < 480
+
+
+def test_no_gpu_is_one_sentence(
+    gpu: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {"device": gpu.Part([("cpu", "cpu", "0.10")])}
+    assert part_of(gpu, found, monkeypatch) == 2
+    assert capsys.readouterr().err == "There is no GPU here: JAX 0.10 finds cpu.\n"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_failed_part_leaves_the_others(
+    gpu: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    found = {
+        "device": gpu.Part([("NVIDIA H200", "gpu", "0.10")]),
+        "steps": gpu.Part(error="took more than 75 s"),
+        "kernel": gpu.Part([("inference", "1 µs", "2 µs")], {"faster": 2.0}),
+    }
+    if as_json:
+        sys.argv.append("--json")
+    assert part_of(gpu, found, monkeypatch) == 1
+    out = capsys.readouterr().out
+    if as_json:
+        facts = json.loads(out)
+        assert facts["device"] == "NVIDIA H200"
+        assert facts["steps"]["error"] == "took more than 75 s"
+        assert facts["kernel"]["ratios"] == {"faster": 2.0}
+    else:
+        assert "| steps | FAILED | - | took more than 75 s |" in out
+        assert "| kernel | inference | 1 µs | 2 µs |" in out
+        assert f"NVIDIA H200, {date.today()}" in out
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("import time; time.sleep(60)", "took more than 0.5 s"),
+        ("raise ValueError('no memory')", "ValueError: no memory"),
+        ("print('[]')", "ended with status 0"),
+    ],
+)
+def test_part_that_fails_says_why(
+    gpu: Any, monkeypatch: pytest.MonkeyPatch, code: str, error: str
+) -> None:
+    limit = 0.5 if "sleep" in code else 60
+    started = gpu.finished
+
+    def finished(arguments: list[str], limit: float) -> Any:
+        return started([sys.executable, "-S", "-c", code], limit)
+
+    monkeypatch.setattr(gpu, "finished", finished)
+    assert gpu.of_process("steps", limit, SimpleNamespace(quick=False)).error == error
+
+
+def test_kernel_is_compared_with_xla(gpu: Any) -> None:
+    found = gpu.kernel(gpu.QUICK)
+    assert found.error == ""
+    assert len(found.lines) == len(found.ratios) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"), [("NVIDIA H200", "H200"), ("NVIDIA H100 80GB HBM3", "H100"), ("cpu", "H100")]
+)
+def test_gpu_is_compared_with_its_own_roofline(gpu: Any, kind: str, model: str) -> None:
+    assert gpu.modelled(kind) == model

@@ -47,11 +47,12 @@ def worker_variables(*, gpu: bool) -> dict[str, str]:
     """
     from pccore.jax_settings import unpinned_variables
     from pccore.native import VARIABLE as NATIVE_VARIABLE
+    from pccore.networks.pallas_descent import VARIABLE as PALLAS_VARIABLE
     from pccore.training.feed import ENVIRONMENT_VARIABLE as STREAM_VARIABLE
 
     variables = thread_caps(programs=1) | unpinned_variables()
-    kept = ("MUPC_CACHE", "XDG_CACHE_HOME", LAYOUTS_VARIABLE, STREAM_VARIABLE, NATIVE_VARIABLE)
-    for name in kept:
+    kept = ("MUPC_CACHE", "XDG_CACHE_HOME", LAYOUTS_VARIABLE, STREAM_VARIABLE)
+    for name in (*kept, NATIVE_VARIABLE, PALLAS_VARIABLE):
         if name in os.environ:
             variables[name] = os.environ[name]
     if not gpu:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from pccore.activations import ACTIVATIONS
 from pccore.layers import WeightsFirstLayer
-from pccore.networks import descent, linear_solution
+from pccore.networks import descent, linear_solution, pallas_descent
 from pccore.networks.base import AbstractNetwork
 from pccore.networks.clamping import clamp
 from pccore.networks.general import SequenceRelaxation
@@ -184,6 +184,12 @@ class StackRelaxation(StackEnergy[StackT]):
 
 class StackedRelaxation(StackRelaxation[Network]):
     """The `Relaxation` of a fully connected stack, which has a closed form if it is linear."""
+
+    def descent(self, rate: Scalar, steps: int) -> Float[Array, "m B N"]:
+        """Take `steps` steps of gradient descent from the start, d <- d - rate B dF/dz."""
+        if pallas_descent.takes(self):
+            return pallas_descent.by_lanes(self, rate, steps)
+        return super().descent(rate, steps)
 
     def equilibrium(self) -> Float[Array, "H B N"]:
         """Return the departure at which dF/dz = 0, of linear networks (thesis eq. 5.4)."""

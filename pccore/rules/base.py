@@ -43,7 +43,8 @@ class LearningRule(ABC):
 
     def path(self, network: AbstractNetworkConfig) -> str:
         """Return the arithmetic that trains such a network in this process, as ledgers record it:
-        "native avx512" (or avx2, neon) for `pccore.native`, or "xla"."""
+        "native avx512" (or avx2, neon) for `pccore.native`, "pallas" for the kernel in
+        `pccore.networks.pallas_descent`, or "xla"."""
         return native.XLA
 
     @abstractmethod

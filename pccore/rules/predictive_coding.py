@@ -8,7 +8,8 @@ import jax
 from jaxtyping import Array, Float
 
 from pccore import native
-from pccore.inference import InferenceScheme
+from pccore.inference import GradientDescent, InferenceScheme
+from pccore.networks import pallas_descent
 from pccore.networks.base import AbstractNetworkConfig
 from pccore.networks.stacked import Network
 from pccore.relaxation import Scalar
@@ -35,7 +36,12 @@ class PredictiveCoding(LearningRule):
         return self.inference.splits_batches and isinstance(self.start, ForwardStart)
 
     def path(self, network: AbstractNetworkConfig) -> str:
-        return native.path(network, self.inference) if self._from_forward_pass else native.XLA
+        if not self._from_forward_pass:
+            return native.XLA
+        found = native.path(network, self.inference)
+        if found == native.XLA and type(self.inference) is GradientDescent:
+            return pallas_descent.path(network) or found
+        return found
 
     @property
     def _from_forward_pass(self) -> bool:
