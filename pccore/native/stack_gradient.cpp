@@ -30,6 +30,9 @@ constexpr int MOST_SWEEPS = 8;    // in flight
 constexpr long SMALL = 1 << 20;   // bytes of weights and activities that stay in L2 by themselves
 constexpr double SHORT = 2e6;     // multiply-adds of inference that waking a thread would lengthen
 constexpr int ALIGNMENT = 64;     // bytes
+// Numbers between arrays whose sizes are multiples of 4 KiB: a load waits for an earlier store to
+// an address that is the same in its lowest twelve bits.
+constexpr int GAP = 5 * ALIGNMENT / sizeof(float);
 
 enum class Scheme : int32_t { descent, nesterov, lagrangian };
 enum class Activation : int32_t { linear, relu, leaky_relu, tanh };
@@ -257,15 +260,15 @@ thread_local Arena activities, panels;
 
 // Return the numbers that a tile takes.
 size_t tile_numbers(const Problem& p, int padded) {
-  const size_t layers = size_t(p.depth) * p.width * padded;
+  const size_t layers = size_t(p.depth) * p.width * padded + GAP;
   const size_t copies = p.scheme == Scheme::descent ? 2 : 3;
   return copies * layers + size_t(2 * p.outputs + 3) * padded;
 }
 
 // Return the numbers of the panels that a thread needs.
 size_t panel_numbers(const Problem& p, int padded) {
-  const size_t layer = size_t(p.width) * padded;
-  size_t most = (p.sweeps * 6 + 1) * layer;
+  const size_t layer = size_t(p.width) * padded + GAP;
+  size_t most = (p.sweeps * 4 + 1) * layer;
   for (size_t other : {size_t(FEATURES) * padded, size_t(padded) * round_up(p.width, 16),
                        size_t(padded) * round_up(p.inputs, 16)})
     most = other > most ? other : most;
@@ -274,7 +277,8 @@ size_t panel_numbers(const Problem& p, int padded) {
 
 Tile tile_at(const Problem& p, int padded, float* memory) {
   Tile tile{};
-  const size_t layers = size_t(p.depth) * p.width * padded, output = size_t(p.outputs) * padded;
+  const size_t layers = size_t(p.depth) * p.width * padded + GAP;
+  const size_t output = size_t(p.outputs) * padded;
   tile.padded = padded;
   tile.start = memory;
   tile.departure = tile.start + layers;
@@ -317,8 +321,8 @@ bool gradient_of(ffi::ThreadPool& pool, int threads, Problem p, const float* x, 
     tile.x = x + first * p.inputs;
     tile.y = y + first * p.outputs;
     tile.loss = &losses[i];
-    const size_t layers = size_t(p.depth) * p.width * padded;
-    std::memset(tile.departure, 0, (p.scheme == Scheme::descent ? 1 : 2) * layers * sizeof(float));
+    const size_t moving = (tile.output - tile.departure) * sizeof(float);
+    std::memset(tile.departure, 0, moving);
     instructions.relax(p, tile, mine);
     all[i] = tile;
   });
