@@ -1,9 +1,10 @@
 // The gradient of a batch of a stacked network, as one call of a compiled JAX program.
 //
-// Forward pass, inference, errors and all weight gradients: what pccore/networks/local.py and
-// descent.py compute as dozens of XLA operations. Here a tile of samples takes all its steps in the
-// cache, a product and the elementwise work around it in one pass. pccore/native/__init__.py has
-// the conditions under which it is used; XLA's form is the reference and the fallback.
+// Forward pass, inference or backpropagation, errors and all weight gradients: what
+// pccore/networks/local.py and descent.py compute as dozens of XLA operations. Here a tile of
+// samples takes all its steps in the cache, a product and the elementwise work around it in one
+// pass. pccore/native/__init__.py has the conditions under which it is used; XLA's form is the
+// reference and the fallback.
 //
 // tile.h is the arithmetic; this file has its data structures, the choice of instructions, threads,
 // and the binding to XLA. It uses nothing of Python.
@@ -34,7 +35,7 @@ constexpr int ALIGNMENT = 64;     // bytes
 // an address that is the same in its lowest twelve bits.
 constexpr int GAP = 5 * ALIGNMENT / sizeof(float);
 
-enum class Scheme : int32_t { descent, nesterov, lagrangian };
+enum class Scheme : int32_t { descent, nesterov, lagrangian, backpropagation };
 enum class Activation : int32_t { linear, relu, leaky_relu, tanh };
 enum class Loss : int32_t { mse, cross_entropy };
 
@@ -258,10 +259,13 @@ thread_local Arena activities, panels;
 
 // --------------------------------------------------------------------------------- one network
 
+// Return whether a scheme has a third array of a layer's size: steps or multipliers.
+bool remembers(Scheme scheme) { return scheme == Scheme::nesterov || scheme == Scheme::lagrangian; }
+
 // Return the numbers that a tile takes.
 size_t tile_numbers(const Problem& p, int padded) {
   const size_t layers = size_t(p.depth) * p.width * padded + GAP;
-  const size_t copies = p.scheme == Scheme::descent ? 2 : 3;
+  const size_t copies = remembers(p.scheme) ? 3 : 2;
   return copies * layers + size_t(2 * p.outputs + 3) * padded;
 }
 
@@ -282,7 +286,7 @@ Tile tile_at(const Problem& p, int padded, float* memory) {
   tile.padded = padded;
   tile.start = memory;
   tile.departure = tile.start + layers;
-  tile.memory = p.scheme == Scheme::descent ? tile.departure : tile.departure + layers;
+  tile.memory = remembers(p.scheme) ? tile.departure + layers : tile.departure;
   tile.output = tile.memory + layers;
   tile.target = tile.output + output;
   tile.momentum = tile.target + output;
@@ -436,7 +440,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(mupc_stack_gradient, gradients,
                                   .Attr<ffi::Span<const float>>("precisions"));
 
 // The arguments' version: raised with the binding above, and in pccore/native/__init__.py.
-extern "C" int mupc_stack_gradient_version() { return 1; }
+extern "C" int mupc_stack_gradient_version() { return 2; }
 
 // Return the name of the instructions in use, or "" where the processor has none of them.
 extern "C" const char* mupc_instructions() {

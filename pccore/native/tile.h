@@ -557,6 +557,30 @@ struct Relaxation {
     }
   }
 
+  // In place of inference: turn departures into minus the gradient of the forward pass's loss,
+  // delta_l = tau delta_(l+1) + phi' a W^T delta_(l+1), and activities z into phi(z).
+  void backpropagate() const {
+    forward();
+    output_error(problem, tile);
+    const int N = problem.width;
+    for (int l = H - 1; l >= 0; --l) {
+      const bool top = l == H - 1;
+      const float* W = top ? problem.last : problem.hidden + long(l) * N * N;
+      const float scale = top ? problem.last_scale : problem.hidden_scale;
+      const float* above = top ? nullptr : departure(l + 1);
+      const float tau = problem.residual;
+      float *z = start(l), *delta = departure(l);
+      product(W, 1, N, N, top ? tile.output : above, S, S, top ? problem.outputs : N,
+              [=](int row, int column, Vec sum) {
+                const long i = long(row) * this->S + column;
+                const Response at = Phi::respond(load(z + i), Vec{});
+                const Vec through = at.slope * (scale * sum);
+                store(delta + i, above ? through + tau * load(above + i) : through);
+                store(z + i, at.value);
+              });
+    }
+  }
+
   void settle_values(int l, float* change) const {
     float* const z = start(l);
     const float* d = departure(l);
@@ -650,10 +674,12 @@ inline void relax_by(const Problem& problem, const Tile& tile, float* panels) {
     case Scheme::nesterov: return Relaxation<Phi, Scheme::nesterov>(problem, tile, panels).run();
     case Scheme::lagrangian:
       return Relaxation<Phi, Scheme::lagrangian>(problem, tile, panels).run();
+    case Scheme::backpropagation:
+      return Relaxation<Phi, Scheme::descent>(problem, tile, panels).backpropagate();
   }
 }
 
-// Compute forward pass, inference and the errors that weights learn from, of one tile.
+// Compute forward pass, inference or backpropagation, and the errors that weights learn from.
 inline void relax(const Problem& problem, const Tile& tile, float* panels) {
   switch (problem.activation) {
     case Activation::linear: return relax_by<Linear>(problem, tile, panels);
