@@ -6,6 +6,7 @@ the best of several measurements counts, and only ratios of two candidates are c
 
 import argparse
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 BATCH, INPUTS, OUTPUTS = 64, 784, 10  # MNIST's sizes, and the documents' batch
 EPOCH = 60_000 // BATCH  # steps
-PEERS = ["jpc"]
+PEERS = ["jpc", "fabricpc"]
 
 Clock = Callable[[], float]
 CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "processor": time.process_time}
@@ -34,6 +35,16 @@ def parser(purpose: str) -> argparse.ArgumentParser:
     )
     found.add_argument("--json", action="store_true", help="print the ratios only, as JSON")
     return found
+
+
+def add_peer(found: argparse.ArgumentParser) -> None:
+    """Add the options that choose a peer library and where it is."""
+    found.add_argument("--peer", choices=PEERS, help="a peer library")
+    found.add_argument(
+        "--peer-python",
+        default=sys.executable,
+        help="Python of an environment that has the peer (default: this one)",
+    )
 
 
 def shapes(text: str) -> list[Shape]:

@@ -1,6 +1,6 @@
 """Time from the start of a process to its first trained step, cold and with a warm cache.
 
-    python benchmarks/startup.py [--shapes 8x64,128x64] [--peer jpc]
+    python benchmarks/startup.py [--shapes 8x64,128x64] [--peer jpc --peer-python PYTHON]
 
 Every measurement is a fresh process. The way "pool" is a worker's: imports, a LocalPool, the data
 set (MNIST where its files are found, else as many made-up samples), compilation, one step and its
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import peer
 from compilation import watched
-from measure import EPOCH, PEERS, Shape, label, made_up, mnist_folder, parser, shapes, training
+from measure import EPOCH, Shape, add_peer, label, made_up, mnist_folder, parser, shapes, training
 from report import Report
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def main() -> None:
         f"A process that imports JAX and compiles x + 1 takes {bare:.2f} processor seconds."
     )
     if options.peer:
-        add_peer(report, max(options.shapes), options.limit)
+        add_line_of_peer(report, max(options.shapes), options)
     report.publish(options)
 
 
@@ -71,7 +71,7 @@ def parse() -> argparse.Namespace:
     found = parser(__doc__)
     default = "8x64,128x64"
     found.add_argument("--shapes", type=shapes, default=default, help=f"HxN,... ({default})")
-    found.add_argument("--peer", choices=PEERS, help="a peer library, if it can be imported")
+    add_peer(found)
     found.add_argument("--limit", type=float, default=900, help="seconds for the peer (900)")
     found.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     return found.parse_args()
@@ -102,13 +102,14 @@ def add(report: Report, shape: Shape, options: argparse.Namespace) -> float:
     return bare
 
 
-def add_peer(report: Report, shape: Shape, limit: float) -> None:
+def add_line_of_peer(report: Report, shape: Shape, options: argparse.Namespace) -> None:
     """Add the line of the peer at `shape`, which must be in the table, and its ratio."""
     place = f"{shape[0]} x {shape[1]}"
     ours = next(row for row in report.rows if row[:2] == [place, "cold"])
     seconds = dict(zip(report.columns[2:], map(float, ours[2:]), strict=True))
+    limit = options.limit
     try:
-        found = started([sys.executable, Path(peer.__file__), label(shape)], limit)
+        found = started(peer.command(options, shape, "--first-step"), limit)
         shown, sign = {name: f"{value:.2f}" for name, value in found.items()}, ""
     except subprocess.TimeoutExpired:
         found, shown, sign = {"first step": limit}, {"first step": f"> {limit:.0f}"}, "> "

@@ -1,24 +1,26 @@
 """Time of a training step, as a share of what this machine's matrix multiplication can do.
 
-    python benchmarks/step_time.py [--shapes 8x64,8x128,...] [--threads 1] [--via fit] [--peer jpc]
+    python benchmarks/step_time.py [--shapes 8x64,8x128,...] [--threads 1] [--via fit]
+                                   [--peer jpc --peer-python PYTHON]
 
 Columns: milliseconds per step (one forward pass, T = H gradient steps on all activities, one Adam
 update; MNIST's sizes, B = 64); the naive arithmetic rate, which counts every layer in every step,
 as a share of the peak; and how many times faster it is than the same step by automatic
 differentiation of the general energy, and than the peer library's (each where it compiles in
-reasonable time). Everything is measured in one process, in turns; the ratios are reliable, the
-milliseconds are not.
+reasonable time). Candidates take turns; the peer is a process of its own, on as many cores. The
+ratios are reliable, the milliseconds are not.
 """
 
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import peer
 from measure import (
     CLOCKS,
-    PEERS,
     Shape,
+    add_peer,
     best_time_per_flop,
     cap_threads,
     in_turns,
@@ -26,6 +28,7 @@ from measure import (
     naive_flops,
     parser,
     shapes,
+    usable_cpus,
 )
 from report import Report
 
@@ -65,7 +68,7 @@ def parse() -> argparse.Namespace:
         "--clock",
         choices=CLOCKS,
         default="wall",
-        help="processor: for one thread without a peer, on a machine at work (default wall)",
+        help="processor: for one thread, on a machine at work (default wall)",
     )
     found.add_argument(
         "--via",
@@ -76,13 +79,13 @@ def parse() -> argparse.Namespace:
     found.add_argument(
         "--deepest-reference", type=int, default=DEEPEST, help=f"default {DEEPEST} layers"
     )
-    found.add_argument("--peer", choices=PEERS, help="a peer library, if it can be imported")
+    add_peer(found)
     found.add_argument(
         "--deepest-peer", type=int, default=DEEPEST, help=f"default {DEEPEST} layers"
     )
     options = found.parse_args()
-    if options.clock == "processor" and (options.threads > 1 or options.peer):
-        found.error("--clock processor would add up what threads, or a peer's Python, do at once")
+    if options.clock == "processor" and options.threads > 1:
+        found.error("--clock processor would add up what threads do at once")
     return options
 
 
@@ -99,9 +102,11 @@ def measured(shape: Shape, peak: float, options: argparse.Namespace) -> dict[str
         candidates["ours"] = steps.stepper(shape, steps.closed_form(shape), **how)
     if shape[0] <= options.deepest_reference:
         candidates["reference"] = steps.stepper(shape, steps.differentiated(shape), **how)
-    if options.peer and shape[0] <= options.deepest_peer:
-        candidates["peer"] = peer.jpc_timed(shape, options.activation)
-    times = in_turns(candidates, options.repeats)
+    with ExitStack() as stack:
+        if options.peer and shape[0] <= options.deepest_peer:
+            cores = usable_cpus()[: options.threads]
+            candidates["peer"] = stack.enter_context(peer.timed(options, shape, cores))
+        times = in_turns(candidates, options.repeats)
     if options.via == "fit":
         times["ours"] = steps.per_fit_step(times, count)
     return times

@@ -1,6 +1,6 @@
 """Trials per hour at tuning size with all cores busy: our local pool, and one peer a core.
 
-    python benchmarks/throughput.py [--shapes 8x64,8x128] [--peer jpc]
+    python benchmarks/throughput.py [--shapes 8x64,8x128] [--peer jpc --peer-python PYTHON]
 
 A trial is one MNIST epoch of 937 steps. Ours are whole trials on one LocalPool, as `mupc run` would
 train them: its own choice of lanes, data handling, and an evaluation on 10,000 test samples every
@@ -10,22 +10,18 @@ of processor seconds per trial is listed too: other work hardly changes it.
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import peer
 from measure import (
     EPOCH,
-    PEERS,
     Shape,
-    cap_threads,
+    add_peer,
     in_turns,
     label,
     made_up,
@@ -35,6 +31,7 @@ from measure import (
     usable_cpus,
 )
 from report import Report
+from served import Server, serve
 
 GROUPS_PER_SLOT = 2
 
@@ -44,7 +41,7 @@ Times = dict[str, float]  # seconds, by side
 def main() -> None:
     options = parse()
     if options.serve:
-        serve(options.serve, options.shapes[0])
+        serve(trials(options.shapes[0]))
         return
     cores = usable_cpus()
     report = Report(
@@ -65,31 +62,30 @@ def parse() -> argparse.Namespace:
     found = parser(__doc__)
     default = "8x64,8x128"
     found.add_argument("--shapes", type=shapes, default=default, help=f"HxN,... ({default})")
-    found.add_argument("--peer", choices=PEERS, help="a peer library, if it can be imported")
-    found.add_argument("--serve", choices=["ours", *PEERS], help=argparse.SUPPRESS)
+    add_peer(found)
+    found.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     return found.parse_args()
 
 
 def measured(shape: Shape, cores: list[int], options: argparse.Namespace) -> tuple[Times, Times]:
     """Return wall-clock and processor seconds per trial of each side, all cores together."""
-    sides = {"ours": [Server("ours", shape, cores)]}
-    if options.peer:
-        sides["peer"] = [Server(options.peer, shape, [core]) for core in cores]
-    processor = dict.fromkeys(sides, float("inf"))
+    own = [sys.executable, __file__, "--serve", "--shapes", label(shape)]
+    with ExitStack() as stack:
+        sides = {"ours": [stack.enter_context(Server(own, cores))]}
+        if options.peer:
+            one = peer.command(options, shape, "--seconds", "1")  # so that all end together
+            sides["peer"] = [stack.enter_context(Server(one, [core])) for core in cores]
+        processor = dict.fromkeys(sides, float("inf"))
 
-    def stretch(side: str) -> float:
-        wall, spent = together(sides[side])
-        processor[side] = min(processor[side], spent)
-        return wall
+        def stretch(side: str) -> float:
+            wall, spent = together(sides[side])
+            processor[side] = min(processor[side], spent)
+            return wall
 
-    try:
         for server in chain.from_iterable(sides.values()):
-            server.answer()  # it is compiled
+            server.wait_until_ready()
         wall = in_turns({side: partial(stretch, side) for side in sides}, options.repeats)
         return wall, processor
-    finally:
-        for server in chain.from_iterable(sides.values()):
-            server.close()
 
 
 def add(report: Report, shape: Shape, wall: Times, processor: Times) -> None:
@@ -104,65 +100,19 @@ def add(report: Report, shape: Shape, wall: Times, processor: Times) -> None:
     report.rows.append(cells)
 
 
-class Server:
-    """A process that measures a stretch of training on request.
-
-    Args:
-        side: "ours" or a peer.
-        shape: what it trains.
-        cores: where it may run.
-    """
-
-    def __init__(self, side: str, shape: Shape, cores: list[int]) -> None:
-        command = [sys.executable, Path(__file__), "--serve", side, "--shapes", label(shape)]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=partial(os.sched_setaffinity, 0, cores),
-        )
-
-    def go(self) -> None:
-        """Start a stretch."""
-        print("go", file=self._process.stdin, flush=True)
-
-    def answer(self) -> tuple[float, float]:
-        """Wait for the end of the stretch; return its trials and processor seconds."""
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"a measured process ended with status {self._process.wait()}")
-        trials, processor = json.loads(line)
-        return trials, processor
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.stdin.close()
-        self._process.wait()
-
-
 def together(servers: list[Server]) -> tuple[float, float]:
     """Return wall-clock and processor seconds per trial while all `servers` work."""
     start = time.perf_counter()
     for server in servers:
         server.go()
-    trials, processor = map(sum, zip(*(server.answer() for server in servers), strict=True))
-    return (time.perf_counter() - start) / trials, processor / trials
+    stretches = [server.answer() for server in servers]
+    wall = time.perf_counter() - start
+    trials = sum(stretch.steps for stretch in stretches) / EPOCH
+    return wall / trials, sum(stretch.processor for stretch in stretches) / trials
 
 
-def serve(side: str, shape: Shape) -> None:
-    """Compile, then train a stretch for every line of the input and print its measurements."""
-    stretch = (our_stretch if side == "ours" else peer_stretch)(shape)
-    stretch()
-    print(json.dumps([0, 0]), flush=True)
-    for _ in sys.stdin:
-        start = time.process_time()
-        trials = stretch()
-        print(json.dumps([trials, time.process_time() - start]), flush=True)
-
-
-def our_stretch(shape: Shape) -> Callable[[], float]:
-    """Return a function that trains whole trials on every slot of a local pool."""
+def trials(shape: Shape) -> Callable[[], float]:
+    """Return a function that trains whole trials on every slot of a local pool: their steps."""
     from jobs import LocalPool, train_group
     from pccore import Lane
     from transfer import Group
@@ -184,23 +134,7 @@ def our_stretch(shape: Shape) -> Callable[[], float]:
         outcomes = [outcome for result in results for outcome in result.outcomes]
         if any(outcome.steps != EPOCH for outcome in outcomes):
             raise RuntimeError(f"a trial ended early: {outcomes}")
-        return float(len(outcomes))
-
-    return stretch
-
-
-def peer_stretch(shape: Shape) -> Callable[[], float]:
-    """Return a function that trains for a second, so that all peers end at the same time."""
-    cap_threads(1)
-    step = peer.jpc_step(shape)
-    step()
-
-    def stretch() -> float:
-        count, end = 0, time.perf_counter() + 1
-        while time.perf_counter() < end:
-            step()
-            count += 1
-        return count / EPOCH
+        return float(EPOCH * len(outcomes))
 
     return stretch
 

@@ -294,7 +294,7 @@ IN_A_PROCESS_OF_ITS_OWN = {
 QUICK = {"size"}
 PARTS = {
     "bench", "compilation", "invented_ledger", "measure", "peer", "real_landscapes", "report",
-    "steps", "worlds",
+    "served", "steps", "worlds",
 }  # fmt: skip
 
 

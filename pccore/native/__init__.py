@@ -1,9 +1,9 @@
 """The gradient of a batch of a stacked network in one compiled call, where a compiler built it.
 
 `stack_gradient.cpp` computes forward pass, inference and all weight gradients as
-`pccore.networks.local` does, to float32 rounding, several times faster than XLA's operations one by
-one. It is used for float32 on CPUs, by the schemes in `SCHEMES` from a forward pass, on a
-`NetworkConfig` that `covers` names; everything else takes XLA's form, exactly as without it. The
+`pccore.networks.local` does, to float32 rounding, faster than XLA's operations one by one. It is
+used for float32 on CPUs, by the schemes in `SCHEMES` from a forward pass and by backpropagation, on
+a `NetworkConfig` that `covers` names; everything else takes XLA's form, exactly as without it. The
 extension is optional: without a compiler the same installation has no `_stack` library.
 
 The environment variable `MUPC_NATIVE=0` chooses XLA everywhere.
@@ -11,9 +11,12 @@ The environment variable `MUPC_NATIVE=0` chooses XLA everywhere.
 
 import ctypes
 import os
+from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +24,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pccore.inference import AugmentedLagrangian, GradientDescent, InferenceScheme, Nesterov
-from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
+from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig, NetworkT
 from pccore.networks.stack import Biases
 from pccore.networks.stacked import Network, NetworkConfig
+from pccore.relaxation import Scalar
 
 VARIABLE = "MUPC_NATIVE"
-VERSION = 1
+VERSION = 2
 """Version of the call's arguments, as in stack_gradient.cpp. It is part of the target's name: a
 compiled program in JAX's cache never reaches a library with other arguments."""
 
@@ -40,6 +44,7 @@ SCHEMES: dict[type[InferenceScheme], int] = {
     Nesterov: 1,
     AugmentedLagrangian: 2,
 }
+BACKPROPAGATION = 3
 ACTIVATIONS = {"linear": 0, "relu": 1, "leaky_relu": 2, "tanh": 3}
 OUTPUTS = {"mse": 0, "cross_entropy": 1}
 
@@ -104,11 +109,14 @@ def use_instructions(name: str) -> bool:
     return _library is not None and bool(_library.mupc_use_instructions(name.encode()))
 
 
-def covers(config: AbstractNetworkConfig, inference: InferenceScheme) -> bool:
-    """Return whether the native call computes this network and scheme from a forward pass."""
+def covers(config: AbstractNetworkConfig, inference: InferenceScheme | None) -> bool:
+    """Return whether the native call computes this network and scheme from a forward pass.
+
+    Without a scheme it is backpropagation.
+    """
     return (
         type(config) is NetworkConfig
-        and type(inference) in SCHEMES
+        and (inference is None or type(inference) in SCHEMES)
         and config.activation in ACTIVATIONS
         and config.output in OUTPUTS
         and config.width <= MOST_WIDTH
@@ -119,7 +127,7 @@ def covers(config: AbstractNetworkConfig, inference: InferenceScheme) -> bool:
     )
 
 
-def path(config: AbstractNetworkConfig, inference: InferenceScheme) -> str:
+def path(config: AbstractNetworkConfig, inference: InferenceScheme | None) -> str:
     """Return which arithmetic trains from a forward pass: "native avx512" (avx2, neon) or "xla"."""
     found = instructions()
     if found is None or jax.default_backend() != "cpu" or not covers(config, inference):
@@ -127,8 +135,8 @@ def path(config: AbstractNetworkConfig, inference: InferenceScheme) -> str:
     return f"native {found}"
 
 
-def takes(network: AbstractNetwork, inference: InferenceScheme, x: Array, y: Array) -> bool:
-    """Return whether `gradients` can be called here: `path` is native, and numbers are float32."""
+def takes(network: AbstractNetwork, inference: InferenceScheme | None, x: Array, y: Array) -> bool:
+    """Return whether it can be called here: `path` is native, and numbers are float32."""
     if path(network.config, inference) == XLA or not isinstance(network, Network):
         return False
     arrays = [*jax.tree.leaves(network), x, y]
@@ -136,21 +144,45 @@ def takes(network: AbstractNetwork, inference: InferenceScheme, x: Array, y: Arr
 
 
 def gradients(
-    network: Network,
-    inference: InferenceScheme,
-    x: Float[Array, "B D"],
-    y: Float[Array, "B K"],
-    rate: Float[Array, ""] | float,
-) -> tuple[Float[Array, ""], Network]:
-    """Return the loss of a forward pass and the weight gradients after inference.
+    by_xla: "Callable[[NetworkT, Array, Array, Scalar], tuple[Array, NetworkT]]",
+    network: NetworkT,
+    inference: InferenceScheme | None,
+    x: Array,
+    y: Array,
+    activity_lr: Scalar,
+) -> tuple[Array, NetworkT]:
+    """Return the loss of a forward pass and the weight gradients, natively where that is possible.
 
     Args:
+        by_xla: the reference; whatever differentiates through the gradients takes it, too.
         network: the weights.
-        inference: the scheme, which starts from a forward pass.
+        inference: the scheme, which starts from a forward pass; None means backpropagation.
         x: inputs.
         y: targets.
-        rate: beta / B.
+        activity_lr: beta, which backpropagation does not read.
     """
+    if not takes(network, inference, x, y):
+        return by_xla(network, x, y, activity_lr)
+
+    @jax.custom_jvp
+    def by_native_call(
+        network: NetworkT, x: Array, y: Array, activity_lr: Scalar
+    ) -> tuple[Array, NetworkT]:
+        stack = cast(Network, network)
+        loss, found = _call(stack, inference, x, y, activity_lr / len(x))
+        return loss, cast(NetworkT, found)
+
+    by_native_call.defjvp(partial(jax.jvp, by_xla))
+    return by_native_call(network, x, y, activity_lr)
+
+
+def _call(
+    network: Network,
+    inference: InferenceScheme | None,
+    x: Float[Array, "B D"],
+    y: Float[Array, "B K"],
+    rate: Scalar,
+) -> tuple[Float[Array, ""], Network]:
     config = network.config
     none = Biases(jnp.zeros((0, config.width), jnp.float32), jnp.zeros(0, jnp.float32))
     biases = none if network.biases is None else network.biases
@@ -168,13 +200,13 @@ def gradients(
         y,
         jnp.asarray(rate, jnp.float32),
         depth=np.int32(config.depth),
-        steps=np.int32(inference.step_limit),
-        scheme=np.int32(SCHEMES[type(inference)]),
+        steps=np.int32(inference.step_limit if inference else config.depth),
+        scheme=np.int32(SCHEMES[type(inference)] if inference else BACKPROPAGATION),
         activation=np.int32(ACTIVATIONS[config.activation]),
         output_loss=np.int32(OUTPUTS[config.output]),
         residual=np.int32(config.residual),
         scalings=np.array([a.first, a.hidden, a.last], np.float32),
-        precisions=np.array(config.precisions, np.float32),
+        precisions=np.array(config.precisions if inference else (), np.float32),
     )
     return loss, replace(
         network,

@@ -1,9 +1,10 @@
 // The gradient of a batch of a stacked network, as one call of a compiled JAX program.
 //
-// Forward pass, inference, errors and all weight gradients: what pccore/networks/local.py and
-// descent.py compute as dozens of XLA operations. Here a tile of samples takes all its steps in the
-// cache, a product and the elementwise work around it in one pass. pccore/native/__init__.py has
-// the conditions under which it is used; XLA's form is the reference and the fallback.
+// Forward pass, inference or backpropagation, errors and all weight gradients: what
+// pccore/networks/local.py and descent.py compute as dozens of XLA operations. Here a tile of
+// samples takes all its steps in the cache, a product and the elementwise work around it in one
+// pass. pccore/native/__init__.py has the conditions under which it is used; XLA's form is the
+// reference and the fallback.
 //
 // tile.h is the arithmetic; this file has its data structures, the choice of instructions, threads,
 // and the binding to XLA. It uses nothing of Python.
@@ -30,8 +31,11 @@ constexpr int MOST_SWEEPS = 8;    // in flight
 constexpr long SMALL = 1 << 20;   // bytes of weights and activities that stay in L2 by themselves
 constexpr double SHORT = 2e6;     // multiply-adds of inference that waking a thread would lengthen
 constexpr int ALIGNMENT = 64;     // bytes
+// Numbers between arrays whose sizes are multiples of 4 KiB: a load waits for an earlier store to
+// an address that is the same in its lowest twelve bits.
+constexpr int GAP = 5 * ALIGNMENT / sizeof(float);
 
-enum class Scheme : int32_t { descent, nesterov, lagrangian };
+enum class Scheme : int32_t { descent, nesterov, lagrangian, backpropagation };
 enum class Activation : int32_t { linear, relu, leaky_relu, tanh };
 enum class Loss : int32_t { mse, cross_entropy };
 
@@ -255,17 +259,20 @@ thread_local Arena activities, panels;
 
 // --------------------------------------------------------------------------------- one network
 
+// Return whether a scheme has a third array of a layer's size: steps or multipliers.
+bool remembers(Scheme scheme) { return scheme == Scheme::nesterov || scheme == Scheme::lagrangian; }
+
 // Return the numbers that a tile takes.
 size_t tile_numbers(const Problem& p, int padded) {
-  const size_t layers = size_t(p.depth) * p.width * padded;
-  const size_t copies = p.scheme == Scheme::descent ? 2 : 3;
+  const size_t layers = size_t(p.depth) * p.width * padded + GAP;
+  const size_t copies = remembers(p.scheme) ? 3 : 2;
   return copies * layers + size_t(2 * p.outputs + 3) * padded;
 }
 
 // Return the numbers of the panels that a thread needs.
 size_t panel_numbers(const Problem& p, int padded) {
-  const size_t layer = size_t(p.width) * padded;
-  size_t most = (p.sweeps * 6 + 1) * layer;
+  const size_t layer = size_t(p.width) * padded + GAP;
+  size_t most = (p.sweeps * 4 + 1) * layer;
   for (size_t other : {size_t(FEATURES) * padded, size_t(padded) * round_up(p.width, 16),
                        size_t(padded) * round_up(p.inputs, 16)})
     most = other > most ? other : most;
@@ -274,11 +281,12 @@ size_t panel_numbers(const Problem& p, int padded) {
 
 Tile tile_at(const Problem& p, int padded, float* memory) {
   Tile tile{};
-  const size_t layers = size_t(p.depth) * p.width * padded, output = size_t(p.outputs) * padded;
+  const size_t layers = size_t(p.depth) * p.width * padded + GAP;
+  const size_t output = size_t(p.outputs) * padded;
   tile.padded = padded;
   tile.start = memory;
   tile.departure = tile.start + layers;
-  tile.memory = p.scheme == Scheme::descent ? tile.departure : tile.departure + layers;
+  tile.memory = remembers(p.scheme) ? tile.departure + layers : tile.departure;
   tile.output = tile.memory + layers;
   tile.target = tile.output + output;
   tile.momentum = tile.target + output;
@@ -317,8 +325,8 @@ bool gradient_of(ffi::ThreadPool& pool, int threads, Problem p, const float* x, 
     tile.x = x + first * p.inputs;
     tile.y = y + first * p.outputs;
     tile.loss = &losses[i];
-    const size_t layers = size_t(p.depth) * p.width * padded;
-    std::memset(tile.departure, 0, (p.scheme == Scheme::descent ? 1 : 2) * layers * sizeof(float));
+    const size_t moving = (tile.output - tile.departure) * sizeof(float);
+    std::memset(tile.departure, 0, moving);
     instructions.relax(p, tile, mine);
     all[i] = tile;
   });
@@ -432,7 +440,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(mupc_stack_gradient, gradients,
                                   .Attr<ffi::Span<const float>>("precisions"));
 
 // The arguments' version: raised with the binding above, and in pccore/native/__init__.py.
-extern "C" int mupc_stack_gradient_version() { return 1; }
+extern "C" int mupc_stack_gradient_version() { return 2; }
 
 // Return the name of the instructions in use, or "" where the processor has none of them.
 extern "C" const char* mupc_instructions() {

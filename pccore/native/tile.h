@@ -105,15 +105,20 @@ struct Tanh {
 
 // ---------------------------------------------------------------------------------- products
 
+// Whether use(row, column, sum) returns a vector, which is then added up over the rows.
+template <class Use>
+constexpr bool adds_up = !__is_same(decltype((*(Use*)nullptr)(0, 0, Vec{})), void);
+
 // Add A x to nothing, for R rows and V vectors of columns that stay in registers, and hand each
-// vector of the result over: use(row, column, sum).
+// vector of the result over: use(row, column, sum). What it returns, if anything, is added to
+// `totals` by column: in registers, because the rows of a block would wait for each other's stores.
 //
 // A has its entries `row_stride` and `term_stride` apart, so that W serves a prediction (by its
 // rows) and a feedback (by its columns) without a copy. The sum runs over the terms in order
 // whatever the width of vectors: no instruction set rounds it otherwise.
 template <int R, int V, class Use>
 INLINE void block(const float* A, long row_stride, long term_stride, const float* x, long x_stride,
-                  int terms, int row, int column, Use use) {
+                  int terms, int row, int column, Use use, float* totals) {
   Vec sum[R][V] = {};
   const float* a = A + row * row_stride;
   const float* b = x + column;
@@ -131,10 +136,21 @@ INLINE void block(const float* A, long row_stride, long term_stride, const float
     a += term_stride;
     b += x_stride;
   }
+  if constexpr (adds_up<Use>) {
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < V; ++v) {
+      const int at = column + v * LANES;
+      Vec total = load(totals + at);
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) use(row + r, column + v * LANES, sum[r][v]);
+      for (int r = 0; r < R; ++r) total += use(row + r, at, sum[r][v]);
+      store(totals + at, total);
+    }
+  } else {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) use(row + r, column + v * LANES, sum[r][v]);
+  }
 }
 
 // Write the sums of R rows and `vectors` vectors to memory.
@@ -146,24 +162,25 @@ inline __attribute__((noinline)) void edge(const float* A, long row_stride, long
     store(sums + row * vectors * LANES + column, sum);
   };
   if (vectors == MOST_VECTORS)
-    block<R, MOST_VECTORS>(A, row_stride, term_stride, x, x_stride, terms, 0, 0, keep);
+    block<R, MOST_VECTORS>(A, row_stride, term_stride, x, x_stride, terms, 0, 0, keep, nullptr);
   else
     for (int v = 0; v < vectors; ++v)
-      block<R, 1>(A, row_stride, term_stride, x, x_stride, terms, 0, v * LANES, keep);
+      block<R, 1>(A, row_stride, term_stride, x, x_stride, terms, 0, v * LANES, keep, nullptr);
 }
 
 // Hand over every vector of the product of A (rows x terms) and x (terms x columns), where columns
 // are a multiple of LANES. Whole blocks go from registers to `use`, those at the edges by memory.
 template <class Use>
 INLINE void product(const float* A, long row_stride, long term_stride, int rows, const float* x,
-                    long x_stride, int columns, int terms, Use use) {
+                    long x_stride, int columns, int terms, Use use, float* totals = nullptr) {
   for (int column = 0; column < columns; column += MOST_VECTORS * LANES) {
     const int left = (columns - column) / LANES;
     const int vectors = left < MOST_VECTORS ? left : MOST_VECTORS;
     int row = 0;
     if (vectors == MOST_VECTORS)
       for (; row + 4 <= rows; row += 4)
-        block<4, MOST_VECTORS>(A, row_stride, term_stride, x, x_stride, terms, row, column, use);
+        block<4, MOST_VECTORS>(A, row_stride, term_stride, x, x_stride, terms, row, column, use,
+                               totals);
     for (; row < rows; row += 4) {
       const int some = rows - row < 4 ? rows - row : 4;
       float sums[4 * MOST_VECTORS * LANES] __attribute__((aligned(64)));
@@ -171,8 +188,14 @@ INLINE void product(const float* A, long row_stride, long term_stride, int rows,
       const auto write = some == 4 ? edge<4> : some == 3 ? edge<3> : some == 2 ? edge<2> : edge<1>;
       write(a, row_stride, term_stride, b, x_stride, vectors, terms, sums);
       for (int r = 0; r < some; ++r)
-        for (int v = 0; v < vectors; ++v)
-          use(row + r, column + v * LANES, load(sums + (r * vectors + v) * LANES));
+        for (int v = 0; v < vectors; ++v) {
+          const int at = column + v * LANES;
+          const Vec sum = load(sums + (r * vectors + v) * LANES);
+          if constexpr (adds_up<Use>)
+            store(totals + at, load(totals + at) + use(row + r, at, sum));
+          else
+            use(row + r, at, sum);
+        }
     }
   }
 }
@@ -348,7 +371,6 @@ struct Sweep {
   float* above;     // e of the layer above it
   float* change;    // phi(z + d) - phi(z) of the layer below it; of the top layer phi(z + d)
   float* slope[2];  // phi'(z + d) of the layer in hand and of the one below, by parity
-  float* point[2];  // where Nesterov takes the gradient, likewise
 };
 
 template <class Phi, Scheme scheme>
@@ -389,10 +411,10 @@ struct Relaxation {
     // A momentum depends on all layers of the step before.
     const int together = momentum ? 1 : problem.sweeps;
     Sweep sweeps[MOST_SWEEPS] = {};
-    float* free = panels + layer;
+    float* free = panels + layer + GAP;
     const auto panel = [&](bool needed) {
       float* const mine = needed ? free : nullptr;
-      free += needed ? layer : 0;
+      free += needed ? layer + GAP : 0;
       return mine;
     };
     for (int s = 0; s < together; ++s) {
@@ -400,10 +422,7 @@ struct Relaxation {
       sweep.change = panels;  // used up before another sweep looks at a layer
       sweep.error = panel(true);
       sweep.above = panel(true);
-      for (int parity = 0; parity < 2; ++parity) {
-        sweep.slope[parity] = panel(Phi::keeps_slope);
-        sweep.point[parity] = panel(momentum);
-      }
+      for (int parity = 0; parity < 2; ++parity) sweep.slope[parity] = panel(Phi::keeps_slope);
     }
     if (momentum) begin_momentum();
     for (int done = 0; done < problem.steps; done += together) {
@@ -434,13 +453,13 @@ struct Relaxation {
       output_error(problem, tile);
     }
     const bool below_moved = l > moved;
-    if (below_moved || ((Phi::keeps_slope || momentum) && l > lowest(sweep.step)))
+    if (below_moved || (Phi::keeps_slope && l > lowest(sweep.step)))
       look<false>(sweep, l - 1);
     if (below_moved)
-      errors<multiplied, true>(problem, S, l, point(sweep, l), point(sweep, l - 1), sweep.change,
+      errors<multiplied, true>(problem, S, l, departure(l), departure(l - 1), sweep.change,
                                memory(l), sweep.error);
     else if (l == moved)
-      errors_above_still_layer<multiplied, true>(problem, S, l, point(sweep, l), memory(l),
+      errors_above_still_layer<multiplied, true>(problem, S, l, departure(l), memory(l),
                                                  sweep.error);
     else
       __builtin_memset(sweep.error, 0, layer * sizeof(float));
@@ -450,28 +469,24 @@ struct Relaxation {
     sweep.above = error;
   }
 
-  // Fill the panels of a layer: change (or value), slope and Nesterov's point.
+  // Fill the panels of a layer: change (or value) and slope. By Nesterov the layer first goes on
+  // with its momentum, to where the gradient is taken.
   template <bool value>
   void look(Sweep& sweep, int l) const {
-    const float *z = start(l), *d = departure(l), *step = memory(l);
-    float *change = sweep.change, *slope = sweep.slope[l & 1], *point = sweep.point[l & 1];
+    const float *z = start(l), *step = memory(l);
+    float *d = departure(l), *change = sweep.change, *slope = sweep.slope[l & 1];
     for (long row = 0; row < layer; row += S)
       for (int s = 0; s < S; s += LANES) {
         const long i = row + s;
         Vec at = load(d + i);
         if constexpr (momentum) {
           at += load(tile.momentum + s) * load(step + i);
-          store(point + i, at);
+          store(d + i, at);
         }
         const Response found = Phi::respond(load(z + i), at);
         store(change + i, value ? found.value : found.change);
         if constexpr (Phi::keeps_slope) store(slope + i, found.slope);
       }
-  }
-
-  // Return the departure at which a sweep takes the gradient.
-  const float* point(const Sweep& sweep, int l) const {
-    return momentum ? sweep.point[l & 1] : departure(l);
   }
 
   // Move a layer against its gradient e_l - tau e_(l+1) - phi' a W^T e_(l+1).
@@ -482,28 +497,29 @@ struct Relaxation {
     const float scale = top ? problem.last_scale : problem.hidden_scale;
     const float tau = top ? 0 : problem.residual, rate = problem.rate;
     const float *error = sweep.error, *above = top ? sweep.error : sweep.above;
-    const float *z = start(l), *slopes = sweep.slope[l & 1], *at = point(sweep, l);
+    const float *z = start(l), *slopes = sweep.slope[l & 1];
     const float* carried = tile.momentum;
-    float *d = departure(l), *steps = memory(l), *along = tile.along;
-    product(W, 1, N, N, top ? tile.output : above, S, S, top ? problem.outputs : N,
-            [=](int row, int column, Vec sum) {
-              const long i = long(row) * this->S + column;
-              Vec slope;
-              if constexpr (Phi::keeps_slope)
-                slope = load(slopes + i);
-              else
-                slope = Phi::respond(load(z + i), load(at + i)).slope;
-              const Vec gradient =
-                  load(error + i) - tau * load(above + i) - slope * (scale * sum);
-              if constexpr (momentum) {
-                const Vec step = load(carried + column) * load(steps + i) - rate * gradient;
-                store(steps + i, step);
-                store(d + i, load(d + i) + step);
-                store(along + column, load(along + column) + gradient * step);
-              } else {
-                store(d + i, load(d + i) - rate * gradient);
-              }
-            });
+    float *d = departure(l), *steps = memory(l);
+    const auto move = [=](int row, int column, Vec sum) {
+      const long i = long(row) * this->S + column;
+      const Vec at = load(d + i);
+      Vec slope;
+      if constexpr (Phi::keeps_slope)
+        slope = load(slopes + i);
+      else
+        slope = Phi::respond(load(z + i), at).slope;
+      const Vec gradient = load(error + i) - tau * load(above + i) - slope * (scale * sum);
+      if constexpr (momentum) {
+        const Vec step = load(carried + column) * load(steps + i) - rate * gradient;
+        store(steps + i, step);
+        store(d + i, at - rate * gradient);
+        return gradient * step;
+      } else {
+        store(d + i, at - rate * gradient);
+      }
+    };
+    product(W, 1, N, N, top ? tile.output : above, S, S, top ? problem.outputs : N, move,
+            tile.along);
   }
 
   void begin_momentum() const {
@@ -538,6 +554,30 @@ struct Relaxation {
         errors<multiplied, false>(problem, S, l, d, departure(l - 1), change, memory(l), d);
       else
         errors_above_still_layer<multiplied, false>(problem, S, l, d, memory(l), d);
+    }
+  }
+
+  // In place of inference: turn departures into minus the gradient of the forward pass's loss,
+  // delta_l = tau delta_(l+1) + phi' a W^T delta_(l+1), and activities z into phi(z).
+  void backpropagate() const {
+    forward();
+    output_error(problem, tile);
+    const int N = problem.width;
+    for (int l = H - 1; l >= 0; --l) {
+      const bool top = l == H - 1;
+      const float* W = top ? problem.last : problem.hidden + long(l) * N * N;
+      const float scale = top ? problem.last_scale : problem.hidden_scale;
+      const float* above = top ? nullptr : departure(l + 1);
+      const float tau = problem.residual;
+      float *z = start(l), *delta = departure(l);
+      product(W, 1, N, N, top ? tile.output : above, S, S, top ? problem.outputs : N,
+              [=](int row, int column, Vec sum) {
+                const long i = long(row) * this->S + column;
+                const Response at = Phi::respond(load(z + i), Vec{});
+                const Vec through = at.slope * (scale * sum);
+                store(delta + i, above ? through + tau * load(above + i) : through);
+                store(z + i, at.value);
+              });
     }
   }
 
@@ -634,10 +674,12 @@ inline void relax_by(const Problem& problem, const Tile& tile, float* panels) {
     case Scheme::nesterov: return Relaxation<Phi, Scheme::nesterov>(problem, tile, panels).run();
     case Scheme::lagrangian:
       return Relaxation<Phi, Scheme::lagrangian>(problem, tile, panels).run();
+    case Scheme::backpropagation:
+      return Relaxation<Phi, Scheme::descent>(problem, tile, panels).backpropagate();
   }
 }
 
-// Compute forward pass, inference and the errors that weights learn from, of one tile.
+// Compute forward pass, inference or backpropagation, and the errors that weights learn from.
 inline void relax(const Problem& problem, const Tile& tile, float* panels) {
   switch (problem.activation) {
     case Activation::linear: return relax_by<Linear>(problem, tile, panels);

@@ -228,6 +228,9 @@ class AbstractNetwork(eqx.Module):
         """Return the energy of a batch, a function of the activities that inference lowers."""
 
 
+NetworkT = TypeVar("NetworkT", bound=AbstractNetwork)
+
+
 def describe(config: AbstractNetworkConfig) -> dict[str, object]:
     """Return what a forward pass needs besides the arrays of `to_arrays`; JSON can hold it.
 

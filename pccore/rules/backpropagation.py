@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pccore import native
+from pccore.networks.base import AbstractNetworkConfig, NetworkT
 from pccore.relaxation import Scalar
-from pccore.rules.base import LearningRule, NetworkT
+from pccore.rules.base import LearningRule
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,9 @@ class Backpropagation(LearningRule):
     def splits_batches(self) -> bool:
         return True
 
+    def path(self, network: AbstractNetworkConfig) -> str:
+        return native.path(network, None)
+
     def gradients(
         self,
         network: NetworkT,
@@ -26,9 +31,12 @@ class Backpropagation(LearningRule):
         activity_lr: Scalar,
         key: Array,
     ) -> tuple[Float[Array, ""], NetworkT]:
-
-        def loss(network: NetworkT) -> Array:
+        def loss(network: NetworkT, x: Array, y: Array) -> Array:
             return jnp.mean(network.config.output_energy.per_sample(y, network.predict(x)))
 
-        value, gradients = jax.value_and_grad(loss)(network)
-        return value, gradients
+        def by_xla(
+            network: NetworkT, x: Array, y: Array, activity_lr: Scalar
+        ) -> tuple[Array, NetworkT]:
+            return jax.value_and_grad(loss)(network, x, y)
+
+        return native.gradients(by_xla, network, None, x, y, activity_lr)

@@ -1,17 +1,15 @@
 """The abstract base class of learning rules."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from jaxtyping import Array, Float
 
 from pccore import native
 from pccore.inference import InferenceScheme
-from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig
+from pccore.networks.base import AbstractNetwork, AbstractNetworkConfig, NetworkT
 from pccore.relaxation import Scalar
 from pccore.starts import ForwardStart, Start
-
-NetworkT = TypeVar("NetworkT", bound=AbstractNetwork)
 
 
 class LearningRule(ABC):

@@ -7,9 +7,10 @@ import jax
 from jaxtyping import Array, Float
 
 from pccore.inference import InferenceScheme
+from pccore.networks.base import NetworkT
 from pccore.networks.hopfield import HopfieldNetwork
 from pccore.relaxation import Scalar
-from pccore.rules.base import LearningRule, NetworkT
+from pccore.rules.base import LearningRule
 from pccore.validation import require_positive
 
 

@@ -1,19 +1,16 @@
 """Predictive coding."""
 
 from dataclasses import dataclass, field
-from functools import partial
-from typing import ClassVar, cast
+from typing import ClassVar
 
-import jax
 from jaxtyping import Array, Float
 
 from pccore import native
 from pccore.inference import GradientDescent, InferenceScheme
 from pccore.networks import pallas_descent
-from pccore.networks.base import AbstractNetworkConfig
-from pccore.networks.stacked import Network
+from pccore.networks.base import AbstractNetworkConfig, NetworkT
 from pccore.relaxation import Scalar
-from pccore.rules.base import LearningRule, NetworkT
+from pccore.rules.base import LearningRule
 from pccore.starts import ForwardStart, Start
 
 
@@ -63,18 +60,6 @@ class PredictiveCoding(LearningRule):
             inferred = self.inference.drawing(key).infer(relaxation, activity_lr, start)
             return relaxation.loss(), inferred.weight_gradients(relaxation)
 
-        if not self._from_forward_pass or not native.takes(network, self.inference, x, y):
+        if not self._from_forward_pass:
             return by_xla(network, x, y, activity_lr)
-
-        # Whatever differentiates through inference takes XLA's form.
-        @jax.custom_jvp
-        def by_native_call(
-            network: NetworkT, x: Array, y: Array, activity_lr: Scalar
-        ) -> tuple[Array, NetworkT]:
-            loss, gradients = native.gradients(
-                cast(Network, network), self.inference, x, y, activity_lr / len(x)
-            )
-            return loss, cast(NetworkT, gradients)
-
-        by_native_call.defjvp(partial(jax.jvp, by_xla))
-        return by_native_call(network, x, y, activity_lr)
+        return native.gradients(by_xla, network, self.inference, x, y, activity_lr)

@@ -8,8 +8,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from pccore.linalg import lapack
+from pccore.networks.base import NetworkT
 from pccore.relaxation import Scalar
-from pccore.rules.base import LearningRule, NetworkT
+from pccore.rules.base import LearningRule
 from pccore.validation import require_at_least
 
 

@@ -9,12 +9,12 @@ from jaxtyping import Array, Float
 
 from pccore.inference import InferenceScheme
 from pccore.jax_settings import PRNG
-from pccore.networks.base import AbstractNetwork
+from pccore.networks.base import AbstractNetwork, NetworkT
 from pccore.networks.clamping import clamp
 from pccore.networks.general import SequenceRelaxation
 from pccore.networks.layered import LayeredNetwork
 from pccore.relaxation import Scalar
-from pccore.rules.base import LearningRule, NetworkT
+from pccore.rules.base import LearningRule
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float
 
-from pccore.networks.base import AbstractNetwork
-
-NetworkT = TypeVar("NetworkT", bound=AbstractNetwork)
-"""The networks that a probe can measure."""
+from pccore.networks.base import NetworkT
 
 Probed = tuple[dict[str, Array], ...]
 """The quantities of every probe, each with one value per lane, or per lane and layer."""

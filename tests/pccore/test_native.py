@@ -145,7 +145,23 @@ class Reference:
             multipliers = multipliers - self.residuals(z)  # the last step has no second half
         self.kink = min(self.kink, np.abs(z).min())
         e = self.p[:-1, None, None] * (self.residuals(z) + multipliers)
-        B, seen, e_last = len(self.x), self.phi(z), self.output_error(z[-1])
+        return self.weight_gradients(z, e, self.output_error(z[-1]))
+
+    def backpropagated(self):
+        """Return the same of the loss of the forward pass, which has no precisions."""
+        z = self.forward()
+        self.kink = min(self.kink, np.abs(z).min())
+        error = self.output_error(z[-1]) / self.p[-1]
+        delta = np.empty_like(z)
+        delta[-1] = self.slope(z[-1]) * (self.a.last * error @ self.last)
+        for layer in reversed(range(len(z) - 1)):
+            above = delta[layer + 1]
+            delta[layer] = self.slope(z[layer]) * (self.a.hidden * above @ self.hidden[layer])
+            delta[layer] += above if self.config.residual else 0
+        return self.weight_gradients(z, delta, error)
+
+    def weight_gradients(self, z, e, e_last):
+        B, seen = len(self.x), self.phi(z)
         hidden = [-self.a.hidden / B * e[layer].T @ seen[layer - 1] for layer in range(1, len(z))]
         return (
             -self.a.first / B * e[0].T @ self.x,
@@ -157,8 +173,8 @@ class Reference:
 
 
 def learn(scheme, network, x, y, beta):
-    """Return loss and gradients by the rule, compiled anew."""
-    rule = pccore.PredictiveCoding(scheme)
+    """Return loss and gradients by the rule, compiled anew; None is backpropagation."""
+    rule = pccore.PredictiveCoding(scheme) if scheme else pccore.Backpropagation()
 
     def gradients(network, x, y, beta):
         return rule.gradients(network, x, y, beta, jax.random.key(0))
@@ -193,7 +209,10 @@ def networks(draw):
 @examples(40)
 @given(
     config=networks(),
-    scheme=st.builds(lambda of, steps: of(steps), st.sampled_from(SCHEMES), st.integers(1, 20)),
+    scheme=st.one_of(
+        st.builds(lambda of, steps: of(steps), st.sampled_from(SCHEMES), st.integers(1, 20)),
+        st.none(),
+    ),
     batch=st.sampled_from([1, 5, 33, 64, 100]),
     seed=st.integers(0, 9),
 )
@@ -202,7 +221,7 @@ def test_gradients_are_those_of_float64(config, scheme, batch, seed):
     assert native.takes(network, scheme, x, y)
     rate = 0.15
     reference = Reference(network, x, y)
-    exact = reference.learned(scheme, rate)
+    exact = reference.learned(scheme, rate) if scheme else reference.backpropagated()
     # What float32 may decide otherwise is counted apart, by the next test.
     assume(config.activation not in KINKED or reference.kink > KINK_MARGIN)
     assume(reference.restart > RESTART_MARGIN)
@@ -325,9 +344,8 @@ def test_other_networks_take_xla(config):
     [
         pccore.PredictiveCoding(pccore.ErrorBased(2)),
         pccore.PredictiveCoding(pccore.GradientDescent(2), pccore.NormalStart()),
-        pccore.Backpropagation(),
     ],
-    ids=["scheme", "start", "rule"],
+    ids=["scheme", "start"],
 )
 def test_other_rules_take_xla(rule):
     assert rule.path(CONFIG) == native.XLA
@@ -344,8 +362,12 @@ def program(rule, config, dtype=jnp.float32):
     return jax.jit(gradients).lower(network, x, y).as_text()
 
 
-def test_native_call_is_named_with_its_version():
-    rule = pccore.PredictiveCoding(pccore.GradientDescent(2))
+@pytest.mark.parametrize(
+    "rule",
+    [pccore.PredictiveCoding(pccore.GradientDescent(2)), pccore.Backpropagation()],
+    ids=["inference", "backpropagation"],
+)
+def test_native_call_is_named_with_its_version(rule):
     assert rule.path(CONFIG) == f"native {native.instructions()}"
     assert native.TARGET in program(rule, CONFIG)
     assert native.TARGET.endswith(f"_v{native.VERSION}")
@@ -372,6 +394,12 @@ def test_library_of_another_version_is_not_used(monkeypatch, tmp_path):
     torn.write_bytes(b"torn")
     monkeypatch.setattr(native, "_paths", lambda: [torn])
     assert native._load() is None
+
+
+def test_backpropagation_is_that_of_xla_on_several_tiles_and_lanes(monkeypatch):
+    given = problem(replace(CONFIG, width=40, depth=30, activation="relu"), 130)
+    found, expected = learn(None, *given, 1.0), by_xla(monkeypatch, None, *given, 1.0)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), found, expected)
 
 
 def test_it_is_differentiated_in_the_form_of_xla(monkeypatch):
