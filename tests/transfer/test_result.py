@@ -1,5 +1,6 @@
 """The result of an experiment, as it prints and as notebooks show it."""
 
+import pytest
 from transfer_fakes import FormulaPool, MemoryLedger, spec
 
 from transfer import Experiment, TransferResult, run
@@ -32,3 +33,8 @@ def test_notebooks_show_it_as_html_with_escaped_text() -> None:
     assert "<script>" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in html
     assert TransferResult({}, [])._repr_html_().startswith("<table")
+
+
+def test_a_path_in_place_of_the_ledger_is_named() -> None:
+    with pytest.raises(TypeError, match=r"mupc\.open\('runs', create=True\)"):
+        run(Experiment.from_dict(spec()), "runs", FormulaPool(lambda *_: 1.0))  # type: ignore[arg-type]

@@ -49,9 +49,12 @@ def run(
         dataset: a data set in place of the experiment's; see `pccore.data.Dataset.from_arrays`.
 
     Raises:
+        TypeError: the ledger is a path.
         ValueError: the data set is missing or damaged, a variant cannot be trained with these
             settings, or the ledger cannot be written to. Nothing has been trained or recorded then.
     """
+    if isinstance(ledger, str | Path):
+        raise TypeError(f"open the ledger first: mupc.open({str(ledger)!r}, create=True)")
     if dataset is not None:
         if isinstance(experiment, Sweep):
             raise SpecError("dataset must be left out: a training function reads its own data")
