@@ -6,17 +6,13 @@ One experiment on the embedded digits, tuned at 8 x 64 on 12 cells and transferr
 runs as `mupc run` would run it, ledger and verdict included: once with nothing compiled, then again
 with other seeds, for which everything is compiled. Columns: wall-clock seconds; "slots busy", the
 share of the slots' time that groups were training (the rest is driver, ledger and a slot that waits
-for the last group); processor seconds of this process; "compiled", the share of them that XLA's
-threads spent, which run compiled programs; seconds of tracing and compiling; and the overhead "at
-most": the share of the slots' time that XLA's threads did not spend on a processor. That counts
-their waiting for the thread that called them, and all other work on the machine; what a group
-spends outside its programs is measured by `compiled_share.py`, so that the overhead is about
-1 - slots busy x share in compiled code. For Linux, and training on the CPU.
+for the last group); processor seconds of this process; seconds of tracing and compiling. What a
+group spends outside its programs is measured by `compiled_share.py`, so that the overhead is about
+1 - slots busy x share in compiled code.
 """
 
 import argparse
 import os
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -27,7 +23,6 @@ from compilation import watched
 from measure import label, parser, shapes
 from report import Report
 
-THREADS = "tf_XLA"  # how the names of XLA's threads begin
 SPEC: dict[str, Any] = {
     "dataset": "digits",
     "training": {"batch_size": 64, "eval_every": 50},
@@ -44,7 +39,6 @@ class Sweep:
     wall: float
     busy: float
     processor: float
-    xla: float
     compilation: float
 
     @property
@@ -52,20 +46,8 @@ class Sweep:
         """Share of the slots' time spent on training groups."""
         return self.busy / (self.slots * self.wall)
 
-    @property
-    def compiled(self) -> float:
-        """Share of the processor time used by XLA's threads."""
-        return self.xla / self.processor
-
-    @property
-    def overhead(self) -> float:
-        """Share of the slots' time in which XLA's threads were not on a processor."""
-        return 1 - self.xla / (self.slots * self.wall)
-
 
 def main() -> None:
-    if not sys.platform.startswith("linux"):
-        sys.exit("overhead.py reads the times of threads from /proc: it needs Linux")
     options = parse()
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # the first sweep compiles everything
     from jobs import LocalPool
@@ -102,7 +84,7 @@ def sweep(pool: Any, folder: Path, turn: int, options: argparse.Namespace) -> Sw
         "transfer": {"depths": [2 * depth]},
     }
     experiment = transfer.Experiment.from_dict(spec)
-    start = time.perf_counter(), time.process_time(), thread_seconds()
+    start = time.perf_counter(), time.process_time()
     with watched() as compilations:
         ledger = results.open(str(folder), create=True)
         transfer.run(experiment, ledger, pool)
@@ -114,42 +96,26 @@ def sweep(pool: Any, folder: Path, turn: int, options: argparse.Namespace) -> Sw
         wall=time.perf_counter() - start[0],
         busy=float(rows["seconds"].sum()),
         processor=time.process_time() - start[1],
-        xla=thread_seconds() - start[2],
         compilation=sum(compilations.seconds(stage) for stage in ("trace", "lower", "compile")),
     )
 
 
-def thread_seconds(prefix: str = THREADS) -> float:
-    """Return the processor seconds of this process' threads whose name begins with `prefix`."""
-    ticks = 0
-    for task in Path("/proc/self/task").iterdir():
-        name, _, numbers = (task / "stat").read_text().partition("(")[2].rpartition(")")
-        if name.startswith(prefix):
-            user, system = numbers.split()[11:13]
-            ticks += int(user) + int(system)
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 def publish(sweeps: list[Sweep], options: argparse.Namespace) -> None:
     """Publish the first sweep and the best of the others."""
-    best = min(sweeps[1:], key=lambda sweep: sweep.overhead)
+    best = max(sweeps[1:], key=lambda sweep: sweep.slots_busy)
     report = Report(
         "Service overhead of a sweep",
-        ["sweep", "wall, s", "slots busy", "processor, s", "compiled", "compiling, s", "at most"],
+        ["sweep", "wall, s", "slots busy", "processor, s", "compiling, s"],
         notes=[
             f"Digits, tuned at {label(options.shape[0])} on 12 cells, transferred to twice the "
             f"depth: {best.runs} runs of {options.steps} steps, {best.slots} slots. The "
-            "overhead is about 1 - slots busy x share in compiled code (compiled_share.py), and at "
-            "most what is in the last column."
+            "overhead is about 1 - slots busy x share in compiled code (compiled_share.py)."
         ],
     )
     for name, found in (("nothing compiled", sweeps[0]), ("all compiled", best)):
-        seconds = [f"{value:.2f}" for value in (found.wall, found.processor, found.compilation)]
-        shares = [f"{share:.1%}" for share in (found.slots_busy, found.compiled, found.overhead)]
-        interleaved = [cell for pair in zip(seconds, shares, strict=True) for cell in pair]
-        report.rows.append([name, *interleaved])
-    report.ratios["slots busy in a sweep"] = max(sweep.slots_busy for sweep in sweeps[1:])
-    report.ratios["compiled share of a sweep"] = max(sweep.compiled for sweep in sweeps[1:])
+        wall, *others = (f"{t:.2f}" for t in (found.wall, found.processor, found.compilation))
+        report.rows.append([name, wall, f"{found.slots_busy:.1%}", *others])
+    report.ratios["slots busy in a sweep"] = best.slots_busy
     report.publish(options)
 
 

@@ -213,13 +213,6 @@ def test_every_command_of_the_plan_exists() -> None:
         assert (FOLDER / command.split()[0]).is_file()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_threads_are_counted_by_name() -> None:
-    seconds = import_module("overhead").thread_seconds
-    assert seconds("") > 0
-    assert seconds("no thread is called this") == 0
-
-
 def test_import_cycles_are_found(tmp_path: Path) -> None:
     sources = {
         "p/__init__.py": "",
