@@ -151,6 +151,7 @@ def test_fit_gives_each_rate_a_law() -> None:
     assert law.exponents["activity_lr"]["depth"].value == pytest.approx(1, abs=0.02)
     assert law.exponents["weight_lr"]["width"].value == pytest.approx(0.25, abs=0.04)
     assert re.match(r"eta scales as L\^-0\.[45]\d \(95% interval -0.* to -0.*\) N\^0.2", law.note)
+    assert "eta beta" not in law.note  # each is determined alone
 
 
 def test_one_seed_has_no_interval() -> None:
@@ -161,6 +162,11 @@ def test_one_seed_has_no_interval() -> None:
     assert not compatible_with_zero(found)  # one seed says nothing
     assert law.note == f"eta scales as L^{found.value:.2f}"
     assert math.isnan(law.predict(shape(64)).rates["weight_lr"].high)
+
+
+def test_two_seeds_have_an_interval() -> None:
+    found = fitted(LINE, Exponents(-0.5), noise=0.01, seeds=2).exponents["weight_lr"]["depth"]
+    assert found.low < -0.5 < found.high
 
 
 @pytest.mark.parametrize("status", [Status.DIVERGED, Status.AT_CHANCE])
@@ -204,6 +210,15 @@ def test_ridge_determines_the_exponent_of_the_product_alone() -> None:
     assert both.exponent.low < -1 < both.exponent.high
     assert "the exponent of eta in L is not determined (95% interval " in law.note
     assert "eta beta scales as L^-" in law.note
+
+
+def test_powers_of_a_combination_have_one_decimal() -> None:
+    space = Space(Grid(HALVES[4:11]), Grid(HALVES[4:11]))
+    optima = {at: refine(ridge(at, noise=0.2), space, seed) for seed, at in enumerate(LINE)}
+    law = fit(ORIGIN, {at: replace(best, edges={}) for at, best in optima.items() if best})
+    powers = law.combination["depth"].powers
+    assert powers == {name: round(power, 1) for name, power in powers.items()}
+    assert powers == pytest.approx({"weight_lr": 1.0, "activity_lr": 1.0}, abs=0.3)
 
 
 def test_fit_leaves_out_optima_on_the_edge() -> None:
