@@ -1,5 +1,6 @@
 """Settings of the whole test run, and the compilation cache that its processes share."""
 
+import gc
 import os
 import platform
 import sys
@@ -51,6 +52,13 @@ share_compiled_programs()
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("new", deadline=None)
 settings.load_profile("same")
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage seldom: what is loaded stays, and tracing makes millions of objects."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 @pytest.fixture(autouse=True, scope="module")
