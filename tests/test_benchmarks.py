@@ -275,6 +275,7 @@ IN_A_PROCESS_OF_ITS_OWN = {
     "forecast": "",
     "gpu": "--quick --json",
     "gauss_newton": "--shapes 2x4 --repeats 1 --longest 10 --json",
+    "live_search": "--quick --json",
     "many_rates": "1",
     "ledger_scale": "--runs 40000 --points 1 --merged 2 --small 2 --many 3 --json",
     "mutation": "--list",
