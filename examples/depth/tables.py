@@ -46,16 +46,17 @@ def verdicts(ledger):
     return found.sort_values("created").drop_duplicates(key, keep="last")
 
 
-SAME = ["dataset", "width", "depth", "variant", "steps", "inference", "inference_steps"]
-
-
 def best_accuracies(found, runs):
     """Return the mean accuracy of the best cell at every target, over its seeds."""
-    alike = runs[SAME].apply(lambda row: repr(row.tolist()), axis=1)
-    of_run = dict(zip(runs["run_id"], alike, strict=True))
+    schemes = {"gradient_descent": "descent", "augmented_lagrangian": "lagrangian"}
+    names = runs["inference"].replace(schemes).fillna("bp")
+    names[(names == "lagrangian") & (runs["inference_steps"] == 4 * runs["depth"])] += "-4h"
+    runs = runs.assign(inference=names)
     accuracies = []
-    for ids, best in zip(found["run_ids"], found["best_weight_lr"], strict=True):
-        there = (alike == of_run[json.loads(ids)[0]]) & np.isclose(runs["weight_lr"], best)
+    for row in found.to_dict("records"):
+        there = np.isclose(runs["weight_lr"], row["best_weight_lr"])
+        for name in ("dataset", "steps", "width", "depth", "inference"):
+            there &= runs[name] == row[name]
         accuracies.append(runs.loc[there, "test_accuracy"].mean())
     return accuracies
 
