@@ -17,7 +17,7 @@ NAMES = {
     "lagrangian": "augmented Lagrangian, T = 2H",
     "lagrangian-4h": "augmented Lagrangian, T = 4H",
     "nesterov": "Nesterov, T = 2H",
-    "equilibrium": "equilibrium, one Gauss–Newton step",
+    "equilibrium": "equilibrium",
 }
 RULES = ["zero_shot", "depth_mup", "fitted"]
 
@@ -39,26 +39,30 @@ def verdicts(ledger):
         "bp" if variant == "bp" else inference(spec["training"])
         for variant, spec in zip(found["variant"], specs, strict=True)
     ]
-    found["best_accuracy"] = best_accuracies(found, ledger.runs())
+    runs = with_inference(ledger.runs())
+    found["best_accuracy"] = [
+        of_best_cell(runs, row)["test_accuracy"].mean() for row in found.to_dict("records")
+    ]
     cells = [len(spec["tune"]["weight_lr"]) for spec in specs]
     found["operations_of_a_run"] = found["operations_direct"] / (3 * np.array(cells))
     key = ["dataset", "steps", "tune_depth", "width", "depth", "inference", "rule"]
     return found.sort_values("created").drop_duplicates(key, keep="last")
 
 
-def best_accuracies(found, runs):
-    """Return the mean accuracy of the best cell at every target, over its seeds."""
+def with_inference(runs):
+    """Return the runs with the name of their rule of inference in `inference`."""
     schemes = {"gradient_descent": "descent", "augmented_lagrangian": "lagrangian"}
     names = runs["inference"].replace(schemes).fillna("bp")
     names[(names == "lagrangian") & (runs["inference_steps"] == 4 * runs["depth"])] += "-4h"
-    runs = runs.assign(inference=names)
-    accuracies = []
-    for row in found.to_dict("records"):
-        there = np.isclose(runs["weight_lr"], row["best_weight_lr"])
-        for name in ("dataset", "steps", "width", "depth", "inference"):
-            there &= runs[name] == row[name]
-        accuracies.append(runs.loc[there, "test_accuracy"].mean())
-    return accuracies
+    return runs.assign(inference=names)
+
+
+def of_best_cell(runs, row):
+    """Return the runs of the best cell at the target of a verdict, one for each seed."""
+    there = np.isclose(runs["weight_lr"], row["best_weight_lr"])
+    for name in ("dataset", "steps", "width", "depth", "inference"):
+        there &= runs[name] == row[name]
+    return runs[there]
 
 
 def percent(row):
@@ -102,39 +106,83 @@ def table(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--ledger", default="runs")
-    parser.add_argument("--figure")
+    parser.add_argument("--rates", metavar="PNG", help="draw the best rates against depth")
+    parser.add_argument("--layers", metavar="PNG", help="draw what every layer learned")
     chosen = parser.parse_args()
-    found = verdicts(mupc.open(chosen.ledger))
+    ledger = mupc.open(chosen.ledger)
+    found = verdicts(ledger)
     key = ["dataset", "steps", "tune_depth", "width"]
     for values, rows in found.groupby(key):
         print("\n" + ", ".join(f"{name} {value}" for name, value in zip(key, values, strict=True)))
         print(table(rows))
-    if chosen.figure:
-        short = found[found["steps"] == found["steps"].min()]
-        draw(short[short["tune_depth"] == short["tune_depth"].min()], chosen.figure)
+    short = found[found["steps"] == found["steps"].min()]
+    short = short[short["tune_depth"] == short["tune_depth"].min()]
+    short = short[short["rule"] == "depth_mup"].sort_values("depth")
+    if chosen.rates:
+        draw_rates(short, chosen.rates)
+    if chosen.layers:
+        first = short[short["width"] == short["width"].min()]
+        draw_layers(first[first["dataset"] == first["dataset"].min()], ledger, chosen.layers)
 
 
-def draw(found, path):
-    """Draw the best rate that ran at every depth against L = H + 1, a panel for each inference."""
-    present = [name for name in NAMES if name in set(found["inference"])]
+def panels(found):
+    """Return a figure with a panel for every rule of inference, and the panels by name."""
+    names = [name for name in NAMES if name in set(found["inference"])]
     figure, axes = plt.subplots(
-        1, len(present), figsize=(2.6 * len(present), 3.2), sharey=True, layout="constrained"
+        1,
+        len(names),
+        figsize=(2.6 * len(names), 3),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
-    for axis, name in zip(axes, present, strict=True):
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.set_title(NAMES[name], fontsize=9)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, dict(zip(names, axes[0], strict=True))
+
+
+def draw_rates(found, path):
+    """Draw the optimum of every depth against L = H + 1, a panel for each inference."""
+    figure, axes = panels(found)
+    for name, axis in axes.items():
         here = found[found["inference"] == name]
         for (dataset, width), rows in here.groupby(["dataset", "width"]):
-            rows = rows[rows["rule"] == "depth_mup"].sort_values("depth")
-            style = {"marker": "o", "linestyle": "-" if dataset == "fashion_mnist" else ":"}
             first = rows.iloc[0]
-            depths = [first["tune_depth"], *rows["depth"]]
+            lengths = np.array([first["tune_depth"], *rows["depth"]]) + 1
             rates = [first["tune_optimum_weight_lr"], *rows["optimum_weight_lr"]]
-            axis.plot(np.array(depths) + 1, rates, label=f"{dataset}, N = {width}", **style)
+            dashes = "-" if dataset == "fashion_mnist" else ":"
+            label = f"{dataset}, N = {width}"
+            color = f"C{[32, 64, 128].index(width) if width in (32, 64, 128) else 3}"
+            axis.plot(lengths, rates, f"{color}o{dashes}", markersize=4, label=label)
         lengths = np.array([9, 129])
-        axis.plot(lengths, 0.04 * (lengths / 9) ** -0.5, "k--", linewidth=0.8)
-        axis.set(xscale="log", yscale="log", xlabel="L", title=NAMES[name])
-        axis.title.set_fontsize(8)
-    axes[0].set_ylabel("best η")
-    axes[0].legend(fontsize=6)
+        axis.plot(lengths, 0.04 * (lengths / 9) ** -0.5, "k--", linewidth=0.8, label="L^-1/2")
+        axis.set(xscale="log", yscale="log", xlabel="L")
+    first = next(iter(axes.values()))
+    first.set_ylabel("best η")
+    handles = {h.get_label(): h for axis in axes.values() for h in axis.get_lines()}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def draw_layers(found, ledger, path):
+    """Draw the change of every weight matrix at the best rate, a panel for each inference."""
+    figure, axes = panels(found)
+    runs, layers = with_inference(ledger.runs()), ledger.layers()
+    for row in found.to_dict("records"):
+        best = layers[layers["run_id"].isin(of_best_cell(runs, row)["run_id"])]
+        change = 100 * best.groupby("layer")["change"].mean().clip(lower=1e-5)
+        color = plt.get_cmap("viridis")(np.log2(row["depth"] / 32) / 2.5)
+        length = row["depth"] + 1
+        axis = axes[row["inference"]]
+        axis.plot(change.index / length, change, color=color, label=f"H = {row['depth']}")
+    for axis in axes.values():
+        axis.axhline(1, color="grey", linestyle=":", linewidth=0.8)
+        axis.set(yscale="log", xlabel="layer / L")
+    first = next(iter(axes.values()))
+    first.set_ylabel("change, % of initial RMS")
+    handles, labels = first.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
     figure.savefig(path, dpi=150)
 
 

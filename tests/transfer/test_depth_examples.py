@@ -44,7 +44,9 @@ def test_what_it_trained_is_a_table(
     script("run").main()
     capsys.readouterr()
     figure = tmp_path / "rates.png"
-    monkeypatch.setattr(sys, "argv", ["tables.py", *ledger, "--figure", str(figure)])
+    monkeypatch.setattr(
+        sys, "argv", ["tables.py", *ledger, "--rates", str(figure), "--layers", str(figure)]
+    )
     script("tables").main()
     printed = capsys.readouterr().out
     assert "dataset digits, steps 20, tune_depth 8, width 8" in printed
