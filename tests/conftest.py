@@ -18,6 +18,7 @@ if os.environ.get("MUPC_CHECK_TYPES"):
 
 CACHE = Path(__file__).parents[1] / ".cache" / "tests"
 
+gc.disable()  # until everything is collected
 os.environ.pop("MUPC_LEDGER", None)  # a user's ledger must not receive the runs of tests
 
 # The tests compile thousands of tiny programs, for which optimisation costs more than it saves:
@@ -59,6 +60,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="module")
