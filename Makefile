@@ -79,8 +79,8 @@ dist: $(READY)  ## the wheel and the source distribution in dist/, checked
 size: $(READY)  ## lines by package, longest files and functions, import cycles
 	$(BIN)/python benchmarks/size.py
 
-# A set-up that was cut short has no stamp, so the next command repeats it. Python compiles what is
-# imported when it is; pip would compile 22,000 files, most of which nothing here ever imports.
+# A set-up that was cut short has no stamp, so the next command repeats it. pip would compile its
+# 22,000 files one after the other; some, such as templates, are no valid Python.
 # The version in mupc/__init__.py becomes part of the installed metadata.
 $(READY): pyproject.toml constraints.txt mupc/__init__.py
 	@python=; \
@@ -97,4 +97,5 @@ $(READY): pyproject.toml constraints.txt mupc/__init__.py
 	[ -x $(BIN)/pip ] || $$python -m venv --clear $(VENV)
 	@echo "Setting up $(VENV) with $$($(BIN)/python --version): once, for a few minutes ..."
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 	@touch $@
