@@ -48,6 +48,9 @@ def layer_energies(network, z, x, y):
     return pccore.layer_energies(network.layers(), list(z), x, y, **settings(network.config))
 
 
+# An eager scan over layers compiles at every call.
+forward_pass = jax.jit(lambda network, x: network.forward(x))
+predict = jax.jit(lambda network, x: network.predict(x))
 activity_slopes = jax.jit(jax.grad(energy, argnums=1))
 weight_slopes = jax.jit(jax.grad(energy))
 
@@ -107,7 +110,7 @@ def dense_system(network, x, y):
     The energy of a linear network is quadratic, so that columns of the Hessian are differences of
     gradients. One sample of a batch gives each column.
     """
-    z = np.asarray(network.forward(x))
+    z = np.asarray(forward_pass(network, x))
     H, B, N = z.shape
     basis = np.eye(H * N).reshape(H * N, H, N).transpose(1, 0, 2)
     zeros = np.zeros_like(basis[:, :1])

@@ -124,7 +124,7 @@ def test_layouts_equal_reference_in_float64(config, steps, batch, pick):
         d, g = reference(steps, *arguments)
         # The reference computes errors from activities, which are rounded at every step to 1e-16
         # of their size. Gradients are products of an error and an activity.
-        start = arguments[0].forward(arguments[1])
+        start = jax.jit(pccore.Network.forward)(*arguments[:2])
         size = float(np.abs([start, start + d]).max())
         of_d, of_g = (1e-13 + 1e-15 * steps * size**power for power in (1, 2))
         for layout in (config, grouped):

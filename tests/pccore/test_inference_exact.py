@@ -8,7 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from fewer import cases
-from inference_problems import LINEAR, TupleRelaxation, assert_close, infer, problem
+from inference_problems import (
+    LINEAR,
+    TupleRelaxation,
+    assert_close,
+    forward_pass,
+    infer,
+    predict,
+    problem,
+)
 
 import pccore
 from pccore.inference import ExactSolution
@@ -22,11 +30,11 @@ VARIANTS = {
     "wide-output": replace(
         LINEAR, input_size=2, output_size=9, bias=True, precisions=PRECISIONS, parameterisation="sp"
     ),
-    "one-layer": replace(LINEAR, depth=1, precisions=(0.5, 2.0)),
-    "two-skip-chain": replace(LINEAR, width=1, depth=6, skip=2),
     "decay": replace(LINEAR, bias=True, precisions=PRECISIONS, activity_decay=0.3),
+    "two-skip-chain": replace(LINEAR, width=1, depth=6, skip=2),
     "two-skip-decay": replace(LINEAR, depth=5, skip=2, bias=True, activity_decay=0.3),
     "one-layer-chain-decay": replace(LINEAR, depth=1, width=1, activity_decay=1.0),
+    "one-layer": replace(LINEAR, depth=1, precisions=(0.5, 2.0)),
     "residual": LINEAR,
 }
 BETA = jnp.nan  # not used
@@ -50,7 +58,7 @@ def dense(blocks):
     return matrix.reshape(H * N, H * N)
 
 
-@pytest.mark.parametrize("config", cases(VARIANTS.values(), 5), ids=VARIANTS.keys())
+@pytest.mark.parametrize("config", cases(VARIANTS.values(), 4), ids=VARIANTS.keys())
 def test_matches_dense_solves(config):
     network, x, y = problem(config)
     inference, z = infer(ExactSolution(), network, x, y, BETA)
@@ -72,7 +80,7 @@ def test_equilibrated_energy_is_the_rescaled_loss(config):
     for layer in reversed(network.layers()[1:]):
         J = J @ (layer.scale * np.asarray(layer.weight) + layer.skip * np.eye(*layer.weight.shape))
         S = S + J @ J.T
-    r = np.asarray(y - network.predict(x))
+    r = np.asarray(y - predict(network, x))
     expected = 0.5 * np.mean(np.sum(r * np.linalg.solve(S, r.T).T, axis=-1))
     assert_close(np.sum(problems.layer_energies(network, z, x, y)), expected)
 
@@ -80,8 +88,8 @@ def test_equilibrated_energy_is_the_rescaled_loss(config):
 def test_predicted_target_keeps_the_forward_pass():
     """The equilibrium is the forward pass, as with a free output (thesis C.2.1)."""
     network, x, _ = problem(LINEAR)
-    _, z = infer(ExactSolution(), network, x, network.predict(x), BETA)
-    assert_close(z, network.forward(x))
+    _, z = infer(ExactSolution(), network, x, predict(network, x), BETA)
+    assert_close(z, forward_pass(network, x))
 
 
 def test_small_output_precision_gives_the_forward_pass():

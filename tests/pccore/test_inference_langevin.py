@@ -53,7 +53,9 @@ def test_samples_have_the_gaussian_of_the_docstring(one_sample, steps, share):
     decay = np.linalg.matrix_power(identity - rate * hessian, steps)
     limit = TEMPERATURE * np.linalg.inv(hessian @ (identity - rate / 2 * hessian))
     covariance = limit - decay @ limit @ decay
-    mean = equilibrium + decay @ (np.asarray(network.forward(x)).ravel() - equilibrium)
+    mean = equilibrium + decay @ (
+        np.asarray(problems.forward_pass(network, x)).ravel() - equilibrium
+    )
     whitened = np.linalg.solve(np.linalg.cholesky(covariance), (np.asarray(z) - mean).T)
     assert np.abs(whitened.mean(1)).max() < DEVIATIONS / SAMPLES**0.5
     error = whitened @ whitened.T / SAMPLES - identity

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from fewer import cases
 
 import pccore
 from pccore.theory.probe_registry import ForwardNorms
@@ -89,12 +90,15 @@ def test_exception_in_offer_ends_training() -> None:
 @pytest.mark.usefixtures("every_update")
 @pytest.mark.parametrize(
     "rule",
-    [
-        pccore.Backpropagation(),
-        pccore.PredictiveCoding(pccore.GaussNewton()),
-        pccore.PredictiveCoding(pccore.GradientDescent(steps=4), pccore.NormalStart()),
-        pccore.PredictiveCoding(pccore.Langevin(steps=4, temperature=0.01)),
-    ],
+    cases(
+        [
+            pccore.Backpropagation(),
+            pccore.PredictiveCoding(pccore.GradientDescent(steps=4), pccore.NormalStart()),
+            pccore.PredictiveCoding(pccore.Langevin(steps=4, temperature=0.01)),
+            pccore.PredictiveCoding(pccore.GaussNewton()),
+        ],
+        3,
+    ),
 )
 def test_resumes_with_every_rule(rule: pccore.LearningRule) -> None:
     config = dataclasses.replace(CONFIG, rule=rule, steps=20, probes=())

@@ -100,7 +100,7 @@ def test_hessian_of_piecewise_linear_networks(
     options = {"activation": activation, "weighted": weighted, "activity_decay": 0.3, **layout}
     network, x, y = problems.problem(config(shape, parameterisation, **options))
     # the first input is zero, at the kink of some of these activations
-    departure = problems.random_like(network.forward(x[1:]), size=1.0)
+    departure = problems.random_like(jax.eval_shape(network.forward, x[1:]), size=1.0)
     assert_operators(network, departure, x[1:], y[1:])
 
 
@@ -116,7 +116,7 @@ def test_hessian_of_smooth_networks(shape, residual, weighted, output, decay):
     options = {"residual": residual, "output": output, "activity_decay": decay}
     options |= {"activation": "tanh", "weighted": weighted}
     network, x, y = problems.problem(config(shape, "ntp", **options))
-    departure = problems.random_like(network.forward(x), size=1.0)
+    departure = problems.random_like(jax.eval_shape(network.forward, x), size=1.0)
     assert_operators(network, departure, x, 2 * y)
 
 
@@ -133,7 +133,7 @@ def test_hessian_of_smooth_networks(shape, residual, weighted, output, decay):
 def test_extreme_eigenvalues(case):
     network, x, y = problems.problem(case)
     x, y = x[1:], y[1:]
-    departure = problems.random_like(network.forward(x))
+    departure = problems.random_like(jax.eval_shape(network.forward, x))
     eigenvalues = np.linalg.eigvalsh(dense(network, departure, x, y))
     if case.activation == "linear":
         assert_extremes(measured(network), eigenvalues)
@@ -150,7 +150,7 @@ def indefinite():
 @pytest.mark.slow
 def test_indefinite_hessian_uses_magnitudes():
     network, x, y = indefinite()
-    departure = problems.random_like(network.forward(x), 3)
+    departure = problems.random_like(jax.eval_shape(network.forward, x), 3)
     eigenvalues = np.linalg.eigvalsh(dense(network, departure, x, y))
     assert eigenvalues[0] < 0
     assert_extremes(measured(network, x, y, departure=departure), eigenvalues)
@@ -158,7 +158,7 @@ def test_indefinite_hessian_uses_magnitudes():
 
 def test_blocks_match_the_dense_hessian():
     network, x, y = indefinite()
-    departure = problems.random_like(network.forward(x))
+    departure = problems.random_like(jax.eval_shape(network.forward, x))
     one = network.relaxation(x[:1], y[:1])
     blocks = jax.jit(lambda one, d: hessian_blocks(one, d).dense())(one, departure[:, :1])
     problems.assert_close(blocks, dense(network, departure, x, y), atol=1e-10)

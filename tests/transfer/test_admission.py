@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from fewer import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from transfer_fakes import FormulaPool, MemoryLedger, spec
 
@@ -318,7 +319,7 @@ def answers(draw: st.DrawFn) -> Spoils:
     return spoils
 
 
-@settings(max_examples=30)
+@examples(80)
 @given(answers())
 def test_whatever_a_worker_sends_is_recorded_as_true_or_failed(spoils: Spoils) -> None:
     """`rows_after` checks that nothing else is lost, doubled or given to another lane."""

@@ -25,6 +25,7 @@ def area(found: Landscape) -> float:
     return float(sum(np.prod([np.log2(b / a) for a, b in tile]) for tile in region.tiles))
 
 
+@pytest.mark.slow
 def test_region_holds_the_optimum_as_often_as_it_says() -> None:
     draw = np.random.default_rng(0)
     held = 0

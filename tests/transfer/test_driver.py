@@ -129,7 +129,7 @@ def test_transfers_one_variant_while_another_is_tuned() -> None:
 def test_killed_job_resumes_to_the_same_verdict(changes: dict[str, Any]) -> None:
     values = spec(**changes)
     whole, pool, _ = run_formula(values)
-    for results in range(0, len(pool.submitted), every(3)):
+    for results in range(0, len(pool.submitted), every(6)):
         ledger = MemoryLedger()
         with pytest.raises(Killed):
             run_formula(values, ledger=ledger, results=results)

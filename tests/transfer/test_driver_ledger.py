@@ -6,13 +6,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from fewer import cases
 from transfer_fakes import FormulaPool, Killed, spec
 
 import results
 from pccore import Outcome, Status, TrainingConfig
 from results import DamagedFileWarning
 from transfer import Cell, Experiment, run
+from transfer.engine.result import TransferResult
 
 
 def response(config: TrainingConfig, cell: Cell, seed: int) -> Outcome | float:
@@ -30,9 +33,12 @@ def without_time(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "created"} for row in rows]
 
 
-@pytest.mark.parametrize("sampler", [{}, {"sampler": "tpe", "trials": 10}], ids=["grid", "tpe"])
-def test_killed_job_resumes_from_the_files(tmp_path: Path, sampler: dict[str, Any]) -> None:
-    experiment = Experiment.from_dict(spec(tune=sampler, variants=["mupc", "bp"]))
+SAMPLERS = {"grid": {}, "tpe": {"sampler": "tpe", "trials": 10}}
+
+
+@pytest.mark.parametrize("sampler", cases(SAMPLERS, 1))
+def test_killed_job_resumes_from_the_files(tmp_path: Path, sampler: str) -> None:
+    experiment = Experiment.from_dict(spec(tune=SAMPLERS[sampler], variants=["mupc", "bp"]))
     pool = FormulaPool(response)
     whole = run(experiment, results.open(tmp_path / "whole", create=True), pool)
     trained: list[str] = []
@@ -76,34 +82,41 @@ def test_ledger_returns_runs_and_verdicts_unchanged(tmp_path: Path) -> None:
         assert done[0][column].sort_index().equals(done[1][column].sort_index())
 
 
-@pytest.mark.parametrize(
-    "lie",
-    [
-        {"width": 999},
-        {"seed": 77, "experiment": "another"},
-        {"steps": None, "conventions": None},
-        {"dataset_digest": None},
-        {"final_train_loss": float("nan")},
-        {"test_accuracy": 7.0},
-    ],
-    ids=["width", "seed, elsewhere", "no settings", "no data", "loss", "accuracy"],
-)
-def test_trains_a_run_that_a_row_only_claims(tmp_path: Path, lie: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> tuple[TransferResult, pd.DataFrame]:
+    """The verdicts and the runs of an experiment whose losses are all the same."""
+    ledger = results.open(tmp_path_factory.mktemp("honest"), create=True)
+    whole = run(Experiment.from_dict(spec()), ledger, FormulaPool(lambda *_: 0.5))
+    return whole, ledger.runs()
+
+
+LIES: dict[str, dict[str, Any]] = {
+    "width": {"width": 999},
+    "seed, elsewhere": {"seed": 77, "experiment": "another"},
+    "no settings": {"steps": None, "conventions": None},
+    "loss": {"final_train_loss": float("nan")},
+    "accuracy": {"test_accuracy": 7.0},
+    "no data": {"dataset_digest": None},
+}
+
+
+@pytest.mark.parametrize("lie", cases(LIES, 4))
+def test_trains_a_run_that_a_row_only_claims(
+    tmp_path: Path, lie: str, honest: tuple[TransferResult, pd.DataFrame]
+) -> None:
     """The row is older than the true one, which counts nevertheless, also for later processes."""
     experiment = Experiment.from_dict(spec())
-    pool = FormulaPool(lambda *_: 0.5)
-    honest = results.open(tmp_path / "honest", create=True)
-    whole = run(experiment, honest, pool)
-    row = honest.runs().iloc[0].to_dict()
+    whole, runs = honest
+    row = runs.iloc[0].to_dict()
     forged = {key: value for key, value in row.items() if key != "group"}
     ledger = results.open(tmp_path / "l", create=True)
-    ledger.append([forged | {"final_train_loss": 1e-6} | lie])
+    ledger.append([forged | {"final_train_loss": 1e-6} | LIES[lie]])
 
     again = FormulaPool(lambda *_: 0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedFileWarning)
         resumed = run(experiment, ledger, again)
-        assert sorted(again.trained) == sorted(pool.trained)
+        assert sorted(again.trained) == sorted(runs["run_id"])
         assert without_time(resumed.verdicts) == without_time(whole.verdicts)
         nothing = FormulaPool(lambda *_: 0.5)
         later = run(experiment, ledger, nothing)

@@ -1,7 +1,6 @@
 """The report and the verdicts on the same ledger: the same best cells, the same losses."""
 
 import random
-from pathlib import Path
 
 import pytest
 from transfer_fakes import FormulaPool, spec
@@ -35,10 +34,13 @@ def chaotic(seed: int, trained: float):
     return response
 
 
-@pytest.fixture(params=[(seed, name) for seed in range(4) for name in FRACTIONS], ids=str)
-def section(request, tmp_path: Path) -> Section:
+CASES = [(seed, name) for seed in range(4) for name in FRACTIONS]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=str)
+def section(request, tmp_path_factory: pytest.TempPathFactory) -> Section:
     seed, name = request.param
-    ledger = results.open(tmp_path, create=True)
+    ledger = results.open(tmp_path_factory.mktemp("ledger"), create=True)
     values = spec(tune={"seeds": 4}, transfer={"depths": [4], "neighbourhood": "all"})
     pool = FormulaPool(chaotic(seed, FRACTIONS[name]), lanes=100)
     run(Experiment.from_dict(values), ledger, pool)

@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from fewer import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from law_specs import ETAS, FITTED, law_spec
@@ -170,6 +171,7 @@ def test_depth_mup_depends_on_the_optimiser(optimiser: str, factor: float) -> No
     assert row["weight_lr_depth_exponent_low"] is None
 
 
+@pytest.mark.slow
 def test_fits_a_law_to_real_runs() -> None:
     values = law_spec(
         {"rule": "fitted", "depths": [1, 2, 3]},
@@ -198,6 +200,7 @@ def name_of(rule: Any) -> str:
     return rule if isinstance(rule, str) else str(rule["rule"])
 
 
+@examples(200)
 @given(st.lists(rules, min_size=1, max_size=4, unique_by=name_of))
 def test_rules_round_trip_through_yaml(given_rules: list[Any]) -> None:
     experiment = Experiment.from_dict(law_spec(*given_rules))

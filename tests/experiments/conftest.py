@@ -1,0 +1,15 @@
+"""What the tests of the recipes leave to those of pccore."""
+
+from collections.abc import Iterator
+
+import jaxtyping
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def annotations_of_pccore_are_not_checked() -> Iterator[None]:
+    """Leave these checks to the tests of pccore: estimates make thousands of configurations."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
