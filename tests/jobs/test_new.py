@@ -118,7 +118,7 @@ def test_targets_that_are_numbers_need_the_task(tmp_path: Path) -> None:
     assert transfer.load(tmp_path / "own.yaml").data.task == "regression"
 
 
-def test_it_runs(tmp_path: Path) -> None:
+def test_it_runs(tmp_path: Path, empty_reports: None) -> None:
     written(
         tmp_path, *SMALL, "--depths", "3", "--steps", "20", "--seeds", "1", "--variants", "mupc"
     )
