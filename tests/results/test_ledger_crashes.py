@@ -85,7 +85,7 @@ def test_concurrent_writers_readers_and_compactions(place: Path) -> None:
     seen: set[str] = set()
     looks = merged = 0
     # Run until every kind of work has overlapped every other.
-    while looks < 4 or merged < 20 or len(finished) < 30:
+    while looks < 4 or merged < 20 // every(2) or len(finished) < 30 // every(2):
         for _, reports in writers:
             finished.update(waiting(reports))
         merged += sum(number for _, reports in compactors for number in waiting(reports))
