@@ -76,7 +76,7 @@ def test_run_logs_progress(home: Path) -> None:
     assert "mupc: optimum" in last
 
 
-def test_second_run_trains_nothing_and_prints_the_same(home: Path) -> None:
+def test_second_run_trains_nothing_and_prints_the_same(home: Path, empty_reports: None) -> None:
     again = mupc(home, "run", "spec.yaml", "--json")
     assert again.returncode == 0, again.stderr
     facts = json.loads(again.stdout)

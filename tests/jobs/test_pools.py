@@ -207,6 +207,7 @@ def test_an_address_in_place_of_workers_is_named() -> None:
         RayPool("auto")  # type: ignore[arg-type]
 
 
+@ray_later
 def test_both_pools_can_be_calibrated(make_pool: MakePool) -> None:
     pool = make_pool(workers=1, train=timed_group)
     timed = replace(group("timed", (0, 1)), config=replace(SMALL, steps=60))
@@ -287,7 +288,7 @@ def test_metrics_of_ray_have_the_counts_of_the_experiment(ray_cluster: None) -> 
 def test_workers_of_ray_have_the_name_of_their_pool(make_ray_pool: MakePool) -> None:
     import ray
 
-    pool = make_ray_pool(workers=2, name="tiny", train=trainers.echo)
+    pool = make_ray_pool(workers=1, name="tiny", train=trainers.echo)
     pool.submit(group("a"))
     collect_all(pool, 1)
     names = ray.util.list_named_actors()
