@@ -41,8 +41,22 @@ def test_every_key_has_a_comment(tmp_path: Path) -> None:
     assert max(map(len, lines)) <= 100
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("variant", VARIANTS)
+SPECIAL = ("mupc", "pc", "hybrid", "equilibrium_propagation")
+"""Variants whose convolutional networks `make test` looks at; most have rules of their own."""
+
+
+@pytest.mark.parametrize(
+    ("variant", "family"),
+    [
+        pytest.param(
+            variant,
+            family,
+            marks=[] if family == "stacked" or variant in SPECIAL else [pytest.mark.slow],
+        )
+        for variant in VARIANTS
+        for family in FAMILIES
+    ],
+)
 def test_each_variant_and_family_gets_a_spec_or_one_sentence(
     variant: str, family: str, tmp_path: Path
 ) -> None:
