@@ -297,7 +297,13 @@ def test_every_benchmark_has_a_smallest_form() -> None:
     assert scripts - PARTS == IN_PROCESS.keys() | IN_A_PROCESS_OF_ITS_OWN.keys()
 
 
-@pytest.mark.parametrize("name", IN_PROCESS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("overhead", "schemes") else [])
+        for name in IN_PROCESS
+    ],
+)
 def test_smallest_form_measures(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,6 +82,8 @@ def test_plain_folders_hide_nothing(folder: Path) -> None:
     )
     done = python(folder, "-c", script)
     assert done.returncode == 0, done.stderr
+    packages = "jobs, mupc, pccore, results, transfer"
+    script = f"import {packages}\nassert all(each.__file__ for each in ({packages}))"
     (folder / "script.py").write_text(script)
     assert python(folder, "script.py").returncode == 0
     for package in ("mupc", "jobs"):

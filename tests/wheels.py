@@ -39,9 +39,18 @@ def copy_source(folder: Path) -> None:
 
 
 def build(source: Path, folder: Path) -> None:
-    """Build the sdist, and the wheel from it, without the network."""
+    """Build the sdist, and the wheel from it, without the network.
+
+    In `make test` its library is compiled without optimisations, in a sixth of the time.
+    """
+    variables = dict(os.environ)
+    if variables.get("JAX_DISABLE_MOST_OPTIMIZATIONS") == "1" and shutil.which("c++"):
+        compiler = source.parent / "quick-c++"
+        compiler.write_text('#!/bin/sh\nexec c++ "$@" -O0\n')
+        compiler.chmod(0o755)
+        variables |= {"CC": str(compiler), "CXX": str(compiler)}
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder)]
-    checked([*command, str(source)])
+    checked([*command, str(source)], env=variables)
 
 
 def install(wheel: Path, root: Path) -> Path:

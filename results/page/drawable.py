@@ -51,18 +51,17 @@ def drawable(frame: pd.DataFrame, place: tuple[str, ...]) -> tuple[pd.DataFrame,
     replaced = 0
     shown = {}
     for name in frame.columns:
-        values = frame[name]
-        if values.dtype != "float64":
+        if frame[name].dtype != "float64":
             continue
+        values = frame[name].to_numpy()
         low, high = _bounds(str(name))
-        size = values.abs()
-        tiny = size.gt(0) & size.lt(SMALLEST)
-        beyond = values.notna() & (values.lt(low) | values.gt(high) | tiny)
+        size = np.abs(values)
+        beyond = (values < low) | (values > high) | ((size > 0) & (size < SMALLEST))
         if name in place:
-            kept &= ~beyond.to_numpy()
+            kept &= ~beyond
         else:
-            replaced += int((beyond & size.lt(float("inf"))).sum())
-        shown[name] = values.mask(beyond, float("inf") if name == "change" else None)
+            replaced += int((beyond & np.isfinite(values)).sum())
+        shown[name] = np.where(beyond, np.inf if name == "change" else np.nan, values)
     return frame.assign(**shown)[kept], int((~kept).sum()), replaced
 
 

@@ -6,6 +6,7 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -17,6 +18,7 @@ from results.vocabulary import COLLAPSED, RATES, SHALLOW, ZERO_SHOT, VerdictLabe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import jinja2
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -303,10 +305,9 @@ def _images(view: View) -> list[Image]:
     return view.landscapes + [image for image in others if image is not None]
 
 
-def _render(views: list[View]) -> str:
+@cache
+def _template() -> jinja2.Template:
     from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    from results.page.verdict_table import BADGES
 
     environment = Environment(
         loader=PackageLoader("results", "templates"),
@@ -315,9 +316,14 @@ def _render(views: list[View]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.get_template("report.html.j2")
+    return environment.get_template("report.html.j2")
+
+
+def _render(views: list[View]) -> str:
+    from results.page.verdict_table import BADGES
+
     created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    html = template.render(views=views, created=created, badges=BADGES, meanings=MEANINGS)
+    html = _template().render(views=views, created=created, badges=BADGES, meanings=MEANINGS)
     return html.lstrip()
 
 

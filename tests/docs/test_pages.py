@@ -66,7 +66,10 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 ELSEWHERE = ("docs/bridges.md",)
 """Pages that another test runs: tests/jobs/test_bridges_page.py, with a smaller experiment."""
 
-LONG = ("docs/any-training.md", "docs/networks.md", "docs/plugins.md", "docs/tutorial.md")
+LONG = (
+    *("docs/any-training.md", "docs/data.md", "docs/modes.md", "docs/networks.md"),
+    *("docs/plugins.md", "docs/tutorial.md"),
+)
 """Pages whose sweeps compile for long; quicker tests cover what they do."""
 
 

@@ -1,5 +1,8 @@
 """What the whole session shares: a finished experiment, one Ray cluster; and the two pools."""
 
+import fcntl
+import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,21 +13,42 @@ import pytest
 from command import make_plain_folders, mupc, write_spec
 from pool_trainers import MakePool
 
+import results
 from jobs.cluster.tokens import make_private
 
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `mupc run` has run the tiny experiment undisturbed; what it said is in
-    `out` and `err`."""
-    home = tmp_path_factory.mktemp("home")
-    make_plain_folders(home)
-    write_spec(home)
-    done = mupc(home, "run", "spec.yaml")
-    assert done.returncode == 0, done.stderr
-    (home / "out").write_text(done.stdout)
-    (home / "err").write_text(done.stderr)
+    `out` and `err`. All processes of a test run share it: copy it to write to it."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    home = base / "home"
+    with (base / "home.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "out").exists():
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir()
+            make_plain_folders(home)
+            write_spec(home)
+            done = mupc(home, "run", "spec.yaml")
+            assert done.returncode == 0, done.stderr
+            (home / "err").write_text(done.stderr)
+            (home / "out").write_text(done.stdout)
     return home
+
+
+@pytest.fixture
+def empty_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports are empty pages: drawing takes longer than everything else in a small run."""
+
+    def report(ledger: results.Ledger, out: Path, experiment: str | None = None) -> Path:
+        page = Path(out) / "index.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.touch()
+        return page
+
+    monkeypatch.setattr(results, "report", report)
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +57,10 @@ def ray_cluster() -> Iterator[None]:
     import ray
 
     make_private()
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    often = {"metrics_report_interval_ms": 500}  # ten seconds otherwise
+    ray.init(
+        "local", num_cpus=2, include_dashboard=False, log_to_driver=False, _system_config=often
+    )
     ray.cloudpickle.register_pickle_by_value(pool_trainers)
     yield
     ray.shutdown()

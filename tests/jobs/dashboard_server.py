@@ -34,7 +34,7 @@ def dashboard(
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     app = application(QuickWatcher(ledger, selected), Guard(token, local), plotly_script())
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
 
     async def start() -> int:
         await runner.setup()

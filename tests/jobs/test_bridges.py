@@ -1,13 +1,14 @@
 """Exports of a ledger to other tools, each read back by the tool itself."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -17,6 +18,8 @@ import pandas as pd
 import pytest
 from command import called, mupc, start, write_spec
 from optuna.trial import TrialState
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 import results
 from jobs.bridges.optuna_storage import OptunaStorage
@@ -27,6 +30,19 @@ from results import Ledger
 
 FORMULA = "=HYPERLINK(1)"
 DASHBOARD_SECONDS = 120.0
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Files and databases are not synchronised: a new database takes hundreds of transactions."""
+
+    def hurry(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA synchronous = OFF")
+
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    event.listen(Engine, "connect", hurry)
+    yield
+    event.remove(Engine, "connect", hurry)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,9 @@ def page() -> list[Block]:
     return page_blocks(PAGE)
 
 
-def test_examples_run(page: list[Block], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_run(
+    page: list[Block], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_reports: None
+) -> None:
     (tmp_path / "examples").mkdir()
     whole = yaml.safe_load((ROOT / "examples" / "digits.yaml").read_text())
     few = {**whole["tune"], "weight_lr": [0.1, 0.03], "activity_lr": [10], "seeds": 1}

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,15 @@ import mupc as mupc_package
 import pccore
 import results
 from results.page.conclusion import conclusion
+
+
+@pytest.fixture(scope="module")
+def home(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished experiment, to which these tests write."""
+    copy = tmp_path_factory.mktemp("cli") / "home"
+    shutil.copytree(home, copy)
+    (copy / "out").write_text((home / "out").read_text().replace(str(home), str(copy)))
+    return copy
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -66,7 +76,7 @@ def test_run_logs_progress(home: Path) -> None:
     assert "mupc: optimum" in last
 
 
-def test_second_run_trains_nothing_and_prints_the_same(home: Path) -> None:
+def test_second_run_trains_nothing_and_prints_the_same(home: Path, empty_reports: None) -> None:
     again = mupc(home, "run", "spec.yaml", "--json")
     assert again.returncode == 0, again.stderr
     facts = json.loads(again.stdout)

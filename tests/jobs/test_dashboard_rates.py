@@ -1,6 +1,5 @@
 """The dashboard and bridges of sweeps of training functions, over one rate and over three."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,23 +7,17 @@ from typing import Any
 import pytest
 from command import mupc as mupc_command
 from dashboard_server import dashboard
+from sweep_functions import BEST, bowl
 from test_dashboard import api, overview
 
 import mupc
 import results
 
-BEST = {"lr": 0.1, "decay": 0.01, "batch_size": 32}
 GRIDS: dict[str, list[float]] = {
     "lr": [0.05, 0.1, 0.2],
     "decay": [0.005, 0.01],
     "batch_size": [16, 32],
 }
-
-
-def bowl(shape: Any, rates: Any, seed: Any) -> list[float]:
-    """A loss with its optimum at BEST, which seeds raise a little."""
-    away = sum(math.log2(value / BEST[name]) ** 2 for name, value in rates.items())
-    return [1.0, 0.1 * math.exp(0.2 * away + 0.001 * seed)]
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def train(monkeypatch: pytest.MonkeyPatch) -> Callable[[Train], None]:
+def train(monkeypatch: pytest.MonkeyPatch, empty_reports: None) -> Callable[[Train], None]:
     """Make local pools return outcomes by formula."""
 
     def by(formula: Train) -> None:

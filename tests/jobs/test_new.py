@@ -41,8 +41,22 @@ def test_every_key_has_a_comment(tmp_path: Path) -> None:
     assert max(map(len, lines)) <= 100
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("variant", VARIANTS)
+SPECIAL = ("mupc", "pc", "hybrid", "equilibrium_propagation")
+"""Variants whose convolutional networks `make test` looks at; most have rules of their own."""
+
+
+@pytest.mark.parametrize(
+    ("variant", "family"),
+    [
+        pytest.param(
+            variant,
+            family,
+            marks=[] if family == "stacked" or variant in SPECIAL else [pytest.mark.slow],
+        )
+        for variant in VARIANTS
+        for family in FAMILIES
+    ],
+)
 def test_each_variant_and_family_gets_a_spec_or_one_sentence(
     variant: str, family: str, tmp_path: Path
 ) -> None:
@@ -118,7 +132,7 @@ def test_targets_that_are_numbers_need_the_task(tmp_path: Path) -> None:
     assert transfer.load(tmp_path / "own.yaml").data.task == "regression"
 
 
-def test_it_runs(tmp_path: Path) -> None:
+def test_it_runs(tmp_path: Path, empty_reports: None) -> None:
     written(
         tmp_path, *SMALL, "--depths", "3", "--steps", "20", "--seeds", "1", "--variants", "mupc"
     )

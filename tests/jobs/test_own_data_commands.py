@@ -46,7 +46,9 @@ def run_ids(experiment: transfer.Experiment) -> list[str]:
     return [run.run_id for run in plan.runs(arm, experiment.tune.shape, arm.space.cells)]
 
 
-def test_table_is_swept_and_continued_with_arrays(folder: Path) -> None:
+def test_table_is_swept_and_continued_with_arrays(
+    folder: Path, request: pytest.FixtureRequest
+) -> None:
     done = mupc(folder, "run", "spec.yaml")
     assert done.returncode == 0, done.stderr
     name = Dataset.from_arrays(X, Y).name
@@ -61,6 +63,7 @@ def test_table_is_swept_and_continued_with_arrays(folder: Path) -> None:
     assert ledger.runs().equals(before)
     (folder / "my.csv").rename(folder / "renamed.csv")
     write_spec(folder, **SMALL, dataset={"file": "renamed.csv", "target": "kind"})
+    request.getfixturevalue("empty_reports")
     again = mupc(folder, "run", "spec.yaml")
     assert "0 of them trained now" in again.stdout
     assert mupc(folder, "check").returncode == 0

@@ -108,7 +108,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_command_trains_again_only_what_has_other_code(finished: Path, tmp_path: Path) -> None:
+def test_command_trains_again_only_what_has_other_code(
+    finished: Path, tmp_path: Path, empty_reports: None
+) -> None:
     ledger = tmp_path / "runs"
     shutil.copytree(finished / "runs", ledger)
 

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import yaml
 from command import TINY, called, write_spec
-from pool_trainers import MakePool
 
 import pccore
 from jobs.pools import calibration, estimates
-from jobs.pools.calibration import calibrate, interpolated, short, timed_group
+from jobs.pools.calibration import calibrate, interpolated, short
 from jobs.pools.estimates import Cost, Load
 from jobs.pools.timing import Timing, time_training
 from jobs.pools.worker import failed_group
@@ -310,14 +309,6 @@ def test_cores_time_the_same_shape_at_once_and_gpus_a_shape_each(
     found = calibrate(gpus, shapes, "gpu", seconds=60.0)  # type: ignore[arg-type]
     assert set(found) == {0, 1, 2}
     assert gpus.most == 2
-
-
-def test_both_pools_can_be_calibrated(make_pool: MakePool) -> None:
-    pool = make_pool(workers=1, train=timed_group)
-    found = calibrate(pool, [group()], "cpu", seconds=3600.0)
-    assert found[0].lanes == 2
-    assert found[0].step > 0
-    assert found[0].start > 0
 
 
 def test_rate_is_interpolated_between_measured_shapes() -> None:

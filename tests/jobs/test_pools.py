@@ -1,5 +1,12 @@
-"""The contract of pools, run over both."""
+"""The contract of pools, run over both; and what a real Ray refuses and shows.
 
+Everything that needs Ray in `make test` is here, so that one process starts a cluster.
+"""
+
+import re
+import time
+import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +17,10 @@ from fewer import ray_later
 from pool_trainers import SMALL, MakePool, collect_all, facts_of, group, wait_for
 
 import pccore
+from jobs.cli.broadcasting import seen_by_cluster
+from jobs.cli.statistics import RunStatistics
+from jobs.errors import PoolError
+from jobs.pools.calibration import calibrate, timed_group
 from transfer.engine.pool import Group
 
 
@@ -194,3 +205,92 @@ def test_an_address_in_place_of_workers_is_named() -> None:
 
     with pytest.raises(ValueError, match=r"got 'auto': write RayPool\(address='auto'\)"):
         RayPool("auto")  # type: ignore[arg-type]
+
+
+@ray_later
+def test_both_pools_can_be_calibrated(make_pool: MakePool) -> None:
+    pool = make_pool(workers=1, train=timed_group)
+    timed = replace(group("timed", (0, 1)), config=replace(SMALL, steps=60))
+    found = calibrate(pool, [timed], "cpu", seconds=3600.0)
+    assert found[0].lanes == 2
+    assert found[0].step > 0
+    assert found[0].start > 0
+
+
+@pytest.mark.ray
+def test_cluster_without_room_is_one_sentence(
+    ray_cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program has both CPUs; with an autoscaler, a machine may come."""
+    import ray
+
+    from jobs import RayPool
+    from jobs.pools import ray_pool
+
+    class Busy:
+        def ready(self) -> None: ...
+
+    busy = ray.remote(num_cpus=2)(Busy).remote()
+    ray.get(busy.ready.remote())
+    said: list[str] = []
+    monkeypatch.setattr(ray_pool, "START_NOTICE_SECONDS", 0.5)
+    facts = "each needs 1 CPU, and the cluster has 2 CPUs, of which 0 are free"
+    with pytest.raises(PoolError, match=f"none of 3 workers can start: {facts}"):
+        RayPool(workers=3, announce=said.append)
+    assert said == [f"waiting for the first of 3 workers: {facts}"]
+
+    def free_them_then(sentence: str) -> None:
+        said.append(sentence)
+        if len(said) == 4:
+            ray.kill(busy)
+
+    monkeypatch.setattr(ray_pool, "grows_by_itself", lambda: True)
+    with RayPool(workers=1, announce=free_them_then) as pool:
+        assert pool.slots == 1
+    assert len(said) >= 4
+
+
+METRICS_SECONDS = 90.0
+
+
+def scraped() -> dict[str, float]:
+    """Return the metrics of mupc that this machine's Ray exports, of the experiment `seen`."""
+    import ray
+
+    port = ray.nodes()[0]["MetricsExportPort"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    lines = re.findall(r'^ray_(mupc_\w+)\{.*experiment="seen".*\} (\S+)$', text, re.MULTILINE)
+    return {name.removesuffix("_total"): float(value) for name, value in lines}
+
+
+@pytest.mark.ray
+def test_metrics_of_ray_have_the_counts_of_the_experiment(ray_cluster: None) -> None:
+    statistics = RunStatistics()
+    statistics.phase("tune", 20, 7)
+    statistics.lanes = 3
+    statistics.ended[pccore.Status.FAILED] += 2
+    expected = {
+        "mupc_runs_done": 7.0,
+        "mupc_runs": 20.0,  # mupc_runs_total
+        "mupc_lanes": 3.0,
+        "mupc_seconds_left": -1.0,
+        "mupc_runs_failed": 2.0,
+    }
+    with seen_by_cluster(statistics, "seen", seconds=0.2):
+        deadline = time.monotonic() + METRICS_SECONDS
+        while (found := scraped()) != expected:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.2)
+
+
+@pytest.mark.ray
+def test_workers_of_ray_have_the_name_of_their_pool(make_ray_pool: MakePool) -> None:
+    import ray
+
+    pool = make_ray_pool(workers=1, name="tiny", train=trainers.echo)
+    pool.submit(group("a"))
+    collect_all(pool, 1)
+    names = ray.util.list_named_actors()
+    assert names
+    assert all(re.fullmatch(r"tiny worker \d+", name) for name in names)

@@ -191,7 +191,9 @@ def test_letters_that_a_terminal_lacks_are_written_otherwise(
 
 
 @pytest.fixture
-def finished(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def finished(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_reports: None
+) -> None:
     """Be in a folder with a copy of the finished experiment."""
     shutil.copytree(home, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
@@ -236,36 +238,3 @@ def test_full_device_and_closed_pipe_of_a_process(tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.split() == ["2", "141"]
     assert done.stderr == "mupc: the system refused: No space left on device\n"
-
-
-@pytest.mark.ray
-def test_cluster_without_room_is_one_sentence(
-    ray_cluster: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another program has both CPUs; with an autoscaler, a machine may come."""
-    import ray
-
-    from jobs import RayPool
-    from jobs.pools import ray_pool
-
-    class Busy:
-        def ready(self) -> None: ...
-
-    busy = ray.remote(num_cpus=2)(Busy).remote()
-    ray.get(busy.ready.remote())
-    said: list[str] = []
-    monkeypatch.setattr(ray_pool, "START_NOTICE_SECONDS", 0.5)
-    facts = "each needs 1 CPU, and the cluster has 2 CPUs, of which 0 are free"
-    with pytest.raises(PoolError, match=f"none of 3 workers can start: {facts}"):
-        RayPool(workers=3, announce=said.append)
-    assert said == [f"waiting for the first of 3 workers: {facts}"]
-
-    def free_them_then(sentence: str) -> None:
-        said.append(sentence)
-        if len(said) == 4:
-            ray.kill(busy)
-
-    monkeypatch.setattr(ray_pool, "grows_by_itself", lambda: True)
-    with RayPool(workers=1, announce=free_them_then) as pool:
-        assert pool.slots == 1
-    assert len(said) >= 4

@@ -1,9 +1,7 @@
 """Sweeps of any training function: on both pools, killed, continued; what goes wrong is named."""
 
 import json
-import math
 import os
-import random
 import re
 import signal
 import subprocess
@@ -19,33 +17,11 @@ from command import MUPC, mupc, start
 from fewer import ray_later
 from pool_trainers import PATIENCE, MakePool, wait_for
 from ray_nodes import Nodes, ray_nodes
+from sweep_functions import BATCH, DECAY, LR, quadratic, unruly
 
 import mupc as mupc_package
 import results
 import transfer
-
-LR, DECAY, BATCH = 0.1, 0.01, 32
-L0 = 5
-
-
-def excess(shape: Any, rates: Any) -> float:
-    """The excess of the log loss: its optimum is at 0.1 (L / 5)^-1/2, 0.01 and 32 exactly."""
-    best = LR * ((shape.depth + 1) / L0) ** -0.5
-    found = math.log2(rates["lr"] / best) ** 2
-    if "decay" in rates:
-        found += 0.5 * math.log2(rates["decay"] / DECAY) ** 2
-    if "batch_size" in rates:
-        if type(rates["batch_size"]) is not int:  # pytest rewrites asserts, and with them the code
-            raise TypeError("batch_size")
-        found += 0.2 * math.log2(rates["batch_size"] / BATCH) ** 2
-    return found
-
-
-def quadratic(shape: Any, rates: Any, seed: Any) -> list[float]:
-    """A curve down to 0.2 exp(0.2 excess), give or take 1 % over seeds."""
-    final = 0.2 * math.exp(0.2 * excess(shape, rates) + 0.01 * random.Random(seed).gauss(0, 1))
-    return [4 * final, 2 * final, final]
-
 
 GRIDS = {
     "lr": [0.0125, 0.025, 0.05, 0.1, 0.2],
@@ -264,34 +240,13 @@ def test_functions_are_compared_by_name(make_pool: MakePool, tmp_path: Path) -> 
         result.ledger.rebuild(run_id)  # type: ignore[union-attr]
 
 
-def unruly(shape: Any, rates: Any, seed: Any) -> Any:
-    """Ends in another way for each value of its rate."""
-    print("said by the function")
-    ways = {
-        1: lambda: 0.5,
-        2: lambda: np.float32(0.25),
-        3: lambda: math.nan,
-        4: lambda: None,
-        5: lambda: {}["absent"],
-        6: lambda: sys.exit(3),
-        7: lambda: os._exit(7),
-        8: lambda: os.kill(os.getpid(), signal.SIGKILL),
-        9: lambda: random.Random(0),
-        10: lambda: mupc_package.Outcome(mupc_package.Status.TRAINED),
-        11: lambda: mupc_package.Outcome(
-            mupc_package.Status.TRAINED, final_train_loss=0.75, test_accuracy=0.5
-        ),
-    }
-    return ways[rates["way"]]()
-
-
 ENDS = {
     1: ("trained", None),
     2: ("trained", None),
     3: ("diverged", None),
     4: ("failed", "unruly returned None: return the final loss as a number, the curve as a list"),
-    5: ("failed", r"KeyError: 'absent' \(test_sweep.py, line \d+\)"),
-    6: ("failed", r"SystemExit: 3 \(test_sweep.py, line \d+\)"),
+    5: ("failed", r"KeyError: 'absent' \(sweep_functions.py, line \d+\)"),
+    6: ("failed", r"SystemExit: 3 \(sweep_functions.py, line \d+\)"),
     7: ("failed", "its process ended: status 7"),
     8: ("failed", r"its process ended: SIGKILL \(killed, perhaps for its memory\)"),
     9: ("failed", "unruly returned an object of type random.Random: return the final loss"),
@@ -385,7 +340,9 @@ def _parent(process: int) -> int | None:
         return None
 
 
-def test_a_killed_command_continues_and_leaves_no_process(tmp_path: Path) -> None:
+def test_a_killed_command_continues_and_leaves_no_process(
+    tmp_path: Path, empty_reports: None
+) -> None:
     write(tmp_path, 0.3)
     process = start(tmp_path, "run", "spec.yaml")
 

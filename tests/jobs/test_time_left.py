@@ -163,6 +163,7 @@ def test_is_within_a_factor_of_1_5_from_15_percent_on(
             )
 
 
+@pytest.mark.slow  # the tests below check the same arithmetic on a few groups
 def test_does_not_rise_for_long(estimates: list[tuple[float, float | None]]) -> None:
     end = estimates[-1][0]
     known = [(now, left) for now, left in estimates if left is not None]

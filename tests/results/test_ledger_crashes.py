@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
+from fewer import every
 from ledger_processes import (
     GROUP,
     POINTS,
@@ -55,7 +56,7 @@ def groups_in(ledger: Ledger) -> set[str]:
 def test_kills_of_a_writer_at_any_moment(place: Path) -> None:
     chance = random.Random(2)
     finished: set[str] = set()
-    for attempt in range(15):
+    for attempt in range(15 // every(2)):
         writer, reports = start(write, place, f"{attempt}", 10**9)
         finished.add(reports.recv())
         begun = time.monotonic()
@@ -84,7 +85,7 @@ def test_concurrent_writers_readers_and_compactions(place: Path) -> None:
     seen: set[str] = set()
     looks = merged = 0
     # Run until every kind of work has overlapped every other.
-    while looks < 4 or merged < 20 or len(finished) < 30:
+    while looks < 4 or merged < 20 // every(2) or len(finished) < 30 // every(2):
         for _, reports in writers:
             finished.update(waiting(reports))
         merged += sum(number for _, reports in compactors for number in waiting(reports))

@@ -125,7 +125,7 @@ def test_detects_every_flipped_bit(victim: Victim) -> None:
     assert sum(len(list(each)) for each in flipped.values()) >= 400
     for name, places in flipped.items():
         left_out = []
-        for place in list(places)[:: every(3)]:
+        for place in list(places)[:: every(7)]:
             data = bytearray(victim.data)
             data[place // 8] ^= 1 << place % 8
             victim.path.write_bytes(data)
@@ -141,7 +141,7 @@ def test_detects_every_flipped_bit(victim: Victim) -> None:
 
 def test_detects_every_truncation(victim: Victim) -> None:
     lengths = {0, 1, 4, 8, 9, 12, *(len(victim.data) - n for n in (1, 4, 5, 8, 9))}
-    step = len(victim.data) // 60
+    step = len(victim.data) // 60 * every(3)
     for length in sorted(lengths | set(range(0, len(victim.data), step)), reverse=True):
         victim.path.write_bytes(victim.data[:length])
         assert victim.is_left_out()

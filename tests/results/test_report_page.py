@@ -207,7 +207,14 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CASES)
+# Like others on this list, or like the page of every outcome above.
+LATER = ("only tuning", "everything diverged", "everything at chance", "a single cell")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in LATER else []) for name in CASES],
+)
 def test_an_incomplete_ledger_makes_a_page(name, tmp_path):
     runs, verdicts, text = CASES[name]
     curves = [point for row in runs if "min_train_loss" in row for point in curve(row)]
@@ -219,14 +226,10 @@ def test_an_incomplete_ledger_makes_a_page(name, tmp_path):
 
 
 HOSTILE = [
-    "<script>alert(1)</script>",
-    '"><img src=http://example.com/x>',
-    "{{ 7 * 7 }}",
+    """'"><img src=http://example.com/x><script>alert(1)</script>""",
     "$\\frac{",
     "../../etc/passwd",
-    "&lt;b&gt;",
-    "試験 \u202e",
-    "'",
+    "{{ 7 * 7 }} &lt;b&gt; 試験 \u202e",
 ]
 
 
