@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import wheels
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
 if os.environ.get("MUPC_CHECK_TYPES"):
     # Before pccore is imported: its functions then check their annotations at every call.
-    install_import_hook(["pccore"], "type_checker.check")
+    jaxtyping.install_import_hook(["pccore"], "type_checker.check")
 
 CACHE = Path(__file__).parents[1] / ".cache" / "tests"
 
@@ -61,6 +61,16 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Check annotations in the tests of pccore alone.
+
+    Elsewhere the checks take half of an experiment's processor time: it makes the configurations of
+    its runs again and again, in plain Python.
+    """
+    jaxtyping.config.update("jaxtyping_disable", item.path.parent.name != "pccore")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -355,7 +355,10 @@ WITHOUT_BETA = ("equilibrium", "exact")
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] if name != "ntp" else []) for name in TRAINED],
+    [
+        pytest.param(name, marks=[] if name == "convolutional" else [pytest.mark.slow])
+        for name in TRAINED
+    ],
 )
 def test_tunes_and_transfers(name: str, tmp_path: Path) -> None:
     """Every run of real networks ends, is in the ledger once, and is judged."""
