@@ -8,7 +8,12 @@ from numpy import ndarray
 from scipy import linalg, special, stats
 
 from results.landscape import Cell, Landscape
-from transfer.judge.observations import Observations, searched_rates, without_seeds
+from transfer.judge.observations import (
+    Observations,
+    floor_of,
+    searched_rates,
+    without_seeds,
+)
 from transfer.judge.surface import (
     AMPLITUDES,
     MEAN_VARIANCE,
@@ -208,3 +213,10 @@ def test_pooled_noise_is_that_of_the_runs() -> None:
 def test_searched_rates_have_several_values() -> None:
     cells = (Cell(0.1, 1.0), Cell(0.2, 1.0))
     assert searched_rates(Landscape.of_losses(cells, np.ones((2, 2)))) == ("weight_lr",)
+
+
+def test_floor_counts_below_a_millionth_of_the_untrained_loss() -> None:
+    usual, tiny = (Landscape.of_losses(TUNED[:2], np.full((2, 2), loss)) for loss in (0.1, 1e-8))
+    assert floor_of(usual, tiny, untrained=None) == 0
+    assert floor_of(usual, untrained=2.0) == 0
+    assert floor_of(usual, tiny, untrained=2.0) == 2e-6
