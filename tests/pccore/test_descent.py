@@ -137,6 +137,16 @@ def test_layouts_equal_reference_in_float64(config, steps, batch, pick):
                 np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=of_g)
 
 
+@pytest.mark.parametrize(("decay", "moved"), [(0.0, 4), (0.2, 6)])
+@pytest.mark.parametrize("group", [0, 2])
+def test_four_steps_move_four_layers(group, decay, moved):
+    """An error travels one layer a step; decay moves all six at once."""
+    config = pccore.NetworkConfig(5, 3, 4, 6, layers_per_product=group, activity_decay=decay)
+    given = jax.eval_shape(lambda: (*problem(config, 2, jnp.float32), jnp.float32(0.2)))
+    departure, _ = jax.eval_shape(compiled(config, 4), *given)
+    assert departure.shape == (moved, 2, 4)
+
+
 @pytest.mark.slow
 @examples(4, phases=UNSHRUNK)
 @given(

@@ -21,17 +21,26 @@ from pccore import (
     PredictiveCoding,
     TrainingConfig,
 )
+from results.shapes import Shape
 from transfer import Run
 from transfer.engine.grouping import (
     OPERATIONS,
+    TARGET_BYTES,
     cut,
     evaluation_work,
     evaluations,
+    interval,
     resumed,
     sizes,
+    steps,
     trained_together,
+    updates,
+    weight_bytes,
     work,
+    work_between,
 )
+from transfer.engine.pool import Group, failed_group
+from transfer.functions import FunctionConfig
 
 
 def config(depth: int = 4, width: int = 8, **changes: object) -> TrainingConfig:
@@ -215,6 +224,47 @@ def test_work_of_two_networks_is_their_sum() -> None:
 
 def test_multiply_add_is_two_operations() -> None:
     assert OPERATIONS == 2
+
+
+def test_work_of_trust_region_steps_is_that_of_a_hessian_and_its_factors() -> None:
+    """A gradient per weight, and n^3 / 3 multiply-adds for the LU factors of n rows."""
+    n, gradient = FIRST + OTHERS, 2 * FIRST + 3 * OTHERS
+    found = work(config(rule=pccore.TrustRegionNewton(), batch_size=16))
+    assert found == pytest.approx(5 * (n * gradient * 16 + n**3 / 3))
+
+
+def test_work_between_updates_is_their_share() -> None:
+    shared = config(steps=5)
+    assert work_between(shared) == pytest.approx(work(shared))
+    assert work_between(shared, 2) == pytest.approx(3 / 5 * work(shared))
+    assert work_between(shared, 1, 3) == pytest.approx(2 / 5 * work(shared))
+    untrained = replace(shared, steps=0)
+    assert work_between(untrained) == work(untrained) == work(replace(shared, steps=1))
+
+
+def test_kept_weights_take_four_bytes_each() -> None:
+    assert weight_bytes(config()) == 4 * (FIRST + OTHERS)
+    assert TARGET_BYTES == 64 * 1024**2  # docs/networks.md
+
+
+def test_run_of_a_function_is_one_update() -> None:
+    function = FunctionConfig("train", Shape(width=8, depth=3))
+    assert work(function) == 8**2 * 4
+    assert (steps(function), interval(function), weight_bytes(function)) == (1, 1, 1)
+    longer = config(steps=6, eval_every=2)
+    assert (steps(longer), interval(longer)) == (6, 2)
+
+
+def test_updates_of_a_group_are_those_since_it_began() -> None:
+    """A run that failed has made none; one that stopped before adds to what it had."""
+    lanes = tuple(Lane(0.1, 1.0, seed) for seed in range(3))
+    group = Group("digits", None, config(), lanes, ("a", "b", "c"), begun=2)
+    done = [pccore.Outcome(pccore.Status.TRAINED, steps=made) for made in (5, 3)]
+    failed = pccore.Outcome.failed("lost")
+    result = replace(failed_group(group, "lost"), outcomes=(*done, failed))
+    assert updates(result) == (5 - 2) + (3 - 2)
+    function = FunctionConfig("train", Shape(width=8, depth=3))
+    assert updates(replace(result, group=replace(group, config=function))) == 2
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pccore import Status
 from results.landscape import Landscape
 from results.shapes import Shape
 from transfer import Cell
+from transfer.judge.estimate import Estimate
 from transfer.judge.law import (
     Exponents,
     Fitted,
@@ -219,6 +220,17 @@ def test_powers_of_a_combination_have_one_decimal() -> None:
     powers = law.combination["depth"].powers
     assert powers == {name: round(power, 1) for name, power in powers.items()}
     assert powers == pytest.approx({"weight_lr": 1.0, "activity_lr": 1.0}, abs=0.3)
+    assert max(powers.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "known"),
+    [(-0.5, 0.5, True), (1.5, 2.25, True), (-1.0, 0.25, False), (math.nan, math.nan, True)],
+)
+def test_exponent_is_determined_if_its_interval_is_at_most_one_wide(
+    low: float, high: float, known: bool
+) -> None:
+    assert determined(Estimate(0.0, low, high)) is known
 
 
 def test_fit_leaves_out_optima_on_the_edge() -> None:

@@ -1,13 +1,21 @@
 """The Gaussian process of the judge against direct conditioning, and its parts against SciPy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy import ndarray
-from scipy import linalg, stats
+from scipy import linalg, special, stats
 
 from results.landscape import Cell, Landscape
-from transfer.judge.observations import Observations, searched_rates, without_seeds
+from transfer.judge.observations import (
+    Observations,
+    floor_of,
+    searched_rates,
+    without_seeds,
+)
 from transfer.judge.surface import (
+    AMPLITUDES,
     MEAN_VARIANCE,
     NOISE_QUANTILES,
     Kernel,
@@ -103,6 +111,33 @@ def test_draws_have_the_moments_of_the_mixture(posterior: Posterior) -> None:
     assert (np.abs(away.mean(axis=0) - (expected - expected.mean())) < 8 * error + 0.01).all()
 
 
+def test_kept_hyperparameters_have_their_share_of_the_weight(posterior: Posterior) -> None:
+    """They are the fewest that hold 99.8% of the evidence of the tuned means, by its density."""
+    points, count = posterior.tuned.points, len(posterior.tuned.points)
+    noise = MEAN_VARIANCE + np.diag(posterior.variances[:count])
+    logs = [
+        stats.multivariate_normal(np.zeros(count), a**2 * kernel(points, points) + noise).logpdf(
+            centred(posterior.tuned.means)
+        )
+        for kernel in kernels(2)
+        for a in AMPLITUDES
+    ]
+    shares = np.cumsum(np.sort(np.exp(np.array(logs) - max(logs)))[::-1])
+    kept = len(posterior.combinations) // (3 * 5 * 3)  # correlations, steepness, noise
+    assert kept > 40
+    assert shares[kept - 2] < 0.998 * shares[-1] <= shares[kept - 1]
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+def test_kernels_are_the_textbook_ones(smooth: bool) -> None:
+    """Squared exponential, and Matern of order 5/2 by its Bessel function."""
+    r = np.hypot(1 / 2, 3 / 4)
+    at = np.sqrt(5) * r
+    matern = 2**-1.5 / special.gamma(2.5) * at**2.5 * special.kv(2.5, at)
+    found = Kernel(None, (2.0, 4.0), smooth)(np.zeros((1, 2)), np.array([[1.0, 3.0]]))
+    np.testing.assert_allclose(found, np.exp(-(r**2) / 2) if smooth else matern)
+
+
 @pytest.mark.parametrize("kernel", kernels(2), ids=str)
 def test_kernel_is_a_correlation(kernel: Kernel) -> None:
     points = np.random.default_rng(0).normal(size=(8, 2)) * 3
@@ -152,6 +187,20 @@ def test_shift_of_a_seed_is_no_noise() -> None:
     assert found.variance(0.1) == pytest.approx(4 * 0.1**2 / (16 + 4))
 
 
+def test_variance_of_a_cell_is_between_its_own_and_the_pooled_one() -> None:
+    """The pooled variance counts for 8 degrees of freedom, the cell's own for its seeds less one.
+
+    Seed effects that were fitted take a share 1 / S of the squares.
+    """
+    cells, logs = TUNED[:2], [[0.0, 0.2, 0.4], [0.0, 0.0, np.nan]]
+    found = Observations.of(Landscape.of_losses(cells, np.exp(logs)), RATES, keep=1)
+    found = replace(found, squares=np.array([0.06, 0.04]))
+    expected = [(8 * 0.1 + 1.5 * 0.06) / (8 + 2) / 3, (8 * 0.1 + 1.5 * 0.04) / (8 + 1) / 2]
+    np.testing.assert_allclose(found.cell_variances(0.1), expected)
+    alone = Observations.of(Landscape.of_losses(cells, np.ones((2, 1))), RATES)
+    np.testing.assert_allclose(alone.cell_variances(0.1), 0.1)
+
+
 def test_pooled_noise_is_that_of_the_runs() -> None:
     """40 x 8 runs of noise 0.2: the pooled deviation is within 12% of it, as 99.9% are."""
     cells = tuple(Cell(2.0**i, 2.0**j) for i in range(8) for j in range(5))
@@ -164,3 +213,10 @@ def test_pooled_noise_is_that_of_the_runs() -> None:
 def test_searched_rates_have_several_values() -> None:
     cells = (Cell(0.1, 1.0), Cell(0.2, 1.0))
     assert searched_rates(Landscape.of_losses(cells, np.ones((2, 2)))) == ("weight_lr",)
+
+
+def test_floor_counts_below_a_millionth_of_the_untrained_loss() -> None:
+    usual, tiny = (Landscape.of_losses(TUNED[:2], np.full((2, 2), loss)) for loss in (0.1, 1e-8))
+    assert floor_of(usual, tiny, untrained=None) == 0
+    assert floor_of(usual, untrained=2.0) == 0
+    assert floor_of(usual, tiny, untrained=2.0) == 2e-6

@@ -181,6 +181,16 @@ def test_drift_is_measured_in_octaves(eta: float, beta: float) -> None:
     )
 
 
+def test_achievable_regret_is_against_the_best_rates_between_the_cells() -> None:
+    """The optimum is half an octave of beta above the cell; the next cell is as good as it."""
+    found = verdict(landscape(Cell(0.1, 2 * math.sqrt(2)), curvature=2.0), landscape())
+    assert found.regret is not None
+    assert found.achievable is not None
+    exact = 2.0 * LOG(math.sqrt(2)) ** 2
+    assert found.regret.value < 0.01 < exact < found.achievable.high < 0.2
+    assert found.achievable.low <= exact
+
+
 def test_shift_within_the_tolerance_has_held() -> None:
     """An octave of beta is 0.3 decades, where the loss is exp(0.06) = 1.065 times the best."""
     found = verdict(landscape(Cell(0.1, 4.0), curvature=0.7))

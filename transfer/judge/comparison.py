@@ -150,7 +150,7 @@ def compare(
 
 
 def near_optimum(
-    landscape: Landscape, rates: tuple[str, ...], floor: float = 0.0
+    landscape: Landscape, rates: tuple[str, ...], floor: float
 ) -> tuple[Observations, Region]:
     """Return the cells near the optimum of a landscape, none without one, and their region.
 
