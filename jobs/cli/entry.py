@@ -44,6 +44,11 @@ def run_command(app: typer.Typer, name: str) -> NoReturn:
         except BrokenPipeError:
             discard(sys.stdout)
             sys.exit(READER_GONE)
+        except SystemExit as error:
+            if isinstance(error.__context__, BrokenPipeError):  # Typer's status is 1
+                discard(sys.stdout)
+                sys.exit(READER_GONE)
+            raise
         except OSError as error:
             discard(sys.stdout)
             _refuse(name, system_refusal(error))

@@ -230,6 +230,19 @@ def test_messages_that_cannot_be_written_end_nothing(
     assert "Did the optimum transfer?" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", [["datasets"], ["completion", "bash", "--print"]])
+def test_reader_that_is_gone_is_told_by_the_status(command: list[str]) -> None:
+    """A line that is written at once fails inside the command, where Typer's own status is 1."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with (
+        os.fdopen(writer, "w", buffering=1) as gone,
+        patch.object(sys, "argv", ["mupc", *command]),
+        redirect_stdout(gone),
+    ):
+        assert exit_code() == 141
+
+
 def test_full_device_and_closed_pipe_of_a_process(tmp_path: Path) -> None:
     """Python flushes its streams once more at the end."""
     command = " ".join(MUPC)
