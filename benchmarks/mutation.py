@@ -15,10 +15,12 @@ import contextlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import math
 import os
 import random
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -146,31 +148,38 @@ def main() -> int:
     options = parse()
     rng = random.Random(options.seed)
     failed = False
-    for name in options.targets or TARGETS:
-        target = TARGETS[name]
-        found = [
-            mutant
-            for file in target.files
-            for mutant in mutants(file)
-            if not options.at or f"{file}:{mutant.line}" in options.at
-        ]
-        chosen = rng.sample(found, min(options.sample or len(found), len(found)))
-        if options.list:
-            print(f"{name}: {len(found)} mutants")
-            continue
-        preload()
-        if run_tests(None, target.tests, options.limit) != "survived":
-            sys.exit(f"{name}: the tests fail without any mutation")
-        survivors = []
-        for mutant, verdict in judged(chosen, target.tests, options):
-            if verdict == "survived":
-                survivors.append(mutant)
-                print(f"SURVIVED {mutant}", flush=True)
-        killed = len(chosen) - len(survivors)
-        share = killed / max(1, len(chosen))
-        print(f"{name}: {killed} of {len(chosen)} mutants killed ({share:.0%})", flush=True)
-        failed |= share < options.least
+    with tempfile.TemporaryDirectory() as cache:
+        for name in options.targets or TARGETS:
+            failed |= not enough_killed(name, options, rng, cache)
     return int(failed)
+
+
+def enough_killed(name: str, options: argparse.Namespace, rng: random.Random, cache: str) -> bool:
+    """Run the mutants of a target and print the survivors and the count."""
+    target = TARGETS[name]
+    found = [
+        mutant
+        for file in target.files
+        for mutant in mutants(file)
+        if not options.at or f"{file}:{mutant.line}" in options.at
+    ]
+    chosen = rng.sample(found, min(options.sample or len(found), len(found)))
+    if options.list:
+        print(f"{name}: {len(found)} mutants")
+        return True
+    preload(cache)
+    if run_tests(None, target.tests, options.limit) != "survived":
+        sys.exit(f"{name}: the tests fail without any mutation")
+    verdicts = []
+    for mutant, verdict in judged(chosen, target.tests, options):
+        verdicts.append(verdict)
+        if verdict == "survived":
+            print(f"SURVIVED {mutant}", flush=True)
+    killed = len(verdicts) - verdicts.count("survived")
+    share = killed / max(1, len(verdicts))
+    took = f"{processor_seconds():.0f} s of processor time"
+    print(f"{name}: {killed} of {len(verdicts)} mutants killed ({share:.0%}), {took}", flush=True)
+    return share >= options.least
 
 
 def parse() -> argparse.Namespace:
@@ -181,6 +190,9 @@ def parse() -> argparse.Namespace:
     found.add_argument("--seed", type=int, default=0, help="of the sample (default 0)")
     found.add_argument("--jobs", type=int, default=2, help="mutants at the same time (default 2)")
     found.add_argument("--limit", type=float, default=300, help="seconds of a mutant (300)")
+    found.add_argument(
+        "--most", type=float, default=math.inf, help="seconds of processor time (no limit)"
+    )
     found.add_argument("--least", type=float, default=0.9, help="share to be killed (0.9)")
     found.add_argument("--list", action="store_true", help="count the mutants, and run nothing")
     options = found.parse_args()
@@ -257,10 +269,18 @@ def replace(tree: ast.AST, old: ast.AST, new: ast.AST) -> None:
                         return
 
 
-def preload() -> None:
-    """Import what the tests load anyway; nothing of the project, and no device is touched."""
+def preload(cache: str) -> None:
+    """Import what the tests load anyway; nothing of the project, and no device is touched.
+
+    Args:
+        cache: the folder for compiled programs, unless the environment names another.
+    """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    # JAX reads these at import, before the tests could set a cache. The run without a mutation
+    # fills it, and a mutant compiles only the programs that it changes.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", cache)
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
     for name in HEAVY:
@@ -272,7 +292,10 @@ def judged(
 ) -> Iterator[tuple[Mutant, str]]:
     """Run mutants, several at a time; yield each with "killed", "survived" or "timeout"."""
     waiting, running = list(chosen), {}
+    end = processor_seconds() + options.most
     while waiting or running:
+        if processor_seconds() > end:
+            waiting.clear()
         while waiting and len(running) < options.jobs:
             mutant = waiting.pop(0)
             running[start(mutant, tests)] = mutant, time.monotonic() + options.limit
@@ -282,6 +305,11 @@ def judged(
                 del running[process]
                 yield mutant, verdict
         time.sleep(0.05)
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and of the children that have ended."""
+    return sum(os.times()[:4])
 
 
 def run_tests(mutant: Mutant | None, tests: Sequence[str], limit: float) -> str:

@@ -28,11 +28,11 @@ VARIANTS = {
     "sp-plain-relu": replace(CONFIG, parameterisation="sp", residual=False, activation="relu"),
     "all-else": replace(
         CONFIG,
-        depth=4,
-        skip=2,
+        depth=5,
+        skip=3,
         activity_decay=0.3,
         output="cross_entropy",
-        precisions=(2.0, 0.5, 3.0, 1.5, 0.25),
+        precisions=(2.0, 0.5, 3.0, 1.5, 0.8, 0.25),
         bias=True,
     ),
 }

@@ -178,6 +178,37 @@ class TestAgainstAutodiff:
             jax.tree.map(assert_close, actual, slopes)
 
 
+def test_dual_step_follows_the_gradient_of_the_lagrangian():
+    """L = F + sum p_l lambda_l r_l / B, with the residuals r by the layers themselves."""
+    config = replace(CONFIG, activation="tanh", precisions=(2.0, 0.5, 1.0, 3.0, 0.25))
+    network, x, y = problem(config)
+    relaxation = network.relaxation(x, y)
+    shape = relaxation.start.shape
+    departure, before, other = 0.3 * np.random.default_rng(0).normal(size=(3, *shape))
+    p = np.array(config.precisions[:-1])[:, None, None]
+
+    def residuals(z):
+        below = [x, *z[:-1]]
+        return z - jnp.stack([f(at) for f, at in zip(network.layers(), below, strict=False)])
+
+    def lagrangian(z, multipliers):
+        coupling = jnp.sum(p * multipliers * residuals(z)) / BATCH
+        return reference_energy(network, z, x, y) + coupling
+
+    @jax.jit
+    def both(relaxation):
+        z = relaxation.start + departure
+        after = before + residuals(z)
+        return relaxation.dual_step(departure, before), (after, jax.grad(lagrangian)(z, after))
+
+    (multipliers, slopes), (after, expected) = both(relaxation)
+    assert_close(multipliers, after)
+    assert_close(slopes, BATCH * expected)
+    assert_close(relaxation.inner(before, other), np.einsum("lbn,lbn->b", before, other))
+    factors = np.arange(1.0, BATCH + 1)
+    assert_close(relaxation.scaled(before, factors), np.einsum("lbn,b->lbn", before, factors))
+
+
 SCALED = [config for config in settings_of_layers() if config.parameterisation == "mupc"]
 PAIRS = [
     replace(CONFIG, activation="tanh", **change)
