@@ -81,7 +81,10 @@ def gather(ledger: "Ledger", experiment: str) -> Evidence:
     if len(curves):
         curves = curves.merge(runs[["run_id", *OF_RUN]], on="run_id")
     measured = pd.concat(
-        [ledger.measurements(run_id=ids), ledger.measurements(experiment=experiment, run_id=None)]
+        [
+            ledger.measurements(run_id=ids),
+            ledger.measurements(experiment=sorted({experiment, *names}), run_id=None),
+        ]
     )
     measured = measured[~measured["quantity"].isin(QUANTITIES)]  # these describe workers
     verdicts = ledger.verdicts(experiment=names)

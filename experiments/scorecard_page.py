@@ -58,12 +58,12 @@ lacks what today's rule needs.
 BEYOND = """
 ## Beyond the source documents
 
-These recipes test claims of our own (`effective-depth`, `frontier`) and figures that others have
-published (`published-depth`: S is Seely and Gould, arXiv 2605.31022, F is FabricPC 0.5). They are
-not in the count above. In `effective-depth` both claims were worded after all runs had been seen: a
-power law without a constant had failed, and so had "the best β falls as 1/L" (−1.6 over four
-depths). The two numbers of the law are fitted without the shapes at which it is judged. Those of
-`frontier` were worded after a first measurement too.
+These recipes test claims of our own (`effective-depth`, `frontier`, `joint-law`) and figures that
+others have published (`published-depth`: S is Seely and Gould, arXiv 2605.31022, F is FabricPC
+0.5). They are not in the count above. In `effective-depth` both claims were worded after all runs
+had been seen: a power law without a constant had failed, and so had "the best β falls as 1/L" (−1.6
+over four depths). The two numbers of the law are fitted without the shapes at which it is judged.
+Those of `frontier` were worded after a first measurement too.
 """
 
 

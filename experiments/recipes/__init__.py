@@ -18,6 +18,7 @@ from experiments.recipes.frontier import FRONTIER
 from experiments.recipes.hessians import HESSIANS
 from experiments.recipes.higher_rank import HIGHER_RANK
 from experiments.recipes.inference_time import INFERENCE_TIME
+from experiments.recipes.joint_law import JOINT_LAW
 from experiments.recipes.loss_energy import LOSS_ENERGY
 from experiments.recipes.matrix_completion import MATRIX_COMPLETION
 from experiments.recipes.one_unit import ONE_UNIT
@@ -70,6 +71,7 @@ _ALL = (
     *EULER_HEUN,
     *EFFECTIVE_DEPTH,
     *FRONTIER,
+    *JOINT_LAW,
     *PUBLISHED_DEPTH,
 )
 
