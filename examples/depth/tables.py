@@ -92,7 +92,7 @@ def table(rows):
             ratio = mup["operations_of_a_run"] / reference.max()
             learned = f"{mup['layers_learned']:.0f} of {mup['layers']:.0f}"
             lines.append(
-                f"| {depth} | {NAMES[name]} | {ratio:.3g} | "
+                f"| {depth} | {NAMES[name]} | {'–' if np.isnan(ratio) else f'{ratio:.3g}'} | "
                 + " | ".join(percent(of_rule.loc[rule]) for rule in rules)
                 + f" | {learned} | {100 * mup['accuracy']:.1f}, {100 * mup['best_accuracy']:.1f} |"
             )
