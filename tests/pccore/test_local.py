@@ -184,7 +184,8 @@ def test_dual_step_follows_the_gradient_of_the_lagrangian():
     network, x, y = problem(config)
     relaxation = network.relaxation(x, y)
     shape = relaxation.start.shape
-    departure, before, other = 0.3 * np.random.default_rng(0).normal(size=(3, *shape))
+    draws = 0.3 * np.random.default_rng(0).normal(size=(3, *shape))
+    departure, before, other = map(jnp.asarray, draws)
     p = np.array(config.precisions[:-1])[:, None, None]
 
     def residuals(z):
@@ -205,7 +206,7 @@ def test_dual_step_follows_the_gradient_of_the_lagrangian():
     assert_close(multipliers, after)
     assert_close(slopes, BATCH * expected)
     assert_close(relaxation.inner(before, other), np.einsum("lbn,lbn->b", before, other))
-    factors = np.arange(1.0, BATCH + 1)
+    factors = jnp.arange(1.0, BATCH + 1)
     assert_close(relaxation.scaled(before, factors), np.einsum("lbn,b->lbn", before, factors))
 
 
