@@ -79,8 +79,8 @@ dist: $(READY)  ## the wheel and the source distribution in dist/, checked
 size: $(READY)  ## lines by package, longest files and functions, import cycles
 	$(BIN)/python benchmarks/size.py
 
-# A set-up that was cut short has no stamp, so the next command repeats it. pip would compile its
-# 22,000 files one after the other; some, such as templates, are no valid Python.
+# A set-up that was cut short has no stamp, so the next command repeats it. pip would compile
+# 22,000 files one after the other, compileall does so on all cores. Some are templates, and fail.
 # The version in mupc/__init__.py becomes part of the installed metadata.
 $(READY): pyproject.toml constraints.txt mupc/__init__.py
 	@python=; \

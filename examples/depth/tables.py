@@ -1,6 +1,6 @@
-"""The tables and the figure of docs/depth.md, from the ledger of `mupc run` and run.py.
+"""The tables and figures of docs/depth.md, from the ledger of `mupc run` and run.py.
 
-python examples/depth/tables.py --ledger runs [--figure depth-rates.png]
+python examples/depth/tables.py --ledger runs [--rates rates.png] [--layers layers.png]
 """
 
 import argparse
@@ -22,39 +22,40 @@ NAMES = {
 RULES = ["zero_shot", "depth_mup", "fitted"]
 
 
-def inference(training):
-    """Return the name of the rule of inference that a spec's training has, as the specs here."""
-    scheme = training.get("inference", {})
-    if scheme.get("scheme") != "augmented_lagrangian":
-        return {"gradient_descent": "descent"}.get(scheme.get("scheme"), scheme.get("scheme"))
-    return "lagrangian" if scheme["steps"] == {"depth": 2} else "lagrangian-4h"
+def named(variant, scheme, fourfold):
+    """Return the name of a rule of inference, as the specs here have it."""
+    if variant == "bp":
+        return "bp"
+    if scheme == "augmented_lagrangian":
+        return "lagrangian-4h" if fourfold else "lagrangian"
+    return "descent" if scheme == "gradient_descent" else scheme
 
 
 def verdicts(ledger):
     """Return the newest verdict of every rule at every target, with what the tables show."""
     found = ledger.verdicts()
     specs = found["spec"].map(json.loads)
+    schemes = [spec["training"].get("inference", {}) for spec in specs]
     found["steps"] = [spec["training"]["steps"] for spec in specs]
     found["inference"] = [
-        "bp" if variant == "bp" else inference(spec["training"])
-        for variant, spec in zip(found["variant"], specs, strict=True)
+        named(variant, scheme.get("scheme"), scheme.get("steps") == {"depth": 4})
+        for variant, scheme in zip(found["variant"], schemes, strict=True)
     ]
     runs = with_inference(ledger.runs())
     found["best_accuracy"] = [
         of_best_cell(runs, row)["test_accuracy"].mean() for row in found.to_dict("records")
     ]
-    cells = [len(spec["tune"]["weight_lr"]) for spec in specs]
-    found["operations_of_a_run"] = found["operations_direct"] / (3 * np.array(cells))
+    tuned = [len(spec["tune"]["weight_lr"]) * spec["tune"]["seeds"] for spec in specs]
+    found["operations_of_a_run"] = found["operations_direct"] / np.array(tuned)
     key = ["dataset", "steps", "tune_depth", "width", "depth", "inference", "rule"]
     return found.sort_values("created").drop_duplicates(key, keep="last")
 
 
 def with_inference(runs):
     """Return the runs with the name of their rule of inference in `inference`."""
-    schemes = {"gradient_descent": "descent", "augmented_lagrangian": "lagrangian"}
-    names = runs["inference"].replace(schemes).fillna("bp")
-    names[(names == "lagrangian") & (runs["inference_steps"] == 4 * runs["depth"])] += "-4h"
-    return runs.assign(inference=names)
+    fourfold = runs["inference_steps"] == 4 * runs["depth"]
+    each = zip(runs["variant"], runs["inference"], fourfold, strict=True)
+    return runs.assign(inference=[named(*values) for values in each])
 
 
 def of_best_cell(runs, row):
@@ -153,7 +154,7 @@ def draw_rates(found, path):
             rates = [first["tune_optimum_weight_lr"], *rows["optimum_weight_lr"]]
             dashes = "-" if dataset == "fashion_mnist" else ":"
             label = f"{dataset}, N = {width}"
-            color = f"C{[32, 64, 128].index(width) if width in (32, 64, 128) else 3}"
+            color = f"C{round(np.log2(width)) % 5}"  # one for each power of two
             axis.plot(lengths, rates, f"{color}o{dashes}", markersize=4, label=label)
         lengths = np.array([9, 129])
         axis.plot(lengths, 0.04 * (lengths / 9) ** -0.5, "k--", linewidth=0.8, label="L^-1/2")
